@@ -1,0 +1,50 @@
+"""The encoder's configuration, in the words of the published checkpoints."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class EncoderConfig(BaseModel):
+    """The sizes and constants of a BERT encoder (Devlin et al., 2019, section 3 and appendix A.2).
+
+    Attributes:
+        vocab_size: The number of token ids; taken from the tokenizer where it is not given.
+        hidden_size: The width of every token's vector; a multiple of `num_attention_heads`.
+        num_hidden_layers: The number of Transformer blocks.
+        num_attention_heads: The number of attention heads of a block.
+        intermediate_size: The width of the feed-forward layer.
+        max_position_embeddings: The longest sequence that the encoder can read.
+        type_vocab_size: The number of segments.
+        hidden_act: `gelu` (exact, by the error function) or `gelu_pytorch_tanh` (approximate).
+        hidden_dropout_prob: Dropout of the embeddings and of every sub-layer's output.
+        attention_probs_dropout_prob: Dropout of the attention's probabilities.
+        layer_norm_eps: Added to the variance by every LayerNorm.
+        initializer_range: The standard deviation of the truncated normal that weights start from.
+        pretrained: A checkpoint or run folder of clozekit that the weights and sizes come from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vocab_size: int | None = Field(None, gt=0)
+    hidden_size: int = Field(768, gt=0)
+    num_hidden_layers: int = Field(12, gt=0)
+    num_attention_heads: int = Field(12, gt=0)
+    intermediate_size: int = Field(3072, gt=0)
+    max_position_embeddings: int = Field(512, gt=0)
+    type_vocab_size: int = Field(2, gt=0)
+    hidden_act: Literal["gelu", "gelu_pytorch_tanh"] = "gelu"
+    hidden_dropout_prob: float = Field(0.1, ge=0, lt=1)
+    attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
+    layer_norm_eps: float = Field(1e-12, gt=0)
+    initializer_range: float = Field(0.02, gt=0)
+    pretrained: str | None = None
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not divisible by "
+                f"num_attention_heads={self.num_attention_heads}"
+            )
+        return self

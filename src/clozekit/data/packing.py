@@ -1,0 +1,126 @@
+"""Sequences of unequal length laid end to end, so that no work is spent on padding."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class TensorContainer:
+    """Gives a dataclass of tensors the tensor's own `to` and `pin_memory`."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Moves every tensor, as `torch.Tensor.to` does."""
+        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self) -> Self:
+        """Copies every tensor to page-locked memory."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        assert is_dataclass(self)
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changed[field.name] = function(value)
+            elif isinstance(value, TensorContainer):
+                changed[field.name] = value._map(function)
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class Packing(TensorContainer):
+    """Where each sequence of a packed batch lies.
+
+    Attributes:
+        cu_seqlens: `[batch + 1]`, int32. Sequence i has the tokens `cu_seqlens[i]` to
+            `cu_seqlens[i + 1]`.
+        position_ids: `[tokens]`, int64. Every token's place in its own sequence.
+        slots: `[tokens]`, int64. Every token's place in the flattened padded form
+            `[batch * max_seqlen]`.
+        max_seqlen: The longest sequence's length.
+    """
+
+    cu_seqlens: Tensor
+    position_ids: Tensor
+    slots: Tensor
+    max_seqlen: int
+
+    @property
+    def batch_size(self) -> int:
+        """The number of sequences."""
+        return self.cu_seqlens.shape[0] - 1
+
+    @property
+    def num_tokens(self) -> int:
+        """The number of tokens of all sequences."""
+        return self.slots.shape[0]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all sequences are equally long, so that packed and padded form are the same."""
+        return self.num_tokens == self.batch_size * self.max_seqlen
+
+    @property
+    def first_tokens(self) -> Tensor:
+        """`[batch]`: the index of each sequence's first token, [CLS]."""
+        return self.cu_seqlens[:-1]
+
+    @property
+    def attention_mask(self) -> Tensor:
+        """`[batch, max_seqlen]`, bool: True at real tokens of the padded form."""
+        mask = self.slots.new_zeros(self.batch_size * self.max_seqlen, dtype=torch.bool)
+        return mask.index_fill(0, self.slots, True).view(self.batch_size, self.max_seqlen)
+
+    @classmethod
+    def from_lengths(cls, lengths: NDArray[np.integer[Any]]) -> Self:
+        """Lays sequences of the given lengths (`[batch]`, each at least 1) end to end."""
+        lengths = lengths.astype(np.int64)
+        cu_seqlens = np.concatenate([[0], np.cumsum(lengths)])
+        position_ids = np.arange(cu_seqlens[-1]) - np.repeat(cu_seqlens[:-1], lengths)
+        max_seqlen = int(lengths.max())
+        slots = position_ids + np.repeat(np.arange(len(lengths)) * max_seqlen, lengths)
+        return cls(
+            cu_seqlens=torch.from_numpy(cu_seqlens.astype(np.int32)),
+            position_ids=torch.from_numpy(position_ids),
+            slots=torch.from_numpy(slots),
+            max_seqlen=max_seqlen,
+        )
+
+    @classmethod
+    def from_attention_mask(cls, attention_mask: Tensor) -> Self:
+        """Reads the layout off a padded batch's mask.
+
+        Args:
+            attention_mask: `[batch, seq_len]`, non-zero at real tokens; every row has at least one,
+                and a row's real tokens may lie anywhere in it.
+        """
+        mask = attention_mask.bool()
+        lengths = mask.sum(dim=1)
+        cu_seqlens = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+        rows, columns = mask.nonzero(as_tuple=True)
+        return cls(
+            cu_seqlens=cu_seqlens.to(torch.int32),
+            # As in transformers' BERT, a token's position is its column.
+            position_ids=columns,
+            slots=rows * mask.shape[1] + columns,
+            max_seqlen=mask.shape[1],
+        )
+
+    def pad(self, packed: Tensor) -> Tensor:
+        """`[tokens, ...]` to `[batch, max_seqlen, ...]`, zero at padding."""
+        padded_shape = (self.batch_size, self.max_seqlen, *packed.shape[1:])
+        if self.is_full:
+            return packed.view(padded_shape)
+        flat = packed.new_zeros(self.batch_size * self.max_seqlen, *packed.shape[1:])
+        return flat.index_copy(0, self.slots, packed).view(padded_shape)
+
+    def unpad(self, padded: Tensor) -> Tensor:
+        """`[batch, max_seqlen, ...]` to `[tokens, ...]`."""
+        flat = padded.flatten(0, 1)
+        return flat if self.is_full else flat.index_select(0, self.slots)
