@@ -1,0 +1,142 @@
+"""The configuration of `clozekit train`: its own keys closed, its components open by `_target_`."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
+
+from clozekit.config.encoder import EncoderConfig
+
+
+class Closed(BaseModel):
+    """A group that takes no other keys than its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(BaseModel):
+    """A group that names a class by `_target_`; its other keys are that class's arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+
+    target: str = Field(alias="_target_")
+
+    def arguments(self) -> dict[str, Any]:
+        """Gives the group as Hydra instantiates it."""
+        return self.model_dump(by_alias=True)
+
+
+class OptimizerConfig(Component):
+    """An optimizer, made once the parameters are known.
+
+    Attributes:
+        lr: The peak learning rate.
+        weight_decay: The decay of all parameters but biases and norms.
+    """
+
+    lr: float = Field(gt=0)
+    weight_decay: NonNegativeFloat = 0.0
+
+
+class TrainerConfig(Component):
+    """The Lightning Trainer.
+
+    Attributes:
+        precision: The numbers that are computed with.
+        gradient_clip_val: The largest gradient norm; null for no clipping.
+    """
+
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"] = "32-true"
+    gradient_clip_val: NonNegativeFloat | None = None
+
+
+class ScheduleConfig(Closed):
+    """The learning rate's course.
+
+    Attributes:
+        decay: What follows the warmup: `linear`, `cosine` or `constant`.
+        warmup_steps: Steps of linear warmup; null to take `warmup_ratio`.
+        warmup_ratio: The warmup's share of `max_steps`.
+        min_lr_ratio: What is left of the peak at the end of the decay.
+    """
+
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_steps: int | None = Field(None, ge=0)
+    warmup_ratio: float = Field(0.0, ge=0, le=1)
+    min_lr_ratio: float = Field(0.0, ge=0, le=1)
+
+    def num_warmup_steps(self, max_steps: int) -> int:
+        """Gives the warmup's length in steps."""
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        return round(self.warmup_ratio * max_steps)
+
+
+class TrainConfig(Closed):
+    """The whole configuration of a training run.
+
+    Attributes:
+        name: The run's name, and its folder in `runs_dir`.
+        runs_dir: Where runs have their folders.
+        seed: What every random choice depends on.
+        max_steps: The length of training in optimizer steps; or `max_epochs`.
+        max_epochs: The length of training in passes over the data; or `max_steps`.
+        global_batch_size: Sequences of an optimizer step, over all processes.
+        micro_batch_size: The most sequences of one forward pass; accumulation follows from it.
+        validate_every_n_steps: Optimizer steps between validations; null for one at the end.
+        encoder: The encoder's sizes, or the checkpoint that it comes from.
+        task: What is learnt.
+        data: What it is learnt from.
+        optimizer: How weights change.
+        schedule: How the learning rate does.
+        trainer: On what it runs.
+        logger: Where metrics go, by name; null turns one off.
+        callbacks: What else happens in training, by name; null turns one off.
+    """
+
+    name: str = Field(min_length=1, pattern=r"^[^/\s][^\s]*$")
+    runs_dir: Path = Path("runs")
+    seed: int = Field(0, ge=0)
+    max_steps: PositiveInt | None = None
+    max_epochs: float | None = Field(None, gt=0)
+    global_batch_size: PositiveInt
+    micro_batch_size: PositiveInt
+    validate_every_n_steps: PositiveInt | None = None
+    encoder: EncoderConfig
+    task: Component
+    data: Component
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    trainer: TrainerConfig
+    logger: dict[str, Component | None] = {}
+    callbacks: dict[str, Component | None] = {}
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.max_steps is None) == (self.max_epochs is None):
+            raise ValueError(
+                f"max_steps={_yaml(self.max_steps)} and max_epochs={_yaml(self.max_epochs)}: "
+                "exactly one of them is needed, and null for the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sequences_fit_the_encoder(self) -> Self:
+        longest = (self.data.model_extra or {}).get("max_seq_length")
+        if isinstance(longest, int) and self.encoder.pretrained is None:
+            positions = self.encoder.max_position_embeddings
+            if longest > positions:
+                raise ValueError(
+                    f"data.max_seq_length={longest} is more than "
+                    f"encoder.max_position_embeddings={positions}"
+                )
+        return self
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's folder."""
+        return self.runs_dir / self.name
+
+
+def _yaml(value: object) -> object:
+    return "null" if value is None else value

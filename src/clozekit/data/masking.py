@@ -1,0 +1,190 @@
+"""Masked tokens for MLM: which are chosen, and what is put in their place.
+
+Of the chosen tokens 80 % become [MASK], 10 % another token and 10 % stay as they are (Devlin et al.,
+2019, section 3.1). Special tokens are neither chosen nor put in a token's place; [UNK] may be chosen.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clozekit import rng
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class MaskingRule:
+    """How many tokens are masked, and how.
+
+    Attributes:
+        mask_token_id: The id of [MASK].
+        replacement_ids: `[candidates]`, int64, ascending. The ids that may replace a token.
+        masked_lm_prob: The share of a sequence's text tokens that is chosen.
+        mask_token_prob: The share of the chosen that becomes [MASK].
+        random_token_prob: The share of the chosen that becomes another token; the rest stays.
+        max_predictions_per_seq: The most tokens chosen in a sequence, if there is a limit.
+        continues_word: `[vocab]`, bool: True for the ids that continue a word. Where given, whole
+            words are chosen.
+    """
+
+    mask_token_id: int
+    replacement_ids: Int64Array
+    masked_lm_prob: float = 0.15
+    mask_token_prob: float = 0.8
+    random_token_prob: float = 0.1
+    max_predictions_per_seq: int | None = None
+    continues_word: NDArray[np.bool_] | None = None
+
+    def num_targets(self, num_text_tokens: Int64Array) -> Int64Array:
+        """Gives the number of chosen tokens of sequences with so many text tokens.
+
+        It follows from the length alone, so a step's loss denominator is known before its batches
+        are built: at least one, and never all that is chosen by chance.
+        """
+        wanted = np.rint(num_text_tokens * self.masked_lm_prob).astype(np.int64)
+        most = num_text_tokens
+        if self.max_predictions_per_seq is not None:
+            most = np.minimum(most, self.max_predictions_per_seq)
+        return np.clip(wanted, 1, most)
+
+
+@dataclass(frozen=True)
+class MaskedTokens:
+    """The outcome of masking.
+
+    Attributes:
+        input_ids: `[text_tokens]`. What the encoder reads.
+        places: `[targets]`, ascending. The indices of the chosen among the text tokens.
+        labels: `[targets]`. The ids that stood there.
+    """
+
+    input_ids: Int64Array
+    places: Int64Array
+    labels: Int64Array
+
+
+def mask_tokens(
+    text_ids: Int64Array,
+    segment_lengths: Int64Array,
+    sample_keys: NDArray[np.uint64],
+    rule: MaskingRule,
+) -> MaskedTokens:
+    """Masks the text tokens of a batch.
+
+    Args:
+        text_ids: `[text_tokens]`. The tokens of A and B of every sequence, without special tokens.
+        segment_lengths: `[batch, segments]`. The lengths of the segments, A and B.
+        sample_keys: `[batch]`. What the draws of a sequence depend on (seed, epoch and pair).
+        rule: How many, and how.
+
+    Returns:
+        The masked tokens; a sequence's do not depend on the others in the batch.
+    """
+    lengths = segment_lengths.sum(axis=1)
+    sequence = np.repeat(np.arange(len(lengths)), lengths)
+    place_in_sequence = np.arange(len(text_ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+    def token_keys(
+        stream: rng.Stream, tokens: Int64Array | slice
+    ) -> tuple[NDArray[np.uint64], Int64Array]:
+        return rng.hash64(sample_keys, stream)[sequence[tokens]], place_in_sequence[tokens]
+
+    draws = rng.hash64(*token_keys(rng.Stream.MASK_POSITION, slice(None)))
+    num_targets = rule.num_targets(lengths)
+    if rule.continues_word is None:
+        places = _choose_tokens(draws, sequence, place_in_sequence, lengths, num_targets)
+    else:
+        begins_word = ~rule.continues_word[text_ids]
+        segment_begins = np.cumsum(segment_lengths.ravel()) - segment_lengths.ravel()
+        begins_word[segment_begins[segment_lengths.ravel() > 0]] = True
+        places = _choose_words(draws, sequence, begins_word, num_targets)
+
+    labels = text_ids[places]
+    action = rng.uniform(*token_keys(rng.Stream.MASK_ACTION, places))
+    is_random = (action >= rule.mask_token_prob) & (
+        action < rule.mask_token_prob + rule.random_token_prob
+    )
+    inputs = text_ids.copy()
+    inputs[places[action < rule.mask_token_prob]] = rule.mask_token_id
+    replaced = places[is_random]
+    inputs[replaced] = _other_tokens(
+        labels[is_random], token_keys(rng.Stream.MASK_REPLACEMENT, replaced), rule.replacement_ids
+    )
+    return MaskedTokens(inputs, places, labels)
+
+
+def _choose_tokens(
+    draws: NDArray[np.uint64],
+    sequence: Int64Array,
+    place_in_sequence: Int64Array,
+    lengths: Int64Array,
+    num_targets: Int64Array,
+) -> Int64Array:
+    """Chooses in each sequence the tokens with the smallest draws."""
+    # One sort of (sequence, 32 bits of the draw, place) is several times faster than an argsort, and
+    # the fixed widths keep the outcome independent of what else is in the batch.
+    packed = (
+        (sequence.astype(np.uint64) << np.uint64(48))
+        | ((draws >> np.uint64(32)) << np.uint64(16))
+        | place_in_sequence.astype(np.uint64)
+    )
+    packed.sort()
+    begins = np.cumsum(lengths) - lengths
+    is_chosen = place_in_sequence < num_targets[sequence]
+    places = (packed[is_chosen] & np.uint64(0xFFFF)).astype(np.int64) + begins[sequence[is_chosen]]
+    places.sort()
+    return places
+
+
+def _choose_words(
+    draws: NDArray[np.uint64],
+    sequence: Int64Array,
+    begins_word: NDArray[np.bool_],
+    num_targets: Int64Array,
+) -> Int64Array:
+    """Chooses whole words in drawn order, passing over those that no longer fit.
+
+    Where a sequence's number cannot be met by whole words (every word left is longer than what is
+    missing), the first of them is masked from its beginning as far as needed: the number of targets
+    then holds always, and with it the loss's denominator.
+    """
+    word_begin = np.flatnonzero(begins_word)
+    word_size = np.diff(np.append(word_begin, len(sequence)))
+    word_sequence = sequence[word_begin]
+    by_draw = np.lexsort((draws[word_begin], word_sequence))
+    words_in = np.bincount(word_sequence, minlength=len(num_targets))
+    first_word = np.cumsum(words_in) - words_in
+
+    missing = num_targets.copy()
+    masked_size = np.zeros(len(word_begin), np.int64)
+    for turn in range(int(words_in.max())):
+        open_sequences = np.flatnonzero((missing > 0) & (turn < words_in))
+        if not len(open_sequences):
+            break
+        word = by_draw[first_word[open_sequences] + turn]
+        fits = word_size[word] <= missing[open_sequences]
+        masked_size[word[fits]] = word_size[word[fits]]
+        missing[open_sequences[fits]] -= word_size[word[fits]]
+    for unmet in np.flatnonzero(missing).tolist():
+        words = by_draw[first_word[unmet] : first_word[unmet] + words_in[unmet]]
+        masked_size[words[masked_size[words] == 0][0]] = missing[unmet]
+
+    is_chosen = np.arange(len(sequence)) - np.repeat(word_begin, word_size) < np.repeat(
+        masked_size, word_size
+    )
+    return np.flatnonzero(is_chosen)
+
+
+def _other_tokens(
+    labels: Int64Array,
+    keys: tuple[NDArray[np.uint64], Int64Array],
+    replacement_ids: Int64Array,
+) -> Int64Array:
+    """Draws a replacement for every label, uniform over the candidates other than the label."""
+    rank = np.searchsorted(replacement_ids, labels)
+    rank_in_range = np.minimum(rank, len(replacement_ids) - 1)
+    is_candidate = replacement_ids[rank_in_range] == labels
+    drawn = rng.below(len(replacement_ids) - is_candidate.astype(np.int64), *keys)
+    return replacement_ids[drawn + (is_candidate & (drawn >= rank))]

@@ -1,0 +1,94 @@
+"""What every DataModule shares: the loaders over its sources, and its place in the stream."""
+
+from dataclasses import asdict
+from typing import Any
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from clozekit.data.batch import Batch
+from clozekit.data.order import Position
+from clozekit.data.stream import (
+    BatchShape,
+    EvaluationStream,
+    Source,
+    TrainingStream,
+    make_loader,
+)
+
+
+class StreamDataModule(LightningDataModule):
+    """Reads sources of samples; a DataModule of a task sets them up.
+
+    Args:
+        seed: What order, pairs and masks depend on.
+        global_batch_size: Sequences of an optimizer step, over all processes.
+        micro_batch_size: The most sequences of one forward pass.
+        num_workers: Processes that build batches beside the training process.
+
+    Attributes:
+        position: Where the stream goes on after the last optimizer step; saved in checkpoints.
+        sources: The source of each split: `train`, `validation`, and `test` where there is one.
+    """
+
+    def __init__(
+        self, *, seed: int, global_batch_size: int, micro_batch_size: int, num_workers: int = 0
+    ) -> None:
+        super().__init__()
+        self.seed = seed
+        self.global_batch_size = global_batch_size
+        self.micro_batch_size = micro_batch_size
+        self.num_workers = num_workers
+        self.position = Position()
+        self.sources: dict[str, Source] = {}
+
+    def batch_shape(self, rank: int, world_size: int) -> BatchShape:
+        """Gives how a global batch is shared out on so many processes.
+
+        Raises:
+            ConfigError: A micro-batch would be empty.
+        """
+        return BatchShape(self.global_batch_size, self.micro_batch_size, rank, world_size)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Gives this process's micro-batches from `position` on, without end."""
+        shape = self.batch_shape(*self._rank())
+        stream = TrainingStream(self.sources["train"], self.seed, shape, self.position)
+        return make_loader(stream, self.num_workers, self._pins_memory())
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Gives this process's share of the validation split."""
+        return self._evaluation_loader("validation")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Gives this process's share of the test split."""
+        return self._evaluation_loader("test")
+
+    def advance(self, batch: Batch) -> None:
+        """Takes note that a training batch is done; the position moves with its global step."""
+        assert batch.step is not None and self.trainer is not None
+        if batch.step.micro_step == self.trainer.accumulate_grad_batches - 1:
+            self.position = batch.step.next_position
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives the position, as plain integers."""
+        return {"position": asdict(self.position)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes to a saved position."""
+        self.position = Position(**state_dict["position"])
+
+    def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
+        stream = EvaluationStream(self.sources[split], self.micro_batch_size, *self._rank())
+        # Evaluation builds little; its workers would sit idle all through training.
+        return make_loader(stream, num_workers=0, pin_memory=self._pins_memory())
+
+    def _rank(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _pins_memory(self) -> bool:
+        if self.trainer is None:
+            return False
+        return self.trainer.strategy.root_device.type == "cuda"

@@ -1,0 +1,138 @@
+"""Loaders over a source of samples: which rank and worker builds which micro-batch of which step."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Protocol
+
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from clozekit.data.batch import Batch, Step
+from clozekit.data.order import Position, Span, global_batches, in_order, part_of
+from clozekit.errors import ConfigError
+
+
+class Source(Protocol):
+    """Samples in shards, and how a batch is made of them."""
+
+    @property
+    def num_shards(self) -> int:
+        """The number of shards; labelled files are one."""
+        ...
+
+    def num_samples(self, epoch: int, shard: int) -> int:
+        """The number of samples that a shard has in an epoch."""
+        ...
+
+    def step_of(self, spans: list[Span], micro_step: int, next_position: Position) -> Step:
+        """Describes the global step whose batch is `spans`."""
+        ...
+
+    def build(self, spans: list[Span], step: Step | None) -> Batch:
+        """Builds the batch of the samples in `spans`."""
+        ...
+
+
+@dataclass(frozen=True)
+class BatchShape:
+    """How a global batch is shared out.
+
+    Attributes:
+        global_batch_size: Sequences of an optimizer step, over all processes.
+        micro_batch_size: The most sequences in one forward pass.
+        rank: This process.
+        world_size: The number of processes.
+    """
+
+    global_batch_size: int
+    micro_batch_size: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.global_batch_size < self.accumulation * self.world_size:
+            raise ConfigError(
+                f"global_batch_size={self.global_batch_size} leaves a micro-batch empty on "
+                f"{self.world_size} processes with micro_batch_size={self.micro_batch_size}; "
+                "a larger micro_batch_size or another global_batch_size is needed"
+            )
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches of an optimizer step on each process."""
+        return -(-self.global_batch_size // (self.micro_batch_size * self.world_size))
+
+
+class TrainingStream(IterableDataset[Batch]):
+    """One rank's micro-batches from a position on, without end.
+
+    A DataLoader takes its workers' batches in turn, so worker w of W builds every W-th micro-batch
+    and the stream is the same for any number of workers.
+    """
+
+    def __init__(self, source: Source, seed: int, shape: BatchShape, start: Position) -> None:
+        self.source = source
+        self.seed = seed
+        self.shape = shape
+        self.start = start
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker, num_workers = _this_worker()
+        source, shape = self.source, self.shape
+        micro_batches = count()
+        steps = global_batches(
+            source.num_samples, source.num_shards, self.seed, self.start, shape.global_batch_size
+        )
+        for spans, next_position in steps:
+            for micro_step in range(shape.accumulation):
+                if next(micro_batches) % num_workers != worker:
+                    continue
+                part = micro_step * shape.world_size + shape.rank
+                num_parts = shape.accumulation * shape.world_size
+                step = source.step_of(spans, micro_step, next_position)
+                yield source.build(part_of(spans, part, num_parts), step)
+
+
+class EvaluationStream(IterableDataset[Batch]):
+    """One rank's share of all samples, each once over all ranks, never padded with doubles."""
+
+    def __init__(self, source: Source, batch_size: int, rank: int, world_size: int) -> None:
+        self.source = source
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker, num_workers = _this_worker()
+        source = self.source
+        spans = in_order(source.num_samples, source.num_shards, self.batch_size)
+        own = islice(spans, self.rank, None, self.world_size)
+        for span in islice(own, worker, None, num_workers):
+            yield source.build([span], None)
+
+
+def make_loader(
+    stream: TrainingStream | EvaluationStream, num_workers: int, pin_memory: bool
+) -> DataLoader[Batch]:
+    """Wraps a stream, whose items are whole batches already, in a DataLoader."""
+    return DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        persistent_workers=num_workers > 0,
+        worker_init_fn=_leave_signals_to_the_main_process if num_workers else None,
+    )
+
+
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    # Signals reach the whole process group; a worker that died of one would end the main process
+    # before it has saved.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _this_worker() -> tuple[int, int]:
+    info = get_worker_info()
+    return (info.id, info.num_workers) if info else (0, 1)

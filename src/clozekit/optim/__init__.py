@@ -1,0 +1,1 @@
+"""How weights are changed: parameter groups and learning-rate schedules."""

@@ -1,0 +1,132 @@
+"""What all tasks share: the optimizer, honest loss scaling, and a step's sums over all processes."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from clozekit.config.train import ScheduleConfig
+from clozekit.data.batch import Batch, Step
+from clozekit.optim.groups import parameter_groups
+from clozekit.optim.schedules import learning_rate_factor
+
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became infinite or not a number."""
+
+
+def upcast(logits: Tensor) -> Tensor:
+    """Brings half-precision logits to float32, in which losses are computed; keeps float64."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+class TaskModule(LightningModule, Generic[BatchT]):
+    """A model and how it is trained. A task adds its steps and its metrics.
+
+    A training batch is a micro-batch of a global step. Lightning divides its loss by the number of
+    micro-batches, and DDP averages gradients over processes; both are undone by `as_global_mean`, so
+    that the gradient is that of the mean over the whole global batch, however it was shared out.
+
+    Args:
+        optimizer: Makes the optimizer from parameter groups.
+        schedule: The learning rate's course.
+        max_steps: The optimizer step at which the course ends.
+        weight_decay: The decay of all parameters but biases and norms.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        schedule: ScheduleConfig,
+        max_steps: int,
+        weight_decay: float,
+    ) -> None:
+        super().__init__()
+        self.make_optimizer = optimizer
+        self.schedule = schedule
+        self.max_steps = max_steps
+        self.weight_decay = weight_decay
+        self.step_state: dict[str, float] = {}
+        self._step_sums: dict[str, Tensor] = {}
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Makes the optimizer and the schedule, which moves with every optimizer step."""
+        optimizer = self.make_optimizer(parameter_groups(self, self.weight_decay))
+        scheduler = LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, self.schedule, self.max_steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips by the norm of all gradients, and keeps that norm to be logged."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val or torch.inf)
+        self.step_state = {
+            "grad_norm": norm.detach(),
+            "learning_rate": optimizer.param_groups[0]["lr"],
+        }
+
+    def as_global_mean(self, total: Tensor, denominator: int) -> Tensor:
+        """Scales a micro-batch's summed loss to its share of the global batch's mean."""
+        micro_batches = self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return total * (micro_batches / denominator)
+
+    def check_finite(self, loss: Tensor, batch: Batch) -> None:
+        """Stops at a loss that is not a number.
+
+        Raises:
+            NonFiniteLossError: It names the step and the samples.
+        """
+        if not torch.isfinite(loss):
+            samples = ", ".join(f"{e}:{s}:{i}" for e, s, i in batch.sample_ids.tolist())
+            raise NonFiniteLossError(
+                f"the loss is {loss.item()} at step {step_of(batch).index}; the samples of its "
+                f"micro-batch (epoch:shard:sample) are {samples}"
+            )
+
+    def is_logged(self, step: Step) -> bool:
+        """Whether the global step's metrics are logged; elsewhere they need not be computed."""
+        return (step.index + 1) % self.trainer.log_every_n_steps == 0
+
+    def add_to_step(self, **sums: Tensor) -> None:
+        """Adds a micro-batch's sums to those of the global step."""
+        for name, value in sums.items():
+            self._step_sums[name] = self._step_sums.get(name, 0.0) + value.detach()
+
+    def take_step_sums(self) -> dict[str, float]:
+        """Gives the global step's sums over all processes, and clears them.
+
+        Every process must call it at the same steps.
+        """
+        names, values = list(self._step_sums), list(self._step_sums.values())
+        self._step_sums = {}
+        if not names:
+            return {}
+        # MPS has no float64.
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        stacked = torch.stack([value.to(dtype) for value in values])
+        total = self.trainer.strategy.reduce(stacked, reduce_op="sum")
+        return dict(zip(names, total.tolist(), strict=True))
+
+    def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
+        """Turns a global step's sums into the metrics that are logged."""
+        raise NotImplementedError
+
+
+def step_of(batch: Batch) -> Step:
+    """Gives a training batch's step."""
+    assert batch.step is not None, "a training batch names its step"
+    return batch.step

@@ -1,0 +1,119 @@
+"""Pretraining: masked words and next sentences, their two losses summed."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from torchmetrics import MeanMetric, MetricCollection
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.batch import PretrainingBatch, Step
+from clozekit.models.pretraining import PretrainingModel, PretrainingOutput
+from clozekit.tasks.base import TaskModule, step_of, upcast
+
+
+class PretrainingModule(TaskModule[PretrainingBatch]):
+    """BERT's pretraining (Devlin et al., 2019, section 3.1).
+
+    The MLM loss is the mean over all masked tokens of a global step, the NSP loss over its pairs; the
+    total is their sum.
+
+    Args:
+        encoder: The encoder's configuration.
+        **training: The arguments of `TaskModule`.
+    """
+
+    def __init__(self, encoder: EncoderConfig, **training: Any) -> None:
+        super().__init__(**training)
+        self.model = PretrainingModel(encoder)
+        self.validation_metrics = MetricCollection(
+            {
+                name: MeanMetric()
+                for name in ("mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "random_pairs")
+            },
+            prefix="validation/",
+        )
+
+    def forward(self, batch: PretrainingBatch) -> PretrainingOutput:
+        """Computes both heads' logits."""
+        output: PretrainingOutput = self.model(
+            batch.input_ids, batch.token_type_ids, batch.packing, batch.masked_lm_positions
+        )
+        return output
+
+    def training_step(self, batch: PretrainingBatch, batch_idx: int) -> Tensor:
+        """Computes a micro-batch's share of the global step's loss."""
+        step = step_of(batch)
+        output = self(batch)
+        mlm_sum, nsp_sum = _summed_losses(output, batch)
+        loss = self.as_global_mean(mlm_sum, step.num_targets) + self.as_global_mean(
+            nsp_sum, step.num_sequences
+        )
+        self.check_finite(loss, batch)
+        if self.is_logged(step):
+            mlm_correct, nsp_correct = _num_correct(output, batch)
+            self.add_to_step(
+                mlm_loss=mlm_sum,
+                nsp_loss=nsp_sum,
+                mlm_accuracy=mlm_correct,
+                nsp_accuracy=nsp_correct,
+                random_pairs=batch.next_sentence_label.sum(),
+            )
+        return loss
+
+    def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
+        """Gives both losses and accuracies of a global step, and its share of random pairs."""
+        metrics = {
+            name: total / (step.num_targets if name.startswith("mlm") else step.num_sequences)
+            for name, total in sums.items()
+        }
+        return {
+            "loss": metrics["mlm_loss"] + metrics["nsp_loss"],
+            **metrics,
+            "perplexity": _perplexity(metrics["mlm_loss"]),
+        }
+
+    def validation_step(self, batch: PretrainingBatch, batch_idx: int) -> None:
+        """Gathers losses and accuracies, weighted by what they are means of."""
+        output = self(batch)
+        mlm_sum, nsp_sum = _summed_losses(output, batch)
+        mlm_correct, nsp_correct = _num_correct(output, batch)
+        targets, pairs = len(batch.masked_lm_labels), batch.batch_size
+        metrics = self.validation_metrics
+        metrics["mlm_loss"].update(mlm_sum / targets, targets)
+        metrics["mlm_accuracy"].update(mlm_correct / targets, targets)
+        metrics["nsp_loss"].update(nsp_sum / pairs, pairs)
+        metrics["nsp_accuracy"].update(nsp_correct / pairs, pairs)
+        metrics["random_pairs"].update(batch.next_sentence_label.sum() / pairs, pairs)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the validation metrics, each example counted once over all processes."""
+        metrics = self.validation_metrics.compute()
+        self.validation_metrics.reset()
+        mlm_loss, nsp_loss = metrics["validation/mlm_loss"], metrics["validation/nsp_loss"]
+        metrics["validation/loss"] = mlm_loss + nsp_loss
+        metrics["validation/perplexity"] = _perplexity(float(mlm_loss))
+        self.log_dict(metrics)
+
+
+def _summed_losses(output: PretrainingOutput, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
+    mlm_sum = F.cross_entropy(
+        upcast(output.prediction_logits), batch.masked_lm_labels, reduction="sum"
+    )
+    nsp_sum = F.cross_entropy(
+        upcast(output.seq_relationship_logits), batch.next_sentence_label, reduction="sum"
+    )
+    return mlm_sum, nsp_sum
+
+
+@torch.no_grad()
+def _num_correct(output: PretrainingOutput, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
+    mlm_correct = (output.prediction_logits.argmax(dim=-1) == batch.masked_lm_labels).sum()
+    nsp_correct = (output.seq_relationship_logits.argmax(dim=-1) == batch.next_sentence_label).sum()
+    return mlm_correct, nsp_correct
+
+
+def _perplexity(mlm_loss: float) -> float:
+    return math.exp(mlm_loss) if mlm_loss < 700 else math.inf
