@@ -1,0 +1,52 @@
+"""The BERT encoder and its heads, in torch alone.
+
+Shapes are written with these names, here and wherever a docstring of clozekit gives a shape:
+
+    batch         sequences of a batch
+    seq_len       the places of a sequence in the padded form; the batch's longest sequence
+    tokens        real tokens of a batch, its sequences laid end to end (see `data.packing`)
+    hidden        width of a token's vector, `hidden_size`
+    heads         attention heads of a block, `num_attention_heads`
+    head_dim      width of one head, `hidden_size / num_attention_heads`
+    intermediate  width of the feed-forward layer, `intermediate_size`
+    vocab         token ids, `vocab_size`
+    targets       masked tokens of a batch, those that the masked language model predicts
+    labels        classes of a task
+
+Keys of a state dict are part of a checkpoint's format. `Encoder` has
+
+    embeddings.{token_embeddings,position_embeddings,token_type_embeddings}.weight
+    embeddings.layer_norm.{weight,bias}
+    blocks.N.attention.{qkv,output}.{weight,bias}
+    blocks.N.attention_norm.{weight,bias}
+    blocks.N.feed_forward.{intermediate,output}.{weight,bias}
+    blocks.N.feed_forward_norm.{weight,bias}
+    pooler.{weight,bias}
+
+where the rows of `qkv` are those of the query, the key and the value, in that order. A model puts
+`encoder.` before these and adds its heads:
+
+    masked_lm_head.dense.{weight,bias}
+    masked_lm_head.layer_norm.{weight,bias}
+    masked_lm_head.bias
+    next_sentence_head.seq_relationship.{weight,bias}
+    classification_head.classifier.{weight,bias}
+"""
+
+from clozekit.models.classification import ClassificationModel
+from clozekit.models.encoder import Encoder, EncoderOutput
+from clozekit.models.heads import MaskedLMHead, NextSentenceHead, SequenceClassificationHead
+from clozekit.models.initialization import init_weights
+from clozekit.models.pretraining import PretrainingModel, PretrainingOutput
+
+__all__ = [
+    "ClassificationModel",
+    "Encoder",
+    "EncoderOutput",
+    "MaskedLMHead",
+    "NextSentenceHead",
+    "PretrainingModel",
+    "PretrainingOutput",
+    "SequenceClassificationHead",
+    "init_weights",
+]

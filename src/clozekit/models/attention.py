@@ -1,0 +1,48 @@
+"""Self-attention over packed tokens."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.packing import Packing
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of every token to the tokens of its own sequence.
+
+    Vaswani et al. (2017), section 3.2.2. Query, key and value come from one matrix product. Only
+    the attention itself sees the padded form: what goes in and out is packed.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.num_heads = config.num_attention_heads
+        self.dropout_prob = config.attention_probs_dropout_prob
+        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden_states: Tensor, packing: Packing, key_mask: Tensor | None) -> Tensor:
+        """Mixes the tokens of each sequence.
+
+        Args:
+            hidden_states: `[tokens, hidden]`.
+            packing: Where each sequence lies.
+            key_mask: `[batch, 1, 1, seq_len]`, bool, True at real tokens; None where no sequence is
+                padded.
+
+        Returns:
+            `[tokens, hidden]`.
+        """
+        # [tokens, 3 * hidden] to [batch, seq_len, 3, heads, head_dim] in one copy, or none.
+        qkv = packing.pad(self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1)))
+        query, key, value = qkv.transpose(1, 3).unbind(2)
+        context = F.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=key_mask,
+            dropout_p=self.dropout_prob if self.training else 0.0,
+        )
+        # [batch, heads, seq_len, head_dim] to [tokens, hidden].
+        output: Tensor = self.output(packing.unpad(context.transpose(1, 2)).flatten(1))
+        return output

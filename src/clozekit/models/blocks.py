@@ -1,0 +1,50 @@
+"""The Transformer block."""
+
+from torch import Tensor, nn
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.packing import Packing
+from clozekit.models.attention import SelfAttention
+
+
+def gelu(config: EncoderConfig) -> nn.GELU:
+    """The activation that `hidden_act` names (Hendrycks and Gimpel, 2016)."""
+    return nn.GELU("tanh" if config.hidden_act == "gelu_pytorch_tanh" else "none")
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with GELU between them, the same for every token."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.intermediate = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = gelu(config)
+        self.output = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Maps `[tokens, hidden]` to `[tokens, hidden]`, by way of `[tokens, intermediate]`."""
+        output: Tensor = self.output(self.activation(self.intermediate(hidden_states)))
+        return output
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward; after each dropout, the residual and LayerNorm (post-norm).
+
+    Devlin et al. (2019), section 3; Vaswani et al. (2017), section 3.1.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: Tensor, packing: Packing, key_mask: Tensor | None) -> Tensor:
+        """Maps `[tokens, hidden]` to `[tokens, hidden]`; arguments as in `SelfAttention`."""
+        attended = self.dropout(self.attention(hidden_states, packing, key_mask))
+        hidden_states = self.attention_norm(hidden_states + attended)
+        transformed = self.dropout(self.feed_forward(hidden_states))
+        output: Tensor = self.feed_forward_norm(hidden_states + transformed)
+        return output

@@ -1,0 +1,140 @@
+"""The encoder: from token ids to a vector a token and a vector a sequence."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.packing import Packing
+from clozekit.models.blocks import Block
+from clozekit.models.embeddings import Embeddings
+from clozekit.models.initialization import init_weights
+
+
+class EncoderOutput(NamedTuple):
+    """What the encoder computes.
+
+    Attributes:
+        sequence_output: `[tokens, hidden]` of packed input; `[batch, seq_len, hidden]` of padded
+            input, zero at padding.
+        pooled_output: `[batch, hidden]`, or None of an encoder without a pooling layer.
+    """
+
+    sequence_output: Tensor
+    pooled_output: Tensor | None
+
+
+class Encoder(nn.Module):
+    """BERT (Devlin et al., 2019): embeddings, then post-norm Transformer blocks.
+
+    Args:
+        config: The sizes; `vocab_size` must be given.
+        add_pooling_layer: Whether to compute `pooled_output`, for tasks on whole sequences.
+
+    Raises:
+        ValueError: If the configuration has no `vocab_size`.
+    """
+
+    def __init__(self, config: EncoderConfig, add_pooling_layer: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.pooler = (
+            nn.Linear(config.hidden_size, config.hidden_size) if add_pooling_layer else None
+        )
+        init_weights(self, config.initializer_range)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> EncoderOutput:
+        """Encodes a batch, packed or padded. Work is done on real tokens only, either way.
+
+        Args:
+            input_ids: `[tokens]` with `packing`, else `[batch, seq_len]`.
+            token_type_ids: The segment of every token, in the shape of `input_ids`; None where all
+                are of segment 0.
+            attention_mask: `[batch, seq_len]`, for padded input: non-zero at real tokens, at least
+                one of them in every row; None where there is no padding.
+            packing: Where each sequence of packed input lies.
+
+        Returns:
+            The vectors, in the form of the input.
+
+        Raises:
+            ValueError: If a sequence is longer than `max_position_embeddings`, or the arguments'
+                shapes do not fit each other.
+        """
+        if packing is not None:
+            if attention_mask is not None:
+                raise ValueError("attention_mask is for padded input: give it or packing, not both")
+            return self._encode(input_ids, token_type_ids, packing)
+
+        packing = _packing_of_padded(input_ids, attention_mask)
+        output = self._encode(
+            packing.unpad(input_ids),
+            None if token_type_ids is None else packing.unpad(token_type_ids),
+            packing,
+        )
+        return output._replace(sequence_output=packing.pad(output.sequence_output))
+
+    def _encode(
+        self, input_ids: Tensor, token_type_ids: Tensor | None, packing: Packing
+    ) -> EncoderOutput:
+        self._check(input_ids, packing)
+        key_mask = None if packing.is_full else packing.attention_mask[:, None, None, :]
+        hidden_states = self.embeddings(input_ids, token_type_ids, packing.position_ids)
+        for block in self.blocks:
+            hidden_states = block(hidden_states, packing, key_mask)
+        return EncoderOutput(hidden_states, self._pool(hidden_states, packing))
+
+    def _pool(self, hidden_states: Tensor, packing: Packing) -> Tensor | None:
+        if self.pooler is None:
+            return None
+        return torch.tanh(self.pooler(hidden_states.index_select(0, packing.first_tokens)))
+
+    def _check(self, input_ids: Tensor, packing: Packing) -> None:
+        longest = self.config.max_position_embeddings
+        if packing.max_seqlen > longest:
+            raise ValueError(
+                f"a sequence of {packing.max_seqlen} tokens is longer than "
+                f"max_position_embeddings={longest}"
+            )
+        if input_ids.shape != packing.slots.shape:
+            raise ValueError(
+                f"input_ids of shape {list(input_ids.shape)} does not fit a packing of "
+                f"{packing.num_tokens} tokens"
+            )
+
+
+def _packing_of_padded(input_ids: Tensor, attention_mask: Tensor | None) -> Packing:
+    if input_ids.ndim != 2:
+        raise ValueError(
+            f"input_ids of shape {list(input_ids.shape)}: without packing it is [batch, seq_len]"
+        )
+    if attention_mask is None:
+        return _full_packing(input_ids)
+    if attention_mask.shape != input_ids.shape:
+        raise ValueError(
+            f"attention_mask of shape {list(attention_mask.shape)} does not fit input_ids of shape "
+            f"{list(input_ids.shape)}"
+        )
+    return Packing.from_attention_mask(attention_mask)
+
+
+def _full_packing(input_ids: Tensor) -> Packing:
+    """The layout of a batch without padding, made without a device sync."""
+    batch_size, seq_len = input_ids.shape
+    device = input_ids.device
+    return Packing(
+        cu_seqlens=torch.arange(batch_size + 1, dtype=torch.int32, device=device) * seq_len,
+        position_ids=torch.arange(seq_len, device=device).repeat(batch_size),
+        slots=torch.arange(batch_size * seq_len, device=device),
+        max_seqlen=seq_len,
+    )

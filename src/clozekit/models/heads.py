@@ -1,0 +1,75 @@
+"""What stands on the encoder: one small module a task, each initialised as the encoder is."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.models.blocks import gelu
+from clozekit.models.initialization import init_weights
+
+
+class MaskedLMHead(nn.Module):
+    """Predicts masked tokens (`get_masked_lm_output` of google-research/bert).
+
+    A dense layer, GELU and LayerNorm; then the product with the token embeddings, plus a bias of
+    the head's own.
+
+    Args:
+        config: The encoder's configuration.
+        token_embedding: The encoder's token embedding. It stays the encoder's: its weight is not
+            among this module's parameters, nor a second time in a model's state dict.
+    """
+
+    def __init__(self, config: EncoderConfig, token_embedding: nn.Embedding) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = gelu(config)
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(token_embedding.num_embeddings))
+        # In a tuple torch does not see the module, and so does not register it here too.
+        self._tied = (token_embedding,)
+        init_weights(self, config.initializer_range)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Maps the vectors of masked tokens, `[targets, hidden]`, to logits `[targets, vocab]`."""
+        transformed = self.layer_norm(self.activation(self.dense(hidden_states)))
+        return F.linear(transformed, self._tied[0].weight, self.bias)
+
+
+class NextSentenceHead(nn.Module):
+    """Tells whether B follows A (`get_next_sentence_output` of google-research/bert).
+
+    Label 0 is the true continuation, 1 a random one.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+        init_weights(self, config.initializer_range)
+
+    def forward(self, pooled_output: Tensor) -> Tensor:
+        """Maps `[batch, hidden]` to logits `[batch, 2]`."""
+        logits: Tensor = self.seq_relationship(pooled_output)
+        return logits
+
+
+class SequenceClassificationHead(nn.Module):
+    """Classifies whole sequences: dropout and a linear layer (Devlin et al., 2019, section 4.1).
+
+    Args:
+        config: The encoder's configuration.
+        num_labels: The number of classes; 1 for regression.
+        dropout: The dropout of the pooled output.
+    """
+
+    def __init__(self, config: EncoderConfig, num_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        init_weights(self, config.initializer_range)
+
+    def forward(self, pooled_output: Tensor) -> Tensor:
+        """Maps `[batch, hidden]` to logits `[batch, labels]`."""
+        logits: Tensor = self.classifier(self.dropout(pooled_output))
+        return logits

@@ -1,0 +1,24 @@
+"""What a module's weights start from."""
+
+from torch import nn
+
+
+def init_weights(module: nn.Module, initializer_range: float) -> None:
+    """Initialises every linear, embedding and LayerNorm layer of a module, in place.
+
+    As in `create_initializer` of google-research/bert: weights are drawn from a normal
+    distribution of mean 0 that is cut at two of its standard deviations. Biases are 0, LayerNorm's
+    scales 1.
+
+    Args:
+        module: The module; its submodules are initialised too.
+        initializer_range: The standard deviation of the normal distribution before the cut.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Embedding):
+            limit = 2 * initializer_range
+            nn.init.trunc_normal_(layer.weight, std=initializer_range, a=-limit, b=limit)
+        if isinstance(layer, nn.LayerNorm):
+            nn.init.ones_(layer.weight)
+        if isinstance(layer, nn.Linear | nn.LayerNorm) and layer.bias is not None:
+            nn.init.zeros_(layer.bias)
