@@ -1,0 +1,142 @@
+"""A prepared corpus as its manifest describes it; cheap to open before anything heavy is."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from clozekit.errors import DataError
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+Split: TypeAlias = Literal["train", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "validation")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Counts(_Record):
+    """How much there is of something.
+
+    Attributes:
+        documents: The number of documents.
+        sentences: The number of sentences.
+        tokens: The number of tokens, [UNK] included.
+        unknown_tokens: How many of the tokens are [UNK].
+    """
+
+    documents: int
+    sentences: int
+    tokens: int
+    unknown_tokens: int
+
+
+class ShardRecord(Counts):
+    """A shard: its file's name, its SHA-256 and what it holds."""
+
+    file: str
+    sha256: str
+
+
+class SplitRecord(Counts):
+    """A split: what its shards hold together, and each of them."""
+
+    shards: tuple[ShardRecord, ...]
+
+
+class Manifest(_Record):
+    """What a corpus folder holds.
+
+    Attributes:
+        format_version: The version of the folder's format.
+        vocab_size: One more than the largest token id.
+        tokenizer_sha256: The SHA-256 of the folder's `tokenizer.json`.
+        splits: The shards for training and those held out for validation.
+        empty_documents: How many documents were skipped because they have no text.
+        duplicate_documents: How many were skipped because another document has the same text.
+        configuration: The configuration that the corpus was prepared with.
+    """
+
+    format_version: int
+    vocab_size: int
+    tokenizer_sha256: str
+    splits: dict[Split, SplitRecord]
+    empty_documents: int
+    duplicate_documents: int
+    configuration: dict[str, Any]
+
+
+class _Versioned(BaseModel):
+    format_version: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A folder of shards, their tokenizer and their manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Self:
+        """Reads a corpus folder's manifest.
+
+        Raises:
+            DataError: The folder is not a whole corpus, or one of a newer format.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        corpus = cls(folder, manifest)
+        for path in (corpus.tokenizer_file, *corpus.shards("train"), *corpus.shards("validation")):
+            if not path.is_file():
+                raise DataError(f"{path} is not there, though {folder / MANIFEST_FILE} names it")
+        return corpus
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """The tokenizer, in the format of the `tokenizers` library."""
+        return self.folder / TOKENIZER_FILE
+
+    def shards(self, split: Split) -> list[Path]:
+        """The shards of a split, in order."""
+        return [self.folder / shard.file for shard in self.manifest.splits[split].shards]
+
+    @property
+    def hash(self) -> str:
+        """A hexadecimal hash of all shards' and the tokenizer's bytes."""
+        parts = [self.manifest.tokenizer_sha256]
+        for split in SPLITS:
+            parts += [split, *(shard.sha256 for shard in self.manifest.splits[split].shards)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST_FILE
+    if not folder.is_dir():
+        raise DataError(f"the corpus folder {folder} is not there; `clozekit prepare` makes one")
+    if not path.is_file():
+        raise DataError(
+            f"{folder} has no {MANIFEST_FILE}, so it is no corpus, or one that is not finished; "
+            "run `clozekit prepare` on it (again)"
+        )
+    text = path.read_bytes()
+    try:
+        version = _Versioned.model_validate_json(text).format_version
+        if version > FORMAT_VERSION:
+            raise DataError(
+                f"{path} has format_version {version}; "
+                f"this version of clozekit reads up to {FORMAT_VERSION}"
+            )
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise DataError(
+            f"{path} is not the manifest of a corpus: {where}: {first['msg']}"
+        ) from None

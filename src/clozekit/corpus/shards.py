@@ -1,0 +1,158 @@
+"""The shard: documents as token ids in one memory-mapped Arrow record batch.
+
+A row is a document with the columns `id: string` and `sentences: list<list<uint16>>` (uint32 for a
+vocabulary of over 65,536). Arrow keeps nested lists as one array of values and two of offsets
+(https://arrow.apache.org/docs/format/Columnar.html), so the file is its own index.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from clozekit.corpus.files import write_atomically
+from clozekit.errors import DataError
+
+TokenArray: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
+OffsetArray: TypeAlias = NDArray[np.int32]
+
+
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The smallest of the shard's two token types that holds every id of a vocabulary."""
+    return np.dtype(np.uint16 if vocab_size <= 2**16 else np.uint32)
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """A memory-mapped shard; nothing of it is read before it is used, and nothing is copied.
+
+    Attributes:
+        path: The file.
+        tokens: `[tokens]`, uint16 or uint32: the token ids of all sentences, end to end.
+        sentence_offsets: `[sentences + 1]`, int32: where each sentence begins in `tokens`.
+        document_offsets: `[documents + 1]`, int32: where each document begins in the sentences.
+        id_array: `[documents]`: the documents' ids as an Arrow array.
+    """
+
+    path: Path
+    tokens: TokenArray
+    sentence_offsets: OffsetArray
+    document_offsets: OffsetArray
+    id_array: Any = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Maps a shard's file into memory.
+
+        Raises:
+            DataError: The file is not there, not whole, or not a shard.
+        """
+        batch = _map_record_batch(path)
+        ids, documents = batch.column("id"), batch.column("sentences")
+        # Lists may use a part of their values only; what they do not use is no part of the shard.
+        document_offsets, sentences = _used(documents)
+        sentence_offsets, tokens = _used(sentences)
+        return cls(
+            path=path,
+            tokens=tokens.to_numpy(zero_copy_only=True),
+            sentence_offsets=sentence_offsets,
+            document_offsets=document_offsets,
+            id_array=ids,
+        )
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The documents' ids."""
+        ids: list[str] = self.id_array.to_pylist()
+        return ids
+
+    @property
+    def num_documents(self) -> int:
+        """The number of documents."""
+        return len(self.document_offsets) - 1
+
+    @property
+    def num_sentences(self) -> int:
+        """The number of sentences."""
+        return len(self.sentence_offsets) - 1
+
+    @property
+    def num_tokens(self) -> int:
+        """The number of tokens."""
+        return len(self.tokens)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).open, (self.path,)
+
+
+def write_shard(
+    path: Path,
+    ids: Sequence[str] | pa.StringArray,
+    tokens: TokenArray,
+    sentence_offsets: NDArray[np.integer[Any]],
+    document_offsets: NDArray[np.integer[Any]],
+) -> None:
+    """Writes a shard, whole or not at all.
+
+    Args:
+        path: The file to write.
+        ids: `[documents]`: the documents' ids.
+        tokens: `[tokens]`, uint16 or uint32.
+        sentence_offsets: `[sentences + 1]`, from 0 to the number of tokens, at most 2**31 - 1.
+        document_offsets: `[documents + 1]`, from 0 to the number of sentences.
+    """
+    sentences = pa.ListArray.from_arrays(_offsets(sentence_offsets), pa.array(tokens))
+    documents = pa.ListArray.from_arrays(_offsets(document_offsets), sentences)
+    id_array = ids if isinstance(ids, pa.StringArray) else pa.array(ids, pa.string())
+    batch = pa.record_batch({"id": id_array, "sentences": documents})
+    write_record_batch(path, batch)
+
+
+def write_record_batch(path: Path, batch: pa.RecordBatch) -> None:
+    """Writes an Arrow IPC file of one uncompressed record batch, whole or not at all."""
+    with write_atomically(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _offsets(offsets: NDArray[np.integer[Any]]) -> pa.Int32Array:
+    if offsets[-1] >= 2**31:
+        raise DataError(f"a shard holds at most {2**31 - 1:,} tokens; this one has {offsets[-1]:,}")
+    return pa.array(offsets.astype(np.int32, copy=False))
+
+
+def _map_record_batch(path: Path) -> pa.RecordBatch:
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        num_batches = reader.num_record_batches
+        batch = reader.get_batch(0) if num_batches == 1 else None
+    except FileNotFoundError:
+        raise DataError(f"{path} is not there") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not a whole Arrow file: {error}") from None
+    if batch is None:
+        raise DataError(f"{path} is not a shard: it has {num_batches} record batches instead of 1")
+    columns = {column.name: column.type for column in batch.schema}
+    token_lists = [pa.list_(pa.list_(token)) for token in (pa.uint16(), pa.uint32())]
+    if columns.get("id") != pa.string() or columns.get("sentences") not in token_lists:
+        raise DataError(
+            f"{path} is not a shard: its columns are {', '.join(map(str, batch.schema))} "
+            "instead of id: string, sentences: list<list<uint16 or uint32>>"
+        )
+    documents = batch.column("sentences")
+    levels = (batch.column("id"), documents, documents.values, documents.values.values)
+    if any(level.null_count for level in levels):
+        raise DataError(f"{path} is not a shard: it has nulls")
+    return batch
+
+
+def _used(lists: pa.ListArray) -> tuple[OffsetArray, pa.Array]:
+    """The offsets of a list array, from 0, and the values that they point into."""
+    offsets: OffsetArray = lists.offsets.to_numpy(zero_copy_only=True)
+    first, last = int(offsets[0]), int(offsets[-1])
+    values = lists.values.slice(first, last - first)
+    return (offsets - np.int32(first) if first else offsets), values
