@@ -1,0 +1,44 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from clozekit.models import ClassificationModel, PretrainingModel, init_weights
+from tests.models.batches import without_dropout
+
+STD = 0.05
+# The standard deviation of a unit normal cut at two of its own: 1 - 4 φ(2) / (2 Φ(2) - 1), rooted.
+CUT = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
+
+
+@pytest.mark.parametrize("kind", ["pretraining", "classification"])
+def test_every_parameter_of_a_model(kind: str) -> None:
+    torch.manual_seed(0)
+    config = without_dropout(vocab_size=3000, hidden_size=64, initializer_range=STD)
+    model = PretrainingModel(config) if kind == "pretraining" else ClassificationModel(config, 3)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any(), name
+        elif "norm" in name:
+            assert (parameter == 1).all(), name
+        else:
+            assert parameter.abs().max() <= 2 * STD, name
+            # Four standard errors; the kurtosis of the cut normal is below 3.
+            error = 4 / math.sqrt(2 * parameter.numel())
+            assert parameter.std().item() == pytest.approx(CUT * STD, rel=error), name
+            assert abs(parameter.mean().item()) < 4 * STD / math.sqrt(parameter.numel()), name
+
+
+def test_the_cut_is_a_redraw_and_no_clamp() -> None:
+    layer = nn.Linear(500, 500)
+    init_weights(layer, STD)
+    at_the_limit = layer.weight.abs() > 2 * STD * 0.9999
+    assert at_the_limit.float().mean() < 0.001
+
+
+def test_layers_without_a_bias() -> None:
+    linear, norm = nn.Linear(4, 4, bias=False), nn.LayerNorm(4, bias=False)
+    init_weights(nn.Sequential(linear, norm), STD)
+    assert linear.weight.abs().max() <= 2 * STD
+    assert (norm.weight == 1).all()
