@@ -44,10 +44,12 @@ class TrainerConfig(Component):
     Attributes:
         precision: The numbers that are computed with.
         gradient_clip_val: The largest gradient norm; null for no clipping.
+        log_every_n_steps: Optimizer steps between rows of the history.
     """
 
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"] = "32-true"
     gradient_clip_val: NonNegativeFloat | None = None
+    log_every_n_steps: PositiveInt = 10
 
 
 class ScheduleConfig(Closed):

@@ -1,8 +1,10 @@
 """The DataModule of classification: labelled texts, or pairs of texts, from files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from clozekit import rng
 from clozekit.corpus.vocabulary import load_tokenizer
@@ -18,7 +20,8 @@ class ClassificationDataModule(StreamDataModule):
         train: The file of training rows.
         validation: The file of validation rows; None to hold out a share of the training rows.
         test: The file of test rows, if there is one.
-        tokenizer: A `tokenizer.json` or `vocab.txt`; None to take the pretrained encoder's.
+        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
+            take the pretrained encoder's.
         text_column: The column of the text.
         text_pair_column: The column of the second text, if there is one.
         label_column: The column of the class.
@@ -40,7 +43,7 @@ class ClassificationDataModule(StreamDataModule):
         validation: str | None = None,
         test: str | None = None,
         *,
-        tokenizer: str | None,
+        tokenizer: str | Tokenizer | None,
         seed: int,
         global_batch_size: int,
         micro_batch_size: int,
@@ -62,7 +65,9 @@ class ClassificationDataModule(StreamDataModule):
                 "data.tokenizer is null: give a tokenizer.json or vocab.txt, or encoder.pretrained "
                 "to take the pretrained encoder's"
             )
-        self.tokenizer = load_tokenizer(Path(tokenizer))
+        self.tokenizer = (
+            tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(Path(tokenizer))
+        )
         files = {"train": train, "validation": validation, "test": test}
         splits = {
             split: read_labelled(path, text_column, text_pair_column, label_column)
@@ -85,10 +90,18 @@ class ClassificationDataModule(StreamDataModule):
                 rows, self.tokenizer, self.label_names, max_seq_length
             )
 
-    @property
-    def vocab_size(self) -> int:
-        """The number of token ids."""
-        return self.tokenizer.get_vocab_size()
+    def task_arguments(self) -> dict[str, Any]:
+        """Gives the classes, in the order of their ids."""
+        return {"label_names": self.label_names}
+
+    def facts(self) -> dict[str, str]:
+        """Tells of the rows of every split."""
+        rows = [
+            f"{source.num_samples(0, 0):,} in {split} ({source.num_truncated:,} cut)"
+            for split, source in self.sources.items()
+            if isinstance(source, ClassificationSource)
+        ]
+        return {"rows": ", ".join(rows), "labels": ", ".join(self.label_names)}
 
 
 def hold_out(
@@ -111,8 +124,8 @@ def hold_out(
         is_held_out[of_label[np.argsort(draws[of_label])[:count]]] = True
     if not is_held_out.any() or is_held_out.all():
         raise DataError(
-            f"validation_fraction={fraction} of {len(labels)} rows leaves no rows for one of the two "
-            "splits"
+            f"validation_fraction={fraction} of {len(labels)} rows leaves no rows for one of the "
+            "two splits"
         )
     return _select(rows, ~is_held_out), _select(rows, is_held_out)
 

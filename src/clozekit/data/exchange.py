@@ -47,7 +47,7 @@ def _exchange(
     shuffle: NDArray[np.uint64],
     key: tuple[int, int, int],
 ) -> Int64Array:
-    """Permutes Bs within blocks of neighbours so that none stays within its document, if possible."""
+    """Permutes Bs within blocks of neighbours so that none stays in its document, if possible."""
     num_pairs = len(b_length)
     # Equal lengths in drawn order, so that one document's pairs do not stand together.
     by_length = np.lexsort((shuffle, b_length))

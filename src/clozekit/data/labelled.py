@@ -109,7 +109,11 @@ class ClassificationSource:
         tokenizer = Tokenizer.from_str(tokenizer.to_str())
         tokenizer.enable_truncation(max_seq_length, strategy="longest_first")
         tokenizer.no_padding()
-        texts = rows.texts if rows.text_pairs is None else list(zip(rows.texts, rows.text_pairs, strict=True))
+        texts = (
+            rows.texts
+            if rows.text_pairs is None
+            else list(zip(rows.texts, rows.text_pairs, strict=True))
+        )
         encodings = tokenizer.encode_batch(texts)
         self.num_truncated = sum(bool(encoding.overflowing) for encoding in encodings)
         self.lengths = np.array([len(encoding.ids) for encoding in encodings])

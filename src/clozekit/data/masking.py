@@ -1,7 +1,8 @@
 """Masked tokens for MLM: which are chosen, and what is put in their place.
 
-Of the chosen tokens 80 % become [MASK], 10 % another token and 10 % stay as they are (Devlin et al.,
-2019, section 3.1). Special tokens are neither chosen nor put in a token's place; [UNK] may be chosen.
+Of the chosen tokens 80 % become [MASK], 10 % another token and 10 % stay as they are (Devlin et
+al., 2019, section 3.1). Special tokens are neither chosen nor put in a token's place; [UNK] may be
+chosen.
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class MaskingRule:
         most = num_text_tokens
         if self.max_predictions_per_seq is not None:
             most = np.minimum(most, self.max_predictions_per_seq)
-        return np.clip(wanted, 1, most)
+        clipped: Int64Array = np.clip(wanted, 1, most)
+        return clipped
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,8 @@ def _choose_tokens(
     num_targets: Int64Array,
 ) -> Int64Array:
     """Chooses in each sequence the tokens with the smallest draws."""
-    # One sort of (sequence, 32 bits of the draw, place) is several times faster than an argsort, and
-    # the fixed widths keep the outcome independent of what else is in the batch.
+    # One sort of (sequence, 32 bits of the draw, place) is several times faster than an argsort,
+    # and the fixed widths keep the outcome independent of what else is in the batch.
     packed = (
         (sequence.astype(np.uint64) << np.uint64(48))
         | ((draws >> np.uint64(32)) << np.uint64(16))
@@ -187,4 +189,5 @@ def _other_tokens(
     rank_in_range = np.minimum(rank, len(replacement_ids) - 1)
     is_candidate = replacement_ids[rank_in_range] == labels
     drawn = rng.below(len(replacement_ids) - is_candidate.astype(np.int64), *keys)
-    return replacement_ids[drawn + (is_candidate & (drawn >= rank))]
+    others: Int64Array = replacement_ids[drawn + (is_candidate & (drawn >= rank))]
+    return others

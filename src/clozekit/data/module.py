@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
+from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 
 from clozekit.data.batch import Batch
@@ -18,7 +19,7 @@ from clozekit.data.stream import (
 
 
 class StreamDataModule(LightningDataModule):
-    """Reads sources of samples; a DataModule of a task sets them up.
+    """Reads sources of samples. A DataModule of a task sets them up, and its tokenizer.
 
     Args:
         seed: What order, pairs and masks depend on.
@@ -28,6 +29,7 @@ class StreamDataModule(LightningDataModule):
 
     Attributes:
         position: Where the stream goes on after the last optimizer step; saved in checkpoints.
+        data_hash: What names the data, where it has a name.
         sources: The source of each split: `train`, `validation`, and `test` where there is one.
     """
 
@@ -39,8 +41,16 @@ class StreamDataModule(LightningDataModule):
         self.global_batch_size = global_batch_size
         self.micro_batch_size = micro_batch_size
         self.num_workers = num_workers
+        self.data_hash: str | None = None
         self.position = Position()
         self.sources: dict[str, Source] = {}
+
+    tokenizer: Tokenizer
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of token ids."""
+        return self.tokenizer.get_vocab_size()
 
     def batch_shape(self, rank: int, world_size: int) -> BatchShape:
         """Gives how a global batch is shared out on so many processes.
@@ -49,6 +59,20 @@ class StreamDataModule(LightningDataModule):
             ConfigError: A micro-batch would be empty.
         """
         return BatchShape(self.global_batch_size, self.micro_batch_size, rank, world_size)
+
+    def steps_per_epoch(self) -> float:
+        """Gives the optimizer steps of a pass over the training data."""
+        source = self.sources["train"]
+        num_samples = sum(source.num_samples(0, shard) for shard in range(source.num_shards))
+        return num_samples / self.global_batch_size
+
+    def task_arguments(self) -> dict[str, Any]:
+        """Gives what the task has to know of the data, as arguments of its constructor."""
+        return {}
+
+    def facts(self) -> dict[str, str]:
+        """Gives what a person should know of the data before training, by name."""
+        return {}
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Gives this process's micro-batches from `position` on, without end."""

@@ -1,8 +1,8 @@
 """Which samples make up which global batch: pure functions of the seed and a position.
 
-Training reads one endless stream. An epoch visits every shard once, in an order of its own; a shard's
-samples are read in an order of their own; a global batch takes the next samples of the stream and may
-lie across shards and epochs, so nothing is dropped and nothing comes twice.
+Training reads one endless stream. An epoch visits every shard once, in an order of its own; a
+shard's samples are read in an order of their own; a global batch takes the next samples of the
+stream and may lie across shards and epochs, so nothing is dropped and nothing comes twice.
 """
 
 from collections.abc import Callable, Iterator
@@ -155,4 +155,5 @@ def concatenated_ranges(
     """Concatenates `range(start, start + length)` over all pairs of `starts` and `lengths`."""
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - ends + lengths, lengths)
+    places: NDArray[np.int64] = np.arange(total) + np.repeat(starts - ends + lengths, lengths)
+    return places

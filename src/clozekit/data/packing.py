@@ -1,7 +1,7 @@
 """Sequences of unequal length laid end to end, so that no work is spent on padding."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+@dataclass(frozen=True)
 class TensorContainer:
     """Gives a dataclass of tensors the tensor's own `to` and `pin_memory`."""
 
@@ -22,7 +23,6 @@ class TensorContainer:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
-        assert is_dataclass(self)
         changed: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)

@@ -3,8 +3,8 @@
 The rules are those of `create_pretraining_data.py` in google-research/bert, but for one: there a
 random B is fetched from anywhere and the sentences that it displaced are put back, which makes more
 than half of the pairs random and lets a pair's lengths betray its label. Here half of the pairs
-exchange their Bs among pairs with Bs of nearly the same length from other documents. So exactly half
-are random, every sentence stands once an epoch, and lengths say nothing.
+exchange their Bs among pairs with Bs of nearly the same length from other documents. So exactly
+half are random, every sentence stands once an epoch, and lengths say nothing.
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from clozekit.corpus.manifest import Corpus
+from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
 from clozekit.data.masking import MaskingRule
 from clozekit.data.module import StreamDataModule
@@ -71,17 +72,36 @@ class PretrainingDataModule(StreamDataModule):
         for split in ("train", "validation"):
             shards = self.corpus.shards(split)
             self.sources[split] = PretrainingSource(shards, pairs, masking, special_tokens, seed)
+        self.data_hash = self.corpus.hash
 
-    @property
-    def vocab_size(self) -> int:
-        """The number of token ids."""
-        return self.tokenizer.get_vocab_size()
+    def steps_per_epoch(self) -> float:
+        """Gives the optimizer steps of a pass over the corpus, judged by its first shard."""
+        source = self.sources["train"]
+        assert isinstance(source, PretrainingSource)
+        first = Shard.open(source.shard_paths[0])
+        num_tokens = self.corpus.manifest.splits["train"].tokens
+        num_pairs = source.num_samples(0, 0) * num_tokens / max(1, first.num_tokens)
+        return num_pairs / self.global_batch_size
+
+    def facts(self) -> dict[str, str]:
+        """Tells of the first shard's pairs in epoch 0."""
+        source = self.sources["train"]
+        assert isinstance(source, PretrainingSource)
+        plan = source.plan(0, 0)
+        num_tokens = int(plan.num_text_tokens.sum())
+        cut = plan.num_truncated_tokens / max(1, num_tokens + plan.num_truncated_tokens)
+        return {
+            "pairs": f"{len(plan):,} in the first of {source.num_shards} shards, "
+            f"{plan.next_sentence_label.mean():.1%} random",
+            "text left out": f"{plan.num_lone_sentences:,} sentences that stand alone, "
+            f"{cut:.1%} of the tokens cut off to fit",
+        }
 
 
 def replacement_ids(tokenizer: Tokenizer, special_tokens: SpecialTokens) -> np.ndarray:
     """Lists the ids that may replace a token: all but the special ones, ascending."""
     ids = np.arange(tokenizer.get_vocab_size())
-    return ids[~np.isin(ids, special_tokens.ids)]
+    return ids[~np.isin(ids, list(vars(special_tokens).values()))]
 
 
 def continues_word(tokenizer: Tokenizer) -> np.ndarray:

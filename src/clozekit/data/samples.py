@@ -1,4 +1,4 @@
-"""The samples of a pretraining corpus: pairs planned a shard at a time, batches built from plans."""
+"""The samples of a pretraining corpus: pairs planned by the shard, batches built from plans."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Loaders over a source of samples: which rank and worker builds which micro-batch of which step."""
+"""Loaders over a source of samples: which rank and worker builds which micro-batch of a step."""
 
 import signal
 from collections.abc import Iterator

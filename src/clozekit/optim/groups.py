@@ -8,8 +8,9 @@ from torch import nn
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Splits a module's trainable parameters by whether weight decay applies to them.
 
-    Biases and normalisation parameters, all of one dimension, do not decay (`AdamWeightDecayOptimizer`
-    in google-research/bert excludes `LayerNorm` and `bias` by name). A tied weight stands once.
+    Biases and normalisation parameters, all of one dimension, do not decay
+    (`AdamWeightDecayOptimizer` in google-research/bert excludes `LayerNorm` and `bias` by name). A
+    tied weight stands once.
 
     Args:
         module: The module to be trained.

@@ -24,5 +24,7 @@ def learning_rate_factor(step: int, schedule: ScheduleConfig, max_steps: int) ->
     if schedule.decay == "constant":
         return 1.0
     progress = min(1.0, (step - warmup) / max(1, max_steps - warmup))
-    remaining = 1.0 - progress if schedule.decay == "linear" else (1 + math.cos(math.pi * progress)) / 2
+    remaining = (
+        1.0 - progress if schedule.decay == "linear" else (1 + math.cos(math.pi * progress)) / 2
+    )
     return schedule.min_lr_ratio + (1.0 - schedule.min_lr_ratio) * remaining

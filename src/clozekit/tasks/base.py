@@ -1,4 +1,4 @@
-"""What all tasks share: the optimizer, honest loss scaling, and a step's sums over all processes."""
+"""What all tasks share: the optimizer, the loss's scale, a step's sums over all processes."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -6,12 +6,13 @@ from typing import Any, Generic, TypeVar
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from clozekit.config.train import ScheduleConfig
 from clozekit.data.batch import Batch, Step
+from clozekit.models.encoder import Encoder
 from clozekit.optim.groups import parameter_groups
 from clozekit.optim.schedules import learning_rate_factor
 
@@ -31,15 +32,23 @@ class TaskModule(LightningModule, Generic[BatchT]):
     """A model and how it is trained. A task adds its steps and its metrics.
 
     A training batch is a micro-batch of a global step. Lightning divides its loss by the number of
-    micro-batches, and DDP averages gradients over processes; both are undone by `as_global_mean`, so
-    that the gradient is that of the mean over the whole global batch, however it was shared out.
+    micro-batches, and DDP averages gradients over processes; both are undone by `as_global_mean`,
+    so that the gradient is that of the mean over the whole global batch, however it was shared out.
 
     Args:
         optimizer: Makes the optimizer from parameter groups.
         schedule: The learning rate's course.
         max_steps: The optimizer step at which the course ends.
         weight_decay: The decay of all parameters but biases and norms.
+        log_every_n_steps: How often a step's metrics are logged, and so computed.
+
+    Attributes:
+        model: The torch module; its encoder is `model.encoder`.
+        evaluates_best: Whether the task is judged by its best checkpoint, not by its last weights.
     """
+
+    model: nn.Module
+    evaluates_best = True
 
     def __init__(
         self,
@@ -48,14 +57,23 @@ class TaskModule(LightningModule, Generic[BatchT]):
         schedule: ScheduleConfig,
         max_steps: int,
         weight_decay: float,
+        log_every_n_steps: int,
     ) -> None:
         super().__init__()
         self.make_optimizer = optimizer
         self.schedule = schedule
         self.max_steps = max_steps
         self.weight_decay = weight_decay
-        self.step_state: dict[str, float] = {}
+        self.log_every_n_steps = log_every_n_steps
+        self.step_state: dict[str, float | Tensor] = {}
         self._step_sums: dict[str, Tensor] = {}
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that all tasks share."""
+        encoder = self.model.encoder
+        assert isinstance(encoder, Encoder)
+        return encoder
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Makes the optimizer and the schedule, which moves with every optimizer step."""
@@ -63,7 +81,10 @@ class TaskModule(LightningModule, Generic[BatchT]):
         scheduler = LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, self.schedule, self.max_steps)
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def configure_gradient_clipping(
         self,
@@ -99,7 +120,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def is_logged(self, step: Step) -> bool:
         """Whether the global step's metrics are logged; elsewhere they need not be computed."""
-        return (step.index + 1) % self.trainer.log_every_n_steps == 0
+        return (step.index + 1) % self.log_every_n_steps == 0
 
     def add_to_step(self, **sums: Tensor) -> None:
         """Adds a micro-batch's sums to those of the global step."""

@@ -17,13 +17,15 @@ from clozekit.tasks.base import TaskModule, step_of, upcast
 class PretrainingModule(TaskModule[PretrainingBatch]):
     """BERT's pretraining (Devlin et al., 2019, section 3.1).
 
-    The MLM loss is the mean over all masked tokens of a global step, the NSP loss over its pairs; the
-    total is their sum.
+    The MLM loss is the mean over all masked tokens of a global step, the NSP loss over its pairs;
+    the total is their sum.
 
     Args:
         encoder: The encoder's configuration.
         **training: The arguments of `TaskModule`.
     """
+
+    evaluates_best = False
 
     def __init__(self, encoder: EncoderConfig, **training: Any) -> None:
         super().__init__(**training)

@@ -1,0 +1,65 @@
+"""The command `clozekit`: a verb, then Hydra's overrides. Nothing heavy comes before a verb."""
+
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from clozekit import __version__
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What a verb does, in a line, and an example of it."""
+
+    summary: str
+    example: str
+
+
+VERBS = {
+    "prepare": Verb(
+        "turn text into token shards, with a vocabulary of its own or a given one",
+        "clozekit prepare source=text source.path=corpus.txt out=data/mine",
+    ),
+    "train": Verb(
+        "pretrain on shards, or fine-tune on labelled files",
+        "clozekit train name=first data.path=data/mine max_steps=1000",
+    ),
+    "predict": Verb(
+        "fill in [MASK], judge next sentences, classify texts",
+        'clozekit predict checkpoint=runs/first text="the movie was [MASK] ."',
+    ),
+}
+
+
+def main() -> None:
+    """Runs the verb that the command line names; exits with 2 where the user has to mend it."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+    elif arguments[0] in ("-V", "--version"):
+        print(f"clozekit {__version__}")
+    elif arguments[0] not in VERBS:
+        close = get_close_matches(arguments[0], VERBS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        print(
+            f"clozekit: {arguments[0]!r} is not a verb; there are {', '.join(VERBS)}{hint}",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    else:
+        from clozekit.config.command import run_verb
+
+        sys.exit(run_verb(arguments[0]))
+
+
+def _help() -> str:
+    lines = [
+        "clozekit: pretrain BERT on your own text, fine-tune it on your own task.",
+        "",
+        "usage: clozekit VERB [key=value ...]",
+        "",
+    ]
+    for name, verb in VERBS.items():
+        lines += [f"  {name:<10}{verb.summary}", f"  {'':<10}  {verb.example}", ""]
+    lines.append("`clozekit VERB --help` lists a verb's groups and keys.")
+    return "\n".join(lines)

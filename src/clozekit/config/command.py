@@ -1,0 +1,110 @@
+"""A verb under Hydra: compose, check, and only then import what does the work."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+
+from clozekit.config.location import conf_dir
+from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
+from clozekit.errors import ConfigError, UserError
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+USER_ERROR = 2
+"""The exit code where the user has to mend something."""
+
+
+def run_verb(verb: str) -> int:
+    """Runs a verb with the overrides of the command line.
+
+    Returns:
+        The exit code. Errors that the user can mend are printed in one line and give 2; any other
+        error is raised as it is, with its traceback.
+    """
+    command_line = list(sys.argv)
+    overrides = command_line[2:]
+    messages: list[str] = []
+
+    def task(composed: DictConfig) -> None:
+        # Hydra's parser knows no verbs, but Lightning starts its other processes by running the
+        # whole command line again.
+        sys.argv = command_line
+        # What is raised in here Hydra announces in lines of its own.
+        try:
+            _WORK[verb](composed)
+        except UserError as error:
+            messages.append(str(error))
+        except OmegaConfBaseException as error:
+            messages.append(of_omegaconf(error))
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors reach the lines below
+    sys.argv = [command_line[0], *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
+    except HydraException as error:
+        messages.append(of_hydra(error, verb, overrides))
+    finally:
+        sys.argv = command_line
+    for message in messages:
+        print(f"clozekit {verb}: {message}", file=sys.stderr)
+    return USER_ERROR if messages else 0
+
+
+def validated(composed: DictConfig, schema: type[ConfigT]) -> ConfigT:
+    """Checks a composed configuration against a verb's schema.
+
+    Raises:
+        ConfigError: A line a key that cannot be used.
+        OmegaConfBaseException: A needed key has no value, or an interpolation leads nowhere.
+    """
+    values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(of_validation(error)) from error
+
+
+def _prepare(composed: DictConfig) -> None:
+    from clozekit.config.prepare import PrepareConfig
+
+    config = validated(composed, PrepareConfig)
+    from clozekit.prepare import prepare
+
+    prepare(config)
+
+
+def _train(composed: DictConfig) -> None:
+    from clozekit.config.components import check_components
+    from clozekit.config.train import TrainConfig
+
+    config = validated(composed, TrainConfig)
+    check_components(config)
+    # A task or DataModule of the user's own lies beside where the command is run.
+    sys.path.insert(0, str(Path.cwd()))
+    from clozekit.train import train
+
+    train(config)
+
+
+def _predict(composed: DictConfig) -> None:
+    from clozekit.config.predict import PredictConfig
+
+    config = validated(composed, PredictConfig)
+    from clozekit.predict import predict
+
+    predict(config)
+
+
+_WORK: dict[str, Callable[[DictConfig], None]] = {
+    "prepare": _prepare,
+    "train": _train,
+    "predict": _predict,
+}

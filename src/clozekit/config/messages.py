@@ -1,0 +1,105 @@
+"""Errors of Hydra, OmegaConf and pydantic in one form: the key, the value, what is allowed."""
+
+from difflib import get_close_matches
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from clozekit.config.location import conf_dir
+
+
+def of_validation(error: ValidationError) -> str:
+    """Tells what a schema refused, a line a key."""
+    return "\n".join(_of_detail(detail, error.title) for detail in error.errors())
+
+
+def of_omegaconf(error: OmegaConfBaseException) -> str:
+    """Tells what OmegaConf could not resolve."""
+    key = getattr(error, "full_key", None) or "the configuration"
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key} is missing: give {key}=…"
+    return f"{key}: {_first_line(error)}"
+
+
+def of_hydra(error: HydraException, config_name: str, overrides: list[str]) -> str:
+    """Tells what Hydra could not compose."""
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} is not an override; overrides are written key=value"
+    if isinstance(error, MissingConfigException):
+        missing = error.missing_cfg_file or ""
+        if error.options:
+            group, _, name = missing.rpartition("/")
+            return f"{group}={name}: there is no such choice; there are {', '.join(error.options)}"
+        return _first_line(error)
+    if isinstance(error, ConfigCompositionException):
+        return _of_composition(error, config_name, overrides)
+    return _first_line(error)
+
+
+def _of_composition(
+    error: ConfigCompositionException, config_name: str, overrides: list[str]
+) -> str:
+    cause = error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        return _unknown_key(str(cause.full_key), config_name)
+    for override in overrides:
+        key = override.split("=")[0].lstrip("+~")
+        if f"'{key}'" in str(error) or f"'{override}'" in str(error):
+            return f"{override}: {_first_line(error)}"
+    return _first_line(error)
+
+
+def _unknown_key(key: str, config_name: str) -> str:
+    group, _, name = key.rpartition(".")
+    with_group = f" in {group}" if group else ""
+    message = f"unknown key {key!r}"
+    known = _known_keys(config_name, group)
+    if not known:
+        return message
+    close = get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{message}{hint}; the keys{with_group} are {', '.join(sorted(known))}"
+
+
+def _known_keys(config_name: str, group: str) -> list[str]:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = compose(config_name)
+    node = OmegaConf.select(composed, group) if group else composed
+    return [str(key) for key in node] if isinstance(node, DictConfig) else []
+
+
+def _of_detail(detail: ErrorDetails, title: str) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "value_error":
+        message = str(detail["ctx"]["error"])
+        return f"{key}: {message}" if key else message
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key {key!r}"
+    if detail["type"] == "missing":
+        return f"{key} is missing"
+    message = detail["msg"].replace("Input should", "it should")
+    return f"{key}={_as_yaml(detail['input'])}: {message}"
+
+
+def _as_yaml(value: object) -> object:
+    return "null" if value is None else value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

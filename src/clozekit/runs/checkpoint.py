@@ -1,0 +1,164 @@
+"""Checkpoint files: what is in them beside Lightning's own, and how they are written and read."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from clozekit.errors import DataError
+
+FORMAT_VERSION = 1
+META_KEY = "clozekit"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target and renames, so that a file is whole or is not there.
+
+    Lightning stages through the system's temporary folder, which may be another file system, and
+    does not wait for the disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Saves a checkpoint; the old file of that name stays until the new one is on disk."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+
+
+class CheckpointMeta(Callback):
+    """Puts what a checkpoint needs to be read on its own into it, in plain containers.
+
+    Args:
+        config: The run's resolved configuration.
+        tokenizer: The run's tokenizer, as JSON.
+        data_hash: The hash of the corpus, in pretraining.
+        label_names: The classes in the order of their ids, in classification.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        tokenizer: str,
+        data_hash: str | None = None,
+        label_names: list[str] | None = None,
+    ) -> None:
+        self.meta = {
+            "format_version": FORMAT_VERSION,
+            "config": config,
+            "tokenizer": tokenizer,
+            "data_hash": data_hash,
+            "label_names": label_names,
+        }
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Adds the record."""
+        checkpoint[META_KEY] = self.meta
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read.
+
+    Attributes:
+        path: The file.
+        step: The number of optimizer steps that were done.
+        config: The configuration of its run.
+        state_dict: The task module's weights.
+        tokenizer_json: Its tokenizer.
+        label_names: Its classes, in classification.
+    """
+
+    path: Path
+    step: int
+    config: dict[str, Any]
+    state_dict: dict[str, Tensor]
+    tokenizer_json: str
+    label_names: list[str] | None
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the run read text with."""
+        return Tokenizer.from_str(self.tokenizer_json)
+
+    def weights(self, prefix: str) -> dict[str, Tensor]:
+        """Gives the weights whose names begin with `prefix`, without it."""
+        return {
+            name.removeprefix(prefix): value
+            for name, value in self.state_dict.items()
+            if name.startswith(prefix)
+        }
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint, or the best (else the last) one of a run's folder.
+
+    Only tensors and plain containers are read; a file that holds anything else is refused.
+
+    Raises:
+        DataError: There is none, or it is no checkpoint of clozekit, or of a newer one.
+    """
+    file = find_checkpoint(Path(path))
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DataError(f"{file}: it is not a whole checkpoint ({type(error).__name__})") from error
+    meta = content.get(META_KEY) if isinstance(content, dict) else None
+    if meta is None:
+        raise DataError(f"{file}: it is not a checkpoint of clozekit")
+    if meta["format_version"] > FORMAT_VERSION:
+        raise DataError(
+            f"{file}: its format version {meta['format_version']} is newer than {FORMAT_VERSION}, "
+            "the newest that this version of clozekit reads"
+        )
+    return Checkpoint(
+        path=file,
+        step=content["global_step"],
+        config=meta["config"],
+        state_dict=content["state_dict"],
+        tokenizer_json=meta["tokenizer"],
+        label_names=meta["label_names"],
+    )
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Finds the checkpoint file that a path means.
+
+    Raises:
+        DataError: There is none.
+    """
+    if path.is_file():
+        return path
+    candidates = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise DataError(f"{path}: there is no checkpoint; a run's folder or a .ckpt file is needed")
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

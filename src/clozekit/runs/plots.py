@@ -1,0 +1,62 @@
+"""The picture of a run: losses, accuracies, learning rate and speed over steps."""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+from clozekit.runs.folder import RunFolder
+
+PANELS = {
+    "loss": ("loss", "mlm_loss", "nsp_loss"),
+    "accuracy": ("accuracy", "mlm_accuracy", "nsp_accuracy", "f1_macro", "matthews_correlation"),
+    "learning rate": ("learning_rate",),
+    "tokens per second": ("tokens_per_second",),
+}
+
+Series = dict[str, tuple[list[int], list[float]]]
+
+
+def read_history(metrics_file: Path) -> Series:
+    """Reads `metrics.csv`: of every metric its steps and values."""
+    series: Series = defaultdict(lambda: ([], []))
+    with metrics_file.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for name, value in row.items():
+                if name != "step" and value:
+                    steps, values = series[name]
+                    steps.append(int(row["step"]))
+                    values.append(float(value))
+    return dict(series)
+
+
+def plot_curves(folder: RunFolder) -> None:
+    """Draws `curves.png` from the run's history; does nothing where none was kept."""
+    if not folder.metrics_file.is_file():
+        return
+    # Imported here: it takes half a second, and on all other processes and at the start it is idle.
+    from matplotlib.figure import Figure
+
+    series = read_history(folder.metrics_file)
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    for axes, (title, names) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
+        for index, name in enumerate(names):
+            for split, style in (("train", "-"), ("validation", "o--")):
+                steps, values = series.get(f"{split}/{name}", ([], []))
+                if steps:
+                    axes.plot(
+                        steps,
+                        values,
+                        style,
+                        color=f"C{index}",
+                        alpha=0.6 if split == "train" else 1.0,
+                        markersize=4,
+                        label=f"{split}/{name}",
+                    )
+        axes.set(title=title, xlabel="step")
+        axes.grid(alpha=0.3)
+        if axes.has_data():
+            axes.legend(fontsize="small")
+    figure.suptitle(folder.path.name)
+    temporary = folder.curves_file.with_name(f".{folder.curves_file.name}")
+    figure.savefig(temporary, format="png", dpi=110)
+    temporary.replace(folder.curves_file)

@@ -1,0 +1,210 @@
+"""`clozekit train`: from a checked configuration to a trained model in a run's folder."""
+
+import math
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer, seed_everything
+
+from clozekit.config.build import build
+from clozekit.config.encoder import EncoderConfig
+from clozekit.config.train import Component, TrainConfig
+from clozekit.data.module import StreamDataModule
+from clozekit.errors import ConfigError
+from clozekit.runs.checkpoint import (
+    AtomicCheckpointIO,
+    Checkpoint,
+    CheckpointMeta,
+    load_checkpoint,
+)
+from clozekit.runs.folder import RunFolder, is_first_process, write_json, write_text
+from clozekit.runs.plots import plot_curves
+from clozekit.tasks.base import TaskModule
+from clozekit.training.history import StepHistory
+from clozekit.training.steps import StatelessSteps
+from clozekit.training.summary import print_summary
+
+
+def train(config: TrainConfig) -> dict[str, float]:
+    """Trains a model, evaluates it, and leaves everything in the run's folder.
+
+    Args:
+        config: The whole configuration.
+
+    Returns:
+        The metrics at the end: the last validation's in pretraining, and of the best checkpoint in
+        fine-tuning, with those of the test split where there is one.
+
+    Raises:
+        UserError: Something in the configuration or the data cannot be used.
+    """
+    _quieten()
+    folder = RunFolder(config.run_dir)
+    if is_first_process():
+        folder = RunFolder.create(config.run_dir, config.model_dump(mode="json", by_alias=True))
+    seed_everything(config.seed, verbose=False)
+
+    pretrained = load_checkpoint(config.encoder.pretrained) if config.encoder.pretrained else None
+    datamodule = _make_datamodule(config, pretrained)
+    encoder = _encoder_config(config.encoder, datamodule, pretrained)
+    max_steps = _max_steps(config, datamodule)
+    module = _make_module(config, encoder, datamodule, max_steps)
+    if pretrained is not None:
+        module.encoder.load_state_dict(pretrained.weights("model.encoder."))
+    trainer = _make_trainer(config, encoder, datamodule, max_steps)
+
+    if trainer.is_global_zero:
+        write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
+        print_summary(module, encoder, datamodule, trainer, folder)
+    try:
+        trainer.fit(module, datamodule=datamodule)
+        trainer.save_checkpoint(folder.last_checkpoint)
+        results = _evaluate(trainer, module, datamodule, folder)
+    finally:
+        _close(trainer)
+    if trainer.is_global_zero:
+        write_json(folder.results_file, {"step": trainer.global_step, **results})
+        plot_curves(folder)
+        print(f"results, curves and checkpoints are in {folder.path}")
+    return results
+
+
+def _make_datamodule(config: TrainConfig, pretrained: Checkpoint | None) -> StreamDataModule:
+    arguments = config.data.arguments()
+    if pretrained is not None and "tokenizer" in arguments and arguments["tokenizer"] is None:
+        arguments["tokenizer"] = pretrained.tokenizer
+    datamodule: StreamDataModule = build("data", arguments)
+    return datamodule
+
+
+def _encoder_config(
+    given: EncoderConfig, datamodule: StreamDataModule, pretrained: Checkpoint | None
+) -> EncoderConfig:
+    """Takes the sizes from the pretrained encoder, and the vocabulary's from the tokenizer."""
+    vocab_size = datamodule.vocab_size
+    if pretrained is not None:
+        dropout = given.model_dump(include={"hidden_dropout_prob", "attention_probs_dropout_prob"})
+        given = EncoderConfig.model_validate(
+            {**pretrained.config["encoder"], **dropout, "pretrained": given.pretrained}
+        )
+    if given.vocab_size is not None and given.vocab_size != vocab_size:
+        raise ConfigError(
+            f"encoder.vocab_size={given.vocab_size}, but the tokenizer has {vocab_size} ids"
+        )
+    return given.model_copy(update={"vocab_size": vocab_size})
+
+
+def _max_steps(config: TrainConfig, datamodule: StreamDataModule) -> int:
+    if config.max_steps is not None:
+        return config.max_steps
+    assert config.max_epochs is not None
+    return max(1, math.ceil(config.max_epochs * datamodule.steps_per_epoch()))
+
+
+def _make_module(
+    config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule, max_steps: int
+) -> TaskModule[Any]:
+    arguments = config.optimizer.arguments()
+    weight_decay = arguments.pop("weight_decay", 0.0)
+    if config.trainer.precision == "16-mixed" and arguments.get("fused"):
+        # A fused optimizer unscales gradients itself, and then they cannot be clipped.
+        arguments["fused"] = False
+    module: TaskModule[Any] = build(
+        "task",
+        config.task.arguments(),
+        encoder=encoder,
+        optimizer=partial(build, "optimizer", arguments),
+        schedule=config.schedule,
+        max_steps=max_steps,
+        weight_decay=weight_decay,
+        log_every_n_steps=config.trainer.log_every_n_steps,
+        **datamodule.task_arguments(),
+    )
+    return module
+
+
+def _make_trainer(
+    config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule, max_steps: int
+) -> Trainer:
+    meta = CheckpointMeta(
+        config=config.model_dump(mode="json", by_alias=True) | {"encoder": encoder.model_dump()},
+        tokenizer=datamodule.tokenizer.to_str(),
+        data_hash=datamodule.data_hash,
+        label_names=datamodule.task_arguments().get("label_names"),
+    )
+    callbacks = [StatelessSteps(config.seed), StepHistory(), meta]
+    trainer: Trainer = build(
+        "trainer",
+        config.trainer.arguments(),
+        max_steps=max_steps,
+        max_epochs=-1,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        enable_checkpointing=True,
+        plugins=[AtomicCheckpointIO()],
+        logger=_components("logger", config.logger),
+        callbacks=callbacks + _components("callbacks", config.callbacks),
+    )
+    # Both follow from the number of processes, which the Trainer knows once it is made.
+    shape = datamodule.batch_shape(trainer.global_rank, trainer.world_size)
+    trainer.accumulate_grad_batches = shape.accumulation
+    steps_between = min(config.validate_every_n_steps or max_steps, max_steps)
+    trainer.val_check_interval = steps_between * shape.accumulation
+    return trainer
+
+
+def _evaluate(
+    trainer: Trainer, module: TaskModule[Any], datamodule: StreamDataModule, folder: RunFolder
+) -> dict[str, float]:
+    """Evaluates the weights that the task is judged by, on the splits that training did not see."""
+    checkpoint: Path | None = None
+    if module.evaluates_best:
+        best = folder.best_checkpoint
+        checkpoint = best if best.exists() else folder.last_checkpoint
+    micro_batches = trainer.global_step * trainer.accumulate_grad_batches
+    if checkpoint is not None or micro_batches % trainer.val_check_interval:
+        trainer.validate(
+            module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
+        )
+    results = _metrics(trainer)
+    if "test" in datamodule.sources:
+        trainer.test(
+            module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
+        )
+        results |= _metrics(trainer)
+    return results
+
+
+def _metrics(trainer: Trainer) -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _components(group: str, components: dict[str, Component | None]) -> list[Any]:
+    return [
+        build(f"{group}.{name}", component.arguments())
+        for name, component in components.items()
+        if component is not None
+    ]
+
+
+def _close(trainer: Trainer) -> None:
+    for logger in trainer.loggers:
+        logger.finalize("success" if trainer.state.finished else "failed")
+    import wandb
+
+    if wandb.run is not None:
+        wandb.finish(exit_code=0 if trainer.state.finished else 1)
+
+
+def _quieten() -> None:
+    """Silences advice that does not fit a run whose epochs and batches are clozekit's own."""
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,120 @@
+"""What a person sees of training."""
+
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from clozekit.training.history import StepHistory
+
+SECONDS_BETWEEN_LINES = 20.0
+"""How often a line is printed where there is no terminal to draw a bar on."""
+
+SHOWN = {
+    "train/mlm_loss": "mlm {:.3f}",
+    "train/nsp_loss": "nsp {:.3f}",
+    "train/loss": "loss {:.3f}",
+    "train/accuracy": "accuracy {:.3f}",
+    "train/tokens_per_second": "{:,.0f} tokens/s",
+}
+
+
+class TrainingProgress(ProgressBar):
+    """A bar of optimizer steps with the losses, tokens per second and the time left.
+
+    Where the output is not a terminal, a line every 20 seconds, and one for every validation.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+        self._console = Console(file=sys.stdout, highlight=False)
+        self._progress: Progress | None = None
+        self._history: StepHistory | None = None
+        self._last_line = 0.0
+
+    def disable(self) -> None:
+        """Shows nothing; Lightning calls it on all processes but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Shows progress again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draws the bar."""
+        self._history = next(
+            (c for c in trainer.callbacks if isinstance(c, StepHistory)),  # type: ignore[attr-defined]
+            None,
+        )
+        self._last_line = time.monotonic()
+        if self._enabled and self._console.is_terminal:
+            self._progress = Progress(
+                TextColumn("step"),
+                MofNCompleteColumn(),
+                BarColumn(),
+                TextColumn("{task.fields[metrics]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._progress.start()
+            self._progress.add_task("train", total=trainer.max_steps, metrics="")
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Moves the bar, or prints a line when one is due."""
+        if not self._enabled:
+            return
+        if self._progress is not None:
+            self._progress.update(
+                self._progress.task_ids[0], completed=trainer.global_step, metrics=self._metrics()
+            )
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self._console.print(
+                f"step {trainer.global_step}/{trainer.max_steps}  {self._metrics()}"
+            )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints the validation split's metrics."""
+        if not self._enabled or trainer.sanity_checking:
+            return
+        metrics = {
+            name.removeprefix("validation/"): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("validation/")
+        }
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
+        self._console.print(f"validation at step {trainer.global_step}: {shown}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the bar away."""
+        self._stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Takes the bar away, so that the error stands below it."""
+        self._stop()
+
+    def _metrics(self) -> str:
+        latest = self._history.latest if self._history else {}
+        return "  ".join(form.format(latest[key]) for key, form in SHOWN.items() if key in latest)
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

@@ -1,0 +1,57 @@
+"""What a person should know before a run costs anything."""
+
+from lightning.pytorch import Trainer
+from rich.console import Console
+from rich.table import Table
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.module import StreamDataModule
+from clozekit.runs.folder import RunFolder
+from clozekit.tasks.base import TaskModule
+
+BYTES_OF_ADAM = 16
+"""A float32 parameter, its gradient, and Adam's two moments."""
+
+
+def print_summary(
+    module: TaskModule,  # type: ignore[type-arg]
+    encoder: EncoderConfig,
+    datamodule: StreamDataModule,
+    trainer: Trainer,
+    folder: RunFolder,
+) -> None:
+    """Prints the model's size, the steps, the batches and the memory that they will take."""
+    num_parameters = sum(parameter.numel() for parameter in module.parameters())
+    max_seq_length = getattr(datamodule, "max_seq_length", encoder.max_position_embeddings)
+    steps_per_epoch = datamodule.steps_per_epoch()
+    memory = num_parameters * BYTES_OF_ADAM + activation_bytes(
+        encoder, min(datamodule.micro_batch_size, datamodule.global_batch_size), max_seq_length
+    )
+    rows = {
+        "run": str(folder.path),
+        "encoder": f"{encoder.num_hidden_layers} layers, hidden {encoder.hidden_size}, "
+        f"{encoder.num_attention_heads} heads, vocabulary {encoder.vocab_size:,}",
+        "parameters": f"{num_parameters:,}",
+        "steps": f"{trainer.max_steps:,} ({trainer.max_steps / steps_per_epoch:.2f} epochs of "
+        f"{steps_per_epoch:,.0f} steps)",
+        "batch": f"{datamodule.global_batch_size} sequences a step, at most "
+        f"{datamodule.global_batch_size * max_seq_length:,} tokens, shared by "
+        f"{trainer.world_size} x {trainer.accumulate_grad_batches} (processes x micro-batches)",
+        "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
+        "memory": f"about {memory / 2**20:,.0f} MiB a process for weights, Adam and activations",
+        **datamodule.facts(),
+    }
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
+
+
+def activation_bytes(encoder: EncoderConfig, batch_size: int, seq_len: int) -> int:
+    """Estimates what backward needs, in bytes: the float32 tensors kept of every layer.
+
+    Counts, per token and layer, the inputs of the linear layers and norms, the fused QKV, and both
+    sides of the activation; attention keeps no square matrix with fused kernels.
+    """
+    per_token = 10 * encoder.hidden_size + 2 * encoder.intermediate_size
+    return 4 * batch_size * seq_len * per_token * (encoder.num_hidden_layers + 1)
