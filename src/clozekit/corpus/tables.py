@@ -1,0 +1,135 @@
+"""Documents out of tables that are read by rows: Parquet files and datasets of the hub."""
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clozekit.config.prepare import HubSource, TableSource
+from clozekit.corpus.documents import (
+    Document,
+    Partition,
+    check_columns,
+    columns_of,
+    document_of_row,
+)
+from clozekit.corpus.files import write_atomically
+from clozekit.errors import DataError
+
+_ROWS_AT_ONCE = 1_024
+
+
+def plan_parquet(path: Path, source: TableSource, partition_bytes: int) -> list[Partition]:
+    """Puts a file's row groups together until they have `partition_bytes` of text.
+
+    Raises:
+        DataError: The file is not Parquet or has not the columns, or the text is no text.
+    """
+    with _parquet_file(path) as file:
+        check_columns(columns_of(source), file.schema_arrow.names, lambda: str(path))
+        _check_is_text(file.schema_arrow.field(source.text_column).type, source, str(path))
+        partitions: list[Partition] = []
+        start, text_bytes = 0, 0
+        for number in range(file.num_row_groups):
+            group = file.metadata.row_group(number)
+            chunks = [group.column(index) for index in range(group.num_columns)]
+            text_bytes += sum(
+                chunk.total_uncompressed_size
+                for chunk in chunks
+                if chunk.path_in_schema == source.text_column
+            )
+            if text_bytes >= partition_bytes or number == file.num_row_groups - 1:
+                partitions.append(Partition(str(path), start, number + 1))
+                start, text_bytes = number + 1, 0
+        return partitions
+
+
+def read_parquet(partition: Partition, source: TableSource) -> Iterator[Document]:
+    """Reads the documents of a partition that `plan_parquet` made."""
+    with _parquet_file(Path(partition.path)) as file:
+        groups = range(partition.start, partition.stop or file.num_row_groups)
+        rows_before = (file.metadata.row_group(group).num_rows for group in range(groups.start))
+        number = sum(rows_before)
+        batches = file.iter_batches(_ROWS_AT_ONCE, list(groups), columns_of(source))
+        for batch in batches:
+            for row in batch.to_pylist():
+                number += 1
+                yield document_of_row(
+                    row, source, partial("{}: row {}".format, partition.path, number)
+                )
+
+
+def plan_hub(source: HubSource, partition_bytes: int, folder: Path) -> list[Partition]:
+    """Loads a dataset, and cuts its rows by their mean size.
+
+    The dataset's handle, which points into the library's own cache, is kept in `folder` for the
+    processes that read it.
+
+    Raises:
+        DataError: The dataset cannot be loaded or has not the columns, or the text is no text.
+    """
+    dataset = _load_dataset(source)
+    check_columns(columns_of(source), dataset.column_names, lambda: source.path)
+    dataset = dataset.select_columns(columns_of(source))
+    _check_is_text(
+        dataset.features.arrow_schema.field(source.text_column).type, source, source.path
+    )
+    # The file's name says which data it is, so that a resumed run notices another version.
+    file = folder / f"dataset-{dataset._fingerprint}.pickle"
+    with write_atomically(file) as handle:
+        pickle.dump(dataset, handle)
+    row_bytes = dataset.data.nbytes / max(dataset.data.num_rows, 1)
+    rows = max(1, int(partition_bytes / max(row_bytes, 1)))
+    starts = range(0, len(dataset), rows)
+    return [Partition(str(file), start, min(start + rows, len(dataset))) for start in starts]
+
+
+def read_hub(partition: Partition, source: HubSource) -> Iterator[Document]:
+    """Reads the documents of a partition that `plan_hub` made."""
+    dataset = _unpickle(partition.path)
+    assert partition.stop is not None
+    for start in range(partition.start, partition.stop, _ROWS_AT_ONCE):
+        rows = dataset[start : min(start + _ROWS_AT_ONCE, partition.stop)]
+        columns = columns_of(source)
+        values = zip(*(rows[column] for column in columns), strict=True)
+        for number, row in enumerate(values, start + 1):
+            place = partial("{}: row {}".format, source.path, number)
+            yield document_of_row(dict(zip(columns, row, strict=True)), source, place)
+
+
+def _load_dataset(source: HubSource) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset(source.path, name=source.name, split=source.split)
+    except Exception as error:  # The library and what it builds on raise many kinds.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"source.path={source.path}: it cannot be loaded: {lines[0]}") from None
+
+
+@lru_cache(maxsize=1)
+def _unpickle(path: str) -> Any:
+    return pickle.loads(Path(path).read_bytes())
+
+
+def _check_is_text(column_type: pa.DataType, source: TableSource | HubSource, place: str) -> None:
+    value_type = column_type.value_type if pa.types.is_dictionary(column_type) else column_type
+    if value_type not in (pa.string(), pa.large_string()):
+        raise DataError(
+            f"{place}: the column {source.text_column!r} has the type {column_type} "
+            "instead of string"
+        )
+
+
+@contextmanager
+def _parquet_file(path: Path) -> Iterator[Any]:
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from None

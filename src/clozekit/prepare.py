@@ -1,0 +1,62 @@
+"""`clozekit prepare`: text to token shards."""
+
+import shutil
+
+from rich.console import Console
+from rich.table import Table
+
+from clozekit.config.prepare import PrepareConfig
+from clozekit.corpus.manifest import SPLITS, Corpus
+from clozekit.corpus.output import claim_output, finished_corpus
+from clozekit.corpus.progress import print_plain
+
+
+def prepare(config: PrepareConfig) -> Corpus:
+    """Makes a corpus folder of the configured text, or goes on with one that is not finished.
+
+    Raises:
+        ConfigError: The folder `out` holds something else, or another configuration's corpus.
+        DataError: The source or the tokenizer cannot be used.
+    """
+    # These are heavy and not needed to refuse a folder.
+    from clozekit.corpus import pipeline
+
+    console = Console()
+    if (finished := finished_corpus(config)) is not None:
+        print_plain(console, f"{config.out} is prepared already; there is nothing to do")
+        return finished
+    with claim_output(config) as work:
+        pipeline.plan_reading(work)
+        pipeline.read_source(work)
+        pipeline.split_documents(work)
+        pipeline.make_tokenizer(work)
+        pipeline.tokenize(work)
+        pipeline.build_shards(work)
+        corpus = pipeline.write_manifest(work)
+        shutil.rmtree(work.folder)
+    console.print(_summary(corpus))
+    return corpus
+
+
+def _summary(corpus: Corpus) -> Table:
+    manifest = corpus.manifest
+    table = Table(title=f"{corpus.folder}: {manifest.vocab_size:,} tokens in the vocabulary")
+    for column in ("split", "documents", "sentences", "tokens", "[UNK]", "shards"):
+        table.add_column(
+            column.replace("[", "\\["), justify="left" if column == "split" else "right"
+        )
+    for split in SPLITS:
+        counts = manifest.splits[split]
+        table.add_row(
+            split,
+            f"{counts.documents:,}",
+            f"{counts.sentences:,}",
+            f"{counts.tokens:,}",
+            f"{counts.unknown_tokens / max(counts.tokens, 1):.3%}",
+            f"{len(counts.shards):,}",
+        )
+    table.caption = (
+        f"skipped: {manifest.empty_documents:,} empty and "
+        f"{manifest.duplicate_documents:,} duplicate documents"
+    )
+    return table
