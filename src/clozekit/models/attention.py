@@ -5,6 +5,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
+from clozekit.models.dropout import dropout
 
 
 class SelfAttention(nn.Module):
@@ -36,13 +37,23 @@ class SelfAttention(nn.Module):
         # [tokens, 3 * hidden] to [batch, seq_len, 3, heads, head_dim] in one copy, or none.
         qkv = packing.pad(self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1)))
         query, key, value = qkv.transpose(1, 3).unbind(2)
-        context = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=key_mask,
-            dropout_p=self.dropout_prob if self.training else 0.0,
-        )
+        dropout_prob = self.dropout_prob if self.training else 0.0
+        context = _attend(query, key, value, key_mask, dropout_prob)
         # [batch, heads, seq_len, head_dim] to [tokens, hidden].
         output: Tensor = self.output(packing.unpad(context.transpose(1, 2)).flatten(1))
         return output
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None, dropout_prob: float
+) -> Tensor:
+    """Scaled dot-product attention of `[batch, heads, seq_len, head_dim]`."""
+    if dropout_prob == 0 or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=key_mask, dropout_p=dropout_prob
+        )
+    # torch's kernel for the CPU has no dropout: it falls back to these steps, with a slower draw.
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    if key_mask is not None:
+        scores = scores.masked_fill(~key_mask, float("-inf"))
+    return dropout(scores.softmax(-1), dropout_prob, training=True) @ value

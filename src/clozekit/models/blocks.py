@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.attention import SelfAttention
+from clozekit.models.dropout import Dropout
 
 
 def gelu(config: EncoderConfig) -> nn.GELU:
@@ -39,7 +40,7 @@ class Block(nn.Module):
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, packing: Packing, key_mask: Tensor | None) -> Tensor:
         """Maps `[tokens, hidden]` to `[tokens, hidden]`; arguments as in `SelfAttention`."""

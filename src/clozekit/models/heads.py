@@ -6,6 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.models.blocks import gelu
+from clozekit.models.dropout import Dropout
 from clozekit.models.initialization import init_weights
 
 
@@ -65,7 +66,7 @@ class SequenceClassificationHead(nn.Module):
 
     def __init__(self, config: EncoderConfig, num_labels: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
         init_weights(self, config.initializer_range)
 

@@ -1,0 +1,72 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from clozekit.models.attention import _attend
+from clozekit.models.dropout import Dropout, dropout
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_share_scale_and_independence(p: float) -> None:
+    torch.manual_seed(0)
+    dropped = dropout(torch.ones(400, 1001), p, training=True)
+    kept = dropped != 0
+    error = 5 * math.sqrt(p * (1 - p) / dropped.numel())
+    assert kept.float().mean().item() == pytest.approx(1 - p, abs=error)
+    torch.testing.assert_close(
+        dropped[kept].unique(), torch.tensor([1 / (1 - p)]), rtol=1e-4, atol=0
+    )
+    # The four values that share a draw are dropped independently of each other.
+    flat = kept.flatten().float()
+    for distance in (1, 2, 3, 4):
+        both = (flat[:-distance] * flat[distance:]).mean().item()
+        assert both == pytest.approx((1 - p) ** 2, abs=2 * error)
+
+
+def test_the_mean_is_kept_whatever_the_rounding() -> None:
+    torch.manual_seed(0)
+    p = 1e-5  # rounded to 2**-16, half as much again
+    dropped = dropout(torch.ones(4_000_000, dtype=torch.float64), p, training=True)
+    assert dropped.mean().item() == pytest.approx(1, abs=5 * math.sqrt(2**-16 / 4_000_000))
+    assert dropped.max().item() == pytest.approx(1 / (1 - 2**-16), rel=1e-12)
+
+
+def test_the_gradient_has_the_same_mask() -> None:
+    values = torch.randn(7, 3, requires_grad=True)
+    dropped = dropout(values, 0.5, training=True)
+    dropped.sum().backward()
+    assert values.grad is not None
+    torch.testing.assert_close(dropped, values * values.grad)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (0, 4), (3, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_shape_and_dtype_are_kept(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    dropped = dropout(torch.ones(shape, dtype=dtype), 0.3, training=True)
+    assert dropped.shape == shape
+    assert dropped.dtype == dtype
+
+
+def test_nothing_is_done_without_need() -> None:
+    values = torch.ones(3)
+    assert Dropout(0.5).eval()(values) is values
+    assert Dropout(0.0).train()(values) is values
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_attention_with_dropout_is_attention_but_for_the_drops(padded: bool) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 5, 8, dtype=torch.float64)
+    mask = torch.ones(2, 1, 1, 5, dtype=torch.bool)
+    mask[1, ..., 3:] = False
+    key_mask = mask if padded else None
+    without = F.scaled_dot_product_attention(query, key, value, attn_mask=key_mask)
+
+    # So small a probability is rounded to zero.
+    torch.testing.assert_close(_attend(query, key, value, key_mask, 1e-9), without)
+
+    query, key, value = (x[1:].expand(20_000, -1, -1, -1) for x in (query, key, value))
+    mean = _attend(query, key, value, mask[1:] if padded else None, 0.5).mean(0)
+    torch.testing.assert_close(mean, without[1], rtol=0, atol=0.05)
