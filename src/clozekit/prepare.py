@@ -5,7 +5,7 @@ import shutil
 from rich.console import Console
 from rich.table import Table
 
-from clozekit.config.prepare import PrepareConfig
+from clozekit.config.prepare import ExistingTokenizerConfig, PrepareConfig, WordPieceConfig
 from clozekit.corpus.manifest import SPLITS, Corpus
 from clozekit.corpus.output import claim_output, finished_corpus
 from clozekit.corpus.progress import print_plain
@@ -27,9 +27,12 @@ def prepare(config: PrepareConfig) -> Corpus:
         return finished
     with claim_output(config) as work:
         pipeline.plan_reading(work)
+        if isinstance(config.tokenizer, ExistingTokenizerConfig):
+            pipeline.copy_tokenizer(work, config.tokenizer)
         pipeline.read_source(work)
         pipeline.split_documents(work)
-        pipeline.make_tokenizer(work)
+        if isinstance(config.tokenizer, WordPieceConfig):
+            pipeline.train_vocabulary(work, config.tokenizer)
         pipeline.tokenize(work)
         pipeline.build_shards(work)
         corpus = pipeline.write_manifest(work)

@@ -1,12 +1,14 @@
 """Running the tasks of a stage over processes, with datatrove."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import multiprocess  # type: ignore[import-untyped]
+import multiprocess.util  # type: ignore[import-untyped]
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
@@ -40,6 +42,8 @@ def run_tasks(title: str, task: Task, work: Work, num_tasks: int, workers: int) 
         workers=min(workers, num_tasks),
         logging_dir=str(logs),
     )
+    # datatrove forks a process that keeps its counters, and would outlive a killed run.
+    multiprocess.util.register_after_fork(executor, _end_with_parent)
     multiprocess.set_forkserver_preload([__name__, "clozekit.corpus.stages"])
     with show_progress(title, num_tasks, lambda: _count_done(logs)), _quiet_and_serial():
         try:
@@ -71,6 +75,14 @@ class _Executor(LocalPipelineExecutor):  # type: ignore[misc]
     def _run_for_rank(self, *args: Any, **kwargs: Any) -> Any:
         _be_quiet_and_serial()
         return super()._run_for_rank(*args, **kwargs)
+
+
+def _end_with_parent(_: object) -> None:
+    def watch() -> None:
+        multiprocess.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _be_quiet_and_serial() -> None:

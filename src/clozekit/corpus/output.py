@@ -11,11 +11,14 @@ from typing import Any
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.manifest import MANIFEST_FILE, TOKENIZER_FILE, Corpus
 from clozekit.corpus.work import Work
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, UserError
 
 _LOCK_FILE = ".lock"
 _STATE_FILE = "state.json"
-_SHARD_FILE = re.compile(r"\.?(train|validation)-\d{5,}\.arrow(\.\d+\.tmp)?")
+_SHARD_FILE = re.compile(
+    r"(train|validation)-\d{5,}\.arrow|"
+    r"\.((train|validation)-\d{5,}\.arrow|(tokenizer|manifest)\.json)\.\d+\.tmp"
+)
 
 
 def finished_corpus(config: PrepareConfig) -> Corpus | None:
@@ -58,7 +61,13 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
                 _refuse_other_configuration(config, state)
         work.folder.mkdir(exist_ok=True)
         work.write_json(_STATE_FILE, config.identity())
-        yield work
+        try:
+            yield work
+        except UserError:
+            # It cannot go on like this, and another configuration must not find the folder taken.
+            erase(work)
+            shutil.rmtree(work.folder)
+            raise
 
 
 def erase(work: Work) -> None:
@@ -134,5 +143,7 @@ def _locked(folder: Path) -> Iterator[None]:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConfigError(f"out={folder} is being written by another process") from None
-        yield
-        path.unlink()
+        try:
+            yield
+        finally:
+            path.unlink()

@@ -5,11 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from tokenizers import Tokenizer
 
-from clozekit.config.prepare import ExistingTokenizerConfig, MovieReviewsSource, SourceConfig
+from clozekit.config.prepare import (
+    ExistingTokenizerConfig,
+    MovieReviewsSource,
+    SourceConfig,
+    WordPieceConfig,
+)
 from clozekit.corpus.executor import run_tasks
 from clozekit.corpus.files import sha256_of_file, write_atomically
-from clozekit.corpus.hold_out import MIN_DOCUMENTS, assign_splits, count_shards
+from clozekit.corpus.hold_out import DUPLICATE, MIN_DOCUMENTS, assign_splits, count_shards
 from clozekit.corpus.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
@@ -75,24 +81,19 @@ def split_documents(work: Work) -> None:
         np.save(file, splits)
 
 
-def make_tokenizer(work: Work) -> None:
-    """Trains the vocabulary on the training documents, or copies the existing tokenizer."""
-    config = work.config.tokenizer
-    if isinstance(config, ExistingTokenizerConfig):
-        tokenizer = load_tokenizer(
-            Path(config.path),
-            config.lowercase,
-            config.strip_accents,
-            config.handle_chinese_chars,
-        )
-    else:
-        pieces = work.pieces()
-        run_tasks("count words", count_piece, work, len(pieces), work.config.num_workers)
-        if work.tokenizer_file.exists():
-            return
-        tokenizer = train_from_counts(_all_counts(work), config)
-    with write_atomically(work.tokenizer_file) as file:
-        file.write(tokenizer.to_str(pretty=True).encode())
+def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
+    """Puts the existing tokenizer into the corpus folder, as a complete `tokenizer.json`."""
+    path = Path(config.path)
+    chars = config.handle_chinese_chars
+    _save(work, load_tokenizer(path, config.lowercase, config.strip_accents, chars))
+
+
+def train_vocabulary(work: Work, config: WordPieceConfig) -> None:
+    """Trains the vocabulary on the training documents."""
+    num_pieces = len(work.pieces())
+    run_tasks("count words", count_piece, work, num_pieces, work.config.num_workers)
+    if not work.tokenizer_file.exists():
+        _save(work, train_from_counts(_all_counts(work), config))
 
 
 def tokenize(work: Work) -> None:
@@ -135,12 +136,17 @@ def write_manifest(work: Work) -> Corpus:
         tokenizer_sha256=sha256_of_file(work.tokenizer_file),
         splits={split: _split_record(work, split) for split in SPLITS},
         empty_documents=sum(report["empty"] for report in read_reports + token_reports),
-        duplicate_documents=int(np.count_nonzero(work.splits() == 0)),
+        duplicate_documents=int(np.count_nonzero(work.splits() == DUPLICATE)),
         configuration=work.config.identity(),
     )
     with write_atomically(work.out / MANIFEST_FILE) as file:
         file.write(manifest.model_dump_json(indent=2).encode() + b"\n")
     return Corpus.open(work.out)
+
+
+def _save(work: Work, tokenizer: Tokenizer) -> None:
+    with write_atomically(work.tokenizer_file) as file:
+        file.write(tokenizer.to_str(pretty=True).encode())
 
 
 def _split_record(work: Work, split: Split) -> SplitRecord:

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.documents import Partition
 from clozekit.corpus.files import write_json
-from clozekit.corpus.manifest import TOKENIZER_FILE, Split
+from clozekit.corpus.manifest import FORMAT_VERSION, TOKENIZER_FILE, Split
 
 
 class Piece(NamedTuple):
@@ -45,11 +45,19 @@ class ShardPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is read: the partitions of the source, and the bytes of text to put in a piece."""
+    """What is read, and how; a killed run's work is of use if its plan was the same.
+
+    Attributes:
+        partitions: The parts of the source.
+        partition_bytes: How much text to put in a piece.
+        inputs: Names, sizes and times of the files that are read.
+        format_version: The version of the corpus folder's format.
+    """
 
     partitions: list[Partition]
     partition_bytes: int
     inputs: list[Any]
+    format_version: int = FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """The plan in the types that JSON has."""
