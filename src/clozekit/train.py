@@ -1,5 +1,6 @@
 """`clozekit train`: from a checked configuration to a trained model in a run's folder."""
 
+import logging
 import math
 import warnings
 from functools import partial
@@ -60,7 +61,7 @@ def train(config: TrainConfig) -> dict[str, float]:
         print_summary(module, encoder, datamodule, trainer, folder)
     try:
         trainer.fit(module, datamodule=datamodule)
-        trainer.save_checkpoint(folder.last_checkpoint)
+        trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
         results = _evaluate(trainer, module, datamodule, folder)
     finally:
         _close(trainer)
@@ -180,7 +181,9 @@ def _evaluate(
 
 
 def _metrics(trainer: Trainer) -> dict[str, float]:
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {
+        name: float(value) for name, value in trainer.callback_metrics.items() if name != "epoch"
+    }
 
 
 def _components(group: str, components: dict[str, Component | None]) -> list[Any]:
@@ -202,6 +205,8 @@ def _close(trainer: Trainer) -> None:
 
 def _quieten() -> None:
     """Silences advice that does not fit a run whose epochs and batches are clozekit's own."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",

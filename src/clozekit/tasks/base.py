@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from clozekit.config.train import ScheduleConfig
 from clozekit.data.batch import Batch, Step
+from clozekit.data.order import Position
 from clozekit.models.encoder import Encoder
 from clozekit.optim.groups import parameter_groups
 from clozekit.optim.schedules import learning_rate_factor
@@ -141,6 +142,11 @@ class TaskModule(LightningModule, Generic[BatchT]):
         stacked = torch.stack([value.to(dtype) for value in values])
         total = self.trainer.strategy.reduce(stacked, reduce_op="sum")
         return dict(zip(names, total.tolist(), strict=True))
+
+    def log_evaluation(self, metrics: dict[str, Any]) -> None:
+        """Logs a split's metrics with the data's own epoch, for Lightning's is always the first."""
+        position = getattr(getattr(self.trainer, "datamodule", None), "position", Position())
+        self.log_dict({**metrics, "epoch": float(position.epoch)})
 
     def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
         """Turns a global step's sums into the metrics that are logged."""

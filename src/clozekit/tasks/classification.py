@@ -94,5 +94,5 @@ class ClassificationModule(TaskModule[ClassificationBatch]):
             metrics[name].update(logits, batch.labels)
 
     def _report(self, metrics: MetricCollection) -> None:
-        self.log_dict(metrics.compute())
+        self.log_evaluation(metrics.compute())
         metrics.reset()

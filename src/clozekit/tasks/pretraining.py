@@ -97,7 +97,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         mlm_loss, nsp_loss = metrics["validation/mlm_loss"], metrics["validation/nsp_loss"]
         metrics["validation/loss"] = mlm_loss + nsp_loss
         metrics["validation/perplexity"] = _perplexity(float(mlm_loss))
-        self.log_dict(metrics)
+        self.log_evaluation(metrics)
 
 
 def _summed_losses(output: PretrainingOutput, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
