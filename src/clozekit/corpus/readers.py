@@ -128,7 +128,7 @@ def _read_jsonl(partition: Partition, source: TableSource) -> Iterator[Document]
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.rstrip())
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{lines.place(number)} is not JSON: {error.msg} at column {error.colno}"

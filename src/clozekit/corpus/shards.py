@@ -140,7 +140,8 @@ def _map_record_batch(path: Path) -> pa.RecordBatch:
     token_lists = [pa.list_(pa.list_(token)) for token in (pa.uint16(), pa.uint32())]
     if columns.get("id") != pa.string() or columns.get("sentences") not in token_lists:
         raise DataError(
-            f"{path} is not a shard: its columns are {', '.join(map(str, batch.schema))} "
+            f"{path} is not a shard: its columns are "
+            f"{', '.join(f'{name}: {kind}' for name, kind in columns.items())} "
             "instead of id: string, sentences: list<list<uint16 or uint32>>"
         )
     documents = batch.column("sentences")

@@ -1,0 +1,367 @@
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+
+from clozekit.config.prepare import PrepareConfig, WordPieceConfig
+from clozekit.corpus import pipeline
+from clozekit.corpus.manifest import Corpus
+from clozekit.corpus.shards import Shard
+from clozekit.corpus.vocabulary import train_wordpiece
+from clozekit.errors import ConfigError, DataError
+from clozekit.prepare import prepare
+from tests.corpus.texts import (
+    config,
+    content_of,
+    decoded,
+    make_documents,
+    prepare_text,
+    write_bytes,
+    write_csv,
+    write_jsonl,
+    write_text,
+)
+
+DOCUMENTS = make_documents(120)
+
+
+@pytest.fixture
+def small_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "PARTITION_BYTES", 3_000)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    path = write_text(folder / "a.txt", DOCUMENTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "PARTITION_BYTES", 3_000)
+        return prepare_text(folder / "out", path, shard_tokens=1_000)
+
+
+def splits_of(corpus: Corpus) -> dict[str, str]:
+    """The split of every document, by id."""
+    return {
+        identity: split
+        for split in corpus.manifest.splits
+        for path in corpus.shards(split)
+        for identity in Shard.open(path).ids
+    }
+
+
+def test_text_comes_back_out_of_the_shards(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", DOCUMENTS)
+    corpus = prepare(config(tmp_path / "out", jsonl(path)))
+    documents = decoded(corpus)
+    assert documents.keys() == {f"doc-{index}" for index in range(120)}
+    for index, sentences in enumerate(DOCUMENTS):
+        assert documents[f"doc-{index}"] == [sentence.lower() for sentence in sentences]
+    assert sorted(path.name for path in corpus.folder.iterdir()) == [
+        "manifest.json",
+        "tokenizer.json",
+        "train-00000.arrow",
+        "validation-00000.arrow",
+    ]
+
+
+@pytest.mark.usefixtures("small_partitions")
+def test_the_manifest_counts_what_the_shards_hold(tmp_path: Path) -> None:
+    texts = [*DOCUMENTS, [" "], DOCUMENTS[3], DOCUMENTS[4], ["\U0001f600 rare."]]
+    path = write_csv(tmp_path / "a.csv", texts)
+    out, changes = tmp_path / "out", {"shard_tokens": 200}
+    manifest = prepare(config(out, {"format": "csv", "path": str(path)}, **changes)).manifest
+    assert (manifest.empty_documents, manifest.duplicate_documents) == (1, 2)
+    unknown = 0
+    for split in ("train", "validation"):
+        record = manifest.splits[split]
+        shards = [Shard.open(out / shard.file) for shard in record.shards]
+        assert [shard.documents for shard in record.shards] == [s.num_documents for s in shards]
+        assert [shard.sentences for shard in record.shards] == [s.num_sentences for s in shards]
+        assert [shard.tokens for shard in record.shards] == [s.num_tokens for s in shards]
+        assert record.tokens == sum(shard.num_tokens for shard in shards)
+        assert len(shards) > 1
+        assert min(shard.num_documents for shard in shards) >= 2
+        unknown += sum(int((shard.tokens == 1).sum()) for shard in shards)
+    assert manifest.splits["train"].documents + manifest.splits["validation"].documents == 121
+    counted = [manifest.splits[split].unknown_tokens for split in ("train", "validation")]
+    assert unknown == sum(counted)
+    assert manifest.vocab_size == 300
+    assert (
+        manifest.configuration
+        == config(out, {"format": "csv", "path": str(path)}, **changes).identity()
+    )
+
+
+@pytest.mark.usefixtures("small_partitions")
+def test_bytes_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "large.txt", DOCUMENTS * 2 + make_documents(60, seed=1))
+    results = []
+    for workers in (1, 2, 3):
+        out = tmp_path / f"out{workers}"
+        prepare_text(out, path, workers=workers, shard_tokens=1_000)
+        results.append(content_of(out))
+    assert len(results[0]) > 4
+    assert results[0] == results[1] == results[2]
+
+
+def test_documents_with_ids_fall_the_same_way_in_any_format_and_company(tmp_path: Path) -> None:
+    first = prepare(config(tmp_path / "a", jsonl(write_jsonl(tmp_path / "a.jsonl", DOCUMENTS))))
+    more = write_csv(tmp_path / "moved" / "b.csv", DOCUMENTS + make_documents(200, seed=5))
+    source = {"format": "csv", "path": str(more), "id_column": "id"}
+    second = prepare(config(tmp_path / "b", source))
+    assert len(splits_of(second)) == 320
+    assert splits_of(first).items() <= splits_of(second).items()
+    assert 10 < list(splits_of(first).values()).count("validation") < 40
+
+
+def test_documents_without_ids_fall_as_their_text_does(tmp_path: Path) -> None:
+    first = prepare_text(tmp_path / "a", write_text(tmp_path / "a.txt", DOCUMENTS))
+    moved = write_text(tmp_path / "b.txt.gz", DOCUMENTS[::-1])
+    second = prepare_text(tmp_path / "b", moved)
+    assert splits_of(first) == splits_of(second)
+
+
+def test_the_vocabulary_is_of_the_training_documents_alone(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", DOCUMENTS)
+    corpus = prepare(config(tmp_path / "out", jsonl(path)))
+    splits = splits_of(corpus)
+    training = [s for i, doc in enumerate(DOCUMENTS) if splits[f"doc-{i}"] == "train" for s in doc]
+    everything = [sentence for document in DOCUMENTS for sentence in document]
+    expected = train_wordpiece(iter(training), WordPieceConfig(vocab_size=300))
+    saved = Tokenizer.from_file(str(corpus.tokenizer_file))
+    assert saved.to_str() == expected.to_str()
+    assert (
+        train_wordpiece(iter(everything), WordPieceConfig(vocab_size=300)).to_str()
+        != saved.to_str()
+    )
+
+
+def test_an_existing_tokenizer_is_taken(tmp_path: Path) -> None:
+    first = prepare_text(tmp_path / "a", write_text(tmp_path / "a.txt", DOCUMENTS))
+    existing = {"path": str(first.tokenizer_file)}
+    second = prepare_text(tmp_path / "b", tmp_path / "a.txt", tokenizer=existing)
+    assert second.hash == first.hash
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(33, 127))]
+    vocabulary += [f"##{chr(code)}" for code in range(97, 123)] + [f"[x{i}]" for i in range(2**16)]
+    path = write_bytes(tmp_path / "vocab.txt", "\n".join(vocabulary).encode())
+    large = prepare_text(tmp_path / "c", tmp_path / "a.txt", tokenizer={"path": str(path)})
+    assert Shard.open(large.shards("train")[0]).tokens.dtype == "uint32"
+    assert large.manifest.vocab_size == len(vocabulary)
+
+
+def test_documents_that_the_tokenizer_leaves_nothing_of_are_empty(tmp_path: Path) -> None:
+    # Accents without a letter are stripped by the normaliser.
+    path = write_text(tmp_path / "a.txt", [*DOCUMENTS, ["\u0301"], ["\u0301", "Word."]])
+    manifest = prepare_text(tmp_path / "out", path).manifest
+    assert manifest.empty_documents == 1
+    kept = sum(record.sentences for record in manifest.splits.values())
+    assert kept == sum(map(len, DOCUMENTS)) + 1
+
+
+def test_the_same_command_again_does_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_text(tmp_path / "a.txt", DOCUMENTS)
+    corpus = prepare_text(tmp_path / "out", path)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
+    path.unlink()
+    capsys.readouterr()
+    assert prepare_text(tmp_path / "out", path, workers=3) == corpus
+    assert "out is prepared already; there is nothing to do" in capsys.readouterr().out
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()} == before
+
+
+def test_another_configuration_is_refused_unless_told_to_overwrite(tmp_path: Path) -> None:
+    path, out = write_text(tmp_path / "a.txt", DOCUMENTS), tmp_path / "out"
+    prepare_text(out, path, shard_tokens=300)
+    before = content_of(out)
+    tokenizer = {"vocab_size": 200}
+    with pytest.raises(
+        ConfigError,
+        match=r"shard_tokens is 300 there and 500 here; "
+        r"tokenizer.vocab_size is 300 there and 200 here; .+overwrite=true",
+    ):
+        prepare_text(out, path, shard_tokens=500, tokenizer=tokenizer)
+    assert content_of(out) == before
+    (out / "notes.md").write_text("mine")
+    again = prepare_text(out, path, tokenizer=tokenizer, overwrite=True)
+    fresh = prepare_text(tmp_path / "fresh", path, tokenizer=tokenizer)
+    assert again.manifest == fresh.manifest
+    assert content_of(out) == {**content_of(tmp_path / "fresh"), "notes.md": b"mine"}
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", ".work/thesis.tex", "manifest.json"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_something_else_is_left_alone(
+    tmp_path: Path, name: str, overwrite: bool
+) -> None:
+    path, out = write_text(tmp_path / "a.txt", DOCUMENTS), tmp_path / "out"
+    write_bytes(out / name, b"{}")
+    write_bytes(out / "train-00000.arrow", b"mine")
+    message = "is not the manifest" if name == "manifest.json" else "holds something else"
+    with pytest.raises((ConfigError, DataError), match=message):
+        prepare_text(out, path, overwrite=overwrite)
+    assert (out / name).read_bytes() == b"{}"
+    assert (out / "train-00000.arrow").read_bytes() == b"mine"
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.txt", DOCUMENTS)
+    with pytest.raises(ConfigError, match=r"a.txt is a file; give a folder"):
+        prepare_text(path, path)
+
+
+def test_a_folder_that_another_process_writes_to_is_refused(tmp_path: Path) -> None:
+    path, out = write_text(tmp_path / "a.txt", DOCUMENTS), tmp_path / "out"
+    out.mkdir()
+    program = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX);"
+        "print('locked', flush=True); input()"
+    )
+    command = [sys.executable, "-c", program, str(out / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(ConfigError, match=r"out is being written by another process"):
+            prepare_text(out, path)
+        other.communicate(b"\n")
+    prepare_text(out, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"^source.path=.+a.txt: there is no text in it$"),
+        (b" \n\n \n", r"there is no text in it"),
+        (b"One.\n\nTwo.\n\nTwo.\n\nThree.", r"only 3 of its documents have text and differ"),
+        (b"One.\n\n\xff", r"^.+a.txt:3 is not UTF-8"),
+    ],
+)
+def test_a_bad_source_is_told_and_leaves_the_folder_free(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = write_bytes(tmp_path / "a.txt", content)
+    with pytest.raises(DataError, match=message):
+        prepare_text(tmp_path / "out", path)
+    assert list((tmp_path / "out").iterdir()) == []
+    write_text(path, DOCUMENTS)
+    prepare_text(tmp_path / "out", path, validation_fraction=0.3)
+
+
+@pytest.mark.usefixtures("small_partitions")
+def test_an_error_of_another_process_arrives_as_its_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", DOCUMENTS)
+    path.write_bytes(path.read_bytes() + b"\n{oops}\n")
+    with pytest.raises(DataError, match=r"^[^\n]+a.jsonl:121 is not JSON: [^\n]+$") as raised:
+        prepare(config(tmp_path / "out", jsonl(path), workers=2))
+    assert raised.value.__cause__ is None
+    written = capfd.readouterr()
+    assert "Traceback" not in written.err
+    assert "datatrove" not in written.err + written.out
+
+
+@pytest.mark.usefixtures("small_partitions")
+def test_the_output_is_plain_and_short_without_a_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_text(tmp_path / "a.txt", DOCUMENTS)
+    prepare_text(tmp_path / "out", path, workers=2)
+    written = capfd.readouterr()
+    stages = [line.split(":")[0] for line in written.err.splitlines()]
+    assert stages == ["read", "count words", "tokenize", "write shards"]
+    assert "300 tokens in the vocabulary" in " ".join(written.out.split())
+    assert "[UNK]" in written.out
+
+
+@pytest.mark.parametrize(
+    ("stage", "victim", "workers"),
+    [
+        ("read_partition", 2, 1),
+        ("count_piece", 3, 1),
+        ("tokenize_piece", 2, 1),
+        ("build_shard", 1, 1),
+        ("read_partition", 4, 2),
+        ("tokenize_piece", 4, 2),
+    ],
+)
+def test_a_killed_run_goes_on_where_it_was(
+    tmp_path: Path, uninterrupted: Corpus, stage: str, victim: int, workers: int
+) -> None:
+    out = tmp_path / "out"
+    values = {**uninterrupted.manifest.configuration, "out": str(out), "workers": workers}
+    wanted = PrepareConfig.model_validate(values)
+    killed = run_and_kill(wanted, stage, str(victim), tmp_path / "killed.log")
+    assert killed.returncode == -signal.SIGKILL
+    assert not (out / "manifest.json").exists()
+    completions = out / ".work" / "logs" / stage / "completions"
+    done = {int(completion.name) for completion in completions.iterdir()}
+    assert done
+    assert victim not in done
+    with pytest.raises(ConfigError, match=r"validation_fraction is 0.2 there and 0.5 here"):
+        prepare(wanted.model_copy(update={"validation_fraction": 0.5}))
+    resumed = run_and_kill(wanted, stage, "none", tmp_path / "resumed.log")
+    assert resumed.returncode == 0, resumed.stderr
+    redone = {int(number) for number in (tmp_path / "resumed.log").read_text().split()}
+    assert victim in redone
+    assert not redone & done
+    assert redone | done == set(range(max(redone) + 1))
+    assert content_of(out) == content_of(uninterrupted.folder)
+
+
+def test_a_killed_run_whose_source_has_changed_starts_anew(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.txt", DOCUMENTS)
+    out = tmp_path / "out"
+    wanted = config(out, {"format": "text", "path": str(path)})
+    run_and_kill(wanted, "tokenize_piece", "2", tmp_path / "killed.log")
+    assert (out / ".work" / "pieces.json").exists()
+    write_text(path, DOCUMENTS[:-1])
+    changed = prepare(wanted)
+    assert changed.manifest == prepare_text(tmp_path / "fresh", path).manifest
+
+
+def jsonl(path: Path) -> dict[str, Any]:
+    return {"format": "jsonl", "path": str(path), "id_column": "id"}
+
+
+def run_and_kill(
+    wanted: PrepareConfig, stage: str, victim: str, log: Path
+) -> subprocess.CompletedProcess[str]:
+    program = Path(__file__).with_name("killed_prepare.py")
+    arguments = [wanted.model_dump_json(), "3000", stage, victim, str(log)]
+    command = [sys.executable, str(program), *arguments]
+    # This waits for all processes that the run has started, also those that outlive it a little.
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_the_configuration_file_and_the_schema_say_the_same() -> None:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    conf = str(Path(__file__).parents[2] / "conf")
+    for source in ("text", "jsonl", "csv", "parquet", "hub", "movie_reviews"):
+        for tokenizer in ("wordpiece", "existing"):
+            overrides = [f"source={source}", f"tokenizer={tokenizer}", "out=x"]
+            overrides += ["source.path=y"] if source != "movie_reviews" else []
+            overrides += ["tokenizer.path=z"] if tokenizer == "existing" else []
+            with initialize_config_dir(conf, version_base=None):
+                composed = compose("prepare", overrides)
+            values: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+            values.pop("hydra", None)
+            composed_config = PrepareConfig.model_validate(values)
+            # Nothing is left out of the files, and their values are the schema's own.
+            minimal = {"out": "x", "source": {"format": source}, "tokenizer": {}}
+            if source != "movie_reviews":
+                minimal["source"]["path"] = "y"
+            if tokenizer == "existing":
+                minimal["tokenizer"]["path"] = "z"
+            assert composed_config == PrepareConfig.model_validate(minimal)
+            assert json.loads(composed_config.model_dump_json()).keys() == values.keys()
+            assert composed_config.source.model_dump().keys() == values["source"].keys()
+            assert composed_config.tokenizer.model_dump().keys() == values["tokenizer"].keys()
