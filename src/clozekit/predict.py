@@ -63,7 +63,10 @@ def fill_mask(
     logits = model(*_inputs(encoding), torch.tensor(masks)).prediction_logits
     top = logits.softmax(dim=-1).topk(min(top_k, logits.shape[1]), dim=-1)
     return [
-        [Candidate(tokenizer.id_to_token(i) or "", p) for i, p in zip(ids, probabilities, strict=True)]
+        [
+            Candidate(tokenizer.id_to_token(i) or "", p)
+            for i, p in zip(ids, probabilities, strict=True)
+        ]
         for ids, probabilities in zip(top.indices.tolist(), top.values.tolist(), strict=True)
     ]
 

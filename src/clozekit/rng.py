@@ -48,24 +48,40 @@ def hash64(*keys: ArrayLike) -> UInt64Array:
     Returns:
         An array of at least one dimension, in the keys' broadcast shape.
     """
-    state = np.zeros(1, np.uint64)
+    return extend(np.zeros(1, np.uint64), *keys)
+
+
+def extend(words: UInt64Array, *keys: ArrayLike) -> UInt64Array:
+    """Hashes further keys onto words: `extend(hash64(a), b)` is `hash64(a, b)`.
+
+    It saves work where many draws share their coarser keys.
+    """
     for key in keys:
-        state = _mix(state ^ _as_words(key))
-    return state
+        words = _mix(words ^ _as_words(key))
+    return words
 
 
-def uniform(*keys: ArrayLike) -> NDArray[np.float64]:
-    """Draws floats in [0, 1) from the top 53 bits of `hash64`."""
-    return (hash64(*keys) >> np.uint64(11)) * 2.0**-53
+def to_unit(words: UInt64Array) -> NDArray[np.float64]:
+    """Maps words to floats in [0, 1), by their top 53 bits."""
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def below(bound: ArrayLike, *keys: ArrayLike) -> NDArray[np.int64]:
-    """Draws integers in [0, bound), where `bound` is at most 2**32 and broadcasts with the keys.
+def to_range(words: UInt64Array, bound: ArrayLike) -> NDArray[np.int64]:
+    """Maps words to integers in [0, bound), where `bound` is at most 2**32.
 
     The bias of the fixed-point product is under bound / 2**32 for any value.
     """
-    words = hash64(*keys) >> np.uint64(32)
-    return ((words * _as_words(bound)) >> np.uint64(32)).astype(np.int64)
+    return (((words >> np.uint64(32)) * _as_words(bound)) >> np.uint64(32)).astype(np.int64)
+
+
+def uniform(*keys: ArrayLike) -> NDArray[np.float64]:
+    """Draws floats in [0, 1)."""
+    return to_unit(hash64(*keys))
+
+
+def below(bound: ArrayLike, *keys: ArrayLike) -> NDArray[np.int64]:
+    """Draws integers in [0, bound), where `bound` broadcasts with the keys; see `to_range`."""
+    return to_range(hash64(*keys), bound)
 
 
 def permutation(length: int, *keys: ArrayLike) -> NDArray[np.int64]:
@@ -91,7 +107,7 @@ def seed_from(*keys: int) -> int:
     return int(hash64(*keys)[0] >> np.uint64(1))
 
 
-def _as_words(key: ArrayLike) -> UInt64Array:
+def _as_words(key: ArrayLike | int) -> UInt64Array:
     if isinstance(key, int):
         return np.array([key & _WORD_MASK], np.uint64)
     return np.atleast_1d(np.asarray(key)).astype(np.uint64)

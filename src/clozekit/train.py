@@ -2,12 +2,14 @@
 
 import logging
 import math
+import os
 import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger
 
 from clozekit.config.build import build
 from clozekit.config.encoder import EncoderConfig
@@ -56,6 +58,7 @@ def train(config: TrainConfig) -> dict[str, float]:
         module.encoder.load_state_dict(pretrained.weights("model.encoder."))
     trainer = _make_trainer(config, encoder, datamodule, max_steps)
 
+    _record_in_loggers(trainer, config)
     if trainer.is_global_zero:
         write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
         print_summary(module, encoder, datamodule, trainer, folder)
@@ -194,6 +197,13 @@ def _components(group: str, components: dict[str, Component | None]) -> list[Any
     ]
 
 
+def _record_in_loggers(trainer: Trainer, config: TrainConfig) -> None:
+    for logger in trainer.loggers:
+        # The run's folder holds the configuration already, where the CSV logger would write it.
+        if not isinstance(logger, CSVLogger):
+            logger.log_hyperparams(config.model_dump(mode="json", by_alias=True))
+
+
 def _close(trainer: Trainer) -> None:
     for logger in trainer.loggers:
         logger.finalize("success" if trainer.state.finished else "failed")
@@ -207,9 +217,13 @@ def _quieten() -> None:
     """Silences advice that does not fit a run whose epochs and batches are clozekit's own."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("WANDB_SILENT", "true")
     for message in (
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
+        ".*Experiment logs directory .* exists and is not empty.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+        # Metrics are torchmetrics objects, which are summed over processes before they are logged.
+        ".*It is recommended to use `self.log\\(.*sync_dist=True\\)`.*",
     ):
         warnings.filterwarnings("ignore", message)

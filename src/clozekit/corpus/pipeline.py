@@ -11,6 +11,7 @@ from clozekit.config.prepare import (
     ExistingTokenizerConfig,
     MovieReviewsSource,
     SourceConfig,
+    TextSource,
     WordPieceConfig,
 )
 from clozekit.corpus.executor import run_tasks
@@ -183,4 +184,6 @@ def _signature(file: Path) -> list[str | int]:
 def _name(source: SourceConfig) -> str:
     if isinstance(source, MovieReviewsSource):
         return "source.format=movie_reviews"
+    if isinstance(source, TextSource):
+        return f"source.path={source.path} (text, with a blank line between documents)"
     return f"source.path={source.path}"

@@ -59,6 +59,7 @@ class ClassificationDataModule(StreamDataModule):
             global_batch_size=global_batch_size,
             micro_batch_size=micro_batch_size,
             num_workers=num_workers,
+            max_seq_length=max_seq_length,
         )
         if tokenizer is None:
             raise ConfigError(

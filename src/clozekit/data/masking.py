@@ -88,12 +88,11 @@ def mask_tokens(
     sequence = np.repeat(np.arange(len(lengths)), lengths)
     place_in_sequence = np.arange(len(text_ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
-    def token_keys(
-        stream: rng.Stream, tokens: Int64Array | slice
-    ) -> tuple[NDArray[np.uint64], Int64Array]:
-        return rng.hash64(sample_keys, stream)[sequence[tokens]], place_in_sequence[tokens]
+    def draw(stream: rng.Stream, tokens: Int64Array | slice) -> NDArray[np.uint64]:
+        of_sequence = rng.extend(sample_keys, stream)
+        return rng.extend(of_sequence[sequence[tokens]], place_in_sequence[tokens])
 
-    draws = rng.hash64(*token_keys(rng.Stream.MASK_POSITION, slice(None)))
+    draws = draw(rng.Stream.MASK_POSITION, slice(None))
     num_targets = rule.num_targets(lengths)
     if rule.continues_word is None:
         places = _choose_tokens(draws, sequence, place_in_sequence, lengths, num_targets)
@@ -104,7 +103,7 @@ def mask_tokens(
         places = _choose_words(draws, sequence, begins_word, num_targets)
 
     labels = text_ids[places]
-    action = rng.uniform(*token_keys(rng.Stream.MASK_ACTION, places))
+    action = rng.to_unit(draw(rng.Stream.MASK_ACTION, places))
     is_random = (action >= rule.mask_token_prob) & (
         action < rule.mask_token_prob + rule.random_token_prob
     )
@@ -112,7 +111,7 @@ def mask_tokens(
     inputs[places[action < rule.mask_token_prob]] = rule.mask_token_id
     replaced = places[is_random]
     inputs[replaced] = _other_tokens(
-        labels[is_random], token_keys(rng.Stream.MASK_REPLACEMENT, replaced), rule.replacement_ids
+        labels[is_random], draw(rng.Stream.MASK_REPLACEMENT, replaced), rule.replacement_ids
     )
     return MaskedTokens(inputs, places, labels)
 
@@ -181,13 +180,13 @@ def _choose_words(
 
 def _other_tokens(
     labels: Int64Array,
-    keys: tuple[NDArray[np.uint64], Int64Array],
+    draws: NDArray[np.uint64],
     replacement_ids: Int64Array,
 ) -> Int64Array:
     """Draws a replacement for every label, uniform over the candidates other than the label."""
     rank = np.searchsorted(replacement_ids, labels)
     rank_in_range = np.minimum(rank, len(replacement_ids) - 1)
     is_candidate = replacement_ids[rank_in_range] == labels
-    drawn = rng.below(len(replacement_ids) - is_candidate.astype(np.int64), *keys)
+    drawn = rng.to_range(draws, len(replacement_ids) - is_candidate.astype(np.int64))
     others: Int64Array = replacement_ids[drawn + (is_candidate & (drawn >= rank))]
     return others

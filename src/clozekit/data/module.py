@@ -26,6 +26,7 @@ class StreamDataModule(LightningDataModule):
         global_batch_size: Sequences of an optimizer step, over all processes.
         micro_batch_size: The most sequences of one forward pass.
         num_workers: Processes that build batches beside the training process.
+        max_seq_length: The longest sequence, special tokens included.
 
     Attributes:
         position: Where the stream goes on after the last optimizer step; saved in checkpoints.
@@ -34,13 +35,20 @@ class StreamDataModule(LightningDataModule):
     """
 
     def __init__(
-        self, *, seed: int, global_batch_size: int, micro_batch_size: int, num_workers: int = 0
+        self,
+        *,
+        seed: int,
+        global_batch_size: int,
+        micro_batch_size: int,
+        num_workers: int,
+        max_seq_length: int,
     ) -> None:
         super().__init__()
         self.seed = seed
         self.global_batch_size = global_batch_size
         self.micro_batch_size = micro_batch_size
         self.num_workers = num_workers
+        self.max_seq_length = max_seq_length
         self.data_hash: str | None = None
         self.position = Position()
         self.sources: dict[str, Source] = {}

@@ -118,7 +118,7 @@ class Packing(TensorContainer):
         if self.is_full:
             return packed.view(padded_shape)
         flat = packed.new_zeros(self.batch_size * self.max_seqlen, *packed.shape[1:])
-        return flat.index_copy(0, self.slots, packed).view(padded_shape)
+        return flat.index_copy_(0, self.slots, packed).view(padded_shape)
 
     def unpad(self, padded: Tensor) -> Tensor:
         """`[batch, max_seqlen, ...]` to `[tokens, ...]`."""

@@ -8,6 +8,7 @@ half are random, every sentence stands once an epoch, and lengths say nothing.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class PairPlan:
     def __len__(self) -> int:
         return len(self.first_sentence)
 
-    @property
+    @cached_property
     def num_text_tokens(self) -> Int64Array:
         """`[pairs]`: the tokens of A and B, without special tokens."""
         return (self.a_end - self.a_start) + (self.b_end - self.b_start)

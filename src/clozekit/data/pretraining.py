@@ -55,6 +55,7 @@ class PretrainingDataModule(StreamDataModule):
             global_batch_size=global_batch_size,
             micro_batch_size=micro_batch_size,
             num_workers=num_workers,
+            max_seq_length=max_seq_length,
         )
         self.corpus = Corpus.open(Path(path))
         self.tokenizer = load_tokenizer(self.corpus.tokenizer_file)

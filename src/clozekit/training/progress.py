@@ -84,9 +84,7 @@ class TrainingProgress(ProgressBar):
             )
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            self._console.print(
-                f"step {trainer.global_step}/{trainer.max_steps}  {self._metrics()}"
-            )
+            self._print(f"step {trainer.global_step}/{trainer.max_steps}  {self._metrics()}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints the validation split's metrics."""
@@ -98,7 +96,7 @@ class TrainingProgress(ProgressBar):
             if name.startswith("validation/")
         }
         shown = "  ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
-        self._console.print(f"validation at step {trainer.global_step}: {shown}")
+        self._print(f"validation at step {trainer.global_step}: {shown}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the bar away."""
@@ -109,6 +107,9 @@ class TrainingProgress(ProgressBar):
     ) -> None:
         """Takes the bar away, so that the error stands below it."""
         self._stop()
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False)
 
     def _metrics(self) -> str:
         latest = self._history.latest if self._history else {}

@@ -22,7 +22,7 @@ def print_summary(
 ) -> None:
     """Prints the model's size, the steps, the batches and the memory that they will take."""
     num_parameters = sum(parameter.numel() for parameter in module.parameters())
-    max_seq_length = getattr(datamodule, "max_seq_length", encoder.max_position_embeddings)
+    max_seq_length = datamodule.max_seq_length
     steps_per_epoch = datamodule.steps_per_epoch()
     memory = num_parameters * BYTES_OF_ADAM + activation_bytes(
         encoder, min(datamodule.micro_batch_size, datamodule.global_batch_size), max_seq_length
@@ -44,7 +44,7 @@ def print_summary(
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in rows.items():
         table.add_row(name, value)
-    Console(highlight=False).print(table)
+    Console(highlight=False, soft_wrap=True).print(table)
 
 
 def activation_bytes(encoder: EncoderConfig, batch_size: int, seq_len: int) -> int:
