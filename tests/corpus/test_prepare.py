@@ -236,7 +236,7 @@ def test_a_folder_that_another_process_writes_to_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"^source.path=.+a.txt: there is no text in it$"),
+        (b"", r"^source.path=.+a.txt .+between documents\): there is no text in it$"),
         (b" \n\n \n", r"there is no text in it"),
         (b"One.\n\nTwo.\n\nTwo.\n\nThree.", r"only 3 of its documents have text and differ"),
         (b"One.\n\n\xff", r"^.+a.txt:3 is not UTF-8"),
