@@ -1,7 +1,7 @@
 """What `make demo` runs: text to shards, pretraining, a look at what was learnt, fine-tuning.
 
-Every step is a command that is printed before it runs. Only the examples and the last table are made
-here.
+Every step is a command that is printed before it runs. Only the examples and the last table are
+made here.
 """
 
 import csv
@@ -127,7 +127,7 @@ def fine_tune(name: str, seed: int, pretraining: Path | None) -> None:
 
 
 def unigram_entropy() -> float:
-    """The loss, in nats, of a model that knows the held-out text's word frequencies, and no more."""
+    """The loss, in nats, of a model that knows the held-out word frequencies, and no more."""
     tokens = [Shard.open(path).tokens for path in Corpus.open(CORPUS).shards("validation")]
     counts = np.bincount(np.concatenate(tokens))
     shares = counts[counts > 0] / counts.sum()
@@ -143,7 +143,9 @@ def show_predictions(run: Path) -> None:
         words = fill_mask(model, tokenizer, text, None, top_k=5)
         guesses = " | ".join(" ".join(word for word, _ in candidates) for candidates in words)
         console.print(f"  {text}\n      {guesses}", markup=False)
-    console.print("\n[bold]Next sentences[/bold], with the probability that B follows A", markup=True)
+    console.print(
+        "\n[bold]Next sentences[/bold], with the probability that B follows A", markup=True
+    )
     for text, text_pair in NEXT:
         probability = next_sentence_probability(model, tokenizer, text, text_pair)
         console.print(f"  {probability:.2f}  A: {text}  B: {text_pair}", markup=False)
@@ -175,8 +177,8 @@ def show_results(results: dict, root: str) -> None:
     console.print()
     console.print(table)
     console.print(
-        f"{results['minutes']:.1f} minutes. The runs are in runs/{root}/ (configuration, metrics.csv, "
-        f"curves.png, checkpoints); the corpus is in {CORPUS}/."
+        f"{results['minutes']:.1f} minutes. The runs are in runs/{root}/ (configuration, "
+        f"metrics.csv, curves.png, checkpoints); the corpus is in {CORPUS}/."
     )
 
 
