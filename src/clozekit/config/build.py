@@ -42,6 +42,11 @@ def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: An
         return make(*positional, **objects, **more)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"{group} ({target}): {error}") from error
+    except TypeError as error:
+        # A constructor that passes keywords on to its base refuses them there.
+        if any(f"unexpected keyword argument {name!r}" in str(error) for name in arguments):
+            raise ConfigError(f"{group} ({target}): {error}") from error
+        raise
 
 
 def _is_plain(value: Any) -> bool:
