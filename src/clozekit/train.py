@@ -22,7 +22,13 @@ from clozekit.runs.checkpoint import (
     CheckpointMeta,
     load_checkpoint,
 )
-from clozekit.runs.folder import RunFolder, is_first_process, write_json, write_text
+from clozekit.runs.folder import (
+    RunFolder,
+    is_first_process,
+    refuse_existing,
+    write_json,
+    write_text,
+)
 from clozekit.runs.plots import plot_curves
 from clozekit.tasks.base import TaskModule
 from clozekit.training.history import StepHistory
@@ -46,7 +52,7 @@ def train(config: TrainConfig) -> dict[str, float]:
     _quieten()
     folder = RunFolder(config.run_dir)
     if is_first_process():
-        folder = RunFolder.create(config.run_dir, config.model_dump(mode="json", by_alias=True))
+        refuse_existing(folder.path)
     seed_everything(config.seed, verbose=False)
 
     pretrained = load_checkpoint(config.encoder.pretrained) if config.encoder.pretrained else None
@@ -58,10 +64,12 @@ def train(config: TrainConfig) -> dict[str, float]:
         module.encoder.load_state_dict(pretrained.weights("model.encoder."))
     trainer = _make_trainer(config, encoder, datamodule, max_steps)
 
-    _record_in_loggers(trainer, config)
     if trainer.is_global_zero:
+        # Not before all is made of the configuration, so that a refused one takes no name.
+        RunFolder.create(folder.path, config.model_dump(mode="json", by_alias=True))
         write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
         print_summary(module, encoder, datamodule, trainer, folder)
+    _record_in_loggers(trainer, config)
     try:
         trainer.fit(module, datamodule=datamodule)
         trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
@@ -126,6 +134,8 @@ def _make_module(
         log_every_n_steps=config.trainer.log_every_n_steps,
         **datamodule.task_arguments(),
     )
+    # The Trainer makes its own; this one refuses bad arguments before the run has a folder.
+    module.configure_optimizers()
     return module
 
 

@@ -86,13 +86,22 @@ class RunFolder:
         Raises:
             ConfigError: The folder holds something already.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ConfigError(f"the run {path} is there already: give another name=…")
+        refuse_existing(path)
         path.mkdir(parents=True, exist_ok=True)
         folder = cls(path)
         write_text(folder.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         write_json(path / "run.json", _record())
         return folder
+
+
+def refuse_existing(path: Path) -> None:
+    """Checks that a run's name is free.
+
+    Raises:
+        ConfigError: The folder holds something already.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"the run {path} is there already: give another name=…")
 
 
 def is_first_process() -> bool:
