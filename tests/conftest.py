@@ -1,0 +1,61 @@
+"""What all tests share: a small corpus and a run on it, each made once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.programs.commands import TINY, run_clozekit
+from tests.programs.texts import make_documents, write_documents
+
+
+def pytest_configure() -> None:
+    # Matrices this small are slower on more threads, and child processes read the same variables.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["WANDB_MODE"] = "offline"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps what `datasets` caches out of the home folder; it reads this when it is imported."""
+    os.environ["HF_DATASETS_CACHE"] = str(tmp_path_factory.mktemp("datasets_cache"))
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus folder that the command `clozekit prepare` wrote."""
+    folder = tmp_path_factory.mktemp("prepared")
+    write_documents(folder / "corpus.txt", make_documents(400))
+    finished = run_clozekit(
+        "prepare",
+        "source.path=corpus.txt",
+        "out=corpus",
+        "tokenizer.vocab_size=300",
+        "validation_fraction=0.1",
+        "workers=1",
+        cwd=folder,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return folder / "corpus"
+
+
+@pytest.fixture(scope="session")
+def reference_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a pretraining run that the command `clozekit train` made."""
+    folder = tmp_path_factory.mktemp("reference")
+    finished = run_clozekit(
+        "train",
+        "name=reference",
+        f"data.path={corpus}",
+        *TINY,
+        "max_steps=100",
+        "global_batch_size=16",
+        "micro_batch_size=16",
+        "validate_every_n_steps=40",
+        "optimizer.lr=3e-3",
+        "callbacks.last.every_n_train_steps=50",
+        cwd=folder,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return folder / "runs" / "reference"

@@ -1,0 +1,71 @@
+"""Running clozekit: as a process of its own, or in this one from a composed configuration."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from clozekit.config.location import conf_dir
+from clozekit.config.train import TrainConfig
+
+TINY = (
+    "encoder.hidden_size=32",
+    "encoder.num_hidden_layers=2",
+    "encoder.num_attention_heads=2",
+    "encoder.intermediate_size=64",
+    "encoder.max_position_embeddings=64",
+    "data.max_seq_length=48",
+)
+"""An encoder that a step takes milliseconds with."""
+
+QUIET = ("logger.wandb=null", "callbacks.progress=null")
+"""Only what a test looks at."""
+
+
+def run_clozekit(
+    *arguments: str, cwd: Path, command: tuple[str, ...] = (sys.executable, "-m", "clozekit")
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a process of its own, and gives its exit code and output."""
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=cwd,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment, without what pytest or a distributed run may have put there."""
+    dropped = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+    return {name: value for name, value in os.environ.items() if name not in dropped}
+
+
+def compose_values(verb: str, *overrides: str) -> dict[str, Any]:
+    """Composes an entry configuration to plain containers."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = compose(verb, overrides=list(overrides))
+    values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def train_config(*overrides: str) -> TrainConfig:
+    """Composes a run's configuration as the command does."""
+    return TrainConfig.model_validate(compose_values("train", *overrides))
+
+
+def read_rows(metrics_file: Path) -> list[dict[str, str]]:
+    """Reads `metrics.csv`, without speeds: those differ from run to run."""
+    with metrics_file.open(newline="") as file:
+        return [
+            {name: value for name, value in row.items() if name != "train/tokens_per_second"}
+            for row in csv.DictReader(file)
+        ]

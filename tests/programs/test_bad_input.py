@@ -1,0 +1,262 @@
+"""What the user has to mend is told in one line, before torch is imported, and with exit code 2."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from clozekit.config.command import run_verb
+from tests.programs.commands import QUIET, TINY, child_environment, run_clozekit
+
+DRIVER = """
+import contextlib, io, json, sys
+from clozekit.cli import main
+
+results = []
+for arguments in json.load(sys.stdin):
+    sys.argv = ["clozekit", *arguments]
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code
+    heavy = sorted({"torch", "lightning", "datatrove", "datasets"} & sys.modules.keys())
+    results.append({"code": code, "out": out.getvalue(), "err": err.getvalue(), "heavy": heavy})
+print(json.dumps(results))
+"""
+
+RUN = ("train", "name=never", "data.path={corpus}", "max_steps=1")
+
+MISTAKES = {
+    "an unknown key": (
+        (*RUN, "max_step=1"),
+        ["unknown key 'max_step'", "did you mean 'max_steps'", "global_batch_size"],
+    ),
+    "an unknown nested key": (
+        (*RUN, "encoder.hiden_size=64"),
+        ["unknown key 'encoder.hiden_size'", "did you mean 'hidden_size'", "num_attention_heads"],
+    ),
+    "an added unknown key": (
+        (*RUN, "+encoder.hiden_size=64"),
+        ["unknown key 'encoder.hiden_size'"],
+    ),
+    "an unknown key of the data": (
+        (*RUN, "data.mask_prob=0.2"),
+        ["unknown key 'data.mask_prob'", "masked_lm_prob"],
+    ),
+    "an added unknown key of the data": (
+        (*RUN, "+data.mask_prob=0.2"),
+        ["unknown key 'data.mask_prob'"],
+    ),
+    "a word for a number": (
+        (*RUN, "global_batch_size=many"),
+        ["global_batch_size=many", "integer"],
+    ),
+    "a broken number": ((*RUN, "encoder.hidden_size=64.5"), ["encoder.hidden_size=64.5"]),
+    "a word for a truth": (
+        (*RUN, "data.whole_word_mask=perhaps"),
+        ["data.whole_word_mask=perhaps", "boolean"],
+    ),
+    "a negative learning rate": (
+        (*RUN, "optimizer.lr=-0.1"),
+        ["optimizer.lr=-0.1", "greater than 0"],
+    ),
+    "heads that do not divide the width": (
+        (*RUN, "encoder.hidden_size=100", "encoder.num_attention_heads=3"),
+        ["hidden_size=100 is not divisible by num_attention_heads=3"],
+    ),
+    "sequences longer than the encoder's": (
+        (*RUN, "data.max_seq_length=600"),
+        ["data.max_seq_length=600", "encoder.max_position_embeddings=512"],
+    ),
+    "two lengths": ((*RUN, "max_epochs=2"), ["max_steps=1 and max_epochs=2.0", "exactly one"]),
+    "no length": (
+        ("train", "name=never", "data.path={corpus}"),
+        ["max_steps=null and max_epochs=null", "exactly one"],
+    ),
+    "an unknown decay": (
+        (*RUN, "schedule.decay=steep"),
+        ["schedule.decay=steep", "'linear', 'cosine' or 'constant'"],
+    ),
+    "an unknown precision": ((*RUN, "trainer.precision=8"), ["trainer.precision=8", "bf16-mixed"]),
+    "shares above one": (
+        (*RUN, "data.mask_token_prob=0.95"),
+        ["data.mask_token_prob=0.95 and random_token_prob=0.1 add up to more than 1"],
+    ),
+    "a missing corpus": ((*RUN, "data.path=nowhere"), ["nowhere", "clozekit prepare"]),
+    "a missing labelled file": (
+        ("train", "name=never", "max_steps=1", "data=classification", "data.train=nowhere.csv"),
+        ["data.train=nowhere.csv: there is no such file"],
+    ),
+    "a missing name": (RUN[:1] + RUN[2:], ["name is missing: give name="]),
+    "a missing nested key": (("train", "name=never", "max_steps=1"), ["data.path is missing"]),
+    "a name with a space": ((*RUN[:1], "name='a b'", *RUN[2:]), ["name=a b"]),
+    "an unknown choice": (
+        (*RUN, "encoder=enormous"),
+        ["encoder=enormous: there is no such choice", "base", "tiny"],
+    ),
+    "an unknown experiment": (
+        (*RUN, "experiment=nothing"),
+        ["experiment=nothing: there is no such choice", "demo_pretraining"],
+    ),
+    "an unknown group": ((*RUN, "encodr=tiny"), ["encodr"]),
+    "no override at all": ((*RUN, "quickly"), ["'quickly' is not an override", "key=value"]),
+    "an interpolation that leads nowhere": ((*RUN, "seed=${{nothing}}"), ["nothing"]),
+    "W&B online without a key": ((*RUN, "logger.wandb.mode=online"), ["WANDB_API_KEY", "offline"]),
+    "an unknown verb": (
+        ("trian", "name=never"),
+        ["'trian' is not a verb", "prepare, train, predict", "did you mean 'train'"],
+    ),
+    "an unknown key of prepare": (
+        ("prepare", "source.path=a.txt", "out=b", "shard_token=3"),
+        ["unknown key 'shard_token'", "did you mean 'shard_tokens'"],
+    ),
+    "a missing key of prepare": (("prepare", "source.path=a.txt"), ["out is missing"]),
+    "a share of validation that is none": (
+        ("prepare", "source.path=a.txt", "out=b", "validation_fraction=2"),
+        ["validation_fraction=2", "less than 1"],
+    ),
+    "a missing key of predict": (("predict", "text=a"), ["checkpoint is missing"]),
+    "a number of words below one": (
+        ("predict", "text=a", "checkpoint=b", "top_k=0"),
+        ["top_k=0", "greater than 0"],
+    ),
+}
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+    heavy: list[str]
+    files: list[str]
+
+
+@pytest.fixture(scope="module")
+def answers(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
+    """The command's answer to every mistake, of one process so as to start Python once."""
+    commands = [
+        [argument.format(corpus=corpus) for argument in arguments]
+        for arguments, _ in MISTAKES.values()
+    ]
+    folder = tmp_path_factory.mktemp("mistakes")
+    environment = child_environment() | {"NETRC": str(folder / "netrc")}
+    environment.pop("WANDB_API_KEY", None)
+    finished = subprocess.run(
+        [sys.executable, "-c", DRIVER],
+        input=json.dumps(commands),
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    )
+    files = sorted(path.name for path in folder.rglob("*"))
+    return {
+        name: Answer(**answer, files=files)
+        for name, answer in zip(MISTAKES, json.loads(finished.stdout), strict=True)
+    }
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line(mistake: str, answers: dict[str, Answer]) -> None:
+    answer = answers[mistake]
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err.count("\n") == 1 and answer.err.endswith("\n"), answer.err
+    assert answer.err.startswith("clozekit")
+    for part in MISTAKES[mistake][1]:
+        assert part in answer.err
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_before_anything_heavy_is_imported(
+    mistake: str, answers: dict[str, Answer]
+) -> None:
+    assert answers[mistake].heavy == []
+
+
+def test_mistakes_leave_no_files_behind(answers: dict[str, Answer]) -> None:
+    assert answers["a missing key of prepare"].files == []
+
+
+def test_a_mistake_ends_the_real_command_the_same_way(tmp_path: Path) -> None:
+    command = (str(Path(sys.executable).with_name("clozekit")),)
+    finished = run_clozekit("train", "name=a", "max_stepz=3", cwd=tmp_path, command=command)
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("clozekit train: unknown key 'max_stepz'")
+    assert finished.stderr.count("\n") == 1
+    assert finished.stdout == ""
+
+
+LATER_MISTAKES = {
+    "a class that is not there": ("task._target_=nowhere.Task", ["task", "nowhere"]),
+    "an argument that the trainer does not take": ("+trainer.speed=9", ["trainer", "speed"]),
+    "an argument that the task does not take": ("+task.depth=9", ["task", "depth"]),
+    "an optimizer's argument": ("+optimizer.momentums=1", ["optimizer", "momentums"]),
+    "a value that the optimizer refuses": ("optimizer.betas=[2,3]", ["optimizer", "beta"]),
+    "a pretrained encoder that is not there": ("encoder.pretrained=nowhere", ["nowhere"]),
+    "another vocabulary than the tokenizer's": (
+        "encoder.vocab_size=9",
+        ["encoder.vocab_size=9", "ids"],
+    ),
+    "a micro-batch without a sequence": (
+        "trainer=ddp_cpu global_batch_size=1",
+        ["global_batch_size=1", "micro-batch empty", "2 processes"],
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", LATER_MISTAKES)
+def test_a_mistake_that_only_the_classes_know_is_told_in_one_line_too(
+    mistake: str,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    overrides, parts = LATER_MISTAKES[mistake]
+    code, err = _train(corpus, tmp_path, monkeypatch, capsys, *overrides.split())
+    assert code == 2
+    assert err.count("\n") == 1 and err.startswith("clozekit train: "), err
+    for part in parts:
+        assert part in err
+    assert not (tmp_path / "runs" / "mine").exists(), "the name stays free for a second try"
+
+
+def test_an_existing_run_is_refused_and_left_as_it_is(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "runs" / "mine"
+    run.mkdir(parents=True)
+    (run / "metrics.csv").write_text("step\n1\n")
+    code, err = _train(corpus, tmp_path, monkeypatch, capsys)
+    assert code == 2
+    assert err == "clozekit train: the run runs/mine is there already: give another name=…\n"
+    assert [path.name for path in run.iterdir()] == ["metrics.csv"]
+    assert (run / "metrics.csv").read_text() == "step\n1\n"
+
+
+def _train(
+    corpus: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *overrides: str,
+) -> tuple[int, str]:
+    """Runs the verb in this process; gives its exit code and what it wrote to stderr."""
+    monkeypatch.chdir(folder)
+    arguments = ["name=mine", f"data.path={corpus}", "max_steps=1", *TINY, *QUIET, *overrides]
+    monkeypatch.setattr(sys, "argv", ["clozekit", "train", *arguments])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    code = run_verb("train")
+    return code, capsys.readouterr().err
