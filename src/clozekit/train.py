@@ -195,7 +195,9 @@ def _evaluate(
 
 def _metrics(trainer: Trainer) -> dict[str, float]:
     return {
-        name: float(value) for name, value in trainer.callback_metrics.items() if name != "epoch"
+        name: float(value)
+        for name, value in trainer.callback_metrics.items()
+        if name not in ("step", "epoch")
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -144,9 +145,15 @@ class TaskModule(LightningModule, Generic[BatchT]):
         return dict(zip(names, total.tolist(), strict=True))
 
     def log_evaluation(self, metrics: dict[str, Any]) -> None:
-        """Logs a split's metrics with the data's own epoch, for Lightning's is always the first."""
+        """Logs a split's metrics at the number of steps done, in the data's own epoch.
+
+        Lightning would count a step less in the midst of training, and its epoch is always the
+        first. The best checkpoint's validation stands in the history already, at its own step.
+        """
         position = getattr(getattr(self.trainer, "datamodule", None), "position", Position())
-        self.log_dict({**metrics, "epoch": float(position.epoch)})
+        repeats = self.evaluates_best and self.trainer.state.fn == TrainerFn.VALIDATING
+        places = {"step": float(self.trainer.global_step), "epoch": float(position.epoch)}
+        self.log_dict({**metrics, **places}, logger=not repeats)
 
     def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
         """Turns a global step's sums into the metrics that are logged."""
