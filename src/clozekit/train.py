@@ -163,12 +163,18 @@ def _make_trainer(
         logger=_components("logger", config.logger),
         callbacks=callbacks + _components("callbacks", config.callbacks),
     )
+    # Batches hold ids, which no precision changes, and are frozen, which Lightning cannot convert.
+    trainer.precision_plugin.convert_input = _unchanged  # type: ignore[assignment]
     # Both follow from the number of processes, which the Trainer knows once it is made.
     shape = datamodule.batch_shape(trainer.global_rank, trainer.world_size)
     trainer.accumulate_grad_batches = shape.accumulation
     steps_between = min(config.validate_every_n_steps or max_steps, max_steps)
     trainer.val_check_interval = steps_between * shape.accumulation
     return trainer
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
 
 
 def _evaluate(

@@ -1,0 +1,121 @@
+"""Training in this process: the same twice, in half precision, and stopped where it has to be."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import wandb
+
+from clozekit.runs.checkpoint import load_checkpoint
+from clozekit.tasks.base import NonFiniteLossError
+from clozekit.train import train
+from tests.programs import saboteur
+from tests.programs.commands import QUIET, TINY, read_rows, train_config
+
+
+def settings(corpus: Path, folder: Path, *more: str) -> list[str]:
+    return [
+        f"data.path={corpus}",
+        f"runs_dir={folder}",
+        *TINY,
+        *QUIET,
+        "max_steps=6",
+        "global_batch_size=8",
+        "micro_batch_size=4",
+        "validate_every_n_steps=3",
+        "optimizer.lr=1e-3",
+        "trainer.log_every_n_steps=1",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def twin(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder; dropout is on."""
+    folder = tmp_path_factory.mktemp("twin")
+    train(train_config("name=twin", *settings(corpus, folder)))
+    return folder / "twin"
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_same_configuration_gives_the_same_run_bit_for_bit(
+    num_workers: int, twin: Path, corpus: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(num_workers + 1)  # what went before in the process must not matter
+    train(train_config("name=twin", *settings(corpus, tmp_path), f"data.num_workers={num_workers}"))
+    assert read_rows(tmp_path / "twin" / "metrics.csv") == read_rows(twin / "metrics.csv")
+    expected = load_checkpoint(twin / "checkpoints" / "last.ckpt")
+    again = load_checkpoint(tmp_path / "twin" / "checkpoints" / "last.ckpt")
+    assert again.step == expected.step == 6
+    assert again.state_dict.keys() == expected.state_dict.keys()
+    for name, weight in expected.state_dict.items():
+        assert torch.equal(again.state_dict[name], weight), name
+
+
+def test_another_seed_gives_another_run(twin: Path, corpus: Path, tmp_path: Path) -> None:
+    train(train_config("name=twin", *settings(corpus, tmp_path), "seed=1"))
+    assert read_rows(tmp_path / "twin" / "metrics.csv") != read_rows(twin / "metrics.csv")
+
+
+def test_bfloat16_learns_what_float32_does(twin: Path, corpus: Path, tmp_path: Path) -> None:
+    train(train_config("name=half", *settings(corpus, tmp_path), "trainer.precision=bf16-mixed"))
+    rows = read_rows(tmp_path / "half" / "metrics.csv")
+    expected = read_rows(twin / "metrics.csv")
+    for row, other in zip(rows, expected, strict=True):
+        for name in ("train/loss", "validation/loss"):
+            if other[name]:
+                assert float(row[name]) == pytest.approx(float(other[name]), rel=0.02)
+    assert [row["train/loss"] for row in rows] != [row["train/loss"] for row in expected]
+    weights = load_checkpoint(tmp_path / "half" / "checkpoints" / "last.ckpt").state_dict
+    assert {weight.dtype for name, weight in weights.items() if name.startswith("model.")} == {
+        torch.float32
+    }
+
+
+def test_a_loss_that_is_no_number_stops_the_run(corpus: Path, tmp_path: Path) -> None:
+    config = train_config(
+        "name=spoilt",
+        *[override for override in settings(corpus, tmp_path) if "wandb" not in override],
+        f"+callbacks.saboteur._target_={saboteur.__name__}.Saboteur",
+        "+callbacks.saboteur.step=4",
+    )
+    with pytest.raises(NonFiniteLossError) as caught:
+        train(config)
+    message = str(caught.value)
+    assert "the loss is nan at step 4" in message
+    assert len(re.findall(r"\b0:0:\d+\b", message)) == 4  # a micro-batch's
+    assert wandb.run is None
+    rows = read_rows(tmp_path / "spoilt" / "metrics.csv")
+    assert [int(row["step"]) for row in rows if row["train/loss"]] == [1, 2, 3, 4]
+    assert list((tmp_path / "spoilt" / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert not (tmp_path / "spoilt" / "results.json").exists()
+
+
+def test_a_learning_rate_out_of_all_bounds_is_noticed(corpus: Path, tmp_path: Path) -> None:
+    config = train_config("name=wild", *settings(corpus, tmp_path, "optimizer.lr=1e30"))
+    with pytest.raises(NonFiniteLossError, match="the loss is (nan|inf) at step 1;"):
+        train(config)
+
+
+def test_epochs_become_steps(corpus: Path, tmp_path: Path) -> None:
+    config = train_config(
+        "name=epochs", *settings(corpus, tmp_path), "max_steps=null", "max_epochs=0.1"
+    )
+    train(config)
+    checkpoint = load_checkpoint(tmp_path / "epochs" / "checkpoints" / "last.ckpt")
+    content = torch.load(checkpoint.path, weights_only=True)
+    position = content["PretrainingDataModule"]["position"]
+    assert position["step"] == checkpoint.step
+    assert position["offset"] == 8 * checkpoint.step
+    num_samples = config_samples(config)
+    assert checkpoint.step == math.ceil(0.1 * num_samples / 8)
+
+
+def config_samples(config: object) -> int:
+    from clozekit.config.build import build
+    from clozekit.config.train import TrainConfig
+
+    assert isinstance(config, TrainConfig)
+    return int(build("data", config.data.arguments()).sources["train"].num_samples(0, 0))
