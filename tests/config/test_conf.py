@@ -1,0 +1,285 @@
+"""Every file of conf/ composes, fits its schema, and makes what it describes."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import Strategy
+from pydantic import TypeAdapter
+
+from clozekit.config.build import build
+from clozekit.config.components import SCHEMAS
+from clozekit.config.encoder import EncoderConfig
+from clozekit.config.location import conf_dir
+from clozekit.config.predict import PredictConfig
+from clozekit.config.prepare import PrepareConfig, WordPieceConfig
+from clozekit.config.train import ScheduleConfig, TrainConfig
+from clozekit.data.module import StreamDataModule
+from clozekit.models.encoder import Encoder
+from clozekit.optim.schedules import learning_rate_factor
+from clozekit.tasks.base import TaskModule
+from clozekit.tasks.classification import ClassificationModule
+from tests.programs.commands import compose_values, train_config
+from tests.programs.texts import write_labelled
+
+FILES = sorted(str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml"))
+PARAMETER = torch.nn.Parameter(torch.zeros(2, 2))
+
+
+@dataclass
+class Given:
+    """What the configurations leave to the user."""
+
+    corpus: Path
+    labelled: Path
+    folder: Path
+
+    def data(self, name: str) -> list[str]:
+        """The overrides that a choice of the data group needs."""
+        return {
+            "pretraining": [f"data.path={self.corpus}"],
+            "classification": [
+                f"data.train={self.labelled}",
+                f"data.tokenizer={self.corpus / 'tokenizer.json'}",
+            ],
+        }[name]
+
+    def train(self, *overrides: str, data: str = "pretraining") -> TrainConfig:
+        return train_config(
+            "name=mine", f"runs_dir={self.folder}", *overrides, *self.data(data), "max_steps=10"
+        )
+
+
+@pytest.fixture
+def given(corpus: Path, tmp_path: Path) -> Given:
+    return Given(corpus, write_labelled(tmp_path / "labelled.csv", 40), tmp_path)
+
+
+def check_train(name: str, given: Given) -> None:
+    assert name == "train"
+    check_task_and_data(given.train())
+
+
+def check_prepare(name: str, given: Given) -> None:
+    values = compose_values("prepare", "source.path=a.txt", f"out={given.folder}")
+    assert PrepareConfig.model_validate(values).tokenizer == WordPieceConfig()
+
+
+def check_predict(name: str, given: Given) -> None:
+    values = compose_values("predict", "checkpoint=runs/a", "text=b")
+    assert PredictConfig.model_validate(values) == PredictConfig(checkpoint="runs/a", text="b")
+
+
+def check_encoder(name: str, given: Given) -> None:
+    config = given.train(f"encoder={name}").encoder.model_copy(update={"vocab_size": 100})
+    with torch.device("meta"):
+        encoder = Encoder(config)
+    num_layers, width = len(encoder.blocks), encoder.embeddings.token_embeddings.embedding_dim
+    assert (num_layers, width) == (config.num_hidden_layers, config.hidden_size)
+
+
+def check_task(name: str, given: Given) -> None:
+    check_task_and_data(given.train(f"task={name}", f"data={name}", data=name))
+
+
+def check_task_and_data(config: TrainConfig) -> None:
+    datamodule = build("data", config.data.arguments())
+    assert isinstance(datamodule, StreamDataModule)
+    assert next(iter(datamodule.train_dataloader())).batch_size == config.micro_batch_size
+    assert next(iter(datamodule.val_dataloader())).batch_size > 0
+    module = build(
+        "task",
+        config.task.arguments(),
+        encoder=config.encoder.model_copy(update={"vocab_size": datamodule.vocab_size}),
+        optimizer=partial(build, "optimizer", config.optimizer.arguments()),
+        schedule=config.schedule,
+        max_steps=10,
+        weight_decay=0.0,
+        log_every_n_steps=10,
+        **datamodule.task_arguments(),
+    )
+    assert isinstance(module, TaskModule)
+    module.configure_optimizers()
+
+
+def check_optimizer(name: str, given: Given) -> None:
+    config = given.train(f"optimizer={name}").optimizer
+    optimizer = build("optimizer", config.arguments(), [PARAMETER])
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    assert optimizer.param_groups[0]["lr"] == config.lr
+
+
+def check_schedule(name: str, given: Given) -> None:
+    schedule = given.train(f"schedule={name}").schedule
+    assert learning_rate_factor(schedule.num_warmup_steps(10), schedule, 10) == 1.0
+
+
+def check_trainer(name: str, given: Given) -> None:
+    arguments = given.train(f"trainer={name}").trainer.arguments()
+    if has_device(arguments.get("accelerator", "auto")):
+        trainer = build("trainer", arguments, logger=False, max_steps=1)
+        assert isinstance(trainer, Trainer)
+        return
+    # Without the device the Trainer cannot be made, but all that it would be made of can.
+    assert arguments.pop("_target_") == "lightning.pytorch.Trainer"
+    if "strategy" in arguments:
+        assert isinstance(build("strategy", arguments["strategy"]), Strategy)
+    inspect.signature(Trainer).bind(**arguments)
+
+
+def has_device(accelerator: str) -> bool:
+    return {
+        "gpu": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }.get(accelerator, True)
+
+
+def check_logger(name: str, given: Given) -> None:
+    ((key, component),) = given.train(f"logger={name}").logger.items()
+    assert component is not None and key == name
+    assert isinstance(build(f"logger.{key}", component.arguments()), Logger)
+
+
+def check_callbacks(name: str, given: Given) -> None:
+    callbacks = given.train(f"callbacks={name}").callbacks
+    assert callbacks
+    for key, component in callbacks.items():
+        assert component is not None
+        assert isinstance(build(f"callbacks.{key}", component.arguments()), Callback)
+
+
+def check_experiment(name: str, given: Given) -> None:
+    plain = compose_values(
+        "train", "name=mine", f"experiment={name}", "++data.path=a", "++data.train=a"
+    )
+    data = plain["data"]["_target_"].rsplit(".", 2)[1]
+    overrides = ["name=mine", f"experiment={name}", f"runs_dir={given.folder}", *given.data(data)]
+    config = train_config(*overrides)
+    assert (config.max_steps or config.max_epochs or 0) > 0
+    check_task_and_data(config)
+    for key, component in config.callbacks.items():
+        assert component is None or build(f"callbacks.{key}", component.arguments())
+
+
+def check_source(name: str, given: Given) -> None:
+    path = [] if name == "movie_reviews" else ["source.path=a"]
+    values = compose_values("prepare", f"source={name}", *path, "out=b")
+    source = PrepareConfig.model_validate(values).source
+    assert source.format == name
+    assert source.model_dump() == values["source"], "the file says every key"
+
+
+def check_tokenizer(name: str, given: Given) -> None:
+    path = ["tokenizer.path=vocab.txt"] if name == "existing" else []
+    values = compose_values(
+        "prepare", f"tokenizer={name}", *path, "source=text", "source.path=a", "out=b"
+    )
+    tokenizer = PrepareConfig.model_validate(values).tokenizer
+    assert tokenizer.model_dump() == values["tokenizer"], "the file says every key"
+
+
+def check_hydra(name: str, given: Given) -> None:
+    for verb in ("prepare", "train", "predict"):
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            hydra = compose(verb, return_hydra_config=True).hydra
+        assert hydra.runtime.choices["hydra"] == name
+        assert (hydra.run.dir, hydra.output_subdir) == (".", None)
+
+
+CHECKS: dict[str, Callable[[str, Given], None]] = {
+    "train.yaml": check_train,
+    "prepare.yaml": check_prepare,
+    "predict.yaml": check_predict,
+    "encoder": check_encoder,
+    "task": check_task,
+    "data": check_task,
+    "optimizer": check_optimizer,
+    "schedule": check_schedule,
+    "trainer": check_trainer,
+    "logger": check_logger,
+    "callbacks": check_callbacks,
+    "experiment": check_experiment,
+    "source": check_source,
+    "tokenizer": check_tokenizer,
+    "hydra": check_hydra,
+}
+"""How the files of each folder are checked; a file without a check fails its test."""
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_composes_and_makes_what_it_describes(file: str, given: Given) -> None:
+    CHECKS[Path(file).parts[0]](Path(file).stem, given)
+
+
+def test_the_folder_is_the_checkouts() -> None:
+    assert conf_dir() == Path(__file__).parents[2] / "conf"
+    assert {"train.yaml", "encoder/tiny.yaml", "trainer/ddp_cpu.yaml"} <= set(FILES)
+
+
+@pytest.mark.parametrize("target", SCHEMAS)
+def test_a_schema_has_the_fields_and_defaults_of_its_constructor(target: str) -> None:
+    module, _, name = target.rpartition(".")
+    constructor = getattr(__import__(module, fromlist=[name]), name)
+    parameters = inspect.signature(constructor).parameters
+    fields = SCHEMAS[target].model_fields
+    assert sorted(fields) == sorted(parameters)
+    for key, parameter in parameters.items():
+        field = fields[key]
+        assert field.is_required() == (parameter.default is inspect.Parameter.empty), key
+        if not field.is_required():
+            assert field.get_default() == parameter.default, key
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [(target.rsplit(".", 2)[1], target) for target in SCHEMAS],
+)
+def test_a_data_file_says_the_defaults(name: str, target: str, given: Given) -> None:
+    values = (given.train(f"task={name}", f"data={name}", data=name).data.model_extra or {}).copy()
+    assert values.keys() == SCHEMAS[target].model_fields.keys()
+    for key, field in SCHEMAS[target].model_fields.items():
+        if not field.is_required():
+            assert values[key] == field.get_default(), key
+
+
+def plain(file: str) -> dict[str, Any]:
+    values = yaml.safe_load((conf_dir() / file).read_text())
+    assert isinstance(values, dict)
+    values.pop("defaults", None)
+    return {key: value for key, value in values.items() if value != "???"}
+
+
+def test_the_encoders_defaults_are_those_of_its_file() -> None:
+    assert plain("encoder/default.yaml") == EncoderConfig().model_dump()
+
+
+def test_the_entries_defaults_are_those_of_their_files() -> None:
+    for file, schema in (
+        ("train.yaml", TrainConfig),
+        ("prepare.yaml", PrepareConfig),
+        ("predict.yaml", PredictConfig),
+    ):
+        for key, value in plain(file).items():
+            field = schema.model_fields[key]
+            if not field.is_required():
+                default = TypeAdapter(Any).dump_python(field.get_default(), mode="json")
+                assert default == value, (file, key)
+
+
+def test_the_schedules_defaults_are_none_of_a_warmup_and_a_line_to_zero() -> None:
+    assert plain("schedule/constant.yaml") == ScheduleConfig(decay="constant").model_dump()
+    assert plain("schedule/warmup_linear.yaml") == ScheduleConfig(warmup_ratio=0.1).model_dump()
+
+
+def test_the_classifiers_dropout_is_the_tasks_default() -> None:
+    parameter = inspect.signature(ClassificationModule).parameters["classifier_dropout"]
+    assert plain("task/classification.yaml")["classifier_dropout"] == parameter.default
