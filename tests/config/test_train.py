@@ -1,0 +1,107 @@
+"""What the schemas of training refuse."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.config.train import ScheduleConfig, TrainConfig
+
+
+def values(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "first",
+        "max_steps": 10,
+        "global_batch_size": 8,
+        "micro_batch_size": 4,
+        "encoder": {"hidden_size": 64, "num_attention_heads": 4},
+        "task": {"_target_": "a.Task", "depth": 3},
+        "data": {"_target_": "a.Data", "max_seq_length": 128},
+        "optimizer": {"_target_": "a.Optimizer", "lr": 0.1},
+        "schedule": {},
+        "trainer": {"_target_": "a.Trainer"},
+    } | changes
+
+
+def test_components_keep_the_arguments_of_their_class() -> None:
+    config = TrainConfig.model_validate(values())
+    assert config.task.arguments() == {"_target_": "a.Task", "depth": 3}
+    assert config.optimizer.arguments() == {
+        "_target_": "a.Optimizer",
+        "lr": 0.1,
+        "weight_decay": 0.0,
+    }
+    assert config.run_dir == Path("runs/first")
+    assert TrainConfig.model_validate(config.model_dump(mode="json", by_alias=True)) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_epochs": 1.0}, "max_steps=10 and max_epochs=1.0: exactly one"),
+        ({"max_steps": None}, "max_steps=null and max_epochs=null: exactly one"),
+        ({"max_steps": 0}, "greater than 0"),
+        ({"max_steps": None, "max_epochs": 0}, "greater than 0"),
+        ({"name": ""}, "at least 1 character"),
+        ({"name": "/first"}, "should match pattern"),
+        ({"name": "a b"}, "should match pattern"),
+        ({"seed": -1}, "greater than or equal to 0"),
+        ({"global_batch_size": 0}, "greater than 0"),
+        ({"nonsense": 1}, "Extra inputs are not permitted"),
+        ({"task": {"depth": 3}}, "task._target_"),
+        ({"optimizer": {"_target_": "a", "lr": 0}}, "greater than 0"),
+        ({"optimizer": {"_target_": "a", "lr": 1, "weight_decay": -1}}, "greater than or equal"),
+        ({"trainer": {"_target_": "a", "precision": "32"}}, "'32-true'"),
+        ({"trainer": {"_target_": "a", "gradient_clip_val": -1}}, "greater than or equal to 0"),
+        ({"schedule": {"warmup_ratio": 1.5}}, "less than or equal to 1"),
+        ({"schedule": {"nonsense": 1}}, "Extra inputs are not permitted"),
+        (
+            {"data": {"_target_": "a", "max_seq_length": 513}},
+            "data.max_seq_length=513 is more than encoder.max_position_embeddings=512",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig.model_validate(values(**changes))
+    assert message in str(caught.value)
+    assert caught.value.error_count() == 1
+
+
+def test_a_pretrained_encoder_brings_its_own_positions() -> None:
+    encoder = {"pretrained": "runs/long"}
+    config = TrainConfig.model_validate(
+        values(encoder=encoder, data={"_target_": "a", "max_seq_length": 1024})
+    )
+    assert config.encoder.pretrained == "runs/long"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (
+            {"hidden_size": 100, "num_attention_heads": 3},
+            "hidden_size=100 is not divisible by num_attention_heads=3",
+        ),
+        ({"hidden_size": 0}, "greater than 0"),
+        ({"vocab_size": 0}, "greater than 0"),
+        ({"hidden_act": "relu"}, "'gelu' or 'gelu_pytorch_tanh'"),
+        ({"hidden_dropout_prob": 1.0}, "less than 1"),
+        ({"attention_probs_dropout_prob": -0.1}, "greater than or equal to 0"),
+        ({"layer_norm_eps": 0}, "greater than 0"),
+        ({"hidden_dim": 4}, "Extra inputs are not permitted"),
+    ],
+)
+def test_an_encoder_that_cannot_be_is_refused(sizes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        EncoderConfig.model_validate(sizes)
+    assert message in str(caught.value)
+
+
+def test_a_configuration_cannot_be_changed_afterwards() -> None:
+    for config in (EncoderConfig(), ScheduleConfig(), TrainConfig.model_validate(values())):
+        field = next(iter(type(config).model_fields))
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(config, field, None)

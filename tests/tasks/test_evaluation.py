@@ -1,0 +1,117 @@
+"""Evaluation: every example once, on any number of processes, and its metrics are right."""
+
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from clozekit.data.batch import ClassificationBatch, PretrainingBatch
+from clozekit.data.classification import ClassificationDataModule
+from clozekit.data.pretraining import PretrainingDataModule
+from clozekit.data.stream import EvaluationStream
+from clozekit.tasks.classification import ClassificationModule
+from clozekit.tasks.pretraining import PretrainingModule
+from tests.programs.texts import write_labelled
+from tests.tasks.models import small_encoder, training_arguments
+
+
+@pytest.fixture(scope="module")
+def pretraining(corpus: Path) -> PretrainingDataModule:
+    return PretrainingDataModule(
+        str(corpus), seed=0, global_batch_size=8, micro_batch_size=8, max_seq_length=48
+    )
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_every_example_comes_once_over_all_processes(
+    world_size: int, pretraining: PretrainingDataModule
+) -> None:
+    source = pretraining.sources["validation"]
+    number = sum(source.num_samples(0, shard) for shard in range(source.num_shards))
+    assert world_size == 1 or (number % 8 and number % world_size), "shares are uneven"
+    streams = [EvaluationStream(source, 8, rank, world_size) for rank in range(world_size)]
+    samples = [tuple(row) for batch in chain(*streams) for row in batch.sample_ids.tolist()]
+    assert len(samples) == number == len(set(samples))
+    assert {epoch for epoch, _, _ in samples} == {0}
+
+
+def test_validation_is_the_same_in_every_epoch(pretraining: PretrainingDataModule) -> None:
+    first, again = (list(pretraining.val_dataloader()) for _ in range(2))
+    for batch, same in zip(first, again, strict=True):
+        assert isinstance(batch, PretrainingBatch) and isinstance(same, PretrainingBatch)
+        assert torch.equal(batch.input_ids, same.input_ids)
+        assert torch.equal(batch.masked_lm_labels, same.masked_lm_labels)
+
+
+@torch.no_grad()
+def test_pretrainings_metrics_are_means_over_targets_and_pairs(
+    pretraining: PretrainingDataModule,
+) -> None:
+    torch.manual_seed(0)
+    module = PretrainingModule(small_encoder(pretraining.vocab_size), **training_arguments())
+    logits, labels, nsp_logits, nsp_labels = [], [], [], []
+    for index, batch in enumerate(pretraining.val_dataloader()):
+        assert isinstance(batch, PretrainingBatch)
+        module.validation_step(batch, index)
+        output = module(batch)
+        logits.append(output.prediction_logits)
+        labels.append(batch.masked_lm_labels)
+        nsp_logits.append(output.seq_relationship_logits)
+        nsp_labels.append(batch.next_sentence_label)
+    metrics = module.validation_metrics.compute()
+    every_logit, label = torch.cat(logits), torch.cat(labels)
+    assert metrics["validation/mlm_loss"] == pytest.approx(
+        float(F.cross_entropy(every_logit, label)), rel=1e-5
+    )
+    assert metrics["validation/mlm_accuracy"] == pytest.approx(
+        float((every_logit.argmax(-1) == label).float().mean()), rel=1e-5, abs=1e-6
+    )
+    every_logit, label = torch.cat(nsp_logits), torch.cat(nsp_labels)
+    assert metrics["validation/nsp_loss"] == pytest.approx(
+        float(F.cross_entropy(every_logit, label)), rel=1e-5
+    )
+    assert metrics["validation/nsp_accuracy"] == pytest.approx(
+        float((every_logit.argmax(-1) == label).float().mean()), rel=1e-5
+    )
+    assert metrics["validation/random_pairs"] == pytest.approx(float(label.float().mean()))
+
+
+@torch.no_grad()
+def test_classifications_metrics_are_those_of_all_rows(corpus: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = ClassificationDataModule(
+        str(write_labelled(tmp_path / "train.csv", 60)),
+        test=str(write_labelled(tmp_path / "test.csv", 45, seed=1)),
+        tokenizer=str(corpus / "tokenizer.json"),
+        seed=0,
+        global_batch_size=8,
+        micro_batch_size=8,
+        max_seq_length=48,
+    )
+    encoder = small_encoder(data.vocab_size)
+    module = ClassificationModule(
+        encoder, label_names=data.label_names, classifier_dropout=0.0, **training_arguments()
+    )
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    logits, labels = [], []
+    for index, batch in enumerate(data.test_dataloader()):
+        assert isinstance(batch, ClassificationBatch)
+        module.test_step(batch, index)
+        logits.append(module(batch))
+        labels.append(batch.labels)
+    metrics = module.test_metrics.compute()
+    every_logit, label = torch.cat(logits), torch.cat(labels)
+    assert len(label) == 45
+    guess = every_logit.argmax(-1)
+    assert len(set(guess.tolist())) > 1
+    assert metrics["test/loss"] == pytest.approx(float(F.cross_entropy(every_logit, label)))
+    assert metrics["test/accuracy"] == pytest.approx(float((guess == label).float().mean()))
+    scores = []
+    for name in range(len(data.label_names)):
+        hits = int(((guess == name) & (label == name)).sum())
+        named = int((guess == name).sum()) + int((label == name).sum())
+        scores.append(2 * hits / named if named else 0.0)
+    assert metrics["test/f1_macro"] == pytest.approx(sum(scores) / len(scores))
