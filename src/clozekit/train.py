@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.loggers import CSVLogger
 
 from clozekit.config.build import build
 from clozekit.config.encoder import EncoderConfig
@@ -29,11 +28,17 @@ from clozekit.runs.folder import (
     write_json,
     write_text,
 )
+from clozekit.runs.history import CSVHistory
 from clozekit.runs.plots import plot_curves
+from clozekit.runs.resume import check_agreement, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
+from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.training.history import StepHistory
-from clozekit.training.steps import StatelessSteps
+from clozekit.training.preemption import INTERRUPTED, Preemption
+from clozekit.training.steps import StatelessSteps, validation_is_due
 from clozekit.training.summary import print_summary
+
+WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
 
 
 def train(config: TrainConfig) -> dict[str, float]:
@@ -50,28 +55,34 @@ def train(config: TrainConfig) -> dict[str, float]:
         UserError: Something in the configuration or the data cannot be used.
     """
     _quieten()
-    folder = RunFolder(config.run_dir)
-    if is_first_process():
+    folder = RunFolder.at(config.run_dir)
+    if is_first_process() and config.resume is None:
         refuse_existing(folder.path)
     seed_everything(config.seed, verbose=False)
 
-    pretrained = load_checkpoint(config.encoder.pretrained) if config.encoder.pretrained else None
+    resumed = checkpoint_to_resume(config.resume, folder.path)
+    pretrained = resumed
+    if resumed is None and config.encoder.pretrained is not None:
+        pretrained = load_checkpoint(config.encoder.pretrained)
     datamodule = _make_datamodule(config, pretrained)
     encoder = _encoder_config(config.encoder, datamodule, pretrained)
+    if resumed is not None:
+        given = _resolved(config, encoder)
+        check_agreement(resumed, given, datamodule.tokenizer.to_str(), datamodule.data_hash)
     max_steps = _max_steps(config, datamodule)
     module = _make_module(config, encoder, datamodule, max_steps)
-    if pretrained is not None:
+    if resumed is None and pretrained is not None:
         module.encoder.load_state_dict(pretrained.weights("model.encoder."))
-    trainer = _make_trainer(config, encoder, datamodule, max_steps)
+    trainer = _make_trainer(config, encoder, datamodule, folder, max_steps)
 
     if trainer.is_global_zero:
         # Not before all is made of the configuration, so that a refused one takes no name.
-        RunFolder.create(folder.path, config.model_dump(mode="json", by_alias=True))
+        _open_folder(folder, config, resumed)
         write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
         print_summary(module, encoder, datamodule, trainer, folder)
-    _record_in_loggers(trainer, config)
+    _prepare_loggers(trainer, config, resumed)
     try:
-        trainer.fit(module, datamodule=datamodule)
+        _fit(trainer, module, datamodule, resumed)
         trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
         results = _evaluate(trainer, module, datamodule, folder)
     finally:
@@ -96,7 +107,7 @@ def _encoder_config(
 ) -> EncoderConfig:
     """Takes the sizes from the pretrained encoder, and the vocabulary's from the tokenizer."""
     vocab_size = datamodule.vocab_size
-    if pretrained is not None:
+    if pretrained is not None and given.pretrained is not None:
         dropout = given.model_dump(include={"hidden_dropout_prob", "attention_probs_dropout_prob"})
         given = EncoderConfig.model_validate(
             {**pretrained.config["encoder"], **dropout, "pretrained": given.pretrained}
@@ -132,6 +143,7 @@ def _make_module(
         max_steps=max_steps,
         weight_decay=weight_decay,
         log_every_n_steps=config.trainer.log_every_n_steps,
+        guard=DivergenceGuard(config.divergence, RunFolder(config.run_dir).last_checkpoint),
         **datamodule.task_arguments(),
     )
     # The Trainer makes its own; this one refuses bad arguments before the run has a folder.
@@ -140,10 +152,14 @@ def _make_module(
 
 
 def _make_trainer(
-    config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule, max_steps: int
+    config: TrainConfig,
+    encoder: EncoderConfig,
+    datamodule: StreamDataModule,
+    folder: RunFolder,
+    max_steps: int,
 ) -> Trainer:
     meta = CheckpointMeta(
-        config=config.model_dump(mode="json", by_alias=True) | {"encoder": encoder.model_dump()},
+        config=_resolved(config, encoder),
         tokenizer=datamodule.tokenizer.to_str(),
         data_hash=datamodule.data_hash,
         label_names=datamodule.task_arguments().get("label_names"),
@@ -160,7 +176,7 @@ def _make_trainer(
         enable_model_summary=False,
         enable_checkpointing=True,
         plugins=[AtomicCheckpointIO()],
-        logger=_components("logger", config.logger),
+        logger=_make_loggers(config, folder),
         callbacks=callbacks + _components("callbacks", config.callbacks),
     )
     # Batches hold ids, which no precision changes, and are frozen, which Lightning cannot convert.
@@ -185,8 +201,8 @@ def _evaluate(
     if module.evaluates_best:
         best = folder.best_checkpoint
         checkpoint = best if best.exists() else folder.last_checkpoint
-    micro_batches = trainer.global_step * trainer.accumulate_grad_batches
-    if checkpoint is not None or micro_batches % trainer.val_check_interval:
+    is_validated = validation_is_due(trainer) and len(_metrics(trainer)) > 0
+    if checkpoint is not None or not is_validated:
         trainer.validate(
             module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
         )
@@ -215,11 +231,60 @@ def _components(group: str, components: dict[str, Component | None]) -> list[Any
     ]
 
 
-def _record_in_loggers(trainer: Trainer, config: TrainConfig) -> None:
+def _resolved(config: TrainConfig, encoder: EncoderConfig) -> dict[str, Any]:
+    """Gives the configuration in plain containers, with the encoder's sizes as they came out."""
+    return config.model_dump(mode="json", by_alias=True) | {"encoder": encoder.model_dump()}
+
+
+def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
+    loggers = []
+    for name, component in config.logger.items():
+        if component is None:
+            continue
+        arguments = component.arguments()
+        if component.target == WANDB_LOGGER:
+            arguments.setdefault("id", folder.id)
+        loggers.append(build(f"logger.{name}", arguments))
+    return loggers
+
+
+def _open_folder(folder: RunFolder, config: TrainConfig, resumed: Checkpoint | None) -> None:
+    values = config.model_dump(mode="json", by_alias=True)
+    if resumed is None and config.resume is None:
+        folder.create(values)
+        return
+    folder.reopen(values, None if resumed is None else f"step {resumed.step} ({resumed.path})")
+    if resumed is None:
+        print(f"{folder.path} has no checkpoint to resume: the run begins anew", flush=True)
+    else:
+        print(f"resumed at step {resumed.step} from {resumed.path}", flush=True)
+
+
+def _prepare_loggers(trainer: Trainer, config: TrainConfig, resumed: Checkpoint | None) -> None:
     for logger in trainer.loggers:
-        # The run's folder holds the configuration already, where the CSV logger would write it.
-        if not isinstance(logger, CSVLogger):
-            logger.log_hyperparams(config.model_dump(mode="json", by_alias=True))
+        logger.log_hyperparams(config.model_dump(mode="json", by_alias=True))
+        if isinstance(logger, CSVHistory):
+            logger.rewind(0 if resumed is None else resumed.step)
+
+
+def _fit(
+    trainer: Trainer,
+    module: TaskModule[Any],
+    datamodule: StreamDataModule,
+    resumed: Checkpoint | None,
+) -> None:
+    try:
+        trainer.fit(
+            module,
+            datamodule=datamodule,
+            ckpt_path=None if resumed is None else resumed.path,
+            weights_only=True,
+        )
+    except SystemExit:
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        if any(isinstance(c, Preemption) and c.aborted for c in callbacks):
+            raise SystemExit(INTERRUPTED) from None
+        raise
 
 
 def _close(trainer: Trainer) -> None:

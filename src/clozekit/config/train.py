@@ -74,6 +74,25 @@ class ScheduleConfig(Closed):
         return round(self.warmup_ratio * max_steps)
 
 
+class DivergenceConfig(Closed):
+    """What counts as a diverging step, and what is done about it.
+
+    Attributes:
+        action: `stop` ends the run before the step changes a weight. `rollback` takes weights and
+            optimizer back to the last checkpoint and goes on with the data after the step, so that
+            the window between the two is skipped.
+        max_loss: A step whose loss is larger diverges; null for no limit. A loss that is not a
+            finite number always does.
+        max_grad_norm: A step whose gradient norm is larger diverges; null for no limit.
+        max_rollbacks: How many rollbacks a run may take before it stops all the same.
+    """
+
+    action: Literal["stop", "rollback"] = "stop"
+    max_loss: float | None = Field(None, gt=0)
+    max_grad_norm: float | None = Field(None, gt=0)
+    max_rollbacks: int = Field(3, ge=0)
+
+
 class TrainConfig(Closed):
     """The whole configuration of a training run.
 
@@ -86,6 +105,9 @@ class TrainConfig(Closed):
         global_batch_size: Sequences of an optimizer step, over all processes.
         micro_batch_size: The most sequences of one forward pass; accumulation follows from it.
         validate_every_n_steps: Optimizer steps between validations; null for one at the end.
+        resume: `auto` goes on from the newest whole checkpoint of the run's folder, or starts where
+            there is none; a path goes on from that checkpoint; null refuses an existing folder.
+        divergence: What is done about a loss that is not a number, or too large.
         encoder: The encoder's sizes, or the checkpoint that it comes from.
         task: What is learnt.
         data: What it is learnt from.
@@ -104,6 +126,8 @@ class TrainConfig(Closed):
     global_batch_size: PositiveInt
     micro_batch_size: PositiveInt
     validate_every_n_steps: PositiveInt | None = None
+    resume: str | None = None
+    divergence: DivergenceConfig = DivergenceConfig()
     encoder: EncoderConfig
     task: Component
     data: Component

@@ -27,7 +27,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Saves a checkpoint; the old file of that name stays until the new one is on disk."""
+        """Saves a checkpoint; the old file of that name stays until the new one is on disk.
+
+        Raises:
+            DataError: The disk is full, or the folder cannot be written.
+        """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -37,6 +41,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
+        except (OSError, RuntimeError) as error:
+            # torch reports a full disk as a RuntimeError.
+            kept = "the checkpoint that was there is kept" if target.exists() else "there is none"
+            raise DataError(f"{target}: it cannot be written ({error}); {kept}") from error
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(target.parent)
@@ -48,7 +56,7 @@ class CheckpointMeta(Callback):
     Args:
         config: The run's resolved configuration.
         tokenizer: The run's tokenizer, as JSON.
-        data_hash: The hash of the corpus, in pretraining.
+        data_hash: What names the training data, where it has a name.
         label_names: The classes in the order of their ids, in classification.
     """
 
@@ -85,6 +93,7 @@ class Checkpoint:
         state_dict: The task module's weights.
         tokenizer_json: Its tokenizer.
         label_names: Its classes, in classification.
+        data_hash: What names its training data, where it has a name.
     """
 
     path: Path
@@ -93,6 +102,7 @@ class Checkpoint:
     state_dict: dict[str, Tensor]
     tokenizer_json: str
     label_names: list[str] | None
+    data_hash: str | None
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -136,6 +146,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         state_dict=content["state_dict"],
         tokenizer_json=meta["tokenizer"],
         label_names=meta["label_names"],
+        data_hash=meta["data_hash"],
     )
 
 

@@ -2,10 +2,11 @@
 
 import json
 import os
+import secrets
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,9 +36,19 @@ class RunFolder:
 
     Attributes:
         path: The folder itself.
+        id: What names the run elsewhere too, the same over all resumptions.
     """
 
     path: Path
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @classmethod
+    def at(cls, path: Path) -> "RunFolder":
+        """Takes the id from the folder's record, where there is one."""
+        folder = cls(path)
+        if not folder.record_file.is_file():
+            return folder
+        return cls(path, json.loads(folder.record_file.read_text(encoding="utf-8"))["id"])
 
     @property
     def checkpoints(self) -> Path:
@@ -60,6 +71,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def record_file(self) -> Path:
+        """What was run, when and with which versions."""
+        return self.path / "run.json"
+
+    @property
     def metrics_file(self) -> Path:
         """The history of logged metrics."""
         return self.path / "metrics.csv"
@@ -79,19 +95,33 @@ class RunFolder:
         """The tokenizer that the run reads text with."""
         return self.path / "tokenizer.json"
 
-    @classmethod
-    def create(cls, path: Path, config: dict[str, Any]) -> "RunFolder":
+    def create(self, config: dict[str, Any]) -> None:
         """Makes a new run's folder with its configuration and record.
 
         Raises:
             ConfigError: The folder holds something already.
         """
-        refuse_existing(path)
-        path.mkdir(parents=True, exist_ok=True)
-        folder = cls(path)
-        write_text(folder.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        write_json(path / "run.json", _record())
-        return folder
+        refuse_existing(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write(config, {"id": self.id, **_record(), "resumed": []})
+
+    def reopen(self, config: dict[str, Any], whence: str | None) -> None:
+        """Notes in a run's folder that the run goes on; makes the folder where there is none.
+
+        Args:
+            config: The configuration that it goes on with.
+            whence: The step and the checkpoint; None where there was none, and the run begins anew.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        record = {"id": self.id, **_record(), "resumed": []}
+        if self.record_file.is_file():
+            earlier = json.loads(self.record_file.read_text(encoding="utf-8"))
+            record = {**earlier, "resumed": [*earlier["resumed"], {"from": whence, **_record()}]}
+        self._write(config, record)
+
+    def _write(self, config: dict[str, Any], record: dict[str, Any]) -> None:
+        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_json(self.record_file, record)
 
 
 def refuse_existing(path: Path) -> None:

@@ -1,10 +1,7 @@
 """The picture of a run: losses, accuracies, learning rate and speed over steps."""
 
-import csv
-from collections import defaultdict
-from pathlib import Path
-
 from clozekit.runs.folder import RunFolder
+from clozekit.runs.history import read_series
 
 PANELS = {
     "loss": ("loss", "mlm_loss", "nsp_loss"),
@@ -12,21 +9,6 @@ PANELS = {
     "learning rate": ("learning_rate",),
     "tokens per second": ("tokens_per_second",),
 }
-
-Series = dict[str, tuple[list[int], list[float]]]
-
-
-def read_history(metrics_file: Path) -> Series:
-    """Reads `metrics.csv`: of every metric its steps and values."""
-    series: Series = defaultdict(lambda: ([], []))
-    with metrics_file.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            for name, value in row.items():
-                if name != "step" and value:
-                    steps, values = series[name]
-                    steps.append(int(row["step"]))
-                    values.append(float(value))
-    return dict(series)
 
 
 def plot_curves(folder: RunFolder) -> None:
@@ -36,7 +18,7 @@ def plot_curves(folder: RunFolder) -> None:
     # Imported here: it takes half a second, and on all other processes and at the start it is idle.
     from matplotlib.figure import Figure
 
-    series = read_history(folder.metrics_file)
+    series = read_series(folder.metrics_file)
     figure = Figure(figsize=(11, 7), layout="constrained")
     for axes, (title, names) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
         for index, name in enumerate(names):

@@ -17,12 +17,9 @@ from clozekit.data.order import Position
 from clozekit.models.encoder import Encoder
 from clozekit.optim.groups import parameter_groups
 from clozekit.optim.schedules import learning_rate_factor
+from clozekit.tasks.divergence import DivergenceGuard
 
 BatchT = TypeVar("BatchT", bound=Batch)
-
-
-class NonFiniteLossError(RuntimeError):
-    """A loss became infinite or not a number."""
 
 
 def upcast(logits: Tensor) -> Tensor:
@@ -43,6 +40,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         max_steps: The optimizer step at which the course ends.
         weight_decay: The decay of all parameters but biases and norms.
         log_every_n_steps: How often a step's metrics are logged, and so computed.
+        guard: What watches for steps that diverge.
 
     Attributes:
         model: The torch module; its encoder is `model.encoder`.
@@ -60,6 +58,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         max_steps: int,
         weight_decay: float,
         log_every_n_steps: int,
+        guard: DivergenceGuard | None = None,
     ) -> None:
         super().__init__()
         self.make_optimizer = optimizer
@@ -67,6 +66,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self.max_steps = max_steps
         self.weight_decay = weight_decay
         self.log_every_n_steps = log_every_n_steps
+        self.guard = guard or DivergenceGuard()
         self.step_state: dict[str, float | Tensor] = {}
         self._step_sums: dict[str, Tensor] = {}
 
@@ -88,37 +88,49 @@ class TaskModule(LightningModule, Generic[BatchT]):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def on_train_start(self) -> None:
+        """Sets the learning rate of the next step, which a longer run than planned has changed."""
+        steps = self.trainer.global_step
+        for group in self._optimizer().param_groups:
+            factor = learning_rate_factor(steps, self.schedule, self.max_steps)
+            group["lr"] = group["initial_lr"] * factor
+
     def configure_gradient_clipping(
         self,
         optimizer: Optimizer,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips by the norm of all gradients, and keeps that norm to be logged."""
+        """Clips by the norm of all gradients, and keeps that norm to be logged.
+
+        Raises:
+            DivergenceError: The step diverges, and the run is to stop.
+        """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val or torch.inf)
         self.step_state = {
             "grad_norm": norm.detach(),
             "learning_rate": optimizer.param_groups[0]["lr"],
         }
+        self.guard.end_step(self, optimizer, float(norm))
 
     def as_global_mean(self, total: Tensor, denominator: int) -> Tensor:
         """Scales a micro-batch's summed loss to its share of the global batch's mean."""
         micro_batches = self.trainer.accumulate_grad_batches * self.trainer.world_size
         return total * (micro_batches / denominator)
 
-    def check_finite(self, loss: Tensor, batch: Batch) -> None:
-        """Stops at a loss that is not a number.
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the number of rollbacks."""
+        checkpoint["rollbacks"] = self.guard.rollbacks
 
-        Raises:
-            NonFiniteLossError: It names the step and the samples.
-        """
-        if not torch.isfinite(loss):
-            samples = ", ".join(f"{e}:{s}:{i}" for e, s, i in batch.sample_ids.tolist())
-            raise NonFiniteLossError(
-                f"the loss is {loss.item()} at step {step_of(batch).index}; the samples of its "
-                f"micro-batch (epoch:shard:sample) are {samples}"
-            )
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the number of rollbacks over."""
+        self.guard.rollbacks = checkpoint.get("rollbacks", 0)
+
+    def _optimizer(self) -> Optimizer:
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        return optimizer
 
     def is_logged(self, step: Step) -> bool:
         """Whether the global step's metrics are logged; elsewhere they need not be computed."""

@@ -61,7 +61,7 @@ class ClassificationModule(TaskModule[ClassificationBatch]):
         logits = self(batch)
         loss_sum = F.cross_entropy(upcast(logits), batch.labels, reduction="sum")
         loss = self.as_global_mean(loss_sum, step.num_targets)
-        self.check_finite(loss, batch)
+        self.guard.watch(loss, batch)
         if self.is_logged(step):
             correct = (logits.detach().argmax(dim=-1) == batch.labels).sum()
             self.add_to_step(loss=loss_sum, accuracy=correct)

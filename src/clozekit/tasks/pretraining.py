@@ -53,7 +53,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         loss = self.as_global_mean(mlm_sum, step.num_targets) + self.as_global_mean(
             nsp_sum, step.num_sequences
         )
-        self.check_finite(loss, batch)
+        self.guard.watch(loss, batch)
         if self.is_logged(step):
             mlm_correct, nsp_correct = _num_correct(output, batch)
             self.add_to_step(

@@ -7,6 +7,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from clozekit.data.batch import Batch
 from clozekit.tasks.base import TaskModule
+from clozekit.training.checkpoints import Checkpoints
+from clozekit.training.steps import ends_step
 
 
 class StepHistory(Callback):
@@ -25,9 +27,11 @@ class StepHistory(Callback):
         self._tokens = 0
         self._since = 0.0
         self._paused_at = 0.0
+        self._began = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock."""
+        self._began = time.perf_counter()
         self._restart_clock()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -49,7 +53,7 @@ class StepHistory(Callback):
         """Logs a row where a global step ends and is due."""
         step = batch.step
         assert step is not None and isinstance(pl_module, TaskModule)
-        if step.micro_step < trainer.accumulate_grad_batches - 1:
+        if not ends_step(trainer, batch):
             return
         self._tokens += step.num_tokens
         if not pl_module.is_logged(step):
@@ -58,10 +62,18 @@ class StepHistory(Callback):
         metrics |= {name: float(value) for name, value in pl_module.step_state.items()}
         metrics["tokens_per_second"] = self._tokens / (time.perf_counter() - self._since)
         metrics["epoch"] = step.next_position.epoch
+        metrics |= self._checkpoint_cost(trainer)
         self._restart_clock()
         self.latest = {f"train/{name}": value for name, value in metrics.items()}
         for logger in trainer.loggers:
             logger.log_metrics(self.latest, step=step.index + 1)
+
+    def _checkpoint_cost(self, trainer: Trainer) -> dict[str, float]:
+        """Gives the seconds spent on checkpoints so far, and their share of the training time."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        seconds = sum(c.seconds for c in callbacks if isinstance(c, Checkpoints))
+        elapsed = time.perf_counter() - self._began
+        return {"checkpoint_seconds": seconds, "checkpoint_share": seconds / elapsed}
 
     def _restart_clock(self) -> None:
         self._tokens = 0

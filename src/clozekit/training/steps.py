@@ -1,4 +1,4 @@
-"""Steps that depend on nothing but their number: dropout's seed and the place in the stream."""
+"""Steps that depend on nothing but their number, so that a run can go on from any of them."""
 
 from typing import Any
 
@@ -10,8 +10,36 @@ from clozekit.data.batch import Batch
 from clozekit.data.module import StreamDataModule
 
 
+def datamodule_of(trainer: Trainer) -> StreamDataModule:
+    """Gives a Trainer's DataModule."""
+    datamodule = getattr(trainer, "datamodule", None)
+    assert isinstance(datamodule, StreamDataModule)
+    return datamodule
+
+
+def steps_done(trainer: Trainer) -> int:
+    """Gives the number of optimizer steps that are done, over all resumptions."""
+    return datamodule_of(trainer).position.step
+
+
+def ends_step(trainer: Trainer, batch: Batch) -> bool:
+    """Whether a micro-batch is the last of its optimizer step on this process."""
+    assert batch.step is not None
+    return batch.step.micro_step == trainer.accumulate_grad_batches - 1
+
+
+def validation_is_due(trainer: Trainer) -> bool:
+    """Whether a validation follows the step that has just ended."""
+    micro_batches = steps_done(trainer) * trainer.accumulate_grad_batches
+    return micro_batches % int(trainer.val_check_interval) == 0
+
+
 class StatelessSteps(Callback):
-    """Seeds torch before every micro-batch by (seed, step, micro-step, rank), and counts steps.
+    """Makes a step a function of its number: dropout's seed, the stream's position, the counters.
+
+    It seeds torch before every micro-batch by (seed, step, micro-step, rank). Lightning's own
+    counters, which a checkpoint holds in micro-batches of the processes that saved it, are not
+    restored but set from the number of steps done.
 
     It is the first of the callbacks, so that a checkpoint that another one saves holds the position
     after the step.
@@ -19,6 +47,23 @@ class StatelessSteps(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Leaves out the saved counters of Lightning's loops."""
+        checkpoint.pop("loops", None)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Sets the counters of Lightning's loops from the number of steps done."""
+        steps = steps_done(trainer)
+        epoch_loop = trainer.fit_loop.epoch_loop
+        micro_batches = steps * trainer.accumulate_grad_batches
+        for stage in ("ready", "started", "processed", "completed"):
+            setattr(epoch_loop.batch_progress.total, stage, micro_batches)
+        optimizer_steps = epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+        optimizer_steps.ready = optimizer_steps.completed = steps
+        epoch_loop._batches_that_stepped = steps
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
@@ -44,6 +89,4 @@ class StatelessSteps(Callback):
         batch_idx: int,
     ) -> None:
         """Moves the stream's position past a finished step."""
-        datamodule = getattr(trainer, "datamodule", None)
-        assert isinstance(datamodule, StreamDataModule)
-        datamodule.advance(batch)
+        datamodule_of(trainer).advance(batch)

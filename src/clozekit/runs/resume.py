@@ -1,0 +1,120 @@
+"""Which checkpoint a run goes on from, and whether it may."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from clozekit.errors import ConfigError, DataError
+from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
+
+MUST_AGREE = ("seed", "global_batch_size", "task._target_", "data._target_")
+"""Keys without whose values a place in the stream means nothing."""
+
+MAY_DIFFER = (
+    "name",
+    "runs_dir",
+    "resume",
+    "max_steps",
+    "max_epochs",
+    "micro_batch_size",
+    "validate_every_n_steps",
+    "trainer",
+    "logger",
+    "callbacks",
+    "encoder.pretrained",
+    "encoder.vocab_size",
+    "data.path",
+    "data.train",
+    "data.validation",
+    "data.test",
+    "data.tokenizer",
+    "data.num_workers",
+    "data.micro_batch_size",
+)
+"""Keys that change neither the samples nor what is learnt from them."""
+
+
+def checkpoint_to_resume(resume: str | None, folder: Path) -> Checkpoint | None:
+    """Finds the checkpoint that `resume` means.
+
+    Args:
+        resume: None for none; `auto` for the newest whole one of the run's folder, if there is one;
+            else a checkpoint or a run's folder.
+        folder: The run's folder.
+
+    Raises:
+        DataError: A named checkpoint cannot be read.
+    """
+    if resume is None:
+        return None
+    if resume != "auto":
+        return _newest(Path(resume)) if Path(resume).is_dir() else load_checkpoint(resume)
+    try:
+        return _newest(folder)
+    except DataError:
+        return None
+
+
+def check_agreement(
+    checkpoint: Checkpoint, config: dict[str, Any], tokenizer_json: str, data_hash: str | None
+) -> None:
+    """Compares what a checkpoint was trained with to what it would go on with.
+
+    Raises:
+        ConfigError: The tokenizer, the data, the encoder, the global batch or another key that the
+            stream depends on differs; it names the difference.
+    """
+    where = f"resume: {checkpoint.path} was trained with"
+    if checkpoint.tokenizer_json != tokenizer_json:
+        raise ConfigError(f"{where} another tokenizer")
+    if checkpoint.data_hash != data_hash:
+        raise ConfigError(
+            f"{where} other data (hash {checkpoint.data_hash}, the configuration's {data_hash})"
+        )
+    saved, given = _flat(checkpoint.config), _flat(config)
+    for key in sorted(saved.keys() | given.keys()):
+        if saved.get(key) == given.get(key) or _is_under(key, MAY_DIFFER):
+            continue
+        difference = f"{key}={_yaml(saved.get(key))}, the configuration has {_yaml(given.get(key))}"
+        if _is_under(key, (*MUST_AGREE, "encoder", "data", "optimizer")):
+            raise ConfigError(f"{where} {difference}")
+        warnings.warn(f"{where} {difference}, which holds from now on", stacklevel=2)
+    for key in ("max_steps", "max_epochs"):
+        if saved.get(key) != given.get(key):
+            warnings.warn(
+                f"{where} {key}={_yaml(saved.get(key))}, now it is {_yaml(given.get(key))}; the "
+                "learning rate follows the new length from here on",
+                stacklevel=2,
+            )
+
+
+def _newest(folder: Path) -> Checkpoint:
+    """Reads the checkpoint of the most steps that is whole; says which ones are not."""
+    found: list[Checkpoint] = []
+    for path in sorted((folder / "checkpoints").glob("*.ckpt")):
+        try:
+            found.append(load_checkpoint(path))
+        except DataError as error:
+            warnings.warn(f"passed over: {error}", stacklevel=2)
+    if not found:
+        raise DataError(f"{folder}: there is no whole checkpoint in its folder checkpoints/")
+    # Of one step's, `last` is the newest.
+    return max(found, key=lambda checkpoint: (checkpoint.step, checkpoint.path.stem == "last"))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _is_under(key: str, groups: tuple[str, ...]) -> bool:
+    return any(key == group or key.startswith(f"{group}.") for group in groups)
+
+
+def _yaml(value: object) -> object:
+    return "null" if value is None else value

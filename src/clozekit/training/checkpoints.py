@@ -1,0 +1,152 @@
+"""When checkpoints are saved: every so many steps or minutes, and the best ones."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+
+from clozekit.data.batch import Batch
+from clozekit.training.steps import ends_step, steps_done, validation_is_due
+
+PREEMPTED_FILE = "preempted.ckpt"
+
+
+class Checkpoints(Callback):
+    """Keeps the last checkpoint and the best ones.
+
+    A checkpoint holds the state after an optimizer step, and after that step's validation where one
+    is due: so a run that goes on from it has nothing of that step left to do.
+
+    Args:
+        dirpath: The folder of the checkpoints.
+        every_n_steps: Optimizer steps between saves of `last.ckpt`; None for none by steps.
+        every_n_minutes: Minutes between saves of `last.ckpt`; None for none by time.
+        monitor: The validation metric that the best are chosen by; None for no best.
+        mode: Whether the smallest (`min`) or the largest (`max`) value is the best.
+        save_top_k: How many of the best are kept, as `step-N.ckpt`; the very best is also
+            `best.ckpt`.
+    """
+
+    def __init__(
+        self,
+        dirpath: str,
+        every_n_steps: int | None = 500,
+        every_n_minutes: float | None = None,
+        monitor: str | None = "validation/loss",
+        mode: Literal["min", "max"] = "min",
+        save_top_k: int = 1,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode={mode!r}: it should be 'min' or 'max'")
+        self.dirpath = Path(dirpath)
+        self.every_n_steps = every_n_steps
+        self.every_n_minutes = every_n_minutes
+        self.monitor = monitor
+        self.mode = mode
+        self.save_top_k = save_top_k
+        self.scores: dict[int, float] = {}
+        self.seconds = 0.0
+        self._last_save = time.monotonic()
+        self._saved_step = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives the best steps and their scores."""
+        return {"monitor": self.monitor, "mode": self.mode, "scores": dict(self.scores)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the best steps over, unless another metric is monitored now."""
+        if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
+            self.scores = dict(state_dict["scores"])
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Saves after a step that is due, but for one that a validation follows."""
+        if ends_step(trainer, batch) and not validation_is_due(trainer) and self._is_due(trainer):
+            self.save_last(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves one of the best, then the last, which knows of it."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        if self.monitor is not None:
+            self._keep_if_best(trainer)
+        self.save_last(trainer)
+
+    def save_last(self, trainer: Trainer) -> None:
+        """Saves `last.ckpt`, unless it holds this step already."""
+        if steps_done(trainer) != self._saved_step:
+            self._save(trainer, self.dirpath / "last.ckpt")
+            self._saved_step = steps_done(trainer)
+            if trainer.is_global_zero:
+                (self.dirpath / PREEMPTED_FILE).unlink(missing_ok=True)
+            self._last_save = time.monotonic()
+
+    def save_preempted(self, trainer: Trainer) -> None:
+        """Saves a step that is not due, beside the last one that was.
+
+        A rollback goes to `last.ckpt`, which so is the same whether the run was interrupted or not.
+        """
+        if steps_done(trainer) != self._saved_step:
+            self._save(trainer, self.dirpath / PREEMPTED_FILE)
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        due = self.every_n_steps is not None and steps_done(trainer) % self.every_n_steps == 0
+        if self.every_n_minutes is not None:
+            waited = time.monotonic() - self._last_save >= 60 * self.every_n_minutes
+            # The clocks of two processes differ; the first one's counts.
+            due = trainer.strategy.broadcast(waited) or due
+        return due
+
+    def _keep_if_best(self, trainer: Trainer) -> None:
+        assert self.monitor is not None
+        if self.monitor not in trainer.callback_metrics:
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise ValueError(
+                f"monitor={self.monitor!r} is not a metric of the validation; there are {known}"
+            )
+        step = steps_done(trainer)
+        self.scores[step] = float(trainer.callback_metrics[self.monitor])
+        ranked = sorted(self.scores, key=lambda s: (self._badness(self.scores[s]), s))
+        self.scores = {kept: self.scores[kept] for kept in sorted(ranked[: self.save_top_k])}
+        if step in self.scores:
+            self._save(trainer, self._of_step(step))
+            if trainer.is_global_zero:
+                if ranked[0] == step:
+                    _link(self._of_step(step), self.dirpath / "best.ckpt")
+                for dropped in ranked[self.save_top_k :]:
+                    self._of_step(dropped).unlink(missing_ok=True)
+
+    def _badness(self, score: float) -> float:
+        if score != score:
+            return float("inf")
+        return score if self.mode == "min" else -score
+
+    def _of_step(self, step: int) -> Path:
+        return self.dirpath / f"step-{step}.ckpt"
+
+    def _save(self, trainer: Trainer, path: Path) -> None:
+        began = time.perf_counter()
+        trainer.save_checkpoint(path, weights_only=False)
+        self.seconds += time.perf_counter() - began
+
+
+def _link(source: Path, target: Path) -> None:
+    """Gives a file a second name, in place of what had it."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        # Not every file system has second names.
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

@@ -1,0 +1,94 @@
+"""SIGTERM and SIGINT: a checkpoint at the next step, and an exit code that says to start again."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+
+from clozekit.data.batch import Batch
+from clozekit.training.checkpoints import Checkpoints
+from clozekit.training.steps import ends_step, validation_is_due
+
+PREEMPTED = 75
+"""EX_TEMPFAIL of sysexits.h: the run can go on where it was."""
+
+INTERRUPTED = 130
+"""What a shell gives a program that SIGINT ended."""
+
+
+class Preemption(Callback):
+    """Saves and ends the run at the next optimizer step after SIGTERM or SIGINT, on all processes.
+
+    The signal's handler only takes note: a handler that saved could run inside a step, or on one
+    process alone. A signal to one process is heeded by all, for they agree at every step. A second
+    SIGINT ends the run at once.
+
+    Attributes:
+        aborted: Whether a second SIGINT came.
+    """
+
+    def __init__(self) -> None:
+        self.aborted = False
+        self._is_asked = False
+        self._is_agreed = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the signals over from Lightning, whose handlers run collectives."""
+        self._previous = {
+            signal.SIGTERM: signal.signal(signal.SIGTERM, self._on_sigterm),
+            signal.SIGINT: signal.signal(signal.SIGINT, self._on_sigint),
+        }
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Gives the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Asks all processes at the end of a step; ends the run, unless a validation follows."""
+        if not ends_step(trainer, batch):
+            return
+        asked = torch.tensor(float(self._is_asked), device=trainer.strategy.root_device)
+        self._is_agreed = bool(trainer.strategy.reduce(asked, reduce_op="max"))
+        if self._is_agreed and not validation_is_due(trainer):
+            self._save_and_exit(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends the run after the validation of the step at which it was agreed."""
+        if self._is_agreed:
+            self._save_and_exit(trainer)
+
+    def _save_and_exit(self, trainer: Trainer) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Checkpoints):
+                callback.save_preempted(trainer)
+        trainer.strategy.barrier("preemption")
+        # Lightning kills the first process when one that it started ends with another code than 0.
+        was_started_by_lightning = (
+            isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher)
+            and not trainer.is_global_zero
+            and trainer.local_rank > 0
+        )
+        raise SystemExit(0 if was_started_by_lightning else PREEMPTED)
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self._is_asked = True
+
+    def _on_sigint(self, number: int, frame: FrameType | None) -> None:
+        if self._is_asked:
+            self.aborted = True
+            raise KeyboardInterrupt
+        self._is_asked = True
+        print("saving at the next step; Ctrl-C again to stop at once", flush=True)
