@@ -54,7 +54,6 @@ def reference_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "micro_batch_size=16",
         "validate_every_n_steps=40",
         "optimizer.lr=3e-3",
-        "callbacks.last.every_n_train_steps=50",
         cwd=folder,
     )
     assert finished.returncode == 0, finished.stderr

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
+from lightning.pytorch.callbacks import ProgressBar
 
 from clozekit.config.build import build
 from clozekit.config.encoder import EncoderConfig
@@ -164,7 +166,8 @@ def _make_trainer(
         data_hash=datamodule.data_hash,
         label_names=datamodule.task_arguments().get("label_names"),
     )
-    callbacks = [StatelessSteps(config.seed), StepHistory(), meta]
+    callbacks: list[Callback] = [StatelessSteps(config.seed), StepHistory(), meta]
+    callbacks += _components("callbacks", config.callbacks)
     trainer: Trainer = build(
         "trainer",
         config.trainer.arguments(),
@@ -174,10 +177,12 @@ def _make_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,
-        enable_checkpointing=True,
+        # Told true, Lightning adds one of its own; told false, it refuses any.
+        enable_checkpointing=any(isinstance(c, LightningCheckpoint) for c in callbacks),
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         plugins=[AtomicCheckpointIO()],
         logger=_make_loggers(config, folder),
-        callbacks=callbacks + _components("callbacks", config.callbacks),
+        callbacks=callbacks,
     )
     # Batches hold ids, which no precision changes, and are frozen, which Lightning cannot convert.
     trainer.precision_plugin.convert_input = _unchanged  # type: ignore[assignment]

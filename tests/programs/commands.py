@@ -26,6 +26,8 @@ TINY = (
 QUIET = ("logger.wandb=null", "callbacks.progress=null")
 """Only what a test looks at."""
 
+TIMES = ("train/tokens_per_second", "train/checkpoint_seconds", "train/checkpoint_share")
+
 
 def run_clozekit(
     *arguments: str, cwd: Path, command: tuple[str, ...] = (sys.executable, "-m", "clozekit")
@@ -43,9 +45,13 @@ def run_clozekit(
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, without what pytest or a distributed run may have put there."""
-    dropped = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
-    return {name: value for name, value in os.environ.items() if name not in dropped}
+    """This process's environment, without what a run in this process has put there."""
+    ranks = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ranks and (not name.startswith("WANDB_") or name == "WANDB_MODE")
+    }
 
 
 def compose_values(verb: str, *overrides: str) -> dict[str, Any]:
@@ -63,9 +69,9 @@ def train_config(*overrides: str) -> TrainConfig:
 
 
 def read_rows(metrics_file: Path) -> list[dict[str, str]]:
-    """Reads `metrics.csv`, without speeds: those differ from run to run."""
+    """Reads `metrics.csv`, without what a clock measured: that differs from run to run."""
     with metrics_file.open(newline="") as file:
         return [
-            {name: value for name, value in row.items() if name != "train/tokens_per_second"}
+            {name: value for name, value in row.items() if name not in TIMES}
             for row in csv.DictReader(file)
         ]

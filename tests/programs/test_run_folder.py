@@ -28,9 +28,19 @@ TRAIN_METRICS = {
     "grad_norm",
     "learning_rate",
     "tokens_per_second",
+    "checkpoint_seconds",
+    "checkpoint_share",
     "epoch",
 }
-VALIDATION_METRICS = TRAIN_METRICS - {"grad_norm", "learning_rate", "tokens_per_second", "epoch"}
+VALIDATION_METRICS = {
+    "loss",
+    "mlm_loss",
+    "nsp_loss",
+    "mlm_accuracy",
+    "nsp_accuracy",
+    "perplexity",
+    "random_pairs",
+}
 
 
 def test_the_configuration_is_whole_and_gives_the_same_run_again(
@@ -103,10 +113,9 @@ def test_both_checkpoints_are_plain_and_whole(reference_run: Path, corpus: Path)
         assert checkpoint.config["encoder"]["vocab_size"] == checkpoint.tokenizer.get_vocab_size()
         assert checkpoint.tokenizer_json == (reference_run / "tokenizer.json").read_text()
         assert all(torch.isfinite(value).all() for value in checkpoint.state_dict.values())
-    assert sorted(path.name for path in (reference_run / "checkpoints").iterdir()) == [
-        "best.ckpt",
-        "last.ckpt",
-    ]
+    best = load_checkpoint(reference_run / "checkpoints" / "best.ckpt")
+    names = {path.name for path in (reference_run / "checkpoints").iterdir()}
+    assert names == {"best.ckpt", "last.ckpt", f"step-{best.step}.ckpt"}
 
 
 def test_curves_are_a_picture(reference_run: Path) -> None:
