@@ -1,0 +1,90 @@
+"""A run's folder: made once, never touched again, and written whole."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clozekit.errors import ConfigError
+from clozekit.runs import folder as module
+from clozekit.runs.folder import RunFolder, is_first_process, write_json, write_text
+
+
+def test_a_new_folder_has_the_configuration_and_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/clozekit", "train", "name=a b"])
+    folder = RunFolder(tmp_path / "runs" / "a")
+    folder.create({"name": "é", "seed": 0, "none": None})
+    assert yaml.safe_load(folder.config_file.read_text()) == {"name": "é", "seed": 0, "none": None}
+    record = json.loads((folder.path / "run.json").read_text())
+    assert record["command"] == "clozekit train 'name=a b'"
+    assert record["packages"].keys() == set(module.RECORDED_PACKAGES)
+
+
+def test_an_empty_folder_may_be_taken(tmp_path: Path) -> None:
+    RunFolder(tmp_path).create({})
+    assert RunFolder(tmp_path).config_file.is_file()
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_what_is_there_already_is_refused_and_left(is_file: bool, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    if not is_file:
+        taken.mkdir()
+    mine = taken if is_file else taken / "notes.txt"
+    mine.write_text("mine")
+    with pytest.raises(ConfigError, match="taken is there already: give another name="):
+        RunFolder(taken).create({})
+    assert mine.read_text() == "mine"
+    assert len(list(tmp_path.rglob("*"))) == (1 if is_file else 2)
+
+
+def test_a_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    monkeypatch.setattr("os.replace", lambda source, target: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        write_text(path, "half")
+    assert json.loads(path.read_text()) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "0"}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"RANK": "2", "LOCAL_RANK": "0"}, False),
+        ({"SLURM_PROCID": "1", "LOCAL_RANK": "0"}, False),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
+    ],
+)
+def test_the_first_process_is_known_by_its_environment(
+    environment: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_first_process() is expected
+
+
+def test_a_commit_that_cannot_be_told_is_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise subprocess.TimeoutExpired("git", 10)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert module._commit() is None
+
+
+def test_a_package_that_is_not_there_has_no_version() -> None:
+    assert module._version("no-such-package-anywhere") is None

@@ -1,0 +1,34 @@
+"""The optimizer that a run is given."""
+
+from pathlib import Path
+
+import pytest
+
+from clozekit.config.train import TrainConfig
+from clozekit.data.pretraining import PretrainingDataModule
+from clozekit.train import _make_module
+from tests.programs.commands import TINY, train_config
+
+
+def optimizer_groups(config: TrainConfig, corpus: Path) -> list[dict[str, object]]:
+    data = PretrainingDataModule(
+        str(corpus), seed=0, global_batch_size=8, micro_batch_size=8, max_seq_length=48
+    )
+    encoder = config.encoder.model_copy(update={"vocab_size": data.vocab_size})
+    optimizers = _make_module(config, encoder, data, 10).configure_optimizers()
+    assert isinstance(optimizers, dict)
+    groups: list[dict[str, object]] = optimizers["optimizer"].param_groups
+    return groups
+
+
+@pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("16-mixed", False)])
+def test_the_optimizer_is_fused_unless_its_gradients_are_scaled(
+    precision: str, fused: bool, corpus: Path
+) -> None:
+    config = train_config(
+        "name=a", f"data.path={corpus}", *TINY, "max_steps=10", f"trainer.precision={precision}"
+    )
+    groups = optimizer_groups(config, corpus)
+    assert [group["fused"] for group in groups] == [fused, fused]
+    assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
+    assert [group["initial_lr"] for group in groups] == [1e-4, 1e-4]
