@@ -49,7 +49,11 @@ def main() -> None:
     else:
         from clozekit.config.command import run_verb
 
-        sys.exit(run_verb(arguments[0]))
+        try:
+            sys.exit(run_verb(arguments[0]))
+        except KeyboardInterrupt:
+            # What a shell gives a program that SIGINT ended.
+            sys.exit(130)
 
 
 def _help() -> str:

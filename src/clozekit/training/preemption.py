@@ -19,6 +19,15 @@ INTERRUPTED = 130
 """What a shell gives a program that SIGINT ended."""
 
 
+def exit_on_sigterm() -> None:
+    """Makes SIGTERM end the process with `PREEMPTED` where there is no training to be saved."""
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(PREEMPTED)
+
+
 class Preemption(Callback):
     """Saves and ends the run at the next optimizer step after SIGTERM or SIGINT, on all processes.
 
