@@ -36,7 +36,7 @@ from clozekit.runs.resume import check_agreement, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.training.history import StepHistory
-from clozekit.training.preemption import INTERRUPTED, Preemption, exit_on_sigterm
+from clozekit.training.preemption import INTERRUPTED, Preemption
 from clozekit.training.steps import StatelessSteps, validation_is_due
 from clozekit.training.summary import print_summary
 
@@ -60,8 +60,6 @@ def train(config: TrainConfig) -> dict[str, float]:
     folder = RunFolder.at(config.run_dir)
     if is_first_process() and config.resume is None:
         refuse_existing(folder.path)
-    if is_first_process():
-        exit_on_sigterm()
     seed_everything(config.seed, verbose=False)
 
     resumed = checkpoint_to_resume(config.resume, folder.path)

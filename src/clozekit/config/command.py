@@ -89,8 +89,12 @@ def _train(composed: DictConfig) -> None:
     check_components(config)
     # A task or DataModule of the user's own lies beside where the command is run.
     sys.path.insert(0, str(Path.cwd()))
+    from clozekit.runs.folder import is_first_process
     from clozekit.train import train
+    from clozekit.training.preemption import exit_on_sigterm
 
+    if is_first_process():
+        exit_on_sigterm()
     train(config)
 
 

@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT: a checkpoint at the next step, and an exit code that says to start again."""
 
 import signal
+import threading
 from types import FrameType
 from typing import Any
 
@@ -47,6 +48,8 @@ class Preemption(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the signals over from Lightning, whose handlers run collectives."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread may; in another one a program of the user's handles them
         self._previous = {
             signal.SIGTERM: signal.signal(signal.SIGTERM, self._on_sigterm),
             signal.SIGINT: signal.signal(signal.SIGINT, self._on_sigint),
