@@ -19,7 +19,8 @@ class CSVHistory(Logger):
     """Writes every row at once, so that a killed run keeps its history.
 
     A run that goes on from a checkpoint drops the rows after that checkpoint's step; it will write
-    them again, the same.
+    them again, the same. What stands at that step itself, such as the last validation of a run that
+    was killed before its end, is not written twice.
 
     Args:
         path: The file.
@@ -29,6 +30,7 @@ class CSVHistory(Logger):
         super().__init__()
         self.path = Path(path)
         self._columns: list[str] | None = None
+        self._standing: set[tuple[int | None, str]] = set()
 
     @property
     def name(self) -> str:
@@ -52,6 +54,8 @@ class CSVHistory(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Appends a row."""
+        if all((step, metric) in self._standing for metric in metrics):
+            return
         row: dict[str, Any] = {STEP: step, **metrics}
         if self._columns is None:
             self._columns = _columns(self.path) or [STEP]
@@ -67,8 +71,11 @@ class CSVHistory(Logger):
         """Drops the rows after a step, and a row that a kill left unfinished."""
         rows = read_rows(self.path)
         if rows:
-            columns = _columns(self.path) or [STEP]
-            _write(self.path, columns, [row for row in rows if int(row[STEP]) <= step])
+            kept = [row for row in rows if int(row[STEP]) <= step]
+            _write(self.path, _columns(self.path) or [STEP], kept)
+            self._standing = {
+                (step, name) for row in kept if int(row[STEP]) == step for name in row if row[name]
+            }
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
