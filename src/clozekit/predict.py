@@ -39,7 +39,7 @@ def predict(config: PredictConfig) -> None:
         UserError: The checkpoint cannot be read, or the text does not fit its task.
     """
     checkpoint = load_checkpoint(config.checkpoint)
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     task = checkpoint.config["task"]["_target_"].rpartition(".")[2]
     predictors: dict[str, Callable[[Checkpoint, PredictConfig, Console], None]] = {
         "PretrainingModule": _predict_pretraining,
@@ -47,6 +47,7 @@ def predict(config: PredictConfig) -> None:
     }
     if task not in predictors:
         raise ConfigError(f"{checkpoint.path}: there is no prediction for its task, {task}")
+    _check_length(checkpoint, config)
     predictors[task](checkpoint, config, console)
 
 
@@ -121,6 +122,16 @@ def _predict_classification(
         config.text if config.text_pair is None else f"{config.text} | {config.text_pair}"
     )
     console.print("  " + _listed(ranked))
+
+
+def _check_length(checkpoint: Checkpoint, config: PredictConfig) -> None:
+    length = len(checkpoint.tokenizer.encode(config.text, config.text_pair).ids)
+    longest = checkpoint.config["encoder"]["max_position_embeddings"]
+    if length > longest:
+        raise ConfigError(
+            f"text: its {length} tokens, special ones included, are more than the checkpoint's "
+            f"max_position_embeddings={longest}"
+        )
 
 
 def _inputs(encoding: Encoding) -> tuple[Tensor, Tensor, Packing]:

@@ -89,6 +89,11 @@ def _load_rows(path: str) -> Any:
     except datasets.exceptions.DatasetGenerationError as error:
         cause = error.__cause__ or error
         raise DataError(f"{path}: it cannot be read as {builder}: {cause}") from error
+    except ValueError as error:
+        # What `datasets` makes of a file that has a header alone.
+        if "corresponds to no data" in str(error):
+            raise DataError(f"{path}: the file has no rows") from error
+        raise
     finally:
         if progress_was_shown:
             datasets.enable_progress_bars()
