@@ -1,0 +1,142 @@
+"""The wheel alone is enough to run a user's own experiment on a user's own task."""
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from clozekit.runs.checkpoint import load_checkpoint
+from tests.programs.commands import TINY, read_rows, run_clozekit
+
+CHECKOUT = Path(__file__).parents[2]
+
+OWN_TASK = '''
+"""A task of one's own: pretraining that tells its losses under another name."""
+
+from clozekit.tasks.pretraining import PretrainingModule
+
+
+class LoudPretraining(PretrainingModule):
+    def __init__(self, volume, **arguments):
+        super().__init__(**arguments)
+        self.volume = volume
+
+    def step_metrics(self, step, sums):
+        metrics = super().step_metrics(step, sums)
+        return {**metrics, "loudness": self.volume * metrics["loss"]}
+'''
+
+OWN_EXPERIMENT = """# @package _global_
+defaults:
+  - override /schedule: constant
+
+max_steps: 4
+global_batch_size: 8
+micro_batch_size: 8
+task:
+  _target_: own_task.LoudPretraining
+  volume: 11
+trainer:
+  log_every_n_steps: 2
+logger:
+  wandb: null
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the checkout's sources."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("src", "conf"):
+        shutil.copytree(
+            CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, folder)
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=100)
+    (built,) = (folder / "dist").glob("clozekit-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment, with the wheel and what this one has beside clozekit."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder / "bin" / "python"
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    options = ["--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)]
+    subprocess.run([*command, *options], check=True, capture_output=True, timeout=100)
+    # Through a line in a .pth file the .pth files of that folder itself are not read, so that the
+    # checkout, which is installed there as editable, stays out.
+    (site_packages,) = folder.glob("lib/python3*/site-packages")
+    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
+
+
+@pytest.mark.slow
+def test_a_users_own_experiment_and_task_run_from_the_wheel(
+    python: Path, corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own_task.py").write_text(OWN_TASK)
+    (tmp_path / "own_conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "own_conf" / "experiment" / "mine.yaml").write_text(OWN_EXPERIMENT)
+    finished = run_clozekit(
+        "train",
+        "--config-dir",
+        "own_conf",
+        "experiment=mine",
+        "name=own",
+        f"data.path={corpus}",
+        *TINY,
+        cwd=tmp_path,
+        command=(str(python.with_name("clozekit")),),
+    )
+    assert finished.returncode == 0, finished.stderr
+    run = tmp_path / "runs" / "own"
+    rows = [row for row in read_rows(run / "metrics.csv") if row["train/loss"]]
+    assert [int(row["step"]) for row in rows] == [2, 4]
+    for row in rows:
+        assert float(row["train/loudness"]) == pytest.approx(11 * float(row["train/loss"]))
+    assert load_checkpoint(run).config["task"] == {
+        "_target_": "own_task.LoudPretraining",
+        "volume": 11,
+    }
+    assert json.loads((run / "run.json").read_text())["commit"] is None, "it is no checkout"
+
+
+@pytest.mark.slow
+def test_code_and_configuration_are_the_wheels(python: Path, tmp_path: Path) -> None:
+    code = (
+        "import clozekit; from clozekit.config.location import conf_dir; "
+        "print(clozekit.__file__); print(conf_dir())"
+    )
+    finished = subprocess.run(
+        [str(python), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    (package,) = python.parents[1].glob("lib/python3*/site-packages/clozekit")
+    assert finished.stdout.splitlines() == [str(package / "__init__.py"), str(package / "conf")]
+    shipped = {path.relative_to(package / "conf") for path in (package / "conf").rglob("*.yaml")}
+    expected = {path.relative_to(CHECKOUT / "conf") for path in (CHECKOUT / "conf").rglob("*.yaml")}
+    assert shipped == expected
+    assert (package / "py.typed").is_file()
+
+
+@pytest.mark.slow
+def test_a_users_choice_is_among_those_that_are_told(python: Path, tmp_path: Path) -> None:
+    (tmp_path / "own_conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "own_conf" / "experiment" / "mine.yaml").write_text(OWN_EXPERIMENT)
+    command = (str(python.with_name("clozekit")),)
+    finished = run_clozekit(
+        "train", "--config-dir", "own_conf", "experiment=min", cwd=tmp_path, command=command
+    )
+    assert finished.returncode == 2
+    assert finished.stderr.count("\n") == 1
+    assert "experiment=min: there is no such choice" in finished.stderr
+    assert "demo_pretraining" in finished.stderr and "mine" in finished.stderr
