@@ -48,6 +48,14 @@ MISTAKES = {
         (*RUN, "data.mask_prob=0.2"),
         ["unknown key 'data.mask_prob'", "masked_lm_prob"],
     ),
+    "an unknown key of another choice than the default": (
+        ("train", "name=never", "task=classification", "data=classification", "data.text_colum=a"),
+        ["unknown key 'data.text_colum'", "did you mean 'text_column'", "label_column"],
+    ),
+    "an unknown key beside a choice of the user's own": (
+        ("train", "--config-dir", "{own}", "experiment=own", "task.depht=3"),
+        ["unknown key 'task.depht'"],
+    ),
     "an added unknown key of the data": (
         (*RUN, "+data.mask_prob=0.2"),
         ["unknown key 'data.mask_prob'"],
@@ -140,8 +148,11 @@ class Answer:
 @pytest.fixture(scope="module")
 def answers(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
     """The command's answer to every mistake, of one process so as to start Python once."""
+    own = tmp_path_factory.mktemp("own")
+    (own / "experiment").mkdir()
+    (own / "experiment" / "own.yaml").write_text("# @package _global_\ntask:\n  depth: 2\n")
     commands = [
-        [argument.format(corpus=corpus) for argument in arguments]
+        [argument.format(corpus=corpus, own=own) for argument in arguments]
         for arguments, _ in MISTAKES.values()
     ]
     folder = tmp_path_factory.mktemp("mistakes")
@@ -180,6 +191,12 @@ def test_a_mistake_is_told_before_anything_heavy_is_imported(
     mistake: str, answers: dict[str, Answer]
 ) -> None:
     assert answers[mistake].heavy == []
+
+
+def test_keys_of_another_choice_are_not_told(answers: dict[str, Answer]) -> None:
+    assert "masked_lm" not in answers["an unknown key of another choice than the default"].err
+    own = answers["an unknown key beside a choice of the user's own"].err
+    assert own == "clozekit train: unknown key 'task.depht'\n"
 
 
 def test_mistakes_leave_no_files_behind(answers: dict[str, Answer]) -> None:

@@ -56,7 +56,7 @@ def _of_composition(
 ) -> str:
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
-        return _unknown_key(str(cause.full_key), config_name)
+        return _unknown_key(str(cause.full_key), config_name, overrides)
     for override in overrides:
         key = override.split("=")[0].lstrip("+~")
         if f"'{key}'" in str(error) or f"'{override}'" in str(error):
@@ -64,11 +64,11 @@ def _of_composition(
     return _first_line(error)
 
 
-def _unknown_key(key: str, config_name: str) -> str:
+def _unknown_key(key: str, config_name: str, overrides: list[str]) -> str:
     group, _, name = key.rpartition(".")
     with_group = f" in {group}" if group else ""
     message = f"unknown key {key!r}"
-    known = _known_keys(config_name, group)
+    known = _known_keys(config_name, group, overrides)
     if not known:
         return message
     close = get_close_matches(name, known, n=1)
@@ -76,10 +76,15 @@ def _unknown_key(key: str, config_name: str) -> str:
     return f"{message}{hint}; the keys{with_group} are {', '.join(sorted(known))}"
 
 
-def _known_keys(config_name: str, group: str) -> list[str]:
+def _known_keys(config_name: str, group: str, overrides: list[str]) -> list[str]:
+    """Lists a group's keys under the choices that the user made; none where these are unknown."""
+    choices = [o for o in overrides if "=" in o and (conf_dir() / o.split("=")[0]).is_dir()]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composed = compose(config_name)
+        try:
+            composed = compose(config_name, overrides=choices)
+        except HydraException:  # such as a choice that lies in a folder of the user's own
+            return []
     node = OmegaConf.select(composed, group) if group else composed
     return [str(key) for key in node] if isinstance(node, DictConfig) else []
 
