@@ -62,6 +62,21 @@ class Checkpoints(Callback):
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.scores = dict(state_dict["scores"])
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Puts in order what a kill in the midst of saving has left."""
+        # A run that goes on in another folder has none of the best in its own.
+        found = {s: score for s, score in self.scores.items() if self._of_step(s).exists()}
+        self.scores = trainer.strategy.broadcast(found)
+        if not trainer.is_global_zero:
+            return
+        for half_written in self.dirpath.glob(".*.ckpt.*"):
+            half_written.unlink()
+        if self.scores:
+            _link(self._of_step(self._ranked()[0]), self.dirpath / "best.ckpt")
+            for path in self.dirpath.glob("step-*.ckpt"):
+                if path not in map(self._of_step, self.scores):
+                    path.unlink()
+
     def on_train_batch_end(
         self,
         trainer: Trainer,
@@ -81,6 +96,11 @@ class Checkpoints(Callback):
         if self.monitor is not None:
             self._keep_if_best(trainer)
         self.save_last(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Removes the checkpoint of an interruption: the whole run's is saved next."""
+        if trainer.is_global_zero:
+            (self.dirpath / PREEMPTED_FILE).unlink(missing_ok=True)
 
     def save_last(self, trainer: Trainer) -> None:
         """Saves `last.ckpt`, unless it holds this step already."""
@@ -116,7 +136,7 @@ class Checkpoints(Callback):
             )
         step = steps_done(trainer)
         self.scores[step] = float(trainer.callback_metrics[self.monitor])
-        ranked = sorted(self.scores, key=lambda s: (self._badness(self.scores[s]), s))
+        ranked = self._ranked()
         self.scores = {kept: self.scores[kept] for kept in sorted(ranked[: self.save_top_k])}
         if step in self.scores:
             self._save(trainer, self._of_step(step))
@@ -125,6 +145,9 @@ class Checkpoints(Callback):
                     _link(self._of_step(step), self.dirpath / "best.ckpt")
                 for dropped in ranked[self.save_top_k :]:
                     self._of_step(dropped).unlink(missing_ok=True)
+
+    def _ranked(self) -> list[int]:
+        return sorted(self.scores, key=lambda step: (self._badness(self.scores[step]), step))
 
     def _badness(self, score: float) -> float:
         if score != score:
