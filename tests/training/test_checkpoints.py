@@ -156,6 +156,7 @@ def test_a_resumed_run_compares_with_the_best_before(tmp_path: Path) -> None:
     Run(tmp_path, validate_every=1).take_steps(2, {1: 1.0, 2: 2.0})
     resumed = Run(tmp_path, validate_every=1)
     resumed.start(torch.load(tmp_path / "last.ckpt"))
+    assert {path.name for path in tmp_path.iterdir()} == {"step-1.ckpt", "best.ckpt", "last.ckpt"}
     resumed.take_steps(1, {3: 1.5})
     assert files(tmp_path) == {"step-1.ckpt": 1, "best.ckpt": 1, "last.ckpt": 3}
 

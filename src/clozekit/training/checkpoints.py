@@ -173,3 +173,5 @@ def _link(source: Path, target: Path) -> None:
         # Not every file system has second names.
         shutil.copyfile(source, temporary)
     os.replace(temporary, target)
+    # A rename between two names of one file does nothing.
+    temporary.unlink(missing_ok=True)
