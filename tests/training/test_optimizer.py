@@ -6,7 +6,7 @@ import pytest
 
 from clozekit.config.train import TrainConfig
 from clozekit.data.pretraining import PretrainingDataModule
-from clozekit.train import _make_module
+from clozekit.training.assembly import make_module
 from tests.programs.commands import TINY, train_config
 
 
@@ -15,7 +15,7 @@ def optimizer_groups(config: TrainConfig, corpus: Path) -> list[dict[str, object
         str(corpus), seed=0, global_batch_size=8, micro_batch_size=8, max_seq_length=48
     )
     encoder = config.encoder.model_copy(update={"vocab_size": data.vocab_size})
-    optimizers = _make_module(config, encoder, data, 10).configure_optimizers()
+    optimizers = make_module(config, encoder, data, 10).configure_optimizers()
     assert isinstance(optimizers, dict)
     groups: list[dict[str, object]] = optimizers["optimizer"].param_groups
     return groups

@@ -1,0 +1,154 @@
+"""From a checked configuration to the objects of a run."""
+
+import math
+from functools import partial
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
+from lightning.pytorch.callbacks import ProgressBar
+
+from clozekit.config.build import build
+from clozekit.config.encoder import EncoderConfig
+from clozekit.config.train import Component, TrainConfig
+from clozekit.data.module import StreamDataModule
+from clozekit.errors import ConfigError
+from clozekit.runs.checkpoint import AtomicCheckpointIO, Checkpoint, CheckpointMeta
+from clozekit.runs.folder import RunFolder
+from clozekit.tasks.base import TaskModule
+from clozekit.tasks.divergence import DivergenceGuard
+from clozekit.training.history import StepHistory
+from clozekit.training.steps import StatelessSteps
+
+WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
+
+
+def make_datamodule(config: TrainConfig, pretrained: Checkpoint | None) -> StreamDataModule:
+    """Makes the DataModule; one without a tokenizer of its own takes the pretrained encoder's."""
+    arguments = config.data.arguments()
+    if pretrained is not None and "tokenizer" in arguments and arguments["tokenizer"] is None:
+        arguments["tokenizer"] = pretrained.tokenizer
+    datamodule: StreamDataModule = build("data", arguments)
+    return datamodule
+
+
+def encoder_config(
+    given: EncoderConfig, datamodule: StreamDataModule, pretrained: Checkpoint | None
+) -> EncoderConfig:
+    """Takes the sizes from the pretrained encoder, and the vocabulary's from the tokenizer."""
+    vocab_size = datamodule.vocab_size
+    if pretrained is not None and given.pretrained is not None:
+        dropout = given.model_dump(include={"hidden_dropout_prob", "attention_probs_dropout_prob"})
+        given = EncoderConfig.model_validate(
+            {**pretrained.config["encoder"], **dropout, "pretrained": given.pretrained}
+        )
+    if given.vocab_size is not None and given.vocab_size != vocab_size:
+        raise ConfigError(
+            f"encoder.vocab_size={given.vocab_size}, but the tokenizer has {vocab_size} ids"
+        )
+    return given.model_copy(update={"vocab_size": vocab_size})
+
+
+def max_steps_of(config: TrainConfig, datamodule: StreamDataModule) -> int:
+    """Gives the length of training in optimizer steps."""
+    if config.max_steps is not None:
+        return config.max_steps
+    assert config.max_epochs is not None
+    return max(1, math.ceil(config.max_epochs * datamodule.steps_per_epoch()))
+
+
+def make_module(
+    config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule, max_steps: int
+) -> TaskModule[Any]:
+    """Makes the task, with an encoder whose weights are drawn by the seed."""
+    arguments = config.optimizer.arguments()
+    weight_decay = arguments.pop("weight_decay", 0.0)
+    if config.trainer.precision == "16-mixed" and arguments.get("fused"):
+        # A fused optimizer unscales gradients itself, and then they cannot be clipped.
+        arguments["fused"] = False
+    module: TaskModule[Any] = build(
+        "task",
+        config.task.arguments(),
+        encoder=encoder,
+        optimizer=partial(build, "optimizer", arguments),
+        schedule=config.schedule,
+        max_steps=max_steps,
+        weight_decay=weight_decay,
+        log_every_n_steps=config.trainer.log_every_n_steps,
+        guard=DivergenceGuard(config.divergence, RunFolder(config.run_dir).last_checkpoint),
+        **datamodule.task_arguments(),
+    )
+    # The Trainer makes its own; this one refuses bad arguments before the run has a folder.
+    module.configure_optimizers()
+    return module
+
+
+def make_trainer(
+    config: TrainConfig,
+    encoder: EncoderConfig,
+    datamodule: StreamDataModule,
+    folder: RunFolder,
+    max_steps: int,
+) -> Trainer:
+    """Makes the Trainer; accumulation and validation follow from the number of processes."""
+    meta = CheckpointMeta(
+        config=resolved(config, encoder),
+        tokenizer=datamodule.tokenizer.to_str(),
+        data_hash=datamodule.data_hash,
+        label_names=datamodule.task_arguments().get("label_names"),
+    )
+    callbacks: list[Callback] = [StatelessSteps(config.seed), StepHistory(), meta]
+    callbacks += _components("callbacks", config.callbacks)
+    trainer: Trainer = build(
+        "trainer",
+        config.trainer.arguments(),
+        max_steps=max_steps,
+        max_epochs=-1,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        # Told true, Lightning adds one of its own; told false, it refuses any.
+        enable_checkpointing=any(isinstance(c, LightningCheckpoint) for c in callbacks),
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+        plugins=[AtomicCheckpointIO()],
+        logger=_make_loggers(config, folder),
+        callbacks=callbacks,
+    )
+    # Batches hold ids, which no precision changes, and are frozen, which Lightning cannot convert.
+    trainer.precision_plugin.convert_input = _unchanged  # type: ignore[assignment]
+    # Both follow from the number of processes, which the Trainer knows once it is made.
+    shape = datamodule.batch_shape(trainer.global_rank, trainer.world_size)
+    trainer.accumulate_grad_batches = shape.accumulation
+    steps_between = min(config.validate_every_n_steps or max_steps, max_steps)
+    trainer.val_check_interval = steps_between * shape.accumulation
+    return trainer
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _components(group: str, components: dict[str, Component | None]) -> list[Any]:
+    return [
+        build(f"{group}.{name}", component.arguments())
+        for name, component in components.items()
+        if component is not None
+    ]
+
+
+def resolved(config: TrainConfig, encoder: EncoderConfig) -> dict[str, Any]:
+    """Gives the configuration in plain containers, with the encoder's sizes as they came out."""
+    return config.model_dump(mode="json", by_alias=True) | {"encoder": encoder.model_dump()}
+
+
+def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
+    loggers = []
+    for name, component in config.logger.items():
+        if component is None:
+            continue
+        arguments = component.arguments()
+        if component.target == WANDB_LOGGER:
+            arguments.setdefault("id", folder.id)
+        loggers.append(build(f"logger.{name}", arguments))
+    return loggers
