@@ -175,6 +175,7 @@ def answers(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_in_one_line(mistake: str, answers: dict[str, Answer]) -> None:
     answer = answers[mistake]
@@ -186,6 +187,7 @@ def test_a_mistake_is_told_in_one_line(mistake: str, answers: dict[str, Answer])
         assert part in answer.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_before_anything_heavy_is_imported(
     mistake: str, answers: dict[str, Answer]
@@ -193,12 +195,14 @@ def test_a_mistake_is_told_before_anything_heavy_is_imported(
     assert answers[mistake].heavy == []
 
 
+@pytest.mark.slow
 def test_keys_of_another_choice_are_not_told(answers: dict[str, Answer]) -> None:
     assert "masked_lm" not in answers["an unknown key of another choice than the default"].err
     own = answers["an unknown key beside a choice of the user's own"].err
     assert own == "clozekit train: unknown key 'task.depht'\n"
 
 
+@pytest.mark.slow
 def test_mistakes_leave_no_files_behind(answers: dict[str, Answer]) -> None:
     assert answers["a missing key of prepare"].files == []
 

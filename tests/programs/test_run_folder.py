@@ -17,6 +17,8 @@ from clozekit.corpus.manifest import Corpus
 from clozekit.runs.checkpoint import META_KEY, load_checkpoint
 from tests.programs.commands import read_rows
 
+pytestmark = pytest.mark.slow
+
 TRAIN_METRICS = {
     "loss",
     "mlm_loss",

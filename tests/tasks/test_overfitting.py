@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -27,6 +28,7 @@ def fit(module: nn.Module, losses: Callable[[], tuple[Tensor, ...]], steps: int)
     return [loss.item() for loss in losses()]
 
 
+@pytest.mark.slow
 def test_both_objectives_of_pretraining_come_near_zero_on_one_batch(corpus: Path) -> None:
     torch.manual_seed(0)
     data = PretrainingDataModule(
