@@ -20,7 +20,7 @@ from clozekit.runs.folder import (
 )
 from clozekit.runs.history import CSVHistory
 from clozekit.runs.plots import plot_curves
-from clozekit.runs.resume import check_agreement, checkpoint_to_resume
+from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
 from clozekit.training.assembly import (
     encoder_config,
@@ -127,6 +127,8 @@ def _open_folder(folder: RunFolder, config: TrainConfig, resumed: Checkpoint | N
     if resumed is None:
         print(f"{folder.path} has no checkpoint to resume: the run begins anew", flush=True)
     else:
+        if config.resume != "auto":
+            adopt(resumed, folder.checkpoints)
         print(f"resumed at step {resumed.step} from {resumed.path}", flush=True)
 
 

@@ -79,6 +79,7 @@ class ClassificationDataModule(StreamDataModule):
             splits["train"], splits["validation"] = hold_out(
                 splits["train"], validation_fraction, seed
             )
+        self.data_hash = splits["train"].hash
         self.label_names = sorted(set(splits["train"].labels))
         for split, rows in splits.items():
             unknown = sorted(set(rows.labels) - set(self.label_names))

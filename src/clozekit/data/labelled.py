@@ -1,5 +1,7 @@
 """Labelled files, read through `datasets` and turned into token ids once."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,12 @@ class LabelledTexts:
     texts: list[str]
     text_pairs: list[str] | None
     labels: list[str]
+
+    @property
+    def hash(self) -> str:
+        """What names the rows: a hash of their content and order."""
+        content = json.dumps([self.texts, self.text_pairs, self.labels])
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 def read_labelled(

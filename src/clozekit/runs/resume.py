@@ -1,5 +1,7 @@
 """Which checkpoint a run goes on from, and whether it may."""
 
+import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,11 @@ MAY_DIFFER = (
     "max_epochs",
     "micro_batch_size",
     "validate_every_n_steps",
-    "trainer",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.log_every_n_steps",
     "logger",
     "callbacks",
     "encoder.pretrained",
@@ -86,6 +92,39 @@ def check_agreement(
                 "learning rate follows the new length from here on",
                 stacklevel=2,
             )
+
+
+def adopt(checkpoint: Checkpoint, folder: Path) -> None:
+    """Makes a checkpoint that was named the last one of the run that goes on from it.
+
+    So the next `resume=auto` finds it, and a rollback goes to it, until the run has saved one of
+    its own. Checkpoints of later steps, of the course that the run leaves, are renamed `.later`.
+
+    Args:
+        checkpoint: What the run goes on from.
+        folder: The folder of the run's own checkpoints.
+    """
+    aside = []
+    for path in sorted(folder.glob("*.ckpt")):
+        try:
+            step = load_checkpoint(path).step
+        except DataError:
+            continue
+        if step > checkpoint.step:
+            os.replace(path, path.with_name(f"{path.name}.later"))
+            aside.append(f"{path.name} (step {step})")
+    if aside:
+        warnings.warn(
+            f"resume: the run goes back to step {checkpoint.step}; set aside as .later are "
+            f"{', '.join(aside)}",
+            stacklevel=2,
+        )
+    last = folder / "last.ckpt"
+    if not last.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{last.name}.{os.getpid()}"
+        shutil.copyfile(checkpoint.path, temporary)
+        os.replace(temporary, last)
 
 
 def _newest(folder: Path) -> Checkpoint:
