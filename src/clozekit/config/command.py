@@ -84,12 +84,14 @@ def _prepare(composed: DictConfig) -> None:
 def _train(composed: DictConfig) -> None:
     from clozekit.config.components import check_components
     from clozekit.config.train import TrainConfig
+    from clozekit.runs.folder import is_first_process, refuse_existing
 
     config = validated(composed, TrainConfig)
+    if is_first_process() and config.resume is None:
+        refuse_existing(config.run_dir)
     check_components(config)
     # A task or DataModule of the user's own lies beside where the command is run.
     sys.path.insert(0, str(Path.cwd()))
-    from clozekit.runs.folder import is_first_process
     from clozekit.train import train
     from clozekit.training.preemption import exit_on_sigterm
 
