@@ -128,7 +128,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     file = find_checkpoint(Path(path))
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        # Mapped, for of several checkpoints only one is then read.
+        content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:
         raise DataError(f"{file}: it is not a whole checkpoint ({type(error).__name__})") from error
     meta = content.get(META_KEY) if isinstance(content, dict) else None
