@@ -1,13 +1,15 @@
 """SIGTERM and SIGINT: a checkpoint at the next step, and an exit code that says to start again."""
 
+import os
 import signal
 import threading
 from types import FrameType
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.strategies import ParallelStrategy
 
 from clozekit.data.batch import Batch
 from clozekit.training.checkpoints import Checkpoints
@@ -88,9 +90,10 @@ class Preemption(Callback):
                 callback.save_preempted(trainer)
         trainer.strategy.barrier("preemption")
         # Lightning kills the first process when one that it started ends with another code than 0.
+        # Under torchrun and Slurm the cluster's environment is another, and every process tells.
         was_started_by_lightning = (
-            isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher)
-            and not trainer.is_global_zero
+            isinstance(trainer.strategy, ParallelStrategy)
+            and isinstance(trainer.strategy.cluster_environment, LightningEnvironment)
             and trainer.local_rank > 0
         )
         raise SystemExit(0 if was_started_by_lightning else PREEMPTED)
@@ -103,4 +106,5 @@ class Preemption(Callback):
             self.aborted = True
             raise KeyboardInterrupt
         self._is_asked = True
-        print("saving at the next step; Ctrl-C again to stop at once", flush=True)
+        # Not print, which may be at work where the signal falls.
+        os.write(1, b"saving at the next step; Ctrl-C again to stop at once\n")

@@ -1,0 +1,83 @@
+"""Runs in children forked by a process of its own, which imports torch and Lightning once.
+
+Forking from the tests' process itself is not safe: it has threads by then.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.resume_exactness import cases, running
+from experiments.resume_exactness.cases import Case
+
+from tests.programs.commands import child_environment
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+ONE = Case("pretraining", workers=0, persistent=True, ranks=1, accumulation=2)
+TWO_RANKS = Case("pretraining", workers=0, persistent=True, ranks=2, accumulation=1)
+
+
+def results_of(module: str, folder: Path) -> dict[str, Any]:
+    """Runs a module that calls `main` below, and gives its scenarios' results."""
+    finished = subprocess.run(
+        [sys.executable, "-m", module, str(folder)],
+        cwd=REPOSITORY,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    return results
+
+
+class Lab:
+    """Where a module's scenarios run.
+
+    Args:
+        folder: For data, runs and logs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        cases.write_data(self.data)
+
+        def prepare() -> None:
+            from clozekit.cli import main
+
+            sys.argv = ["clozekit", "prepare", *cases.prepare_overrides(self.data)]
+            main()
+
+        assert running.fork_and_wait(prepare, folder / "prepare.log") == 0
+
+    def run(self, name: str, case: Case, *overrides: str, **options: Any) -> list[int]:
+        """Trains in the folder `name`, where each rank's records go too; gives the exit codes."""
+        (self.folder / name).mkdir(exist_ok=True)
+        config = case.config(
+            self.data,
+            self.folder / name,
+            "resume=auto",
+            "+callbacks.recorder._target_=experiments.resume_exactness.killing.Recorder",
+            f"+callbacks.recorder.folder={self.folder / name}",
+            *overrides,
+        )
+        codes, ended = running.run(config, case.ranks, self.log(name), **options)
+        assert ended, f"{name}: a process did not end"
+        return codes
+
+    def log(self, name: str) -> Path:
+        return self.folder / name / "log.txt"
+
+
+def main(scenarios: Callable[[Lab], dict[str, Any]]) -> None:
+    """Runs scenarios in the folder that the command line names, and writes what came out."""
+    folder = Path(sys.argv[1])
+    results = scenarios(Lab(folder))
+    (folder / "results.json").write_text(json.dumps(results))
