@@ -47,7 +47,7 @@ def main() -> None:
         )
         sys.exit(2)
     else:
-        from clozekit.config.command import run_verb
+        from clozekit.command import run_verb
 
         try:
             sys.exit(run_verb(arguments[0]))

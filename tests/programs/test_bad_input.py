@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clozekit.config.command import run_verb
+from clozekit.command import run_verb
 from tests.programs.commands import QUIET, TINY, child_environment, run_clozekit
 
 DRIVER = """

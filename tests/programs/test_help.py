@@ -8,7 +8,7 @@ import pytest
 
 from clozekit import __version__
 from clozekit.cli import VERBS, main
-from clozekit.config.command import _WORK
+from clozekit.command import _WORK
 from clozekit.config.location import conf_dir
 from tests.programs.commands import run_clozekit
 
