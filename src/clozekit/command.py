@@ -90,6 +90,9 @@ def _train(composed: DictConfig) -> None:
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
     check_components(config)
+    # torch's threads wait for each other by spinning; where other programs share the cores that
+    # makes a step several times slower, and where none does it gains little. Read as torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # A task or DataModule of the user's own lies beside where the command is run.
     sys.path.insert(0, str(Path.cwd()))
     from clozekit.train import train

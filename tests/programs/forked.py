@@ -48,14 +48,19 @@ class Lab:
         self.folder = folder
         self.data = folder / "data"
         cases.write_data(self.data)
+        self.prepare()
 
-        def prepare() -> None:
+    def prepare(self, *overrides: str) -> None:
+        """Makes the corpus of the text in `data`."""
+
+        def work() -> None:
             from clozekit.cli import main
 
-            sys.argv = ["clozekit", "prepare", *cases.prepare_overrides(self.data)]
+            sys.argv = ["clozekit", "prepare", *cases.prepare_overrides(self.data), *overrides]
             main()
 
-        assert running.fork_and_wait(prepare, folder / "prepare.log") == 0
+        log = self.folder / "prepare.log"
+        assert running.fork_and_wait(work, log) == 0, log.read_text()
 
     def run(self, name: str, case: Case, *overrides: str, **options: Any) -> list[int]:
         """Trains in the folder `name`, where each rank's records go too; gives the exit codes."""
