@@ -7,7 +7,7 @@ import pytest
 
 import clozekit
 
-ROOMS = ("config", "corpus", "data", "models", "optim", "tasks", "runs", "training")
+ROOMS = ("config", "corpus", "data", "models", "optim", "tasks", "interop", "runs", "training")
 PACKAGE = Path(clozekit.__file__).parent
 FILES = sorted(path for room in ROOMS for path in (PACKAGE / room).rglob("*.py"))
 

@@ -10,7 +10,8 @@ from lightning.pytorch import Trainer, seed_everything
 
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
-from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
+from clozekit.interop.pretrained import Pretrained
+from clozekit.runs.checkpoint import Checkpoint
 from clozekit.runs.folder import (
     RunFolder,
     is_first_process,
@@ -31,6 +32,7 @@ from clozekit.training.assembly import (
     resolved,
 )
 from clozekit.training.preemption import INTERRUPTED, Preemption
+from clozekit.training.pretrained import from_checkpoint, load_pretrained
 from clozekit.training.steps import validation_is_due
 from clozekit.training.summary import print_summary
 
@@ -55,9 +57,9 @@ def train(config: TrainConfig) -> dict[str, float]:
     seed_everything(config.seed, verbose=False)
 
     resumed = checkpoint_to_resume(config.resume, folder.path)
-    pretrained = resumed
+    pretrained = None if resumed is None else from_checkpoint(resumed)
     if resumed is None and config.encoder.pretrained is not None:
-        pretrained = load_checkpoint(config.encoder.pretrained)
+        pretrained = load_pretrained(config.encoder.pretrained)
     datamodule = make_datamodule(config, pretrained)
     encoder = encoder_config(config.encoder, datamodule, pretrained)
     if resumed is not None:
@@ -66,7 +68,7 @@ def train(config: TrainConfig) -> dict[str, float]:
     max_steps = max_steps_of(config, datamodule)
     module = make_module(config, encoder, datamodule, max_steps)
     if resumed is None and pretrained is not None:
-        module.encoder.load_state_dict(pretrained.weights("model.encoder."))
+        _load_pretrained_weights(module, pretrained)
     trainer = make_trainer(config, encoder, datamodule, folder, max_steps)
 
     if trainer.is_global_zero:
@@ -86,6 +88,17 @@ def train(config: TrainConfig) -> dict[str, float]:
         plot_curves(folder)
         print(f"results, curves and checkpoints are in {folder.path}")
     return results
+
+
+def _load_pretrained_weights(module: TaskModule[Any], pretrained: Pretrained) -> None:
+    new_parts = pretrained.load_into(module.model)
+    if is_first_process():
+        if new_parts:
+            print(f"{pretrained.path} has no weights for {', '.join(new_parts)}: drawn anew")
+        if pretrained.unused:
+            print(
+                f"{pretrained.path} has weights that are not used: {', '.join(pretrained.unused)}"
+            )
 
 
 def _evaluate(

@@ -21,7 +21,8 @@ class EncoderConfig(BaseModel):
         attention_probs_dropout_prob: Dropout of the attention's probabilities.
         layer_norm_eps: Added to the variance by every LayerNorm.
         initializer_range: The standard deviation of the truncated normal that weights start from.
-        pretrained: A checkpoint or run folder of clozekit that the weights and sizes come from.
+        pretrained: Where weights and sizes come from: a checkpoint or run folder of clozekit, or a
+            model folder in the layout of transformers, here or on the Hugging Face hub.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

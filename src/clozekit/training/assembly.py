@@ -13,17 +13,19 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.config.train import Component, TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
-from clozekit.runs.checkpoint import AtomicCheckpointIO, Checkpoint, CheckpointMeta
+from clozekit.interop.pretrained import Pretrained
+from clozekit.runs.checkpoint import AtomicCheckpointIO, CheckpointMeta
 from clozekit.runs.folder import RunFolder
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.training.history import StepHistory
+from clozekit.training.pretrained import check_tokenizers_agree
 from clozekit.training.steps import StatelessSteps
 
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
 
 
-def make_datamodule(config: TrainConfig, pretrained: Checkpoint | None) -> StreamDataModule:
+def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> StreamDataModule:
     """Makes the DataModule; one without a tokenizer of its own takes the pretrained encoder's."""
     arguments = config.data.arguments()
     if pretrained is not None and "tokenizer" in arguments and arguments["tokenizer"] is None:
@@ -33,20 +35,43 @@ def make_datamodule(config: TrainConfig, pretrained: Checkpoint | None) -> Strea
 
 
 def encoder_config(
-    given: EncoderConfig, datamodule: StreamDataModule, pretrained: Checkpoint | None
+    given: EncoderConfig, datamodule: StreamDataModule, pretrained: Pretrained | None
 ) -> EncoderConfig:
-    """Takes the sizes from the pretrained encoder, and the vocabulary's from the tokenizer."""
+    """Takes the sizes from the pretrained encoder, and the vocabulary's from the tokenizer.
+
+    Raises:
+        ConfigError: The data's tokenizer or its longest sequence does not fit the encoder.
+    """
     vocab_size = datamodule.vocab_size
     if pretrained is not None and given.pretrained is not None:
-        dropout = given.model_dump(include={"hidden_dropout_prob", "attention_probs_dropout_prob"})
-        given = EncoderConfig.model_validate(
-            {**pretrained.config["encoder"], **dropout, "pretrained": given.pretrained}
-        )
+        return _pretrained_config(given, datamodule, pretrained)
     if given.vocab_size is not None and given.vocab_size != vocab_size:
         raise ConfigError(
             f"encoder.vocab_size={given.vocab_size}, but the tokenizer has {vocab_size} ids"
         )
     return given.model_copy(update={"vocab_size": vocab_size})
+
+
+def _pretrained_config(
+    given: EncoderConfig, datamodule: StreamDataModule, pretrained: Pretrained
+) -> EncoderConfig:
+    check_tokenizers_agree(datamodule.tokenizer, pretrained)
+    dropout = given.model_dump(include={"hidden_dropout_prob", "attention_probs_dropout_prob"})
+    config = pretrained.encoder.model_copy(update={**dropout, "pretrained": given.pretrained})
+    assert config.vocab_size is not None
+    # A vocabulary may be padded to a round number of ids, which no text uses.
+    if datamodule.vocab_size > config.vocab_size:
+        raise ConfigError(
+            f"encoder.pretrained={given.pretrained} has vocab_size={config.vocab_size}, but the "
+            f"tokenizer has {datamodule.vocab_size} ids"
+        )
+    if datamodule.max_seq_length > config.max_position_embeddings:
+        raise ConfigError(
+            f"data.max_seq_length={datamodule.max_seq_length} is more than "
+            f"max_position_embeddings={config.max_position_embeddings} of "
+            f"encoder.pretrained={given.pretrained}"
+        )
+    return config
 
 
 def max_steps_of(config: TrainConfig, datamodule: StreamDataModule) -> int:

@@ -1,0 +1,54 @@
+"""A pretrained model from anywhere: what training goes on from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from clozekit.config.encoder import EncoderConfig
+
+PRETRAINED_PARTS = ("encoder", "masked_lm_head", "next_sentence_head")
+"""The parts of a model that come from a pretrained one; the head of another task is new."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model that was trained before, by clozekit or by another library.
+
+    Attributes:
+        path: The checkpoint or the folder, for messages.
+        encoder: The encoder's configuration, its vocabulary's size included.
+        weights: The model's weights by the names of `clozekit.models`, in float32 where they come
+            from another library. The encoder is whole but for its pooler; heads may be missing.
+        tokenizer: What text was read with; None where the folder has none.
+        label_names: The classes of a classification head, in the order of their ids.
+        unused: Names of the source's tensors that belong to heads which clozekit has not.
+    """
+
+    path: Path
+    encoder: EncoderConfig
+    weights: dict[str, Tensor]
+    tokenizer: Tokenizer | None
+    label_names: list[str] | None = None
+    unused: tuple[str, ...] = ()
+
+    def load_into(self, model: nn.Module) -> list[str]:
+        """Copies the encoder and the heads of pretraining that both have, in place.
+
+        Args:
+            model: A model of `clozekit.models`, of the same sizes.
+
+        Returns:
+            The parts of the model that should come from here, but are not here; they stay as they
+            were initialised.
+        """
+        wanted = {name for name in model.state_dict() if name.partition(".")[0] in PRETRAINED_PARTS}
+        taken = {name: tensor for name, tensor in self.weights.items() if name in wanted}
+        model.load_state_dict(taken, strict=False)
+        return sorted({_part(name) for name in wanted - taken.keys()})
+
+
+def _part(name: str) -> str:
+    first, _, rest = name.partition(".")
+    return f"{first}.{rest.partition('.')[0]}" if first == "encoder" else first

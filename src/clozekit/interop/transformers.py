@@ -1,0 +1,241 @@
+"""Models in the layout of transformers: a folder, or a name on the Hugging Face hub."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.config.messages import of_validation
+from clozekit.errors import DataError
+from clozekit.interop import naming
+from clozekit.interop.files import (
+    download,
+    encoder_folder,
+    read_json,
+    read_tensors,
+    read_tokenizer,
+)
+from clozekit.interop.pretrained import Pretrained
+from clozekit.models.classification import ClassificationModel
+from clozekit.models.pretraining import PretrainingModel
+
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    # One function, written in four ways that differ by rounding alone.
+    "gelu_new": "gelu_pytorch_tanh",
+    "gelu_fast": "gelu_pytorch_tanh",
+    "gelu_accurate": "gelu_pytorch_tanh",
+    "gelu_pytorch_tanh": "gelu_pytorch_tanh",
+}
+"""Our names of transformers' activations."""
+
+_DEFAULT_VOCAB_SIZE = 30522
+# What a folder may lack, each as a whole.
+_OPTIONAL = ("encoder.pooler.", "masked_lm_head.", "next_sentence_head.")
+_MODEL_TYPE_HINTS = {
+    "albert": "its blocks share their weights",
+    "roberta": "its positions begin behind pad_token_id",
+    "xlm-roberta": "its positions begin behind pad_token_id",
+    "camembert": "its positions begin behind pad_token_id",
+}
+
+
+def load_transformers(source: str | Path) -> Pretrained:
+    """Reads a BERT of transformers or sentence-transformers.
+
+    Args:
+        source: A folder with `config.json`, `model.safetensors` or `pytorch_model.bin` (or their
+            shards and index), and `tokenizer.json` or `vocab.txt`; or the name of such a model on
+            the hub.
+
+    Returns:
+        The model. Of heads, those of pretraining and of sequence classification are read.
+
+    Raises:
+        DataError: A file is missing or not whole, or the model is not BERT.
+    """
+    path = Path(source)
+    folder = encoder_folder(path if path.is_dir() else download(str(source)))
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise DataError(f"{folder}: there is no config.json")
+    config = read_json(config_file)
+    if not isinstance(config, dict):
+        raise DataError(f"{config_file}: it is not a JSON object")
+    encoder = read_encoder_config(config, config_file)
+    tensors = _canonical(read_tensors(folder), folder)
+    tokenizer = read_tokenizer(folder)
+    if tokenizer is not None:
+        _check_tokenizer(tokenizer, encoder, config, folder)
+    is_classifier = "BertForSequenceClassification" in (config.get("architectures") or ())
+    label_names = _label_names(config, config_file) if is_classifier else None
+    weights, unused = _to_ours(tensors, _shapes(encoder, label_names), encoder, folder)
+    return Pretrained(folder, encoder, weights, tokenizer, label_names, unused)
+
+
+def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
+    """Reads the encoder's configuration from the content of a `config.json`.
+
+    What the file does not say has transformers' default.
+
+    Raises:
+        DataError: A key says that it is not BERT, or has a value that cannot be used.
+    """
+    model_type = config.get("model_type", "bert")
+    if model_type != "bert":
+        hint = f" ({_MODEL_TYPE_HINTS[model_type]})" if model_type in _MODEL_TYPE_HINTS else ""
+        raise DataError(f"{file}: model_type={model_type}{hint}; only bert can be read")
+    for architecture in config.get("architectures") or ():
+        if architecture != "BertModel" and not architecture.startswith("BertFor"):
+            raise DataError(
+                f"{file}: architectures={architecture}; only BertModel and BertFor… can be read"
+            )
+    for key, needed in (
+        ("position_embedding_type", "absolute"),
+        ("is_decoder", False),
+        ("add_cross_attention", False),
+        ("tie_word_embeddings", True),
+    ):
+        if (value := config.get(key, needed)) != needed:
+            raise DataError(f"{file}: {key}={value}; only {needed} is BERT's encoder")
+    activation = config.get("hidden_act", "gelu")
+    if activation not in ACTIVATIONS:
+        raise DataError(
+            f"{file}: hidden_act={activation}; only {', '.join(ACTIVATIONS)} can be read"
+        )
+    known = EncoderConfig.model_fields.keys() - {"pretrained"}
+    values = {"vocab_size": _DEFAULT_VOCAB_SIZE} | {k: config[k] for k in known & config.keys()}
+    try:
+        return EncoderConfig.model_validate(values | {"hidden_act": ACTIVATIONS[activation]})
+    except ValidationError as error:
+        raise DataError(f"{file}: {of_validation(error)}".replace("\n", "; ")) from error
+
+
+def _canonical(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """Gives tensors today's names, in float32, without constants and doubles of tied ones."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        new = naming.canonical_name(name)
+        if new in renamed:
+            raise DataError(f"{folder}: the weights have {new} twice, once as {name}")
+        if new in naming.BUFFERS:
+            continue
+        if not tensor.is_floating_point():
+            raise DataError(f"{folder}: {name} is of {tensor.dtype}; floating-point is needed")
+        renamed[new] = tensor.float()
+    tied = (
+        (naming.DECODER_WEIGHT, naming.TOKEN_EMBEDDINGS),
+        (naming.DECODER_BIAS, naming.MASKED_LM_BIAS),
+    )
+    for copy, original in tied:
+        if copy in renamed:
+            value = renamed.pop(copy)
+            if not torch.equal(value, renamed.setdefault(original, value)):
+                raise DataError(
+                    f"{folder}: {copy} is not {original}; only a tied decoder can be read"
+                )
+    return renamed
+
+
+def _to_ours(
+    tensors: Mapping[str, Tensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    encoder: EncoderConfig,
+    folder: Path,
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Renames tensors to ours and checks their shapes.
+
+    Returns:
+        Our weights, and the names of tensors of other heads, which are left.
+    """
+    weights: dict[str, Tensor] = {}
+    used: set[str] = set()
+    for ours, parts in naming.correspondence(encoder.num_hidden_layers).items():
+        if ours not in shapes:
+            continue
+        absent = [part for part in parts if part not in tensors]
+        if absent and not ours.startswith(_OPTIONAL):
+            raise DataError(f"{folder}: the weights lack {', '.join(absent)}")
+        if absent:
+            continue
+        first, *rest = shapes[ours]
+        for part in parts:
+            _check_shape(tensors[part], (first // len(parts), *rest), part, folder)
+        used.update(parts)
+        weights[ours] = torch.cat([tensors[p] for p in parts]) if parts[1:] else tensors[parts[0]]
+    _check_parts_are_whole(weights, shapes, folder)
+    left = sorted(tensors.keys() - used)
+    unknown = [name for name in left if not name.startswith(naming.OTHER_HEADS)]
+    if unknown:
+        raise DataError(
+            f"{folder}: the weights have {_listed(unknown)}, which BERT with num_hidden_layers="
+            f"{encoder.num_hidden_layers} has not"
+        )
+    return weights, tuple(left)
+
+
+def _shapes(encoder: EncoderConfig, label_names: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """Gives the shape of every tensor of ours that a folder may have, by the configuration."""
+    with torch.device("meta"):
+        weights = PretrainingModel(encoder).state_dict()
+        if label_names is not None:
+            weights |= ClassificationModel(encoder, len(label_names)).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def _check_shape(tensor: Tensor, expected: tuple[int, ...], name: str, folder: Path) -> None:
+    if tuple(tensor.shape) != expected:
+        raise DataError(
+            f"{folder}: {name} has the shape {list(tensor.shape)}, but by config.json it is "
+            f"{list(expected)}"
+        )
+
+
+def _check_parts_are_whole(
+    weights: Mapping[str, Tensor], shapes: Iterable[str], folder: Path
+) -> None:
+    for part in _OPTIONAL:
+        needed = {name for name in shapes if name.startswith(part)}
+        present = needed & weights.keys()
+        if present and present != needed:
+            raise DataError(
+                f"{folder}: of {part.removesuffix('.')} the weights have only "
+                f"{_listed(sorted(present))}"
+            )
+
+
+def _check_tokenizer(
+    tokenizer: Tokenizer, encoder: EncoderConfig, config: Mapping[str, Any], folder: Path
+) -> None:
+    largest = max(tokenizer.get_vocab().values())
+    assert encoder.vocab_size is not None
+    if largest >= encoder.vocab_size:
+        raise DataError(
+            f"{folder}: its tokenizer has the id {largest}, but by config.json "
+            f"vocab_size={encoder.vocab_size}"
+        )
+    pad = tokenizer.token_to_id("[PAD]")
+    if (given := config.get("pad_token_id", pad)) not in (pad, None):
+        raise DataError(
+            f"{folder}: by config.json pad_token_id={given}, but its tokenizer's [PAD] is {pad}"
+        )
+
+
+def _label_names(config: Mapping[str, Any], file: Path) -> list[str]:
+    names = config.get("id2label") or {}
+    if not names:
+        return [f"LABEL_{i}" for i in range(config.get("num_labels", 2))]
+    if any(str(i) not in names for i in range(len(names))):
+        raise DataError(f"{file}: the keys of id2label are not 0 to {len(names) - 1}")
+    return [str(names[str(i)]) for i in range(len(names))]
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
