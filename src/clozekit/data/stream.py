@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
+from types import FrameType
 from typing import Protocol
 
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -128,9 +129,14 @@ def make_loader(
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
     # Signals reach the whole process group; a worker that died of one would end the main process
-    # before it has saved.
+    # before it has saved. A second SIGTERM is for the worker: Python ends its children with it when
+    # it exits, and then waits for them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _heed_the_next)
+
+
+def _heed_the_next(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
 
 
 def _this_worker() -> tuple[int, int]:
