@@ -28,6 +28,10 @@ VERBS = {
         "fill in [MASK], judge next sentences, classify texts",
         'clozekit predict checkpoint=runs/first text="the movie was [MASK] ."',
     ),
+    "export": Verb(
+        "write a checkpoint as a folder that transformers or safetensors read",
+        "clozekit export checkpoint=runs/first format=transformers out=first-bert",
+    ),
 }
 
 

@@ -112,8 +112,19 @@ def _predict(composed: DictConfig) -> None:
     predict(config)
 
 
+def _export(composed: DictConfig) -> None:
+    from clozekit.config.export import ExportConfig
+
+    config = validated(composed, ExportConfig)
+    config.check_out()
+    from clozekit.export import export
+
+    export(config)
+
+
 _WORK: dict[str, Callable[[DictConfig], None]] = {
     "prepare": _prepare,
     "train": _train,
     "predict": _predict,
+    "export": _export,
 }

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from clozekit.config.build import build
 from clozekit.config.components import SCHEMAS
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.export import ExportConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
@@ -77,6 +78,11 @@ def check_prepare(name: str, given: Given) -> None:
 def check_predict(name: str, given: Given) -> None:
     values = compose_values("predict", "checkpoint=runs/a", "text=b")
     assert PredictConfig.model_validate(values) == PredictConfig(checkpoint="runs/a", text="b")
+
+
+def check_export(name: str, given: Given) -> None:
+    values = compose_values("export", "checkpoint=runs/a", "out=b")
+    assert ExportConfig.model_validate(values) == ExportConfig(checkpoint="runs/a", out=Path("b"))
 
 
 def check_encoder(name: str, given: Given) -> None:
@@ -188,7 +194,7 @@ def check_tokenizer(name: str, given: Given) -> None:
 
 
 def check_hydra(name: str, given: Given) -> None:
-    for verb in ("prepare", "train", "predict"):
+    for verb in ("prepare", "train", "predict", "export"):
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             hydra = compose(verb, return_hydra_config=True).hydra
         assert hydra.runtime.choices["hydra"] == name
@@ -199,6 +205,7 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "train.yaml": check_train,
     "prepare.yaml": check_prepare,
     "predict.yaml": check_predict,
+    "export.yaml": check_export,
     "encoder": check_encoder,
     "task": check_task,
     "data": check_task,
@@ -267,6 +274,7 @@ def test_the_entries_defaults_are_those_of_their_files() -> None:
         ("train.yaml", TrainConfig),
         ("prepare.yaml", PrepareConfig),
         ("predict.yaml", PredictConfig),
+        ("export.yaml", ExportConfig),
     ):
         for key, value in plain(file).items():
             field = schema.model_fields[key]

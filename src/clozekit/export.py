@@ -1,0 +1,84 @@
+"""`clozekit export`: a checkpoint as a folder that other programs read."""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from clozekit import __version__
+from clozekit.config.export import ExportConfig
+from clozekit.interop.card import model_card
+from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.saving import architecture_of, save_safetensors, save_transformers
+from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
+from clozekit.runs.folder import RunFolder
+from clozekit.runs.history import read_series
+from clozekit.training.pretrained import from_checkpoint
+
+
+def export(config: ExportConfig) -> None:
+    """Writes a checkpoint's model, tokenizer and model card to a new folder.
+
+    Raises:
+        ConfigError: The folder holds something already.
+        DataError: The checkpoint cannot be read.
+    """
+    config.check_out()
+    checkpoint = load_checkpoint(config.checkpoint)
+    model = from_checkpoint(checkpoint)
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target and then renamed, so that a half-written folder is not taken for a model.
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{config.out.name}.", dir=config.out.parent))
+    try:
+        unfinished.chmod(0o755)
+        _write(checkpoint, model, config, unfinished)
+        os.replace(unfinished, config.out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    print(f"{checkpoint.path} (step {checkpoint.step}) is in {config.out}")
+
+
+def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, folder: Path) -> None:
+    library = "clozekit"
+    if config.format == "safetensors":
+        save_safetensors(model, folder)
+    else:
+        library = "transformers"
+        _write_transformers(checkpoint, model, folder)
+    card = model_card(
+        architecture_of(model),
+        library,
+        checkpoint.step,
+        checkpoint.config,
+        checkpoint.data_hash,
+        _metrics_of(checkpoint),
+        __version__,
+    )
+    card.save(folder / "README.md")
+
+
+def _write_transformers(checkpoint: Checkpoint, model: Pretrained, folder: Path) -> None:
+    dropout = checkpoint.config["task"].get("classifier_dropout")
+    settings = {} if dropout is None else {"classifier_dropout": dropout}
+    left_out = save_transformers(model, folder, **settings)
+    if left_out:
+        print(f"{', '.join(left_out)}: no class of transformers has it; the encoder is exported")
+
+
+def _metrics_of(checkpoint: Checkpoint) -> dict[str, float]:
+    """Gives the validation at the checkpoint's step, and the test if it was of these weights."""
+    folder = RunFolder(checkpoint.path.resolve().parent.parent)
+    metrics = {
+        name: values[steps.index(checkpoint.step)]
+        for name, (steps, values) in read_series(folder.metrics_file).items()
+        if name.startswith("validation/") and checkpoint.step in steps
+    }
+    if not metrics or not folder.results_file.is_file():
+        return metrics
+    results: dict[str, float] = json.loads(folder.results_file.read_text(encoding="utf-8"))
+    # The run's last metrics are of its best or its last checkpoint, as the task is judged.
+    if all(math.isclose(results.get(name, math.nan), metrics[name]) for name in metrics):
+        metrics |= {name: value for name, value in results.items() if name.startswith("test/")}
+    return metrics

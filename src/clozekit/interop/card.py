@@ -1,0 +1,62 @@
+"""The model card of an exported folder."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard, ModelCardData
+
+_PIPELINES = {
+    "BertForPreTraining": "fill-mask",
+    "BertForMaskedLM": "fill-mask",
+    "BertForSequenceClassification": "text-classification",
+    "BertModel": "feature-extraction",
+}
+
+
+def model_card(
+    architecture: str,
+    library: str,
+    step: int,
+    config: Mapping[str, Any],
+    data_hash: str | None,
+    metrics: Mapping[str, float],
+    version: str,
+) -> ModelCard:
+    """Tells what a model is, and what it was trained on, how long, with what result.
+
+    Args:
+        architecture: The class of transformers that has its heads.
+        library: What loads the folder.
+        step: The optimizer steps that were done.
+        config: The configuration of the run.
+        data_hash: What names the training data, where it has a name.
+        metrics: The metrics of these weights, by name; none where they were not measured.
+        version: The version of clozekit.
+    """
+    data = ModelCardData(
+        library_name=library,
+        pipeline_tag=_PIPELINES.get(architecture),
+        tags=["bert", "clozekit"],
+    )
+    given = {key: value for key, value in config["data"].items() if key != "_target_"}
+    paths = {key: given[key] for key in ("path", "train", "validation", "test") if given.get(key)}
+    rows = [f"| {name} | {value:.4f} |" for name, value in sorted(metrics.items())]
+    lines = [
+        f"---\n{data.to_yaml()}\n---",
+        f"# {config['name']}",
+        f"A BERT encoder with the heads of `{architecture}`, trained by clozekit {version} in "
+        f"{step:,} steps of {config['global_batch_size']:,} sequences.",
+        "## Data",
+        "\n".join(f"- {key}: `{value}`" for key, value in paths.items()),
+        f"Hash of the training data: `{data_hash}`." if data_hash else "",
+        "## Metrics",
+        "\n".join(["| metric | value |", "|---|---|", *rows])
+        if rows
+        else "These weights were not evaluated.",
+        "## Configuration",
+        "```yaml\n" + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True) + "```",
+    ]
+    return ModelCard(
+        "\n\n".join(line for line in lines if line) + "\n", ignore_metadata_errors=True
+    )

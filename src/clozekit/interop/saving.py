@@ -1,0 +1,114 @@
+"""A model as a folder that other programs read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+
+from clozekit.interop.naming import correspondence, to_transformers
+from clozekit.interop.pretrained import Pretrained
+
+_HEADS_OF_ARCHITECTURE = {
+    "BertForPreTraining": {"masked_lm_head", "next_sentence_head"},
+    "BertForMaskedLM": {"masked_lm_head"},
+    "BertForNextSentencePrediction": {"next_sentence_head"},
+    "BertForSequenceClassification": {"classification_head"},
+    "BertModel": set[str](),
+}
+
+
+def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[str]:
+    """Writes a folder that transformers loads by the class that its `architectures` names.
+
+    Args:
+        model: The model. A part of it that no class of transformers has is left out.
+        folder: Where to write; it exists.
+        **settings: More keys of `config.json`.
+
+    Returns:
+        The parts that were left out.
+    """
+    parts = {name.partition(".")[0] for name in model.weights}
+    architecture = architecture_of(model)
+    kept = {"encoder"} | _HEADS_OF_ARCHITECTURE[architecture]
+    weights = {n: t.float() for n, t in model.weights.items() if n.partition(".")[0] in kept}
+    if architecture == "BertForMaskedLM":
+        # That class has no pooler.
+        weights = {n: t for n, t in weights.items() if not n.startswith("encoder.pooler.")}
+    save_file(
+        to_transformers(weights, model.encoder.num_hidden_layers),
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    config = {
+        "architectures": [architecture],
+        "model_type": "bert",
+        **model.encoder.model_dump(exclude={"pretrained"}),
+        **settings,
+    }
+    if architecture == "BertForSequenceClassification":
+        names = model.label_names or []
+        config["id2label"] = {str(i): name for i, name in enumerate(names)}
+        config["label2id"] = {name: i for i, name in enumerate(names)}
+    if model.tokenizer is not None:
+        config["pad_token_id"] = model.tokenizer.token_to_id("[PAD]")
+        _save_tokenizer(model.tokenizer, folder, model.encoder.max_position_embeddings)
+    _write_json(folder / "config.json", config)
+    return sorted(parts - kept)
+
+
+def save_safetensors(model: Pretrained, folder: Path) -> None:
+    """Writes the weights by clozekit's own names, the encoder's configuration and the tokenizer.
+
+    Args:
+        model: The model.
+        folder: Where to write; it exists.
+    """
+    weights = {name: tensor.detach().clone() for name, tensor in model.weights.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    _write_json(folder / "encoder.json", model.encoder.model_dump(exclude={"pretrained"}))
+    if model.label_names is not None:
+        _write_json(folder / "labels.json", model.label_names)
+    if model.tokenizer is not None:
+        model.tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def architecture_of(model: Pretrained) -> str:
+    """Gives the class of transformers that has a model's heads; `BertModel` where none has."""
+    named = correspondence(model.encoder.num_hidden_layers)
+    heads = {name.partition(".")[0] for name in model.weights} - {"encoder"}
+    is_known = all(name in named for name in model.weights)
+    for architecture, of_class in _HEADS_OF_ARCHITECTURE.items():
+        if is_known and heads == of_class:
+            return architecture
+    return "BertModel"
+
+
+def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
+    tokenizer.save(str(folder / "tokenizer.json"))
+    content = json.loads(tokenizer.to_str())
+    normalizer = content["normalizer"] or {}
+    config: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": max_length,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")},
+    }
+    if content["model"]["type"] == "WordPiece" and normalizer.get("type") == "BertNormalizer":
+        config |= {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": normalizer["lowercase"],
+            "strip_accents": normalizer["strip_accents"],
+            "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
+        }
+        ids = tokenizer.get_vocab()
+        if sorted(ids.values()) == list(range(len(ids))):
+            lines = "".join(f"{token}\n" for token in sorted(ids, key=ids.__getitem__))
+            (folder / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
+    _write_json(folder / "tokenizer_config.json", config)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
