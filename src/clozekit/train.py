@@ -19,7 +19,7 @@ from clozekit.runs.folder import (
     write_json,
     write_text,
 )
-from clozekit.runs.history import CSVHistory
+from clozekit.runs.history import CSVHistory, read_metrics
 from clozekit.runs.plots import plot_curves
 from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
@@ -35,6 +35,7 @@ from clozekit.training.preemption import INTERRUPTED, Preemption
 from clozekit.training.pretrained import from_checkpoint, load_pretrained
 from clozekit.training.steps import validation_is_due
 from clozekit.training.summary import print_summary
+from clozekit.training.wandb import WandbLogger
 
 
 def train(config: TrainConfig) -> dict[str, float]:
@@ -76,7 +77,7 @@ def train(config: TrainConfig) -> dict[str, float]:
         _open_folder(folder, config, resumed)
         write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
         print_summary(module, encoder, datamodule, trainer, folder)
-    _prepare_loggers(trainer, config, resumed)
+    _prepare_loggers(trainer, config, folder, resumed)
     try:
         _fit(trainer, module, datamodule, resumed)
         trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
@@ -145,11 +146,17 @@ def _open_folder(folder: RunFolder, config: TrainConfig, resumed: Checkpoint | N
         print(f"resumed at step {resumed.step} from {resumed.path}", flush=True)
 
 
-def _prepare_loggers(trainer: Trainer, config: TrainConfig, resumed: Checkpoint | None) -> None:
+def _prepare_loggers(
+    trainer: Trainer, config: TrainConfig, folder: RunFolder, resumed: Checkpoint | None
+) -> None:
     for logger in trainer.loggers:
         logger.log_hyperparams(config.model_dump(mode="json", by_alias=True))
         if isinstance(logger, CSVHistory):
             logger.rewind(0 if resumed is None else resumed.step)
+    if resumed is not None:
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.fill(read_metrics(folder.metrics_file))
 
 
 def _fit(

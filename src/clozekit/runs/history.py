@@ -87,15 +87,25 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(whole.splitlines()))
 
 
+def read_metrics(path: Path) -> list[tuple[int, dict[str, float]]]:
+    """Reads a history: of every row its step and the metrics that it has."""
+    return [
+        (
+            int(row[STEP]),
+            {name: float(value) for name, value in row.items() if name != STEP and value},
+        )
+        for row in read_rows(path)
+    ]
+
+
 def read_series(path: Path) -> Series:
     """Reads a history: of every metric its steps and values."""
     series: Series = defaultdict(lambda: ([], []))
-    for row in read_rows(path):
-        for name, value in row.items():
-            if name != STEP and value:
-                steps, values = series[name]
-                steps.append(int(row[STEP]))
-                values.append(float(value))
+    for step, metrics in read_metrics(path):
+        for name, value in metrics.items():
+            steps, values = series[name]
+            steps.append(step)
+            values.append(value)
     return dict(series)
 
 

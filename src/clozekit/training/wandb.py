@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ class WandbLogger(LightningWandbLogger):
     """Lightning's logger, which after a resumption logs nothing that an earlier part holds.
 
     A killed run has logged steps after its last checkpoint, and the resumed run comes by them
-    again. Offline each part is a file of its own; what they hold is read back.
+    again. Offline each part is a file of its own; what they hold is read back. It may be less than
+    was logged, for W&B writes in blocks, and a kill loses the last one: see `fill`.
 
     Args:
         save_dir: The run's folder.
@@ -41,6 +42,15 @@ class WandbLogger(LightningWandbLogger):
         new = {name: value for name, value in metrics.items() if (step, name) not in self._logged}
         if new:
             super().log_metrics(new, step)
+
+    def fill(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Logs what the run's history holds and no earlier part does: a kill has lost it.
+
+        A server may have got more than the files hold, so this is for runs offline alone.
+        """
+        if self._wandb_init.get("mode") == "offline":
+            for step, metrics in rows:
+                self.log_metrics(metrics, step)
 
 
 def logged_metrics(folder: Path, run_id: str) -> set[tuple[int, str]]:
