@@ -48,15 +48,15 @@ class Lab:
         self.folder = folder
         self.data = folder / "data"
         cases.write_data(self.data)
-        self.prepare()
+        self.prepare(*cases.prepare_overrides(self.data))
 
     def prepare(self, *overrides: str) -> None:
-        """Makes the corpus of the text in `data`."""
+        """Runs `clozekit prepare`."""
 
         def work() -> None:
             from clozekit.cli import main
 
-            sys.argv = ["clozekit", "prepare", *cases.prepare_overrides(self.data), *overrides]
+            sys.argv = ["clozekit", "prepare", *overrides]
             main()
 
         log = self.folder / "prepare.log"

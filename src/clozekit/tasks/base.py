@@ -124,7 +124,12 @@ class TaskModule(LightningModule, Generic[BatchT]):
         checkpoint["rollbacks"] = self.guard.rollbacks
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the number of rollbacks over."""
+        """Takes the number of rollbacks over; makes room for weights of double precision.
+
+        Lightning loads weights before it converts the module, which would round them.
+        """
+        if self.trainer.precision == "64-true":
+            self.double()
         self.guard.rollbacks = checkpoint.get("rollbacks", 0)
 
     def _optimizer(self) -> Optimizer:
