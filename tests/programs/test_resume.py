@@ -141,7 +141,7 @@ def test_wandb_holds_each_step_once_in_one_run(results: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_the_cost_of_checkpoints_is_logged(results: dict[str, Any]) -> None:
     shares = results["checkpoint_cost"]
-    assert [row["train/checkpoint_seconds"] for row in shares[:4]] == ["0"] * 4
+    assert [row["train/checkpoint_seconds"] for row in shares[:4]] == ["0.0"] * 4
     seconds = [float(row["train/checkpoint_seconds"]) for row in shares]
     assert seconds == sorted(seconds) and len(set(seconds)) == 5  # after steps 4, 6, 8 and 12
     assert all(0 < float(row["train/checkpoint_share"]) < 1 for row in shares[4:])

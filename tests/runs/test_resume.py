@@ -129,6 +129,11 @@ def config() -> dict[str, Any]:
     return compose_values("train", "name=a", "max_steps=10", "data.path=corpus")
 
 
+def test_the_runs_own_key_is_named_before_one_that_repeats_it(config: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="was trained with global_batch_size="):
+        agree(config, {"data.global_batch_size": 8, "global_batch_size": 8})
+
+
 def agree(config: dict[str, Any], changes: dict[str, Any], **other: str) -> None:
     """Compares a checkpoint's configuration with the same, changed."""
     given = copy.deepcopy(config)

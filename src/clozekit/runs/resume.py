@@ -78,7 +78,8 @@ def check_agreement(
             f"{where} other data (hash {checkpoint.data_hash}, the configuration's {data_hash})"
         )
     saved, given = _flat(checkpoint.config), _flat(config)
-    for key in sorted(saved.keys() | given.keys()):
+    # The run's own keys come before those that repeat them.
+    for key in sorted(saved.keys() | given.keys(), key=lambda key: (key not in MUST_AGREE, key)):
         if saved.get(key) == given.get(key) or _is_under(key, MAY_DIFFER):
             continue
         difference = f"{key}={_yaml(saved.get(key))}, the configuration has {_yaml(given.get(key))}"
