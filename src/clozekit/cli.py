@@ -29,7 +29,7 @@ VERBS = {
         'clozekit predict checkpoint=runs/first text="the movie was [MASK] ."',
     ),
     "export": Verb(
-        "write a checkpoint as a folder that transformers or safetensors read",
+        "write a checkpoint as a folder for transformers, safetensors or ONNX",
         "clozekit export checkpoint=runs/first format=transformers out=first-bert",
     ),
 }

@@ -10,22 +10,33 @@ from pathlib import Path
 from clozekit import __version__
 from clozekit.config.export import ExportConfig
 from clozekit.interop.card import model_card
+from clozekit.interop.onnx import check_packages, save_onnx
 from clozekit.interop.pretrained import Pretrained
-from clozekit.interop.saving import architecture_of, save_safetensors, save_transformers
+from clozekit.interop.saving import (
+    architecture_of,
+    save_description,
+    save_safetensors,
+    save_transformers,
+)
 from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.history import read_series
 from clozekit.training.pretrained import from_checkpoint
+
+_LIBRARIES = {"transformers": "transformers", "safetensors": "clozekit", "onnx": "onnx"}
+"""What loads a folder of each format."""
 
 
 def export(config: ExportConfig) -> None:
     """Writes a checkpoint's model, tokenizer and model card to a new folder.
 
     Raises:
-        ConfigError: The folder holds something already.
+        ConfigError: The folder holds something already, or a package is missing.
         DataError: The checkpoint cannot be read.
     """
     config.check_out()
+    if config.format == "onnx":
+        check_packages()
     checkpoint = load_checkpoint(config.checkpoint)
     model = from_checkpoint(checkpoint)
     config.out.parent.mkdir(parents=True, exist_ok=True)
@@ -41,15 +52,16 @@ def export(config: ExportConfig) -> None:
 
 
 def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, folder: Path) -> None:
-    library = "clozekit"
-    if config.format == "safetensors":
+    if config.format == "transformers":
+        _write_transformers(checkpoint, model, folder)
+    elif config.format == "safetensors":
         save_safetensors(model, folder)
     else:
-        library = "transformers"
-        _write_transformers(checkpoint, model, folder)
+        save_onnx(model, folder)
+        save_description(model, folder)
     card = model_card(
         architecture_of(model),
-        library,
+        _LIBRARIES[config.format],
         checkpoint.step,
         checkpoint.config,
         checkpoint.data_hash,

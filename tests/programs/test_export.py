@@ -158,6 +158,18 @@ def test_safetensors_hold_the_weights_by_our_names(reference_run: Path, tmp_path
     ]
 
 
+@pytest.mark.slow
+def test_onnx_is_written_with_its_tokenizer_and_labels(classifier: Path, tmp_path: Path) -> None:
+    arguments = (f"checkpoint={classifier}", "out=topics", "format=onnx")
+    finished = run_clozekit("export", *arguments, cwd=tmp_path)
+    assert finished.returncode == 0 and finished.stderr == ""
+    assert finished.stdout.count("\n") == 1
+    folder = tmp_path / "topics"
+    files = ["README.md", "encoder.json", "labels.json", "model.onnx", "tokenizer.json"]
+    assert sorted(path.name for path in folder.iterdir()) == files
+    assert json.loads((folder / "labels.json").read_text()) == sorted(TOPICS)
+
+
 def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(
     reference_run: Path,
     tmp_path: Path,

@@ -15,14 +15,14 @@ class ExportConfig(BaseModel):
         checkpoint: A run's folder, for its best checkpoint (else its last), or a `.ckpt` file.
         out: The folder that is made; it must not hold anything yet.
         format: `transformers`, a folder that its `from_pretrained` loads; `safetensors`, the
-            weights by clozekit's own names.
+            weights by clozekit's own names; `onnx`, for any batch size and length.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoint: str
     out: Path
-    format: Literal["transformers", "safetensors"] = "transformers"
+    format: Literal["transformers", "safetensors", "onnx"] = "transformers"
 
     def check_out(self) -> None:
         """Checks that nothing would be overwritten.

@@ -33,6 +33,15 @@ class Pretrained:
     label_names: list[str] | None = None
     unused: tuple[str, ...] = ()
 
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Gives the weights of a part, such as `encoder`, by the names that they have in it."""
+        prefix = f"{name}."
+        return {
+            full_name.removeprefix(prefix): tensor
+            for full_name, tensor in self.weights.items()
+            if full_name.startswith(prefix)
+        }
+
     def load_into(self, model: nn.Module) -> list[str]:
         """Copies the encoder and the heads of pretraining that both have, in place.
 

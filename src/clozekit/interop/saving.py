@@ -68,6 +68,16 @@ def save_safetensors(model: Pretrained, folder: Path) -> None:
     """
     weights = {name: tensor.detach().clone() for name, tensor in model.weights.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_description(model, folder)
+
+
+def save_description(model: Pretrained, folder: Path) -> None:
+    """Writes what is needed beside weights: `encoder.json`, `tokenizer.json`, `labels.json`.
+
+    Args:
+        model: The model.
+        folder: Where to write; it exists.
+    """
     _write_json(folder / "encoder.json", model.encoder.model_dump(exclude={"pretrained"}))
     if model.label_names is not None:
         _write_json(folder / "labels.json", model.label_names)

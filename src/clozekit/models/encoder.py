@@ -119,7 +119,7 @@ def _packing_of_padded(input_ids: Tensor, attention_mask: Tensor | None) -> Pack
             f"input_ids of shape {list(input_ids.shape)}: without packing it is [batch, seq_len]"
         )
     if attention_mask is None:
-        return _full_packing(input_ids)
+        return full_packing(input_ids)
     if attention_mask.shape != input_ids.shape:
         raise ValueError(
             f"attention_mask of shape {list(attention_mask.shape)} does not fit input_ids of shape "
@@ -128,8 +128,8 @@ def _packing_of_padded(input_ids: Tensor, attention_mask: Tensor | None) -> Pack
     return Packing.from_attention_mask(attention_mask)
 
 
-def _full_packing(input_ids: Tensor) -> Packing:
-    """The layout of a batch without padding, made without a device sync."""
+def full_packing(input_ids: Tensor) -> Packing:
+    """Gives the layout of `[batch, seq_len]` ids without padding, without a device sync."""
     batch_size, seq_len = input_ids.shape
     device = input_ids.device
     return Packing(
