@@ -81,6 +81,19 @@ def next_sentence_probability(
     return float(output.seq_relationship_logits.softmax(dim=-1)[0, 0])
 
 
+def classify(
+    model: ClassificationModel,
+    tokenizer: Tokenizer,
+    text: str,
+    text_pair: str | None,
+    label_names: list[str],
+) -> list[Candidate]:
+    """Gives the classes of a text or a pair, likeliest first."""
+    probabilities = model(*_inputs(tokenizer.encode(text, text_pair))).softmax(dim=-1)[0].tolist()
+    ranked = map(Candidate, label_names, probabilities)
+    return sorted(ranked, key=lambda candidate: -candidate.probability)
+
+
 def load_pretraining_model(checkpoint: Checkpoint) -> PretrainingModel:
     """Makes the model of a pretraining checkpoint, ready to predict."""
     model = PretrainingModel(EncoderConfig.model_validate(checkpoint.config["encoder"]))
@@ -112,12 +125,11 @@ def _predict_classification(
     checkpoint: Checkpoint, config: PredictConfig, console: Console
 ) -> None:
     names = checkpoint.label_names or []
-    encoder = EncoderConfig.model_validate(checkpoint.config["encoder"])
-    model = ClassificationModel(encoder, len(names))
+    model = ClassificationModel(
+        EncoderConfig.model_validate(checkpoint.config["encoder"]), len(names)
+    )
     model.load_state_dict(checkpoint.weights("model."))
-    encoding = checkpoint.tokenizer.encode(config.text, config.text_pair)
-    probabilities = model.eval()(*_inputs(encoding)).softmax(dim=-1)[0].tolist()
-    ranked = sorted(map(Candidate, names, probabilities), key=lambda c: -c.probability)
+    ranked = classify(model.eval(), checkpoint.tokenizer, config.text, config.text_pair, names)
     console.print(
         config.text if config.text_pair is None else f"{config.text} | {config.text_pair}"
     )

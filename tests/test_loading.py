@@ -1,0 +1,129 @@
+"""`clozekit.load` and the README's example."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    BertForMaskedLM,
+    BertForPreTraining,
+    BertForSequenceClassification,
+    BertModel,
+    BertTokenizer,
+)
+
+import clozekit
+from clozekit.errors import ConfigError, DataError
+from tests.interop.folders import random_model, write_vocabulary
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def folder_of(model_class: Any, folder: Path, **changes: Any) -> tuple[Path, Any]:
+    bert = random_model(model_class, **changes)
+    bert.save_pretrained(folder)
+    write_vocabulary(folder)
+    return folder, bert
+
+
+def inputs_of(folder: Path, *texts: str) -> dict[str, torch.Tensor]:
+    return dict(BertTokenizer.from_pretrained(folder)(*texts, return_tensors="pt"))
+
+
+def test_the_readmes_example_runs(
+    reference_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "first").symlink_to(reference_run)
+    monkeypatch.chdir(tmp_path)
+    example = README.split("```python\n")[1].split("```")[0]
+    torch.manual_seed(0)
+    names: dict[str, Any] = {}
+    exec(compile(example, "README.md", "exec"), names)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("pretraining [Candidate(name=")
+    assert last.startswith("loss ")
+    before = clozekit.load(reference_run).encoder.state_dict()
+    after = names["encoder"].state_dict()
+    assert all(torch.any(after[name] != before[name]) for name in ("pooler.weight", "pooler.bias"))
+    assert names["loss"].item() < 0.69, "less than a coin's"
+
+
+def test_words_and_next_sentences_are_those_of_transformers(tmp_path: Path) -> None:
+    folder, bert = folder_of(BertForPreTraining, tmp_path)
+    model = clozekit.load(folder)
+    assert model.task == "pretraining"
+    texts = ("the cow [MASK]", "the sea")
+    prediction, plain = model.predict([texts, "the cow"], top_k=3)
+    inputs = inputs_of(folder, *texts)
+    with torch.inference_mode():
+        output = bert(**inputs)
+    place = inputs["input_ids"][0].tolist().index(4)
+    top = output.prediction_logits[0, place].softmax(-1).topk(3)
+    (words,) = prediction.words
+    assert [word.probability for word in words] == pytest.approx(top.values.tolist(), abs=1e-5)
+    expected = output.seq_relationship_logits.softmax(-1)[0, 0]
+    assert prediction.follows == pytest.approx(float(expected), abs=1e-5)
+    assert plain == type(plain)(), "nothing is masked and nothing follows"
+
+
+def test_a_model_without_a_next_sentence_head_does_not_judge_pairs(tmp_path: Path) -> None:
+    folder, _ = folder_of(BertForMaskedLM, tmp_path)
+    (prediction,) = clozekit.load(folder).predict([("the [MASK]", "the sea")])
+    assert len(prediction.words) == 1 and prediction.follows is None
+
+
+def test_classes_are_those_of_transformers(tmp_path: Path) -> None:
+    labels = {0: "sea", 1: "farm", 2: "school"}
+    folder, bert = folder_of(BertForSequenceClassification, tmp_path, id2label=labels)
+    model = clozekit.load(str(folder))
+    assert model.task == "classification"
+    (prediction,) = model.predict(["the cow sails"])
+    with torch.inference_mode():
+        probabilities = bert(**inputs_of(folder, "the cow sails")).logits.softmax(-1)[0].tolist()
+    ranked = sorted(zip(labels.values(), probabilities, strict=True), key=lambda pair: -pair[1])
+    assert [label.name for label in prediction.labels] == [name for name, _ in ranked]
+    assert [label.probability for label in prediction.labels] == pytest.approx(
+        [probability for _, probability in ranked], abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("has_pooler", [True, False])
+def test_an_encoder_alone_encodes_and_says_that_it_cannot_predict(
+    has_pooler: bool, tmp_path: Path
+) -> None:
+    folder, bert = folder_of(BertModel, tmp_path)
+    if not has_pooler:
+        BertModel.from_pretrained(folder, add_pooling_layer=False).save_pretrained(folder)
+    model = clozekit.load(folder)
+    assert model.task == "encoder" and isinstance(model.encoder, clozekit.Encoder)
+    inputs = inputs_of(folder, "the cow")
+    output = model.encoder(inputs["input_ids"])
+    expected = bert(**inputs)
+    torch.testing.assert_close(output.sequence_output, expected.last_hidden_state)
+    assert (output.pooled_output is not None) == has_pooler
+    with pytest.raises(ConfigError, match="it has no head to predict with"):
+        model.predict(["the cow"])
+
+
+def test_what_cannot_be_loaded_or_read_is_told(tmp_path: Path) -> None:
+    folder, _ = folder_of(BertForMaskedLM, tmp_path)
+    with pytest.raises(ConfigError, match=r"a text of 22 tokens is longer than .*=16"):
+        clozekit.load(folder).predict(["the " * 20])
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(DataError, match="there is no tokenizer"):
+        clozekit.load(folder)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        clozekit.nothing  # noqa: B018
+
+
+def test_the_package_itself_is_light() -> None:
+    code = "import clozekit, sys; print('torch' in sys.modules, clozekit.Encoder.__name__)"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert finished.stdout == "False Encoder\n", finished.stderr
