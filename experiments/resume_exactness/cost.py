@@ -13,7 +13,6 @@ import os
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -79,10 +78,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        harness = Harness(Path(temporary))
+    with running.scratch() as temporary:
+        harness = Harness(temporary)
         harness.prepare()
-        base = running.fresh(Path(temporary) / "base")
+        base = running.fresh(temporary / "base")
         config = CASE.config(harness.data, base, f"max_steps={NEAR}")
         running.run(config, 1, base / "log.txt")
         content = torch.load(base / "run" / "checkpoints" / "last.ckpt", weights_only=True)
@@ -90,7 +89,7 @@ def main() -> None:
         places = {step: moved(content, step) for step in measured}
         # In turn, so that what else the machine does falls on both.
         for repeat, step in itertools.product(range(options.repeats), measured):
-            folder = Path(temporary) / f"{step}-{repeat}"
+            folder = temporary / f"{step}-{repeat}"
             shutil.copytree(base, folder)
             for file in (folder / "run" / "checkpoints").glob("*.ckpt"):
                 file.unlink()

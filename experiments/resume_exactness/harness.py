@@ -11,7 +11,6 @@ import json
 import os
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -238,8 +237,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keeps data, runs and logs there")
     options = parser.parse_args()
     patches = (killing.BREAKS[options.broken],) if options.broken else ()
-    with tempfile.TemporaryDirectory() as temporary:
-        harness = Harness(running.fresh(options.folder or Path(temporary) / "runs"), patches)
+    with running.scratch() as temporary:
+        harness = Harness(running.fresh(options.folder or temporary / "runs"), patches)
         harness.prepare()
         began = time.monotonic()
         rows = run_all(harness, random_trials(harness, options.trials, options.seed))

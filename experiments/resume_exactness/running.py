@@ -8,9 +8,10 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -116,6 +117,19 @@ def run(
 def fork_and_wait(work: Callable[[], None], log: Path) -> int:
     """Runs something else in a child, and gives its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(fork(work, log, {}), 0)[1])
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """Gives a folder and removes it.
+
+    Not `TemporaryDirectory`, which a forked child would remove as well when it ends.
+    """
+    folder = Path(tempfile.mkdtemp())
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def fresh(folder: Path) -> Path:
