@@ -73,6 +73,29 @@ def test_the_first_loss_is_that_of_the_imported_weights_and_head(
     assert saved.config["encoder"]["vocab_size"] == 320, "ids that no text uses are kept"
 
 
+def test_a_run_goes_on_without_the_folder_that_it_began_with(
+    corpus: Path, folder: Path, tmp_path: Path
+) -> None:
+    overrides = ("name=more", f"runs_dir={tmp_path}", f"data.path={corpus}", *ONE_STEP)
+    overrides += (f"encoder.pretrained={folder}",)
+    train(train_config(*overrides))
+    shutil.rmtree(folder)
+    train(train_config(*overrides, "max_steps=2", "resume=auto"))
+    assert load_checkpoint(tmp_path / "more" / "checkpoints" / "last.ckpt").step == 2
+
+
+def test_pretraining_goes_on_from_our_own_heads_too(
+    corpus: Path, reference_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = ("name=a", f"runs_dir={tmp_path}", f"data.path={corpus}", *ONE_STEP)
+    train(train_config(*overrides, f"encoder.pretrained={reference_run}", "optimizer.lr=1e-12"))
+    assert "drawn anew" not in capsys.readouterr().out
+    before = load_checkpoint(reference_run).weights("model.")
+    after = load_checkpoint(tmp_path / "a").weights("model.")
+    assert "masked_lm_head.bias" in before and "next_sentence_head.seq_relationship.bias" in before
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
+
+
 def test_a_classifier_begins_with_the_imported_encoder(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
