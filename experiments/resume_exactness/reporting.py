@@ -53,7 +53,8 @@ def _of_trials(results: dict[str, Any]) -> str:
     title = f"Broken on purpose: {broken}" if broken else "Killed and resumed"
     why = (
         "Masks are drawn from NumPy's global generator instead of from (seed, epoch, position). "
-        "The harness has to notice in pretraining; classification has no masks.\n\n"
+        "The harness has to notice in pretraining; classification has no masks, and a run that was "
+        "killed before its first checkpoint begins anew and so repeats them.\n\n"
         if broken
         else ""
     )
@@ -69,12 +70,18 @@ def _of_trials(results: dict[str, Any]) -> str:
     ]
     for row in rows:
         workers = f"{row['workers']}{'' if row['persistent'] else ', not persistent'}"
-        verdict = "yes" if row["equal"] else f"no: {', '.join(row['differences'])}"
+        verdict = "yes" if row["equal"] else f"no: {_shortened(row['differences'])}"
         lines.append(
             f"| {row['trial']} | {row['task']} | {workers} | {row['ranks']} "
             f"| {row['accumulation']} | {'; '.join(row['kills'])} | {verdict} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _shortened(differences: list[str]) -> str:
+    listed = [name for name in differences if ".ckpt" not in name]
+    in_checkpoints = {name.partition(": ")[2] for name in differences if ".ckpt" in name}
+    return ", ".join(listed + [f"{part} in checkpoints" for part in sorted(in_checkpoints)])
 
 
 def _agreement(results: dict[str, Any]) -> str:
