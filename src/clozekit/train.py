@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -182,9 +183,9 @@ def _fit(
 def _close(trainer: Trainer) -> None:
     for logger in trainer.loggers:
         logger.finalize("success" if trainer.state.finished else "failed")
-    import wandb
-
-    if wandb.run is not None:
+    # Imported by its logger, if there is one; it takes more than a second.
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
         wandb.finish(exit_code=0 if trainer.state.finished else 1)
 
 
