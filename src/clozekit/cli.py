@@ -24,8 +24,12 @@ VERBS = {
         "pretrain on shards, or fine-tune on labelled files",
         "clozekit train name=first data.path=data/mine max_steps=1000",
     ),
+    "evaluate": Verb(
+        "judge a fine-tuned model on labelled rows",
+        "clozekit evaluate checkpoint=runs/sentiment data=test.csv",
+    ),
     "predict": Verb(
-        "fill in [MASK], judge next sentences, classify texts",
+        "predict on a text or a file: words at [MASK], classes, tags, answers",
         'clozekit predict checkpoint=runs/first text="the movie was [MASK] ."',
     ),
     "export": Verb(

@@ -93,8 +93,7 @@ def _train(composed: DictConfig) -> None:
     # torch's threads wait for each other by spinning; where other programs share the cores that
     # makes a step several times slower, and where none does it gains little. Read as torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # A task or DataModule of the user's own lies beside where the command is run.
-    sys.path.insert(0, str(Path.cwd()))
+    _import_from_here()
     from clozekit.train import train
     from clozekit.training.preemption import exit_on_sigterm
 
@@ -107,9 +106,23 @@ def _predict(composed: DictConfig) -> None:
     from clozekit.config.predict import PredictConfig
 
     config = validated(composed, PredictConfig)
+    config.check_output()
+    _import_from_here()
     from clozekit.predict import predict
 
     predict(config)
+
+
+def _evaluate(composed: DictConfig) -> None:
+    from clozekit.config.evaluate import EvaluateConfig, check_out
+
+    config = validated(composed, EvaluateConfig)
+    if config.out is not None:
+        check_out(config.out)
+    _import_from_here()
+    from clozekit.evaluate import evaluate
+
+    evaluate(config)
 
 
 def _export(composed: DictConfig) -> None:
@@ -122,9 +135,15 @@ def _export(composed: DictConfig) -> None:
     export(config)
 
 
+def _import_from_here() -> None:
+    """Finds modules of the user's own, which lie beside where the command is run."""
+    sys.path.insert(0, str(Path.cwd()))
+
+
 _WORK: dict[str, Callable[[DictConfig], None]] = {
     "prepare": _prepare,
     "train": _train,
+    "evaluate": _evaluate,
     "predict": _predict,
     "export": _export,
 }

@@ -1,35 +1,21 @@
 """The Python face: a trained model from anywhere, as an object that encodes and predicts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
-from clozekit.errors import ConfigError, DataError
+from clozekit.data.features import RowError
+from clozekit.errors import ConfigError
+from clozekit.inference import Prediction, encoder_of, make_predictor, task_name
 from clozekit.interop.pretrained import Pretrained
-from clozekit.models.classification import ClassificationModel
 from clozekit.models.encoder import Encoder
-from clozekit.models.pretraining import PretrainingModel
-from clozekit.predict import MASK, Candidate, classify, fill_mask, next_sentence_probability
 from clozekit.training.pretrained import load_pretrained
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model makes of a text or a pair.
-
-    Attributes:
-        labels: Of a classifier: the classes, likeliest first.
-        words: Of a pretrained model: the likeliest words for every [MASK].
-        follows: Of a pretrained model, for a pair: the probability that the second text continues
-            the first.
-    """
-
-    labels: list[Candidate] = field(default_factory=list)
-    words: list[list[Candidate]] = field(default_factory=list)
-    follows: float | None = None
+Row = str | tuple[str, str] | Mapping[str, Any]
+"""A text, a pair of texts, or a row by its columns."""
 
 
 class LoadedModel:
@@ -37,94 +23,83 @@ class LoadedModel:
 
     Args:
         pretrained: Its configuration, weights and tokenizer.
+        columns: How rows are read, in the place of what it was trained with: arguments of the
+            task's DataModule, such as `text_column`.
+        task: Arguments of the task, likewise, such as `no_answer_threshold`.
+        device: A device of torch; `auto` for a GPU where there is one.
 
     Attributes:
-        task: `pretraining`, `classification`, or `encoder` where there is no head.
+        path: Where it comes from.
+        task: `pretraining`, `classification`, `regression`, `tagging`, `question_answering`,
+            `question_answering_bio`, `multiple_choice`, or `encoder` where there is no head.
         model: The torch module, in evaluation mode.
-        encoder: Its encoder.
+        encoder: Its encoder, a plain torch module that can be trained on.
         tokenizer: What text is read with.
+        label_names: The classes in the order of their ids, where there are any.
 
     Raises:
         DataError: There is no tokenizer.
     """
 
-    def __init__(self, pretrained: Pretrained) -> None:
-        if pretrained.tokenizer is None:
-            raise DataError(
-                f"{pretrained.path}: there is no tokenizer; a tokenizer.json or vocab.txt is needed"
-            )
+    def __init__(
+        self,
+        pretrained: Pretrained,
+        columns: Mapping[str, Any] | None = None,
+        task: Mapping[str, Any] | None = None,
+        device: str = "auto",
+    ) -> None:
         self.path = pretrained.path
+        self.task = task_name(pretrained)
+        self.predictor = make_predictor(pretrained, columns=columns, task=task, device=device)
+        assert pretrained.tokenizer is not None
         self.tokenizer: Tokenizer = pretrained.tokenizer
-        self.label_names = pretrained.label_names or []
-        self.parts = {name.partition(".")[0] for name in pretrained.weights}
-        self.model: PretrainingModel | ClassificationModel | Encoder
-        if self.label_names and "classification_head" in self.parts:
-            self.task = "classification"
-            self.model = ClassificationModel(pretrained.encoder, len(self.label_names))
-            self.model.load_state_dict(pretrained.weights)
-        elif "masked_lm_head" in self.parts:
-            self.task = "pretraining"
-            self.model = PretrainingModel(pretrained.encoder)
-            pretrained.load_into(self.model)
-        else:
-            self.task = "encoder"
-            weights = pretrained.part("encoder")
-            self.model = Encoder(pretrained.encoder, add_pooling_layer="pooler.weight" in weights)
-            self.model.load_state_dict(weights)
-        self.model.eval()
+        self.label_names = pretrained.label_names
+        self.model: torch.nn.Module = (
+            encoder_of(pretrained) if self.predictor is None else self.predictor.model
+        )
+        encoder = self.model if self.predictor is None else self.model.encoder
+        assert isinstance(encoder, Encoder)
+        self.encoder = encoder
 
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder, a plain torch module that can be trained on."""
-        return self.model if isinstance(self.model, Encoder) else self.model.encoder
-
-    @torch.inference_mode()
-    def predict(self, texts: Sequence[str | tuple[str, str]], top_k: int = 5) -> list[Prediction]:
-        """Predicts classes, or the words at every [MASK].
+    def predict(self, rows: Sequence[Row]) -> list[Prediction]:
+        """Predicts on texts, pairs of texts, or rows.
 
         Args:
-            texts: Texts, or pairs of texts.
-            top_k: How many words are given for a [MASK].
+            rows: Texts; pairs, such as a question and its paragraph; or rows by their columns.
 
         Returns:
-            A prediction a text.
+            A prediction a row, as `clozekit predict` writes it: of a pretrained model the likeliest
+            `words` of every [MASK], and whether a pair `follows`; else what the task predicts.
 
         Raises:
-            ConfigError: The model has no head, or a text is too long for it.
+            ConfigError: The model has no head, or a row cannot be read.
         """
-        pairs = [(text, None) if isinstance(text, str) else text for text in texts]
-        return [self._predict(text, text_pair, top_k) for text, text_pair in pairs]
-
-    def _predict(self, text: str, text_pair: str | None, top_k: int) -> Prediction:
-        length = len(self.tokenizer.encode(text, text_pair).ids)
-        longest = self.encoder.config.max_position_embeddings
-        if length > longest:
-            raise ConfigError(
-                f"a text of {length} tokens is longer than max_position_embeddings={longest}"
-            )
-        if isinstance(self.model, ClassificationModel):
-            return Prediction(
-                labels=classify(self.model, self.tokenizer, text, text_pair, self.label_names)
-            )
-        if isinstance(self.model, Encoder):
+        if self.predictor is None:
             raise ConfigError(f"{self.path}: it has no head to predict with, only the encoder")
-        words = []
-        if MASK in text + (text_pair or ""):
-            words = fill_mask(self.model, self.tokenizer, text, text_pair, top_k)
-        follows = None
-        if text_pair is not None and "next_sentence_head" in self.parts:
-            follows = next_sentence_probability(self.model, self.tokenizer, text, text_pair)
-        return Prediction(words=words, follows=follows)
+        examples = []
+        for number, given in enumerate(rows):
+            try:
+                examples.append(self.predictor.read(self._row(given), number))
+            except RowError as error:
+                raise ConfigError(f"rows[{number}]: {error}") from error
+        return self.predictor.predict(examples)
+
+    def _row(self, given: Row) -> Mapping[str, Any]:
+        assert self.predictor is not None
+        if isinstance(given, str):
+            return self.predictor.row_of(given, None)
+        return given if isinstance(given, Mapping) else self.predictor.row_of(*given)
 
 
-def load(path: str | Path) -> LoadedModel:
+def load(path: str | Path, **options: Any) -> LoadedModel:
     """Loads a trained model.
 
     Args:
         path: A run's folder or checkpoint of clozekit, a folder in the layout of transformers, or
             the name of one on the Hugging Face hub.
+        **options: The arguments of `LoadedModel`.
 
     Raises:
         DataError: There is none, or it cannot be read.
     """
-    return LoadedModel(load_pretrained(str(path)))
+    return LoadedModel(load_pretrained(str(path)), **options)

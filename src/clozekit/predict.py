@@ -1,155 +1,165 @@
-"""`clozekit predict`: what a checkpoint makes of a text."""
+"""`clozekit predict`: what a model makes of a text, or of a file of rows."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
 
-import numpy as np
-import torch
 from rich.console import Console
-from tokenizers import Encoding, Tokenizer
-from torch import Tensor
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clozekit.config.encoder import EncoderConfig
 from clozekit.config.predict import PredictConfig
-from clozekit.data.packing import Packing
-from clozekit.errors import ConfigError
-from clozekit.models.classification import ClassificationModel
-from clozekit.models.pretraining import PretrainingModel
-from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
+from clozekit.data.features import RowError
+from clozekit.data.row_files import BadRow, read_row_file
+from clozekit.errors import ConfigError, DataError
+from clozekit.inference import Prediction, Predictor, make_predictor
+from clozekit.training.pretrained import load_pretrained
 
-MASK = "[MASK]"
-
-
-class Candidate(NamedTuple):
-    """A word for a [MASK], or a class for a text.
-
-    Attributes:
-        name: The word or class.
-        probability: Its probability.
-    """
-
-    name: str
-    probability: float
+ROWS_AT_ONCE = 1024
+"""Rows that are read and sorted by length before they are predicted on; all that is held."""
 
 
 def predict(config: PredictConfig) -> None:
-    """Prints what a checkpoint makes of a text.
+    """Prints or writes what a model predicts.
 
     Raises:
-        UserError: The checkpoint cannot be read, or the text does not fit its task.
+        UserError: The model cannot be read, or a text or row does not fit its task.
     """
-    checkpoint = load_checkpoint(config.checkpoint)
+    config.check_output()
+    pretrained = load_pretrained(config.checkpoint)
+    predictor = make_predictor(
+        pretrained,
+        columns=config.columns,
+        task=config.task,
+        top_k=config.top_k,
+        batch_size=config.batch_size,
+        device=config.device,
+    )
+    if predictor is None:
+        raise ConfigError(f"{pretrained.path}: it has no head to predict with, only the encoder")
+    if config.text is not None:
+        _predict_text(predictor, config)
+    else:
+        _predict_file(predictor, config)
+
+
+def _predict_text(predictor: Predictor, config: PredictConfig) -> None:
+    assert config.text is not None
+    try:
+        row = predictor.row_of(config.text, config.text_pair)
+        example = predictor.read(row, 0)
+    except RowError as error:
+        raise ConfigError(str(error)) from error
+    (prediction,) = predictor.predict([example])
+    if config.output is not None:
+        with _written_whole(config.output) as file:
+            _write_line(file, {"id": 0, **prediction})
+        return
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    task = checkpoint.config["task"]["_target_"].rpartition(".")[2]
-    predictors: dict[str, Callable[[Checkpoint, PredictConfig, Console], None]] = {
-        "PretrainingModule": _predict_pretraining,
-        "ClassificationModule": _predict_classification,
-    }
-    if task not in predictors:
-        raise ConfigError(f"{checkpoint.path}: there is no prediction for its task, {task}")
-    _check_length(checkpoint, config)
-    predictors[task](checkpoint, config, console)
+    pair = config.text_pair
+    console.print(config.text if pair is None else f"{config.text} | {pair}")
+    for line in _described(prediction):
+        console.print(f"  {line}")
 
 
-def fill_mask(
-    model: PretrainingModel, tokenizer: Tokenizer, text: str, text_pair: str | None, top_k: int
-) -> list[list[Candidate]]:
-    """Predicts the words at every [MASK] of a text.
-
-    Returns:
-        For every [MASK] its likeliest words, best first.
-    """
-    encoding = tokenizer.encode(text, text_pair)
-    masks = [place for place, token in enumerate(encoding.tokens) if token == MASK]
-    logits = model(*_inputs(encoding), torch.tensor(masks)).prediction_logits
-    top = logits.softmax(dim=-1).topk(min(top_k, logits.shape[1]), dim=-1)
-    return [
-        [
-            Candidate(tokenizer.id_to_token(i) or "", p)
-            for i, p in zip(ids, probabilities, strict=True)
-        ]
-        for ids, probabilities in zip(top.indices.tolist(), top.values.tolist(), strict=True)
-    ]
+def _predict_file(predictor: Predictor, config: PredictConfig) -> None:
+    assert config.input is not None
+    if config.output is None:
+        for line in _predictions(predictor, config):
+            _write_line(sys.stdout, line)
+        return
+    count = 0
+    with _written_whole(config.output) as file:
+        for line in _predictions(predictor, config):
+            _write_line(file, line)
+            count += 1
+    print(f"{count:,} predictions are in {config.output}")
 
 
-def next_sentence_probability(
-    model: PretrainingModel, tokenizer: Tokenizer, text: str, text_pair: str
-) -> float:
-    """Gives the probability that the second text continues the first."""
-    nothing_masked = torch.empty(0, dtype=torch.int64)
-    output = model(*_inputs(tokenizer.encode(text, text_pair)), nothing_masked)
-    return float(output.seq_relationship_logits.softmax(dim=-1)[0, 0])
+def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Prediction]:
+    """Yields a prediction a row, in the file's order, holding some rows at a time."""
+    assert config.input is not None
+    path, number = config.input, 0
+    with _progress(path) as progress:
+        waiting: list[tuple[int | str, Any]] = []
+        for line, row in read_row_file(path, progress):
+            try:
+                if isinstance(row, BadRow):
+                    raise RowError(row.problem)
+                example = predictor.read(row, number)
+            except RowError as error:
+                number += 1
+                message = f"{path}, line {line}: {error}"
+                if config.on_bad_row == "error":
+                    raise DataError(message) from error
+                print(f"passed over: {message}", file=sys.stderr)
+                continue
+            waiting.append((getattr(example, "id", number), example))
+            number += 1
+            if len(waiting) == ROWS_AT_ONCE:
+                yield from _predicted(predictor, waiting)
+                waiting = []
+        yield from _predicted(predictor, waiting)
 
 
-def classify(
-    model: ClassificationModel,
-    tokenizer: Tokenizer,
-    text: str,
-    text_pair: str | None,
-    label_names: list[str],
-) -> list[Candidate]:
-    """Gives the classes of a text or a pair, likeliest first."""
-    probabilities = model(*_inputs(tokenizer.encode(text, text_pair))).softmax(dim=-1)[0].tolist()
-    ranked = map(Candidate, label_names, probabilities)
-    return sorted(ranked, key=lambda candidate: -candidate.probability)
+def _predicted(predictor: Predictor, waiting: list[tuple[int | str, Any]]) -> Iterator[Prediction]:
+    predictions = predictor.predict([example for _, example in waiting]) if waiting else []
+    for (row_id, _), prediction in zip(waiting, predictions, strict=True):
+        yield {"id": row_id, **prediction}
 
 
-def load_pretraining_model(checkpoint: Checkpoint) -> PretrainingModel:
-    """Makes the model of a pretraining checkpoint, ready to predict."""
-    model = PretrainingModel(EncoderConfig.model_validate(checkpoint.config["encoder"]))
-    model.load_state_dict(checkpoint.weights("model."))
-    return model.eval()
+def _described(prediction: Prediction) -> Iterator[str]:
+    """Gives what a person wants to know of a prediction, a line each."""
+    for words in prediction.get("words", ()):
+        if isinstance(words, list):
+            yield "[MASK]: " + ", ".join(f"{w['word']} {w['probability']:.3f}" for w in words)
+    if "follows" in prediction:
+        yield f"the second text follows the first: {prediction['follows']:.3f}"
+    if "tags" in prediction:
+        for word, tag, score in zip(
+            prediction["words"], prediction["tags"], prediction["scores"], strict=True
+        ):
+            yield f"{word}: {tag} {score:.3f}"
+    elif "candidates" in prediction:
+        yield f"answer: {prediction['answer'] or '(none)'}"
+        for candidate in prediction["candidates"]:
+            yield f"  {candidate['probability']:.3f} {candidate['text']}"
+    elif isinstance(prediction.get("scores"), dict):
+        ranked = sorted(prediction["scores"].items(), key=lambda item: -item[1])
+        yield ", ".join(f"{name} {score:.3f}" for name, score in ranked)
+    elif "score" in prediction:
+        yield f"score {prediction['score']:.4f}"
 
 
-@torch.inference_mode()
-def _predict_pretraining(checkpoint: Checkpoint, config: PredictConfig, console: Console) -> None:
-    if MASK not in config.text and config.text_pair is None:
-        raise ConfigError(
-            f"text={config.text!r}: a pretraining checkpoint needs a {MASK} in it, or a text_pair"
-        )
-    model, tokenizer = load_pretraining_model(checkpoint), checkpoint.tokenizer
-    console.print(
-        config.text if config.text_pair is None else f"{config.text} | {config.text_pair}"
-    )
-    if MASK in config.text + (config.text_pair or ""):
-        words = fill_mask(model, tokenizer, config.text, config.text_pair, config.top_k)
-        for candidates in words:
-            console.print("  [MASK]: " + _listed(candidates))
-    if config.text_pair is not None:
-        probability = next_sentence_probability(model, tokenizer, config.text, config.text_pair)
-        console.print(f"  the second text follows the first: {probability:.3f}")
+@contextmanager
+def _progress(path: str) -> Iterator[Any]:
+    """Shows how much of a file is read; nothing where the output is no terminal."""
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn(path), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    size = Path(path).stat().st_size if Path(path).is_file() else 0
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("read", total=size)
+        yield lambda position: progress.update(bar, completed=position)
 
 
-@torch.inference_mode()
-def _predict_classification(
-    checkpoint: Checkpoint, config: PredictConfig, console: Console
-) -> None:
-    names = checkpoint.label_names or []
-    model = ClassificationModel(
-        EncoderConfig.model_validate(checkpoint.config["encoder"]), len(names)
-    )
-    model.load_state_dict(checkpoint.weights("model."))
-    ranked = classify(model.eval(), checkpoint.tokenizer, config.text, config.text_pair, names)
-    console.print(
-        config.text if config.text_pair is None else f"{config.text} | {config.text_pair}"
-    )
-    console.print("  " + _listed(ranked))
+@contextmanager
+def _written_whole(path: Path) -> Iterator[IO[str]]:
+    """Opens a file that has its name only when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            yield file
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
-def _check_length(checkpoint: Checkpoint, config: PredictConfig) -> None:
-    length = len(checkpoint.tokenizer.encode(config.text, config.text_pair).ids)
-    longest = checkpoint.config["encoder"]["max_position_embeddings"]
-    if length > longest:
-        raise ConfigError(
-            f"text: its {length} tokens, special ones included, are more than the checkpoint's "
-            f"max_position_embeddings={longest}"
-        )
-
-
-def _inputs(encoding: Encoding) -> tuple[Tensor, Tensor, Packing]:
-    packing = Packing.from_lengths(np.array([len(encoding.ids)]))
-    return torch.tensor(encoding.ids), torch.tensor(encoding.type_ids), packing
-
-
-def _listed(candidates: list[Candidate]) -> str:
-    return ", ".join(f"{name} {probability:.3f}" for name, probability in candidates)
+def _write_line(file: IO[str], value: Prediction) -> None:
+    file.write(json.dumps(value, ensure_ascii=False) + "\n")

@@ -30,6 +30,7 @@ from clozekit.training.assembly import (
     make_module,
     make_trainer,
     max_steps_of,
+    reinitialize,
     resolved,
 )
 from clozekit.training.preemption import INTERRUPTED, Preemption
@@ -71,6 +72,8 @@ def train(config: TrainConfig) -> dict[str, float]:
     module = make_module(config, encoder, datamodule, max_steps)
     if resumed is None and pretrained is not None:
         _load_pretrained_weights(module, pretrained)
+    if resumed is None:
+        reinitialize(module, config.fine_tuning)
     trainer = make_trainer(config, encoder, datamodule, folder, max_steps)
 
     if trainer.is_global_zero:

@@ -93,6 +93,22 @@ class DivergenceConfig(Closed):
     max_rollbacks: int = Field(3, ge=0)
 
 
+class FineTuningConfig(Closed):
+    """How a pretrained encoder is treated; by default as in the paper, all of it learns alike.
+
+    Attributes:
+        layerwise_lr_decay: The learning rate of each block over that of the block above it.
+        freeze_encoder: Whether the heads alone learn.
+        reinit_layers: How many of the top blocks begin with weights drawn anew.
+        reinit_pooler: Whether the pooler does.
+    """
+
+    layerwise_lr_decay: float = Field(1.0, gt=0, le=1)
+    freeze_encoder: bool = False
+    reinit_layers: int = Field(0, ge=0)
+    reinit_pooler: bool = False
+
+
 class TrainConfig(Closed):
     """The whole configuration of a training run.
 
@@ -108,6 +124,7 @@ class TrainConfig(Closed):
         resume: `auto` goes on from the newest whole checkpoint of the run's folder, or starts where
             there is none; a path goes on from that checkpoint; null refuses an existing folder.
         divergence: What is done about a loss that is not a number, or too large.
+        fine_tuning: How a pretrained encoder is treated.
         encoder: The encoder's sizes, or the checkpoint that it comes from.
         task: What is learnt.
         data: What it is learnt from.
@@ -128,6 +145,7 @@ class TrainConfig(Closed):
     validate_every_n_steps: PositiveInt | None = None
     resume: str | None = None
     divergence: DivergenceConfig = DivergenceConfig()
+    fine_tuning: FineTuningConfig = FineTuningConfig()
     encoder: EncoderConfig
     task: Component
     data: Component

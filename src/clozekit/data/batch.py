@@ -1,7 +1,10 @@
 """What the loaders give and the tasks read: packed sequences, their labels, and their step."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clozekit.data.order import Position
@@ -39,6 +42,7 @@ class Batch(TensorContainer):
         packing: Where each sequence lies.
         sample_ids: `[batch, 3]`, int64. Epoch, shard and sample of every sequence.
         step: The global step that the batch is part of; None in evaluation.
+        examples: In evaluation of labelled rows, the rows that the sequences were made of.
     """
 
     input_ids: Tensor
@@ -46,6 +50,7 @@ class Batch(TensorContainer):
     packing: Packing
     sample_ids: Tensor
     step: Step | None = None
+    examples: tuple[Any, ...] = ()
 
     @property
     def batch_size(self) -> int:
@@ -81,7 +86,98 @@ class ClassificationBatch(Batch):
     """A batch for the classification of sequences.
 
     Attributes:
-        labels: `[batch]`, int64. The class of every sequence.
+        labels: `[batch]`, int64, the class of every sequence; or, where a sequence may have several
+            labels at once, `[batch, labels]`, float32, 1 for those that it has.
     """
 
     labels: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressionBatch(Batch):
+    """A batch for the scoring of sequences.
+
+    Attributes:
+        scores: `[batch]`, float32. The score of every sequence.
+    """
+
+    scores: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggingBatch(Batch):
+    """A batch for a label a word.
+
+    Attributes:
+        positions: `[targets]`, int64. The places of the words' first tokens among the packed
+            tokens, every word once; a row's words stand in their order.
+        labels: `[targets]`, int64. The label of every word; -100 for none.
+    """
+
+    positions: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """A piece of a paragraph that stands in a sequence of its own, behind the question.
+
+    Attributes:
+        example: The place of its question among the batch's examples.
+        begin: The place of the piece's first token in its sequence.
+        offsets: `[tokens, 2]`, int64. Where each of its tokens lies in the paragraph's text, in
+            characters.
+    """
+
+    example: int
+    begin: int
+    offsets: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionAnsweringBatch(Batch):
+    """A batch for the two ends of an answer.
+
+    Attributes:
+        start_positions: `[batch]`, int64. The place in its sequence of the answer's first token; 0,
+            that of [CLS], where the sequence has no answer.
+        end_positions: `[batch]`, int64. The place of the answer's last token, or 0.
+        windows: In evaluation, the piece of the paragraph in every sequence.
+    """
+
+    start_positions: Tensor
+    end_positions: Tensor
+    windows: tuple[Window, ...] = ()
+
+
+ANSWER_TAGS = ("O", "B", "I")
+"""Outside of the answer, its first token, another of its tokens; in the order of their ids."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerTaggingBatch(Batch):
+    """A batch for one of O, B and I for every token of a paragraph.
+
+    Attributes:
+        positions: `[targets]`, int64. The places of the paragraphs' tokens among the packed tokens.
+        labels: `[targets]`, int64. The place of each one's tag in `ANSWER_TAGS`.
+        windows: In evaluation, the piece of the paragraph in every sequence.
+    """
+
+    positions: Tensor
+    labels: Tensor
+    windows: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultipleChoiceBatch(Batch):
+    """A batch for the choice among several sequences.
+
+    Attributes:
+        labels: `[batch / choices]`, int64. The right choice of every question, whose choices stand
+            next to each other.
+        num_choices: The number of choices of a question.
+    """
+
+    labels: Tensor
+    num_choices: int

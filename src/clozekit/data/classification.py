@@ -1,141 +1,177 @@
-"""The DataModule of classification: labelled texts, or pairs of texts, from files."""
+"""Classification: rows of one text or two, and a class, or several labels at once."""
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from clozekit import rng
-from clozekit.corpus.vocabulary import load_tokenizer
-from clozekit.data.labelled import ClassificationSource, LabelledTexts, read_labelled
-from clozekit.data.module import StreamDataModule
-from clozekit.errors import ConfigError, DataError
+from clozekit.data.batch import ClassificationBatch
+from clozekit.data.features import EncodedRows, RowError, unknown_label
+from clozekit.data.labelled import LabelledDataModule, open_tokenizer
+from clozekit.data.reading import as_name, is_missing, ordered_names
+from clozekit.data.texts import TextExample, TextFeatures
+
+LABEL_SEPARATOR = ";"
+"""What parts the labels of a row in files that have no lists, such as CSV."""
 
 
-class ClassificationDataModule(StreamDataModule):
-    """Rows of one text or two, and a class.
+@dataclass(frozen=True)
+class LabelledText(TextExample):
+    """A text or a pair with its classes.
+
+    Attributes:
+        labels: The names of its classes: one, or any number where rows may have several.
+    """
+
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassifiedRows(EncodedRows[LabelledText]):
+    """Rows with the targets of classification.
+
+    Attributes:
+        labels: `[rows]`, int64; or `[rows, labels]`, float32, where rows may have several.
+    """
+
+    labels: NDArray[Any]
+
+    def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> ClassificationBatch:
+        """Adds the labels."""
+        return ClassificationBatch(**common, labels=torch.from_numpy(self.labels[chosen]))
+
+
+class ClassificationFeatures(TextFeatures[LabelledText]):
+    """How classified texts are read.
 
     Args:
-        train: The file of training rows.
-        validation: The file of validation rows; None to hold out a share of the training rows.
-        test: The file of test rows, if there is one.
-        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
-            take the pretrained encoder's.
+        tokenizer: What text is read with.
+        max_seq_length: The longest sequence, special tokens included; longer rows are cut.
         text_column: The column of the text.
         text_pair_column: The column of the second text, if there is one.
         label_column: The column of the class.
-        validation_fraction: The share held out, of every class alike, without a validation file.
-        seed: What the order and the rows held out depend on.
-        global_batch_size: Rows of an optimizer step, over all processes.
-        micro_batch_size: The most rows of one forward pass.
-        num_workers: Processes that build batches beside the training process.
+        multi_label: Whether a row may have several labels at once, or none: a list, or in files
+            without lists names with `;` between them.
+        id_column: The column of the rows' ids; None for their numbers.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        max_seq_length: int = 128,
+        text_column: str = "text",
+        text_pair_column: str | None = None,
+        label_column: str = "label",
+        multi_label: bool = False,
+        id_column: str | None = None,
+    ) -> None:
+        super().__init__(
+            tokenizer, max_seq_length, text_column, text_pair_column, label_column, id_column
+        )
+        self.multi_label = multi_label
+
+    def example(
+        self, row: Mapping[str, Any], number: int, is_labelled: bool
+    ) -> LabelledText | None:
+        """Reads a row's texts and classes."""
+        texts = self.texts(row, is_labelled)
+        if not is_labelled:
+            return LabelledText(self.row_id(row, number), *texts, labels=())
+        label = row[self.label_column]
+        if is_missing(label):
+            return None
+        return LabelledText(self.row_id(row, number), *texts, labels=self._labels(label))
+
+    def learn_labels(
+        self, examples: Sequence[LabelledText], class_names: Mapping[str, list[str]]
+    ) -> None:
+        """Takes the data set's own classes, or those of the rows in order."""
+        found = {label for example in examples for label in example.labels}
+        self.label_names = class_names.get(self.label_column) or ordered_names(found)
+
+    def check_labels(self, example: LabelledText) -> None:
+        """Checks that the classes are those of the training rows."""
+        assert self.label_names is not None
+        for label in example.labels:
+            if label not in self.label_names:
+                raise unknown_label(label, self.label_names)
+
+    def strata(self, examples: Sequence[LabelledText]) -> list[str]:
+        """Groups rows by their classes."""
+        return [LABEL_SEPARATOR.join(example.labels) for example in examples]
+
+    def task_arguments(self) -> dict[str, Any]:
+        """Says whether rows may have several labels."""
+        return {"multi_label": self.multi_label}
+
+    def encode(self, examples: Sequence[LabelledText], is_labelled: bool) -> ClassifiedRows:
+        """Turns every row into a sequence."""
+        ids = {name: index for index, name in enumerate(self.label_names or ())}
+        labels: NDArray[Any] = np.zeros(len(examples), np.int64)
+        if self.multi_label:
+            labels = np.zeros((len(examples), len(ids)), np.float32)
+        if is_labelled:
+            for row, example in enumerate(examples):
+                for label in example.labels:
+                    if self.multi_label:
+                        labels[row, ids[label]] = 1
+                    else:
+                        labels[row] = ids[label]
+        return ClassifiedRows(**self.encoded_texts(examples), labels=labels)
+
+    def _labels(self, label: Any) -> tuple[str, ...]:
+        if not self.multi_label:
+            if isinstance(label, list | dict):
+                raise RowError(f"{self.label_column} is {label!r}, where one label is needed")
+            return (as_name(label),)
+        each = label if isinstance(label, list) else str(label).split(LABEL_SEPARATOR)
+        return tuple(as_name(one).strip() for one in each if not is_missing(one))
+
+
+class ClassificationDataModule(LabelledDataModule[LabelledText]):
+    """Rows of one text or two, and a class.
+
+    Args:
+        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
+            take the pretrained encoder's.
         max_seq_length: The longest sequence, special tokens included; longer rows are cut.
+        text_column: The column of the text.
+        text_pair_column: The column of the second text, if there is one.
+        label_column: The column of the class.
+        multi_label: Whether a row may have several labels at once.
+        id_column: The column of the rows' ids; None for their numbers.
+        **labelled: The arguments of `LabelledDataModule`.
 
     Raises:
         DataError: A file cannot be used, or has a class that the training rows lack.
         ConfigError: There is no tokenizer.
     """
 
+    features_class = ClassificationFeatures
+
     def __init__(
         self,
-        train: str,
-        validation: str | None = None,
-        test: str | None = None,
         *,
         tokenizer: str | Tokenizer | None,
-        seed: int,
-        global_batch_size: int,
-        micro_batch_size: int,
+        max_seq_length: int = 128,
         text_column: str = "text",
         text_pair_column: str | None = None,
         label_column: str = "label",
-        validation_fraction: float = 0.1,
-        num_workers: int = 0,
-        max_seq_length: int = 128,
+        multi_label: bool = False,
+        id_column: str | None = None,
+        **labelled: Any,
     ) -> None:
-        super().__init__(
-            seed=seed,
-            global_batch_size=global_batch_size,
-            micro_batch_size=micro_batch_size,
-            num_workers=num_workers,
-            max_seq_length=max_seq_length,
+        features = ClassificationFeatures(
+            open_tokenizer(tokenizer),
+            max_seq_length,
+            text_column,
+            text_pair_column,
+            label_column,
+            multi_label,
+            id_column,
         )
-        if tokenizer is None:
-            raise ConfigError(
-                "data.tokenizer is null: give a tokenizer.json or vocab.txt, or encoder.pretrained "
-                "to take the pretrained encoder's"
-            )
-        self.tokenizer = (
-            tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(Path(tokenizer))
-        )
-        files = {"train": train, "validation": validation, "test": test}
-        splits = {
-            split: read_labelled(path, text_column, text_pair_column, label_column)
-            for split, path in files.items()
-            if path is not None
-        }
-        if validation is None:
-            splits["train"], splits["validation"] = hold_out(
-                splits["train"], validation_fraction, seed
-            )
-        self.data_hash = splits["train"].hash
-        self.label_names = sorted(set(splits["train"].labels))
-        for split, rows in splits.items():
-            unknown = sorted(set(rows.labels) - set(self.label_names))
-            if unknown:
-                raise DataError(
-                    f"{files[split]}: the label {unknown[0]!r} is not one of the training rows', "
-                    f"{', '.join(self.label_names)}"
-                )
-            self.sources[split] = ClassificationSource(
-                rows, self.tokenizer, self.label_names, max_seq_length
-            )
-
-    def task_arguments(self) -> dict[str, Any]:
-        """Gives the classes, in the order of their ids."""
-        return {"label_names": self.label_names}
-
-    def facts(self) -> dict[str, str]:
-        """Tells of the rows of every split."""
-        rows = [
-            f"{source.num_samples(0, 0):,} in {split} ({source.num_truncated:,} cut)"
-            for split, source in self.sources.items()
-            if isinstance(source, ClassificationSource)
-        ]
-        return {"rows": ", ".join(rows), "labels": ", ".join(self.label_names)}
-
-
-def hold_out(
-    rows: LabelledTexts, fraction: float, seed: int
-) -> tuple[LabelledTexts, LabelledTexts]:
-    """Cuts a share of every class off, drawn by the seed.
-
-    Returns:
-        The rows that stay and the rows held out, both in their old order.
-
-    Raises:
-        DataError: A share is empty.
-    """
-    draws = rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, np.arange(len(rows.labels)))
-    labels = np.array(rows.labels)
-    is_held_out = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        of_label = np.flatnonzero(labels == label)
-        count = round(fraction * len(of_label))
-        is_held_out[of_label[np.argsort(draws[of_label])[:count]]] = True
-    if not is_held_out.any() or is_held_out.all():
-        raise DataError(
-            f"validation_fraction={fraction} of {len(labels)} rows leaves no rows for one of the "
-            "two splits"
-        )
-    return _select(rows, ~is_held_out), _select(rows, is_held_out)
-
-
-def _select(rows: LabelledTexts, mask: np.ndarray) -> LabelledTexts:
-    chosen = np.flatnonzero(mask).tolist()
-    return LabelledTexts(
-        texts=[rows.texts[row] for row in chosen],
-        text_pairs=None if rows.text_pairs is None else [rows.text_pairs[row] for row in chosen],
-        labels=[rows.labels[row] for row in chosen],
-    )
+        super().__init__(features, **labelled)

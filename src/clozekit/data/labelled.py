@@ -1,167 +1,221 @@
-"""Labelled files, read through `datasets` and turned into token ids once."""
+"""What the DataModules of all fine-tuning tasks share: files, splits, and the rows in them."""
 
 import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from clozekit.data.batch import ClassificationBatch, Step
-from clozekit.data.order import Position, Span, concatenated_ranges
-from clozekit.data.packing import Packing
-from clozekit.errors import DataError
-
-BUILDERS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".parquet": "parquet",
-}
-"""The `datasets` builder of each file ending, after a `.gz`."""
+from clozekit import rng
+from clozekit.corpus.vocabulary import load_tokenizer
+from clozekit.data.features import ExampleT, Features, RowError
+from clozekit.data.labelled_source import LabelledSource
+from clozekit.data.module import StreamDataModule
+from clozekit.data.reading import Rows, read_split
+from clozekit.errors import ConfigError, DataError
 
 
-@dataclass(frozen=True)
-class LabelledTexts:
-    """The rows of one split.
+class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
+    """Rows with labels. A task says how it reads them.
+
+    Args:
+        features: How rows are read and turned into sequences.
+        train: The file of training rows; a split's name where there is a `path`.
+        validation: The file or split of validation rows; None to hold out a share of the training
+            rows, of every class alike.
+        test: The file or split of test rows, if there is one.
+        path: A data set's folder, or its name on the Hugging Face hub.
+        name: The data set's configuration, where it has several.
+        validation_fraction: The share held out.
+        seed: What the order and the rows held out depend on.
+        global_batch_size: Rows of an optimizer step, over all processes; of rows that are cut into
+            windows, windows.
+        micro_batch_size: The most rows of one forward pass.
+        num_workers: Processes that build batches beside the training process.
 
     Attributes:
-        texts: The first text of every row.
-        text_pairs: The second text of every row, where there is one.
-        labels: The class of every row, by name.
+        features: How rows are read.
+        num_unlabelled: The rows of every split that were left out because they have no label.
+
+    Raises:
+        DataError: A file cannot be used, or has a class that the training rows lack.
     """
 
-    texts: list[str]
-    text_pairs: list[str] | None
-    labels: list[str]
+    features_class: ClassVar[type[Features[Any]]]
 
-    @property
-    def hash(self) -> str:
-        """What names the rows: a hash of their content and order."""
-        content = json.dumps([self.texts, self.text_pairs, self.labels])
-        return hashlib.sha256(content.encode()).hexdigest()
+    def __init__(
+        self,
+        features: Features[ExampleT],
+        *,
+        train: str,
+        validation: str | None = None,
+        test: str | None = None,
+        path: str | None = None,
+        name: str | None = None,
+        validation_fraction: float = 0.1,
+        seed: int,
+        global_batch_size: int,
+        micro_batch_size: int,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(
+            seed=seed,
+            global_batch_size=global_batch_size,
+            micro_batch_size=micro_batch_size,
+            num_workers=num_workers,
+            max_seq_length=features.max_seq_length,
+        )
+        self.features = features
+        self.tokenizer = features.tokenizer
+        self.num_unlabelled: dict[str, int] = {}
+        given = {"train": train, "validation": validation, "test": test}
+        rows = {
+            split: features.read_rows(source) if path is None else read_split(path, name, source)
+            for split, source in given.items()
+            if source is not None
+        }
+        examples = {"train": self._examples("train", rows["train"])}
+        features.learn_labels(examples["train"], rows["train"].class_names)
+        for split in rows.keys() - {"train"}:
+            examples[split] = self._examples(split, rows[split], check=True)
+        if validation is None:
+            examples["train"], examples["validation"] = hold_out(
+                examples["train"], features.strata(examples["train"]), validation_fraction, seed
+            )
+        self.data_hash = _hash(examples["train"])
+        for split in sorted(examples, key=list(given).index):
+            encoded = features.encode(examples[split], is_labelled=True)
+            is_training = split == "train"
+            self.sources[split] = LabelledSource(encoded, is_training, global_batch_size)
+
+    def task_arguments(self) -> dict[str, Any]:
+        """Gives what the task has to know of the data, such as its classes."""
+        names = self.features.label_names
+        return self.features.task_arguments() | ({} if names is None else {"label_names": names})
+
+    def facts(self) -> dict[str, str]:
+        """Tells of the rows of every split."""
+        described = []
+        for split, source in self.sources.items():
+            assert isinstance(source, LabelledSource)
+            num_rows, num_cut = len(source.rows.examples), source.rows.num_truncated
+            num_sequences = len(source.rows.owners)
+            unlabelled = self.num_unlabelled.get(split, 0)
+            notes = [f"{num_cut:,} cut"]
+            notes += [f"{num_sequences:,} sequences"] if num_sequences > num_rows else []
+            notes += [f"{unlabelled:,} left out for want of a label"] if unlabelled else []
+            described.append(f"{num_rows:,} in {split} ({', '.join(notes)})")
+        facts = {"rows": ", ".join(described)}
+        names = self.features.label_names
+        if names is not None:
+            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+            facts["labels"] = ", ".join(names[:12]) + more
+        return facts
+
+    def _examples(self, split: str, rows: Rows, check: bool = False) -> list[ExampleT]:
+        examples, self.num_unlabelled[split] = read_examples(self.features, rows, check)
+        return examples
 
 
-def read_labelled(
-    path: str, text_column: str, text_pair_column: str | None, label_column: str
-) -> LabelledTexts:
-    """Reads a CSV, TSV, JSON, JSONL or Parquet file, gzipped or not.
+def read_examples(
+    features: Features[ExampleT], rows: Rows, check: bool
+) -> tuple[list[ExampleT], int]:
+    """Reads a split's rows.
+
+    Args:
+        features: How rows are read.
+        rows: The rows.
+        check: Whether labels must be those of the training rows.
+
+    Returns:
+        The examples, and how many rows were left out because they have no label.
 
     Raises:
         DataError: It names the file, and the row or column that cannot be used.
     """
-    rows = _load_rows(path)
-    wanted = [c for c in (text_column, text_pair_column, label_column) if c is not None]
-    for column in wanted:
-        if column not in rows.column_names:
-            present = ", ".join(rows.column_names)
-            raise DataError(f"{path}: there is no column {column!r}; there are {present}")
-    if not len(rows):
-        raise DataError(f"{path}: the file has no rows")
-    columns = {column: list(rows[column]) for column in wanted}
-    for column, values in columns.items():
-        for row, value in enumerate(values, start=1):
-            if value is None or (column != label_column and not isinstance(value, str)):
-                raise DataError(
-                    f"{path}, row {row}: {column} is {value!r}, where a "
-                    f"{'label' if column == label_column else 'text'} is needed"
-                )
-    return LabelledTexts(
-        texts=columns[text_column],
-        text_pairs=None if text_pair_column is None else columns[text_pair_column],
-        labels=[str(label) for label in columns[label_column]],
-    )
-
-
-def _load_rows(path: str) -> Any:
-    # `datasets` takes a second to import, and only fine-tuning needs it.
-    import datasets
-
-    endings = [ending for ending in Path(path).suffixes if ending != ".gz"]
-    builder = BUILDERS.get(endings[-1].lower() if endings else "")
-    if builder is None:
-        raise DataError(f"{path}: the file's ending is not one of {', '.join(BUILDERS)} (or .gz)")
-    if not Path(path).is_file():
-        raise DataError(f"{path}: there is no such file")
-    options = {"sep": "\t"} if endings[-1].lower() == ".tsv" else {}
-    progress_was_shown = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        return datasets.load_dataset(builder, data_files=path, split="train", **options)
-    except datasets.exceptions.DatasetGenerationError as error:
-        cause = error.__cause__ or error
-        raise DataError(f"{path}: it cannot be read as {builder}: {cause}") from error
-    except ValueError as error:
-        # What `datasets` makes of a file that has a header alone.
-        if "corresponds to no data" in str(error):
-            raise DataError(f"{path}: the file has no rows") from error
-        raise
-    finally:
-        if progress_was_shown:
-            datasets.enable_progress_bars()
-
-
-class ClassificationSource:
-    """Tokenised rows with a class each; see `clozekit.data.stream.Source`. They are one shard."""
-
-    num_shards = 1
-
-    def __init__(
-        self,
-        rows: LabelledTexts,
-        tokenizer: Tokenizer,
-        label_names: Sequence[str],
-        max_seq_length: int,
-    ) -> None:
-        tokenizer = Tokenizer.from_str(tokenizer.to_str())
-        tokenizer.enable_truncation(max_seq_length, strategy="longest_first")
-        tokenizer.no_padding()
-        texts = (
-            rows.texts
-            if rows.text_pairs is None
-            else list(zip(rows.texts, rows.text_pairs, strict=True))
+    _check_columns(features, rows)
+    examples, num_unlabelled = [], 0
+    for number, (row_name, row) in enumerate(rows):
+        try:
+            example = features.example(row, number, is_labelled=True)
+            if example is None:
+                num_unlabelled += 1
+                continue
+            if check:
+                features.check_labels(example)
+        except RowError as error:
+            raise DataError(f"{row_name}: {error}") from error
+        examples.append(example)
+    if not examples:
+        raise DataError(
+            f"{rows.name}: none of its {num_unlabelled} rows has a label in "
+            f"{', '.join(features.label_columns)}"
         )
-        encodings = tokenizer.encode_batch(texts)
-        self.num_truncated = sum(bool(encoding.overflowing) for encoding in encodings)
-        self.lengths = np.array([len(encoding.ids) for encoding in encodings])
-        self._begins = np.cumsum(self.lengths) - self.lengths
-        self._input_ids = np.concatenate([np.array(e.ids, np.int32) for e in encodings])
-        self._token_type_ids = np.concatenate([np.array(e.type_ids, np.int8) for e in encodings])
-        ids = {name: index for index, name in enumerate(label_names)}
-        self.labels: NDArray[np.int64] = np.array([ids[label] for label in rows.labels], np.int64)
+    return examples, num_unlabelled
 
-    def num_samples(self, epoch: int, shard: int) -> int:
-        """The number of rows, the same in every epoch."""
-        return len(self.labels)
 
-    def step_of(self, spans: list[Span], micro_step: int, next_position: Position) -> Step:
-        """Describes the global step."""
-        rows = np.concatenate([span.samples for span in spans])
-        return Step(
-            index=next_position.step - 1,
-            micro_step=micro_step,
-            num_sequences=len(rows),
-            num_tokens=int(self.lengths[rows].sum()),
-            num_targets=len(rows),
-            next_position=next_position,
+def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
+    """Gives the tokenizer that a configuration means.
+
+    Raises:
+        ConfigError: There is none.
+        DataError: The file holds none.
+    """
+    if tokenizer is None:
+        raise ConfigError(
+            "data.tokenizer is null: give a tokenizer.json or vocab.txt, or encoder.pretrained "
+            "to take the pretrained encoder's"
         )
+    return tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(Path(tokenizer))
 
-    def build(self, spans: list[Span], step: Step | None) -> ClassificationBatch:
-        """Lays the rows' tokens end to end."""
-        rows = np.concatenate([span.samples for span in spans])
-        epochs = np.concatenate([np.full(len(span), span.epoch) for span in spans])
-        places = concatenated_ranges(self._begins[rows], self.lengths[rows])
-        return ClassificationBatch(
-            input_ids=torch.from_numpy(self._input_ids[places].astype(np.int64)),
-            token_type_ids=torch.from_numpy(self._token_type_ids[places].astype(np.int64)),
-            packing=Packing.from_lengths(self.lengths[rows]),
-            sample_ids=torch.from_numpy(np.stack([epochs, np.zeros_like(rows), rows], axis=1)),
-            step=step,
-            labels=torch.from_numpy(self.labels[rows]),
+
+def hold_out(
+    examples: Sequence[ExampleT], strata: Sequence[str], fraction: float, seed: int
+) -> tuple[list[ExampleT], list[ExampleT]]:
+    """Cuts a share of every stratum off, drawn by the seed.
+
+    Returns:
+        The examples that stay and those held out, both in their old order.
+
+    Raises:
+        DataError: A share is empty.
+    """
+    draws = rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, np.arange(len(examples)))
+    groups = np.array(strata)
+    is_held_out = np.zeros(len(examples), bool)
+    for group in np.unique(groups):
+        of_group = np.flatnonzero(groups == group)
+        count = round(fraction * len(of_group))
+        is_held_out[of_group[np.argsort(draws[of_group])[:count]]] = True
+    if not is_held_out.any() or is_held_out.all():
+        raise DataError(
+            f"validation_fraction={fraction} of {len(examples)} rows leaves no rows for one of the "
+            "two splits"
         )
+    stay = [example for example, out in zip(examples, is_held_out, strict=True) if not out]
+    return stay, [example for example, out in zip(examples, is_held_out, strict=True) if out]
+
+
+def _check_columns(features: Features[Any], rows: Rows) -> None:
+    for column in (*features.input_columns, *features.label_columns):
+        if column not in rows.columns:
+            present = ", ".join(rows.columns)
+            raise DataError(f"{rows.name}: there is no column {column!r}; there are {present}")
+
+
+def _hash(examples: Sequence[Any]) -> str:
+    """Gives what names the rows: a hash of their content and order."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(repr(astuple(example)).encode())
+    return digest.hexdigest()
+
+
+def columns_of(arguments: Mapping[str, Any], features: type[Features[Any]]) -> dict[str, Any]:
+    """Picks the arguments of a task's features out of those of its DataModule."""
+    known = signature(features).parameters.keys() - {"tokenizer"}
+    return {key: value for key, value in arguments.items() if key in known}

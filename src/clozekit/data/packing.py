@@ -1,6 +1,6 @@
 """Sequences of unequal length laid end to end, so that no work is spent on padding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -91,6 +91,11 @@ class Packing(TensorContainer):
             slots=torch.from_numpy(slots),
             max_seqlen=max_seqlen,
         )
+
+    @classmethod
+    def of_lists(cls, ids: Sequence[Sequence[int]]) -> Self:
+        """Lays sequences of token ids end to end."""
+        return cls.from_lengths(np.array([len(sequence) for sequence in ids]))
 
     @classmethod
     def from_attention_mask(cls, attention_mask: Tensor) -> Self:

@@ -1,6 +1,6 @@
 """The samples of a pretraining corpus: pairs planned by the shard, batches built from plans."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,13 @@ from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.batch import PretrainingBatch, Step
 from clozekit.data.masking import MaskingRule, mask_tokens
-from clozekit.data.order import Position, Span, concatenated_ranges
+from clozekit.data.order import (
+    Position,
+    Span,
+    concatenated_ranges,
+    in_order,
+    sample_order,
+)
 from clozekit.data.packing import Packing
 from clozekit.data.pairs import NUM_SPECIAL_TOKENS, PairPlan, plan_pairs
 
@@ -74,6 +80,14 @@ class PretrainingSource:
     def plan(self, epoch: int, shard: int) -> PairPlan:
         """Plans a shard's pairs for an epoch; the last plans are kept."""
         return self._planned(epoch, shard)[1]
+
+    def order(self, seed: int, epoch: int, shard: int) -> NDArray[np.int64]:
+        """Gives the order in which an epoch reads a shard's pairs."""
+        return sample_order(self.num_samples(epoch, shard), seed, epoch, shard)
+
+    def evaluation_spans(self, size: int) -> Iterator[Span]:
+        """Yields every pair of epoch 0 once, in the data's own order."""
+        return in_order(self.num_samples, self.num_shards, size)
 
     def step_of(self, spans: list[Span], micro_step: int, next_position: Position) -> Step:
         """Describes the global step; its targets follow from lengths, so nothing is built."""

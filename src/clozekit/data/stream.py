@@ -7,10 +7,12 @@ from itertools import count, islice
 from types import FrameType
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from clozekit.data.batch import Batch, Step
-from clozekit.data.order import Position, Span, global_batches, in_order, part_of
+from clozekit.data.order import Position, Span, global_batches, part_of
 from clozekit.errors import ConfigError
 
 
@@ -30,8 +32,16 @@ class Source(Protocol):
         """Describes the global step whose batch is `spans`."""
         ...
 
+    def order(self, seed: int, epoch: int, shard: int) -> NDArray[np.int64]:
+        """Gives the order in which an epoch reads a shard's samples."""
+        ...
+
+    def evaluation_spans(self, size: int) -> Iterator[Span]:
+        """Yields every sample once, in batches of at most `size` sequences where one can be cut."""
+        ...
+
     def build(self, spans: list[Span], step: Step | None) -> Batch:
-        """Builds the batch of the samples in `spans`."""
+        """Builds the batch of the samples in `spans`; `step` is None in evaluation."""
         ...
 
 
@@ -83,7 +93,12 @@ class TrainingStream(IterableDataset[Batch]):
         source, shape = self.source, self.shape
         micro_batches = count()
         steps = global_batches(
-            source.num_samples, source.num_shards, self.seed, self.start, shape.global_batch_size
+            source.num_samples,
+            source.num_shards,
+            self.seed,
+            self.start,
+            shape.global_batch_size,
+            source.order,
         )
         for spans, next_position in steps:
             for micro_step in range(shape.accumulation):
@@ -106,11 +121,10 @@ class EvaluationStream(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         worker, num_workers = _this_worker()
-        source = self.source
-        spans = in_order(source.num_samples, source.num_shards, self.batch_size)
+        spans = self.source.evaluation_spans(self.batch_size)
         own = islice(spans, self.rank, None, self.world_size)
         for span in islice(own, worker, None, num_workers):
-            yield source.build([span], None)
+            yield self.source.build([span], None)
 
 
 def make_loader(

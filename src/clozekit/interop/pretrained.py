@@ -1,7 +1,9 @@
 """A pretrained model from anywhere: what training goes on from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -24,6 +26,12 @@ class Pretrained:
         tokenizer: What text was read with; None where the folder has none.
         label_names: The classes of a classification head, in the order of their ids.
         unused: Names of the source's tensors that belong to heads which clozekit has not.
+        problem_type: What a sequence classifier is for, in the words of transformers'
+            `config.json`: `regression`, `single_label_classification`, `multi_label_classification`,
+            or None where that is not said.
+        task: The task group that a checkpoint of clozekit was trained with.
+        task_arguments: What that task was told of its data.
+        data: The data group that it was trained with.
     """
 
     path: Path
@@ -32,6 +40,10 @@ class Pretrained:
     tokenizer: Tokenizer | None
     label_names: list[str] | None = None
     unused: tuple[str, ...] = ()
+    problem_type: str | None = None
+    task: Mapping[str, Any] | None = None
+    task_arguments: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] | None = None
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Gives the weights of a part, such as `encoder`, by the names that they have in it."""

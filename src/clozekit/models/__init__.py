@@ -10,7 +10,7 @@ Shapes are written with these names, here and wherever a docstring of clozekit g
     head_dim      width of one head, `hidden_size / num_attention_heads`
     intermediate  width of the feed-forward layer, `intermediate_size`
     vocab         token ids, `vocab_size`
-    targets       masked tokens of a batch, those that the masked language model predicts
+    targets       tokens of a batch that a loss is computed of: masked ones, words, a paragraph's
     labels        classes of a task
 
 Keys of a state dict are part of a checkpoint's format. `Encoder` has
@@ -31,22 +31,41 @@ where the rows of `qkv` are those of the query, the key and the value, in that o
     masked_lm_head.bias
     next_sentence_head.seq_relationship.{weight,bias}
     classification_head.classifier.{weight,bias}
+    token_classification_head.classifier.{weight,bias}
+    question_answering_head.outputs.{weight,bias}
+    answer_tagging_head.classifier.{weight,bias}
+    multiple_choice_head.classifier.{weight,bias}
 """
 
 from clozekit.models.classification import ClassificationModel
 from clozekit.models.encoder import Encoder, EncoderOutput
-from clozekit.models.heads import MaskedLMHead, NextSentenceHead, SequenceClassificationHead
+from clozekit.models.heads import (
+    AnswerSpanHead,
+    MaskedLMHead,
+    NextSentenceHead,
+    SequenceClassificationHead,
+    TokenClassificationHead,
+)
 from clozekit.models.initialization import init_weights
+from clozekit.models.multiple_choice import MultipleChoiceModel
 from clozekit.models.pretraining import PretrainingModel, PretrainingOutput
+from clozekit.models.question_answering import QuestionAnsweringBIOModel, QuestionAnsweringModel
+from clozekit.models.token_classification import TokenClassificationModel
 
 __all__ = [
+    "AnswerSpanHead",
     "ClassificationModel",
     "Encoder",
     "EncoderOutput",
     "MaskedLMHead",
+    "MultipleChoiceModel",
     "NextSentenceHead",
     "PretrainingModel",
     "PretrainingOutput",
+    "QuestionAnsweringBIOModel",
+    "QuestionAnsweringModel",
     "SequenceClassificationHead",
+    "TokenClassificationHead",
+    "TokenClassificationModel",
     "init_weights",
 ]

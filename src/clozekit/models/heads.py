@@ -74,3 +74,38 @@ class SequenceClassificationHead(nn.Module):
         """Maps `[batch, hidden]` to logits `[batch, labels]`."""
         logits: Tensor = self.classifier(self.dropout(pooled_output))
         return logits
+
+
+class TokenClassificationHead(nn.Module):
+    """Classifies single tokens: dropout and a linear layer (Devlin et al., 2019, section 5.3).
+
+    Args:
+        config: The encoder's configuration.
+        num_labels: The number of classes.
+        dropout: The dropout of the tokens' vectors.
+    """
+
+    def __init__(self, config: EncoderConfig, num_labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        init_weights(self, config.initializer_range)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Maps `[targets, hidden]` to logits `[targets, labels]`."""
+        logits: Tensor = self.classifier(self.dropout(hidden_states))
+        return logits
+
+
+class AnswerSpanHead(nn.Module):
+    """Scores tokens as an answer's first and last (Devlin et al., 2019, section 4.2)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.outputs = nn.Linear(config.hidden_size, 2)
+        init_weights(self, config.initializer_range)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Maps `[tokens, hidden]` to logits `[tokens, 2]`: the first token's and the last's."""
+        logits: Tensor = self.outputs(hidden_states)
+        return logits

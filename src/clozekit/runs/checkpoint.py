@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clozekit.errors import DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 META_KEY = "clozekit"
 
 
@@ -57,7 +57,7 @@ class CheckpointMeta(Callback):
         config: The run's resolved configuration.
         tokenizer: The run's tokenizer, as JSON.
         data_hash: What names the training data, where it has a name.
-        label_names: The classes in the order of their ids, in classification.
+        task_arguments: What the task's constructor was told of the data, such as its classes.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class CheckpointMeta(Callback):
         config: dict[str, Any],
         tokenizer: str,
         data_hash: str | None = None,
-        label_names: list[str] | None = None,
+        task_arguments: dict[str, Any] | None = None,
     ) -> None:
         self.meta = {
             "format_version": FORMAT_VERSION,
             "config": config,
             "tokenizer": tokenizer,
             "data_hash": data_hash,
-            "label_names": label_names,
+            "task_arguments": task_arguments or {},
         }
 
     def on_save_checkpoint(
@@ -92,7 +92,7 @@ class Checkpoint:
         config: The configuration of its run.
         state_dict: The task module's weights.
         tokenizer_json: Its tokenizer.
-        label_names: Its classes, in classification.
+        task_arguments: What its task's constructor was told of the data.
         data_hash: What names its training data, where it has a name.
     """
 
@@ -101,8 +101,13 @@ class Checkpoint:
     config: dict[str, Any]
     state_dict: dict[str, Tensor]
     tokenizer_json: str
-    label_names: list[str] | None
+    task_arguments: dict[str, Any]
     data_hash: str | None
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """Its classes, where its task has any."""
+        return self.task_arguments.get("label_names")
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -140,13 +145,18 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             f"{file}: its format version {meta['format_version']} is newer than {FORMAT_VERSION}, "
             "the newest that this version of clozekit reads"
         )
+    if meta["format_version"] < FORMAT_VERSION:
+        raise DataError(
+            f"{file}: its format version {meta['format_version']} is older than {FORMAT_VERSION}, "
+            "the only one that this version of clozekit reads"
+        )
     return Checkpoint(
         path=file,
         step=content["global_step"],
         config=meta["config"],
         state_dict=content["state_dict"],
         tokenizer_json=meta["tokenizer"],
-        label_names=meta["label_names"],
+        task_arguments=meta["task_arguments"],
         data_hash=meta["data_hash"],
     )
 

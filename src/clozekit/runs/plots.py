@@ -5,7 +5,20 @@ from clozekit.runs.history import read_series
 
 PANELS = {
     "loss": ("loss", "mlm_loss", "nsp_loss"),
-    "accuracy": ("accuracy", "mlm_accuracy", "nsp_accuracy", "f1_macro", "matthews_correlation"),
+    "scores": (
+        "accuracy",
+        "mlm_accuracy",
+        "nsp_accuracy",
+        "exact_match",
+        "f1",
+        "f1_macro",
+        "f1_micro",
+        "precision",
+        "recall",
+        "matthews_correlation",
+        "pearson",
+        "spearman",
+    ),
     "learning rate": ("learning_rate",),
     "tokens per second": ("tokens_per_second",),
 }

@@ -1,7 +1,7 @@
 """What all tasks share: the optimizer, the loss's scale, a step's sums over all processes."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -15,7 +15,7 @@ from clozekit.config.train import ScheduleConfig
 from clozekit.data.batch import Batch, Step
 from clozekit.data.order import Position
 from clozekit.models.encoder import Encoder
-from clozekit.optim.groups import parameter_groups
+from clozekit.optim.groups import parameter_groups, with_layerwise_decay
 from clozekit.optim.schedules import learning_rate_factor
 from clozekit.tasks.divergence import DivergenceGuard
 
@@ -35,36 +35,44 @@ class TaskModule(LightningModule, Generic[BatchT]):
     so that the gradient is that of the mean over the whole global batch, however it was shared out.
 
     Args:
-        optimizer: Makes the optimizer from parameter groups.
+        optimizer: Makes the optimizer from parameter groups; None of a module that is not trained.
         schedule: The learning rate's course.
         max_steps: The optimizer step at which the course ends.
         weight_decay: The decay of all parameters but biases and norms.
+        layerwise_lr_decay: What the learning rate of each block is multiplied with from the block
+            above it down; see `parameter_groups`.
         log_every_n_steps: How often a step's metrics are logged, and so computed.
         guard: What watches for steps that diverge.
 
     Attributes:
         model: The torch module; its encoder is `model.encoder`.
         evaluates_best: Whether the task is judged by its best checkpoint, not by its last weights.
+        monitor: The validation metric that checkpoints and early stopping go by.
+        monitor_mode: Whether its smallest (`min`) or its largest (`max`) value is the best.
     """
 
     model: nn.Module
     evaluates_best = True
+    monitor = "validation/loss"
+    monitor_mode: Literal["min", "max"] = "min"
 
     def __init__(
         self,
         *,
-        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
-        schedule: ScheduleConfig,
-        max_steps: int,
-        weight_decay: float,
-        log_every_n_steps: int,
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None,
+        schedule: ScheduleConfig | None = None,
+        max_steps: int = 1,
+        weight_decay: float = 0.0,
+        layerwise_lr_decay: float = 1.0,
+        log_every_n_steps: int = 10,
         guard: DivergenceGuard | None = None,
     ) -> None:
         super().__init__()
         self.make_optimizer = optimizer
-        self.schedule = schedule
+        self.schedule = schedule or ScheduleConfig()
         self.max_steps = max_steps
         self.weight_decay = weight_decay
+        self.layerwise_lr_decay = layerwise_lr_decay
         self.log_every_n_steps = log_every_n_steps
         self.guard = guard or DivergenceGuard()
         self.step_state: dict[str, float | Tensor] = {}
@@ -79,7 +87,13 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Makes the optimizer and the schedule, which moves with every optimizer step."""
-        optimizer = self.make_optimizer(parameter_groups(self, self.weight_decay))
+        assert self.make_optimizer is not None, "a module that is trained has an optimizer"
+        groups = parameter_groups(self, self.weight_decay)
+        if self.layerwise_lr_decay != 1.0:
+            groups = with_layerwise_decay(groups, self.encoder, self.layerwise_lr_decay)
+        optimizer = self.make_optimizer(groups)
+        for group in optimizer.param_groups:
+            group["lr"] *= group.get("lr_scale", 1.0)
         scheduler = LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, self.schedule, self.max_steps)
         )
@@ -110,7 +124,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val or torch.inf)
         self.step_state = {
             "grad_norm": norm.detach(),
-            "learning_rate": optimizer.param_groups[0]["lr"],
+            "learning_rate": max(group["lr"] for group in optimizer.param_groups),
         }
         self.guard.end_step(self, optimizer, float(norm))
 

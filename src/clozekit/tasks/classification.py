@@ -1,98 +1,153 @@
 """Classification of one text or a pair from [CLS]."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import Metric
 from torchmetrics.classification import (
+    BinaryF1Score,
     MulticlassAccuracy,
     MulticlassF1Score,
-    MulticlassMatthewsCorrCoef,
+    MultilabelExactMatch,
+    MultilabelF1Score,
 )
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.data.batch import ClassificationBatch, Step
+from clozekit.data.batch import ClassificationBatch
+from clozekit.data.classification import ClassificationDataModule, LabelledText
+from clozekit.metrics.correlation import MatthewsCorrelation
 from clozekit.models.classification import ClassificationModel
-from clozekit.tasks.base import TaskModule, step_of, upcast
+from clozekit.tasks.fine_tuning import FineTuningModule
 
 
-class ClassificationModule(TaskModule[ClassificationBatch]):
+class ClassificationModule(FineTuningModule[ClassificationBatch]):
     """A linear classifier on the pooled [CLS] vector, trained with the encoder (section 4.1).
 
     Args:
         encoder: The encoder's configuration.
         label_names: The classes, in the order of their ids.
+        multi_label: Whether a text may have several labels at once; each is then a decision of its
+            own, at a probability of 0.5.
         classifier_dropout: The dropout of the pooled vector.
+        class_weights: What the loss of a text is multiplied with, by its class (by each of its
+            labels, where it may have several); classes that are not named have 1. Their mean over
+            the training rows is best near 1, for it scales the loss.
+        label_smoothing: The share of the target that is spread over all classes.
         **training: The arguments of `TaskModule`.
+
+    Raises:
+        ValueError: `class_weights` names a class that there is not.
     """
+
+    datamodule_class = ClassificationDataModule
+    architecture = "BertForSequenceClassification"
+    monitor = "validation/accuracy"
+    monitor_mode = "max"
+    label_names: list[str]
+    THRESHOLD: ClassVar[float] = 0.5
 
     def __init__(
         self,
         encoder: EncoderConfig,
         label_names: list[str],
+        multi_label: bool = False,
         classifier_dropout: float = 0.1,
+        class_weights: Mapping[str, float] | None = None,
+        label_smoothing: float = 0.0,
         **training: Any,
     ) -> None:
         super().__init__(**training)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing={label_smoothing}: it should be in [0, 1)")
         self.label_names = label_names
-        num_classes = len(label_names)
-        self.model = ClassificationModel(encoder, num_classes, classifier_dropout)
-        metrics = MetricCollection(
-            {
-                "loss": MeanMetric(),
-                "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-                "f1_macro": MulticlassF1Score(num_classes, average="macro"),
-                "matthews_correlation": MulticlassMatthewsCorrCoef(num_classes),
-            },
-            compute_groups=False,
-        )
-        self.validation_metrics = metrics.clone(prefix="validation/")
-        self.test_metrics = metrics.clone(prefix="test/")
+        self.multi_label = multi_label
+        self.label_smoothing = label_smoothing
+        self.model = ClassificationModel(encoder, len(label_names), classifier_dropout)
+        weights = _weights(class_weights, label_names)
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, batch: ClassificationBatch) -> Tensor:
         """Computes logits `[batch, labels]`."""
         logits: Tensor = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
         return logits
 
-    def training_step(self, batch: ClassificationBatch, batch_idx: int) -> Tensor:
-        """Computes a micro-batch's share of the global step's loss."""
-        step = step_of(batch)
-        logits = self(batch)
-        loss_sum = F.cross_entropy(upcast(logits), batch.labels, reduction="sum")
-        loss = self.as_global_mean(loss_sum, step.num_targets)
-        self.guard.watch(loss, batch)
-        if self.is_logged(step):
-            correct = (logits.detach().argmax(dim=-1) == batch.labels).sum()
-            self.add_to_step(loss=loss_sum, accuracy=correct)
-        return loss
+    def loss_sum(self, logits: Tensor, batch: ClassificationBatch) -> Tensor:
+        """Sums the cross-entropy over texts; with several labels, its mean over them."""
+        weights = self.get_buffer("class_weights").to(logits.dtype)
+        if not self.multi_label:
+            losses = F.cross_entropy(
+                logits, batch.labels, reduction="none", label_smoothing=self.label_smoothing
+            )
+            return (losses * weights[batch.labels]).sum()
+        labels = batch.labels * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        losses = F.binary_cross_entropy_with_logits(logits, labels.to(logits), reduction="none")
+        return (losses * weights).mean(dim=-1).sum()
 
-    def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
-        """Gives loss and accuracy of a global step."""
-        return {name: total / step.num_targets for name, total in sums.items()}
+    def num_targets(self, batch: ClassificationBatch) -> int:
+        """Counts texts."""
+        return batch.batch_size
 
-    def validation_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
-        """Gathers the validation split's metrics."""
-        self._evaluate(batch, self.validation_metrics)
+    def step_sums(self, logits: Tensor, batch: ClassificationBatch) -> dict[str, Tensor]:
+        """Counts the texts whose class, or all of whose labels, are right."""
+        if self.multi_label:
+            return {"accuracy": ((logits > 0) == batch.labels.bool()).all(dim=-1).sum()}
+        return {"accuracy": (logits.argmax(dim=-1) == batch.labels).sum()}
 
-    def test_step(self, batch: ClassificationBatch, batch_idx: int) -> None:
-        """Gathers the test split's metrics."""
-        self._evaluate(batch, self.test_metrics)
+    def new_metrics(self) -> dict[str, Metric]:
+        """Makes accuracy, F1 and Matthews' correlation; of several labels, exact matches and F1."""
+        number = len(self.label_names)
+        if self.multi_label:
+            return {
+                "accuracy": MultilabelExactMatch(number, self.THRESHOLD),
+                "f1_micro": MultilabelF1Score(number, self.THRESHOLD, average="micro"),
+                "f1_macro": MultilabelF1Score(number, self.THRESHOLD, average="macro"),
+            }
+        metrics: dict[str, Metric] = {
+            "accuracy": MulticlassAccuracy(number, average="micro"),
+            "f1_macro": MulticlassF1Score(number, average="macro"),
+            "matthews_correlation": MatthewsCorrelation(number),
+        }
+        return metrics | ({"f1": BinaryF1Score()} if number == 2 else {})
 
-    def on_validation_epoch_end(self) -> None:
-        """Logs the validation metrics."""
-        self._report(self.validation_metrics)
+    def update_metrics(
+        self, metrics: Mapping[str, Any], logits: Tensor, batch: ClassificationBatch
+    ) -> None:
+        """Adds a batch's predictions."""
+        labels = batch.labels.long()
+        predicted = logits.sigmoid() if self.multi_label else logits.argmax(dim=-1)
+        for name, metric in metrics.items():
+            if name != "loss":
+                metric.update(predicted, labels)
 
-    def on_test_epoch_end(self) -> None:
-        """Logs the test metrics."""
-        self._report(self.test_metrics)
+    def decode(self, logits: Tensor, batch: ClassificationBatch) -> list[dict[str, Any]]:
+        """Gives every text's class, or labels, with all classes' probabilities."""
+        scores = logits.sigmoid() if self.multi_label else logits.softmax(dim=-1)
+        predictions: list[dict[str, Any]] = []
+        for row in scores.tolist():
+            named = dict(zip(self.label_names, row, strict=True))
+            if self.multi_label:
+                chosen = [name for name, score in named.items() if score > self.THRESHOLD]
+                predictions.append({"labels": chosen, "scores": named})
+            else:
+                predictions.append({"label": max(named, key=named.__getitem__), "scores": named})
+        return predictions
 
-    def _evaluate(self, batch: ClassificationBatch, metrics: MetricCollection) -> None:
-        logits = upcast(self(batch))
-        metrics["loss"].update(F.cross_entropy(logits, batch.labels), batch.batch_size)
-        for name in ("accuracy", "f1_macro", "matthews_correlation"):
-            metrics[name].update(logits, batch.labels)
+    def gold(self, example: LabelledText) -> Any:
+        """Gives the class, or the labels."""
+        return list(example.labels) if self.multi_label else example.labels[0]
 
-    def _report(self, metrics: MetricCollection) -> None:
-        self.log_evaluation(metrics.compute())
-        metrics.reset()
+
+def _weights(given: Mapping[str, float] | None, label_names: list[str]) -> Tensor:
+    weights = torch.ones(len(label_names))
+    for name, weight in (given or {}).items():
+        if str(name) not in label_names:
+            raise ValueError(
+                f"class_weights has {name!r}, where {', '.join(label_names)} are known"
+            )
+        if not weight >= 0:
+            raise ValueError(f"class_weights.{name}={weight}: it should not be negative")
+        weights[label_names.index(str(name))] = weight
+    return weights

@@ -10,14 +10,16 @@ from lightning.pytorch.callbacks import ProgressBar
 
 from clozekit.config.build import build
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.train import Component, TrainConfig
+from clozekit.config.train import Component, FineTuningConfig, TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
+from clozekit.models.initialization import init_weights
 from clozekit.runs.checkpoint import AtomicCheckpointIO, CheckpointMeta
 from clozekit.runs.folder import RunFolder
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
+from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
 from clozekit.training.pretrained import check_tokenizers_agree
 from clozekit.training.steps import StatelessSteps
@@ -99,13 +101,36 @@ def make_module(
         schedule=config.schedule,
         max_steps=max_steps,
         weight_decay=weight_decay,
+        layerwise_lr_decay=config.fine_tuning.layerwise_lr_decay,
         log_every_n_steps=config.trainer.log_every_n_steps,
         guard=DivergenceGuard(config.divergence, RunFolder(config.run_dir).last_checkpoint),
         **datamodule.task_arguments(),
     )
+    if config.fine_tuning.freeze_encoder:
+        module.encoder.requires_grad_(False)
     # The Trainer makes its own; this one refuses bad arguments before the run has a folder.
     module.configure_optimizers()
     return module
+
+
+def reinitialize(module: TaskModule[Any], config: FineTuningConfig) -> None:
+    """Draws the weights anew of the encoder's parts that the configuration names.
+
+    Raises:
+        ConfigError: The encoder has not so many blocks, or no pooler.
+    """
+    encoder = module.encoder
+    number, std = config.reinit_layers, encoder.config.initializer_range
+    if number > len(encoder.blocks):
+        raise ConfigError(
+            f"fine_tuning.reinit_layers={number}: the encoder has {len(encoder.blocks)} blocks"
+        )
+    for block in encoder.blocks[len(encoder.blocks) - number :]:
+        init_weights(block, std)
+    if config.reinit_pooler:
+        if encoder.pooler is None:
+            raise ConfigError("fine_tuning.reinit_pooler=true: the task's encoder has no pooler")
+        init_weights(encoder.pooler, std)
 
 
 def make_trainer(
@@ -120,10 +145,13 @@ def make_trainer(
         config=resolved(config, encoder),
         tokenizer=datamodule.tokenizer.to_str(),
         data_hash=datamodule.data_hash,
-        label_names=datamodule.task_arguments().get("label_names"),
+        task_arguments=datamodule.task_arguments(),
     )
     callbacks: list[Callback] = [StatelessSteps(config.seed), StepHistory(), meta]
-    callbacks += _components("callbacks", config.callbacks)
+    # What a validation changes in the others is in the checkpoint that is saved after it.
+    callbacks += sorted(
+        _components("callbacks", config.callbacks), key=lambda c: isinstance(c, Checkpoints)
+    )
     trainer: Trainer = build(
         "trainer",
         config.trainer.arguments(),

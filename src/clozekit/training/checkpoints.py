@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from clozekit.data.batch import Batch
+from clozekit.training.monitoring import AUTO, check_mode, monitored
 from clozekit.training.steps import ends_step, steps_done, validation_is_due
 
 PREEMPTED_FILE = "preempted.ckpt"
@@ -25,8 +26,10 @@ class Checkpoints(Callback):
         dirpath: The folder of the checkpoints.
         every_n_steps: Optimizer steps between saves of `last.ckpt`; None for none by steps.
         every_n_minutes: Minutes between saves of `last.ckpt`; None for none by time.
-        monitor: The validation metric that the best are chosen by; None for no best.
-        mode: Whether the smallest (`min`) or the largest (`max`) value is the best.
+        monitor: The validation metric that the best are chosen by; `auto` for the task's own; None
+            for no best.
+        mode: Whether the smallest (`min`) or the largest (`max`) value is the best; `auto` for the
+            task's own.
         save_top_k: How many of the best are kept, as `step-N.ckpt`; the very best is also
             `best.ckpt`.
     """
@@ -36,12 +39,11 @@ class Checkpoints(Callback):
         dirpath: str,
         every_n_steps: int | None = 500,
         every_n_minutes: float | None = None,
-        monitor: str | None = "validation/loss",
-        mode: Literal["min", "max"] = "min",
+        monitor: str | None = AUTO,
+        mode: Literal["min", "max", "auto"] = AUTO,
         save_top_k: int = 1,
     ) -> None:
-        if mode not in ("min", "max"):
-            raise ValueError(f"mode={mode!r}: it should be 'min' or 'max'")
+        check_mode(monitor, mode)
         self.dirpath = Path(dirpath)
         self.every_n_steps = every_n_steps
         self.every_n_minutes = every_n_minutes
@@ -52,6 +54,10 @@ class Checkpoints(Callback):
         self.seconds = 0.0
         self._last_save = time.monotonic()
         self._saved_step = -1
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Asks the task for what it did not say."""
+        self.monitor, self.mode = monitored(pl_module, self.monitor, self.mode)
 
     def state_dict(self) -> dict[str, Any]:
         """Gives the best steps and their scores."""

@@ -10,6 +10,8 @@ from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.transformers import load_transformers
 from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
 
+REGRESSION = "clozekit.tasks.regression.RegressionModule"
+
 # A text on which two ways of normalising differ: case, accents, Chinese, control characters.
 _PROBE = "Aa Éé Ǆ ﬁ 中文 \t\x01 ΑΣ İ"
 
@@ -31,12 +33,20 @@ def load_pretrained(source: str) -> Pretrained:
 
 def from_checkpoint(checkpoint: Checkpoint) -> Pretrained:
     """Takes what training can go on from out of a checkpoint."""
+    arguments = checkpoint.task_arguments
+    problem_type = "multi_label_classification" if arguments.get("multi_label") else None
+    if checkpoint.config["task"]["_target_"] == REGRESSION:
+        problem_type = "regression"
     return Pretrained(
         path=checkpoint.path,
         encoder=EncoderConfig.model_validate(checkpoint.config["encoder"]),
         weights=checkpoint.weights("model."),
         tokenizer=checkpoint.tokenizer,
         label_names=checkpoint.label_names,
+        problem_type=problem_type,
+        task=checkpoint.config["task"],
+        task_arguments=arguments,
+        data=checkpoint.config["data"],
     )
 
 

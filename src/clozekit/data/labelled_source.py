@@ -1,0 +1,88 @@
+"""Labelled rows as a source of samples; see `clozekit.data.stream.Source`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clozekit.data.batch import Batch, Step
+from clozekit.data.features import EncodedRows
+from clozekit.data.order import Position, Span, bucketed_order, concatenated_ranges
+
+
+class LabelledSource:
+    """Encoded rows, which are one shard.
+
+    A sample is a sequence where training may read a row's sequences apart, else a row with all of
+    them. In evaluation it is always a row, so that what its sequences say can be put together where
+    they were computed.
+
+    Args:
+        rows: The rows.
+        is_training: Whether samples are for training.
+        bucket_size: The samples of a global batch, which have nearly the same length.
+    """
+
+    num_shards = 1
+
+    def __init__(self, rows: EncodedRows[Any], is_training: bool, bucket_size: int = 1) -> None:
+        self.rows = rows
+        self.bucket_size = bucket_size
+        num_sequences = len(rows.owners)
+        if is_training and rows.splits_examples:
+            self._begins = np.arange(num_sequences)
+        else:
+            self._begins = np.flatnonzero(np.diff(rows.owners, prepend=-1))
+        self._sizes = np.diff(self._begins, append=num_sequences)
+        # A sample's padded length is that of its longest sequence.
+        lengths = rows.sequences.lengths
+        self._lengths = np.maximum.reduceat(lengths, self._begins) if num_sequences else lengths
+
+    def num_samples(self, epoch: int, shard: int) -> int:
+        """The number of samples, the same in every epoch."""
+        return len(self._begins)
+
+    def order(self, seed: int, epoch: int, shard: int) -> NDArray[np.int64]:
+        """Gives an order in which samples of nearly the same length are together."""
+        return bucketed_order(self._lengths, self.bucket_size, seed, epoch, shard)
+
+    def evaluation_spans(self, size: int) -> Iterator[Span]:
+        """Yields every sample once, the longest first, at most `size` sequences at a time."""
+        by_length = np.argsort(-self._lengths, kind="stable")
+        taken, begin = 0, 0
+        for place, sample in enumerate(by_length):
+            if place > begin and taken + self._sizes[sample] > size:
+                yield Span(0, 0, by_length[begin:place])
+                taken, begin = 0, place
+            taken += self._sizes[sample]
+        if len(by_length):
+            yield Span(0, 0, by_length[begin:])
+
+    def step_of(self, spans: list[Span], micro_step: int, next_position: Position) -> Step:
+        """Describes the global step."""
+        chosen, _ = self._sequences(spans)
+        return Step(
+            index=next_position.step - 1,
+            micro_step=micro_step,
+            num_sequences=len(chosen),
+            num_tokens=int(self.rows.sequences.lengths[chosen].sum()),
+            # A global batch may have no target at all, such as sentences without a known tag.
+            num_targets=max(1, int(self.rows.num_targets[chosen].sum())),
+            next_position=next_position,
+        )
+
+    def build(self, spans: list[Span], step: Step | None) -> Batch:
+        """Lays the samples' tokens end to end; in evaluation the rows are in their own order."""
+        chosen, epochs = self._sequences(spans)
+        if step is None:
+            chosen = np.sort(chosen)
+        batch: Batch = self.rows.batch(chosen, epochs, step)
+        return batch
+
+    def _sequences(self, spans: list[Span]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Gives the sequences of samples, and the epoch that each is read in."""
+        samples = np.concatenate([span.samples for span in spans])
+        epochs = np.concatenate([np.full(len(span), span.epoch) for span in spans])
+        sizes = self._sizes[samples]
+        return concatenated_ranges(self._begins[samples], sizes), np.repeat(epochs, sizes)

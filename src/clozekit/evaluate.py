@@ -1,0 +1,207 @@
+"""`clozekit evaluate`: how good a model is on labelled rows, and what it makes of each."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from clozekit.config.build import build
+from clozekit.config.evaluate import EvaluateConfig, check_out
+from clozekit.data.batch import Batch
+from clozekit.data.labelled import LabelledDataModule, read_examples
+from clozekit.data.labelled_source import LabelledSource
+from clozekit.errors import ConfigError
+from clozekit.inference import Prediction, RowPredictor, make_predictor
+from clozekit.interop.pretrained import Pretrained
+from clozekit.runs.folder import write_json
+from clozekit.runs.pictures import (
+    confusion_counts,
+    per_class,
+    per_label,
+    plot_classes,
+    plot_confusion,
+    plot_scores,
+)
+from clozekit.tasks.answering import AnsweringModule
+from clozekit.tasks.classification import ClassificationModule
+from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
+from clozekit.tasks.regression import RegressionModule
+from clozekit.training.pretrained import load_pretrained
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, float]:
+    """Writes metrics, predictions and pictures to a folder, and prints the metrics.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        UserError: The model or the rows cannot be used.
+    """
+    pretrained = load_pretrained(config.checkpoint)
+    predictor = make_predictor(
+        pretrained,
+        columns=config.columns,
+        task=config.task,
+        batch_size=config.batch_size,
+        device=config.device,
+    )
+    if not isinstance(predictor, RowPredictor):
+        raise ConfigError(
+            f"{pretrained.path}: evaluate is for fine-tuned models; a pretraining run has its "
+            "metrics in results.json and metrics.csv"
+        )
+    source, name = _source(config, pretrained, predictor)
+    out = config.out or _default_out(config, pretrained, name)
+    check_out(out)
+    metrics, predictions = _judge(predictor, source)
+    unfinished = _temporary_beside(out)
+    try:
+        values = _write(unfinished, predictor.module, source, metrics, predictions, name)
+        os.replace(unfinished, out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    _print(values, name, len(predictions), out)
+    return values["metrics"]  # type: ignore[no-any-return]
+
+
+def _source(
+    config: EvaluateConfig, pretrained: Pretrained, predictor: RowPredictor
+) -> tuple[LabelledSource, str]:
+    """Gives the labelled rows, and what they are called."""
+    features = predictor.features
+    if config.data is not None:
+        examples, _ = read_examples(features, features.read_rows(config.data), check=True)
+        return LabelledSource(features.encode(examples, is_labelled=True), False), config.data
+    if pretrained.data is None:
+        raise ConfigError("data is missing: give data=… with a file of labelled rows")
+    arguments = {**pretrained.data, **(config.columns or {}), "tokenizer": pretrained.tokenizer}
+    datamodule: LabelledDataModule[Any] = build("data", arguments)
+    split = config.split or ("test" if "test" in datamodule.sources else "validation")
+    if split not in datamodule.sources:
+        raise ConfigError(f"split={split}: the run's data has {', '.join(datamodule.sources)}")
+    source = datamodule.sources[split]
+    assert isinstance(source, LabelledSource)
+    return source, split
+
+
+def _judge(
+    predictor: RowPredictor, source: LabelledSource
+) -> tuple[Mapping[str, Any], list[Prediction]]:
+    """Predicts on all rows once; gives the metrics and the predictions in the rows' order."""
+    metrics = predictor.module.metrics_of_a_split().to(predictor.module.device)
+
+    def update(module: FineTuningModule[Any], batch: Batch) -> Tensor:
+        return module.evaluate_batch(metrics, batch)
+
+    predictions: list[Prediction] = [{}] * len(source.rows.examples)
+    for place, prediction in predictor.predictions(source, update):
+        predictions[place] = prediction
+    return metrics, predictions  # type: ignore[return-value]
+
+
+def _write(
+    folder: Path,
+    module: FineTuningModule[Any],
+    source: LabelledSource,
+    metrics: Any,
+    predictions: list[Prediction],
+    name: str,
+) -> dict[str, Any]:
+    examples = source.rows.examples
+    values: dict[str, Any] = {
+        "data": name,
+        "num_examples": len(examples),
+        "num_truncated": source.rows.num_truncated,
+        "metrics": {key: float(value) for key, value in computed_metrics(metrics).items()},
+    }
+    golds = [module.gold(example) for example in examples]
+    values |= _figures(module, metrics, golds, predictions, folder)
+    with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
+        for example, gold, prediction in zip(examples, golds, predictions, strict=True):
+            row = {"id": example.id, "gold": gold, **prediction}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    if isinstance(module, AnsweringModule):
+        _write_squad(folder, examples, predictions)
+    write_json(folder / "metrics.json", values)
+    return values
+
+
+def _figures(
+    module: FineTuningModule[Any],
+    metrics: Any,
+    golds: list[Any],
+    predictions: list[Prediction],
+    folder: Path,
+) -> dict[str, Any]:
+    """Draws what the task has to show; gives precision and recall of classes, if there are any."""
+    names = module.label_names
+    if isinstance(module, RegressionModule):
+        plot_scores(golds, [p["score"] for p in predictions], folder / "scores.png")
+    if names is None:
+        return {}
+    if isinstance(module, ClassificationModule) and module.multi_label:
+        classes = per_label(golds, [p["labels"] for p in predictions], names)
+    else:
+        counts = confusion_counts(*_single_labels(golds, predictions), names)
+        plot_confusion(counts, names, folder / "confusion_matrix.png")
+        classes = per_class(counts, names)
+    figures = {"per_class": classes}
+    if "entities" in metrics:
+        figures["per_entity_type"] = metrics["entities"].per_type()
+    plot_classes(figures.get("per_entity_type", classes), folder / "precision_recall.png")
+    return figures
+
+
+def _single_labels(golds: list[Any], predictions: list[Prediction]) -> tuple[list[str], list[str]]:
+    """Gives gold and predicted class of every example, or of every word that has a tag."""
+    if predictions and "tags" in predictions[0]:
+        pairs = [
+            pair
+            for gold, prediction in zip(golds, predictions, strict=True)
+            for pair in zip(gold, prediction["tags"], strict=True)
+            if pair[0] is not None
+        ]
+        return [gold for gold, _ in pairs], [predicted for _, predicted in pairs]
+    return golds, [prediction["label"] for prediction in predictions]
+
+
+def _write_squad(folder: Path, examples: Any, predictions: list[Prediction]) -> None:
+    """Writes predictions as the official scripts of SQuAD read them."""
+    by_id = {str(e.id): p for e, p in zip(examples, predictions, strict=True)}
+    write_json(folder / "squad_predictions.json", {i: p["answer"] for i, p in by_id.items()})
+    scores = {i: p["no_answer_score"] for i, p in by_id.items() if "no_answer_score" in p}
+    if scores:
+        write_json(folder / "squad_no_answer_scores.json", scores)
+
+
+def _default_out(config: EvaluateConfig, pretrained: Pretrained, name: str) -> Path:
+    if pretrained.task is None:
+        raise ConfigError("out is missing: give out=… with the folder to write to")
+    run = pretrained.path.resolve().parent.parent
+    return run / f"evaluation-{Path(name).name if config.data else name}"
+
+
+def _temporary_beside(out: Path) -> Path:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    folder.chmod(0o755)
+    return folder
+
+
+def _print(values: Mapping[str, Any], name: str, number: int, out: Path) -> None:
+    table = Table(title=f"{name}: {number:,} rows", title_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for metric, value in values["metrics"].items():
+        table.add_row(metric, f"{value:.4f}")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(f"metrics, predictions and pictures are in {out}", markup=False)

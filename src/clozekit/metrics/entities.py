@@ -1,0 +1,137 @@
+"""Precision, recall and F1 of whole entities, on BIO tags."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import torch
+from seqeval.scheme import IOB2, Tokens
+from torch import Tensor
+from torchmetrics import Metric
+
+from clozekit.errors import DataError
+
+OUTSIDE, BEGIN, INSIDE = "O", "B-", "I-"
+
+
+def is_bio(tags: Iterable[str]) -> bool:
+    """Whether all tags are `O`, `B-` or `I-` with a type, and at least one names a type."""
+    named = set(tags) - {OUTSIDE}
+    return bool(named) and all(tag[:2] in (BEGIN, INSIDE) and len(tag) > 2 for tag in named)
+
+
+def to_iob2(tags: Sequence[str]) -> list[str]:
+    """Turns IOB1 into IOB2, where every entity begins with a `B-`.
+
+    In IOB1 an entity begins with an `I-`, but for one that follows another of its type.
+    Tags that are IOB2 already come back as they are.
+    """
+    converted = []
+    before = OUTSIDE
+    for tag in tags:
+        begins = tag.startswith(INSIDE) and tag[2:] != before[2:]
+        converted.append(BEGIN + tag[2:] if begins else tag)
+        before = tag
+    return converted
+
+
+def entities_of(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """Finds the entities of a sentence in seqeval's strict mode with IOB2.
+
+    An `I-` that does not go on with an entity of its type starts none.
+
+    Args:
+        tags: The tags of the sentence's words.
+
+    Returns:
+        Each entity's type, its first word and the word after its last.
+    """
+    entities = Tokens(list(tags), scheme=IOB2).entities
+    return {(entity.tag, entity.start, entity.end) for entity in entities}
+
+
+class EntityF1(Metric):
+    """Precision, recall and F1 of the entities of all processes.
+
+    An entity counts as found where its type and all its words are right.
+
+    Args:
+        entity_types: The types that there are, without `B-` and `I-`.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    higher_is_better = True
+
+    found: Tensor
+    predicted: Tensor
+    gold: Tensor
+
+    def __init__(self, entity_types: Sequence[str]) -> None:
+        super().__init__()
+        self.entity_types = list(entity_types)
+        for name in ("found", "predicted", "gold"):
+            zeros = torch.zeros(len(entity_types), dtype=torch.int64)
+            self.add_state(name, zeros, dist_reduce_fx="sum")
+
+    def update(self, predictions: Sequence[Sequence[str]], golds: Sequence[Sequence[str]]) -> None:
+        """Adds sentences.
+
+        Args:
+            predictions: The predicted tags of each sentence's words.
+            golds: The right tags of the same words.
+
+        Raises:
+            DataError: A tag names a type that is none of the metric's.
+        """
+        found, predicted, gold = Counter[str](), Counter[str](), Counter[str]()
+        for predicted_tags, gold_tags in zip(predictions, golds, strict=True):
+            if len(predicted_tags) != len(gold_tags):
+                raise ValueError(f"{len(predicted_tags)} tags for {len(gold_tags)} words")
+            ours, theirs = entities_of(predicted_tags), entities_of(gold_tags)
+            found.update(kind for kind, _, _ in ours & theirs)
+            predicted.update(kind for kind, _, _ in ours)
+            gold.update(kind for kind, _, _ in theirs)
+        self._refuse_unknown(predicted.keys() | gold.keys())
+        self.found += self._by_type(found)
+        self.predicted += self._by_type(predicted)
+        self.gold += self._by_type(gold)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Computes precision, recall and F1 over the entities of all types, from 0 to 1."""
+        scores = _scores(int(self.found.sum()), int(self.predicted.sum()), int(self.gold.sum()))
+        # MPS has no float64.
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        return {
+            name: torch.tensor(value, dtype=dtype, device=self.device)
+            for name, value in scores.items()
+        }
+
+    def per_type(self) -> dict[str, dict[str, float]]:
+        """Computes precision, recall and F1 of each type, and how many gold entities it has.
+
+        Every process must call it, as it must `compute`.
+        """
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn):
+            counts = torch.stack([self.found, self.predicted, self.gold], dim=1).tolist()
+        return {
+            kind: {**_scores(found, predicted, gold), "support": gold}
+            for kind, (found, predicted, gold) in zip(self.entity_types, counts, strict=True)
+        }
+
+    def _refuse_unknown(self, kinds: Iterable[str]) -> None:
+        for kind in sorted(set(kinds) - set(self.entity_types)):
+            known = ", ".join(self.entity_types)
+            raise DataError(f"entity type {kind!r} is none of those of the model: {known}")
+
+    def _by_type(self, counts: Counter[str]) -> Tensor:
+        listed = [counts[kind] for kind in self.entity_types]
+        return torch.tensor(listed, dtype=torch.int64, device=self.device)
+
+
+def _scores(found: int, predicted: int, gold: int) -> dict[str, float]:
+    """Gives 0 for what nothing speaks for."""
+    return {
+        "f1": 2 * found / (predicted + gold) if predicted + gold else 0.0,
+        "precision": found / predicted if predicted else 0.0,
+        "recall": found / gold if gold else 0.0,
+    }

@@ -1,0 +1,102 @@
+"""Pictures and figures of an evaluation: which classes are taken for which others."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_CLASSES_WITH_NUMBERS = 20
+"""A larger matrix has colours alone."""
+
+
+def confusion_counts(
+    golds: Sequence[str], predictions: Sequence[str], label_names: Sequence[str]
+) -> NDArray[np.int64]:
+    """Counts, `[gold, predicted]`, how often each class was taken for each."""
+    ids = {name: index for index, name in enumerate(label_names)}
+    counts = np.zeros((len(ids), len(ids)), np.int64)
+    rows = [ids[gold] for gold in golds]
+    columns = [ids[predicted] for predicted in predictions]
+    np.add.at(counts, (rows, columns), 1)
+    return counts
+
+
+def scores_of_counts(right: int, predicted: int, gold: int) -> dict[str, float]:
+    """Gives precision, recall and F1; 0 for what nothing speaks for."""
+    return {
+        "precision": right / predicted if predicted else 0.0,
+        "recall": right / gold if gold else 0.0,
+        "f1": 2 * right / (predicted + gold) if predicted + gold else 0.0,
+        "support": gold,
+    }
+
+
+def per_class(counts: NDArray[np.int64], label_names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Gives precision, recall, F1 and the number of examples of every class."""
+    return {
+        name: scores_of_counts(int(counts[i, i]), int(counts[:, i].sum()), int(counts[i, :].sum()))
+        for i, name in enumerate(label_names)
+    }
+
+
+def per_label(
+    golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], label_names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Gives the same of labels of which an example may have several."""
+    scores = {}
+    for name in label_names:
+        has, is_given = ([name in labels for labels in each] for each in (golds, predictions))
+        right = sum(a and b for a, b in zip(has, is_given, strict=True))
+        scores[name] = scores_of_counts(right, sum(is_given), sum(has))
+    return scores
+
+
+def plot_confusion(counts: NDArray[np.int64], label_names: Sequence[str], path: Path) -> None:
+    """Draws the matrix of counts, coloured by the share of each gold class."""
+    figure, axes = _figure(2.5 + 0.45 * len(label_names))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = range(len(label_names))
+    axes.set(xlabel="predicted", ylabel="gold", xticks=places, yticks=places)
+    axes.set_xticklabels(label_names, rotation=90 if len(label_names) > 5 else 0)
+    axes.set_yticklabels(label_names)
+    if len(label_names) <= MOST_CLASSES_WITH_NUMBERS:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
+    figure.colorbar(image, label="share of the gold class")
+    figure.savefig(path, dpi=110)
+
+
+def plot_classes(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Draws precision and recall of every class."""
+    figure, axes = _figure(2.5 + 0.4 * len(scores), height=4.5)
+    places = np.arange(len(scores))
+    for offset, name in ((-0.2, "precision"), (0.2, "recall")):
+        axes.bar(places + offset, [of_class[name] for of_class in scores.values()], 0.4, label=name)
+    axes.set(ylim=(0, 1), xticks=places, ylabel="share")
+    axes.set_xticklabels(list(scores), rotation=90 if len(scores) > 5 else 0)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def plot_scores(golds: Sequence[float], predictions: Sequence[float], path: Path) -> None:
+    """Draws predicted scores over those that they should be."""
+    figure, axes = _figure(5)
+    axes.scatter(golds, predictions, s=12, alpha=0.5)
+    axes.axline((0, 0), slope=1, color="grey", linewidth=1)
+    axes.set(xlabel="gold", ylabel="predicted")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def _figure(width: float, height: float | None = None) -> tuple[Any, Any]:
+    # Imported here: it takes half a second.
+    from matplotlib.figure import Figure
+
+    size = min(max(width, 5), 24)
+    figure = Figure(figsize=(size, height or size), layout="constrained")
+    return figure, figure.subplots()

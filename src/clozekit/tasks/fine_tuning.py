@@ -1,0 +1,148 @@
+"""What all fine-tuning tasks share: a step, a validation, a prediction of what a batch holds."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric
+
+from clozekit.data.batch import Batch, Step
+from clozekit.data.features import Features
+from clozekit.data.labelled import LabelledDataModule
+from clozekit.tasks.base import TaskModule, step_of, upcast
+
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+class FineTuningModule(TaskModule[BatchT]):
+    """A head on the encoder, both trained. A task says what its loss, metrics and predictions are.
+
+    Args:
+        **training: The arguments of `TaskModule`.
+
+    Attributes:
+        datamodule_class: The DataModule whose batches it reads.
+        architecture: The class of transformers that has its head; None where none has.
+        label_names: The classes in the order of their ids, where there are any.
+    """
+
+    datamodule_class: ClassVar[type[LabelledDataModule[Any]]]
+    architecture: ClassVar[str | None] = None
+    label_names: list[str] | None = None
+
+    def __init__(self, **training: Any) -> None:
+        super().__init__(**training)
+        self.evaluation = nn.ModuleDict()
+
+    @property
+    def features_class(self) -> type[Features[Any]]:
+        """How its rows are read."""
+        return self.datamodule_class.features_class
+
+    @abstractmethod
+    def forward(self, batch: BatchT) -> Tensor:
+        """Computes the head's logits."""
+
+    @abstractmethod
+    def loss_sum(self, logits: Tensor, batch: BatchT) -> Tensor:
+        """Computes the loss, summed over the batch's targets."""
+
+    @abstractmethod
+    def num_targets(self, batch: BatchT) -> int:
+        """Counts what the loss of a batch is averaged over."""
+
+    def step_sums(self, logits: Tensor, batch: BatchT) -> dict[str, Tensor]:
+        """Gives what is logged of a training batch beside the loss, summed over targets."""
+        return {}
+
+    @abstractmethod
+    def new_metrics(self) -> dict[str, Metric]:
+        """Makes the metrics of a split; one that computes a dict gives several."""
+
+    @abstractmethod
+    def update_metrics(self, metrics: Mapping[str, Any], logits: Tensor, batch: BatchT) -> None:
+        """Adds a batch to a split's metrics."""
+
+    @abstractmethod
+    def decode(self, logits: Tensor, batch: BatchT) -> list[dict[str, Any]]:
+        """Gives what is predicted of every example of a batch, in plain values."""
+
+    @abstractmethod
+    def gold(self, example: Any) -> Any:
+        """Gives an example's label, in the form of the predictions."""
+
+    def training_step(self, batch: BatchT, batch_idx: int) -> Tensor:
+        """Computes a micro-batch's share of the global step's loss."""
+        step = step_of(batch)
+        logits = upcast(self(batch))
+        loss_sum = self.loss_sum(logits, batch)
+        loss = self.as_global_mean(loss_sum, step.num_targets)
+        self.guard.watch(loss, batch)
+        if self.is_logged(step):
+            self.add_to_step(loss=loss_sum, **self.step_sums(logits.detach(), batch))
+        return loss
+
+    def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
+        """Gives the loss of a global step, and what else the task logs of it."""
+        return {name: total / step.num_targets for name, total in sums.items()}
+
+    def on_validation_epoch_start(self) -> None:
+        """Begins the validation split's metrics."""
+        self._begin("validation")
+
+    def on_test_epoch_start(self) -> None:
+        """Begins the test split's metrics."""
+        self._begin("test")
+
+    def validation_step(self, batch: BatchT, batch_idx: int) -> None:
+        """Gathers the validation split's metrics."""
+        self.evaluate_batch(self._metrics("validation"), batch)
+
+    def test_step(self, batch: BatchT, batch_idx: int) -> None:
+        """Gathers the test split's metrics."""
+        self.evaluate_batch(self._metrics("test"), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the validation metrics, each example counted once over all processes."""
+        self._report("validation")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the test metrics, each example counted once over all processes."""
+        self._report("test")
+
+    def metrics_of_a_split(self) -> nn.ModuleDict:
+        """Makes a split's metrics, the loss among them."""
+        return nn.ModuleDict({"loss": MeanMetric(), **self.new_metrics()})
+
+    def evaluate_batch(self, metrics: nn.ModuleDict, batch: BatchT) -> Tensor:
+        """Adds a batch to a split's metrics; gives its logits."""
+        logits = upcast(self(batch))
+        num_targets = self.num_targets(batch)
+        if num_targets:
+            loss = self.loss_sum(logits, batch) / num_targets
+            metrics["loss"].update(loss, num_targets)  # type: ignore[operator]
+        self.update_metrics(metrics, logits, batch)  # type: ignore[arg-type]
+        return logits
+
+    def _begin(self, split: str) -> None:
+        self.evaluation[split] = self.metrics_of_a_split().to(self.device)
+
+    def _metrics(self, split: str) -> nn.ModuleDict:
+        metrics = self.evaluation[split]
+        assert isinstance(metrics, nn.ModuleDict)
+        return metrics
+
+    def _report(self, split: str) -> None:
+        computed = computed_metrics(self._metrics(split))
+        self.log_evaluation({f"{split}/{name}": value for name, value in computed.items()})
+        del self.evaluation[split]
+
+
+def computed_metrics(metrics: nn.ModuleDict) -> dict[str, Tensor]:
+    """Computes a split's metrics; those that give several stand under their own names."""
+    computed: dict[str, Tensor] = {}
+    for name, metric in metrics.items():
+        value = metric.compute()  # type: ignore[operator]
+        computed |= value if isinstance(value, dict) else {name: value}
+    return computed

@@ -1,0 +1,73 @@
+"""Multiple choice: one score a choice from its [CLS], a softmax over the choices."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from torchmetrics import MeanMetric, Metric
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.batch import MultipleChoiceBatch
+from clozekit.data.multiple_choice import ChoiceQuestion, MultipleChoiceDataModule
+from clozekit.models.multiple_choice import MultipleChoiceModel
+from clozekit.tasks.fine_tuning import FineTuningModule
+
+
+class MultipleChoiceModule(FineTuningModule[MultipleChoiceBatch]):
+    """Scores every choice with one vector on its pooled [CLS] (section 4.4 of the paper).
+
+    Args:
+        encoder: The encoder's configuration.
+        classifier_dropout: The dropout of the pooled vector.
+        **training: The arguments of `TaskModule`.
+    """
+
+    datamodule_class = MultipleChoiceDataModule
+    architecture = "BertForMultipleChoice"
+    monitor = "validation/accuracy"
+    monitor_mode = "max"
+
+    def __init__(
+        self, encoder: EncoderConfig, classifier_dropout: float = 0.1, **training: Any
+    ) -> None:
+        super().__init__(**training)
+        self.model = MultipleChoiceModel(encoder, classifier_dropout)
+
+    def forward(self, batch: MultipleChoiceBatch) -> Tensor:
+        """Computes logits `[questions, choices]`."""
+        logits: Tensor = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        return logits.view(-1, batch.num_choices)
+
+    def loss_sum(self, logits: Tensor, batch: MultipleChoiceBatch) -> Tensor:
+        """Sums the cross-entropy over questions."""
+        return F.cross_entropy(logits, batch.labels, reduction="sum")
+
+    def num_targets(self, batch: MultipleChoiceBatch) -> int:
+        """Counts questions."""
+        return len(batch.labels)
+
+    def step_sums(self, logits: Tensor, batch: MultipleChoiceBatch) -> dict[str, Tensor]:
+        """Counts the questions whose choice is right."""
+        return {"accuracy": (logits.argmax(dim=-1) == batch.labels).sum()}
+
+    def new_metrics(self) -> dict[str, Metric]:
+        """Makes the accuracy of questions."""
+        return {"accuracy": MeanMetric()}
+
+    def update_metrics(
+        self, metrics: Mapping[str, Any], logits: Tensor, batch: MultipleChoiceBatch
+    ) -> None:
+        """Adds a batch's predictions."""
+        metrics["accuracy"].update((logits.argmax(dim=-1) == batch.labels).float())
+
+    def decode(self, logits: Tensor, batch: MultipleChoiceBatch) -> list[dict[str, Any]]:
+        """Gives every question's choice, from 0, with all choices' probabilities."""
+        return [
+            {"label": max(range(len(row)), key=row.__getitem__), "scores": row}
+            for row in logits.softmax(dim=-1).tolist()
+        ]
+
+    def gold(self, example: ChoiceQuestion) -> int:
+        """Gives the place of the right choice."""
+        return example.label

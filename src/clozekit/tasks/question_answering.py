@@ -1,0 +1,83 @@
+"""Question answering by an answer's two ends."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.batch import QuestionAnsweringBatch
+from clozekit.data.question_answering import QuestionAnsweringDataModule
+from clozekit.models.question_answering import QuestionAnsweringModel
+from clozekit.tasks.answering import AnsweringModule
+from clozekit.tasks.spans import Candidate, best_by_ends, merged
+
+
+class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
+    """Scores every token as the answer's first and last (sections 4.2 and 4.3 of the paper).
+
+    A sequence without an answer has both at [CLS]. The score of "no answer" is that of [CLS] minus
+    that of the best span, over all windows of a paragraph.
+
+    Args:
+        encoder: The encoder's configuration.
+        **answering: The arguments of `AnsweringModule`.
+    """
+
+    datamodule_class = QuestionAnsweringDataModule
+    architecture = "BertForQuestionAnswering"
+
+    def __init__(self, encoder: EncoderConfig, **answering: Any) -> None:
+        super().__init__(**answering)
+        self.model = QuestionAnsweringModel(encoder)
+
+    def forward(self, batch: QuestionAnsweringBatch) -> Tensor:
+        """Computes logits `[tokens, 2]`."""
+        logits: Tensor = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        return logits
+
+    def loss_sum(self, logits: Tensor, batch: QuestionAnsweringBatch) -> Tensor:
+        """Sums over sequences the mean of both ends' cross-entropies over the sequence's tokens."""
+        # Behind a sequence's end there is nothing to choose.
+        is_padding = ~batch.packing.attention_mask
+        starts, ends = (
+            batch.packing.pad(of_end).masked_fill(is_padding, float("-inf"))
+            for of_end in logits.unbind(dim=-1)
+        )
+        return 0.5 * (
+            F.cross_entropy(starts, batch.start_positions, reduction="sum")
+            + F.cross_entropy(ends, batch.end_positions, reduction="sum")
+        )
+
+    def num_targets(self, batch: QuestionAnsweringBatch) -> int:
+        """Counts sequences."""
+        return batch.batch_size
+
+    def answers(
+        self, logits: Tensor, batch: QuestionAnsweringBatch
+    ) -> list[tuple[list[Candidate], float]]:
+        """Gives every question's spans by the sum of their ends' scores."""
+        bounds = batch.packing.cu_seqlens.tolist()
+        every, nulls = [], [float("inf")] * len(batch.examples)
+        for window, begin in zip(batch.windows, bounds[:-1], strict=True):
+            first = begin + window.begin
+            starts, ends = logits[first : first + len(window.offsets)].float().cpu().unbind(dim=-1)
+            every.append(best_by_ends(starts, ends, window, self.n_best, self.max_answer_length))
+            null = float(logits[begin].sum())
+            nulls[window.example] = min(nulls[window.example], null)
+        ranked = merged(every, batch.windows, len(batch.examples), self.n_best)
+        return [
+            (candidates, null - candidates[0].score if candidates else float("inf"))
+            for candidates, null in zip(ranked, nulls, strict=True)
+        ]
+
+    def step_sums(self, logits: Tensor, batch: QuestionAnsweringBatch) -> dict[str, Tensor]:
+        """Counts the sequences both of whose ends are right."""
+        is_padding = ~batch.packing.attention_mask
+        starts, ends = (
+            batch.packing.pad(of_end).masked_fill(is_padding, float("-inf")).argmax(dim=-1)
+            for of_end in logits.unbind(dim=-1)
+        )
+        right = torch.logical_and(starts == batch.start_positions, ends == batch.end_positions)
+        return {"accuracy": right.sum()}

@@ -1,0 +1,67 @@
+"""Question answering by one of the tags O, B and I for every token of the paragraph."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.batch import AnswerTaggingBatch
+from clozekit.data.question_answering_bio import QuestionAnsweringBIODataModule
+from clozekit.models.question_answering import QuestionAnsweringBIOModel
+from clozekit.tasks.answering import AnsweringModule
+from clozekit.tasks.spans import Candidate, best_by_tags, merged
+
+
+class QuestionAnsweringBIOModule(AnsweringModule[AnswerTaggingBatch]):
+    """Tags the paragraph's tokens; the answer is the likeliest span `B I I …`.
+
+    The score of "no answer" is the log-odds of no answer at all against the best span.
+
+    Args:
+        encoder: The encoder's configuration.
+        classifier_dropout: The dropout of the tokens' vectors.
+        **answering: The arguments of `AnsweringModule`.
+    """
+
+    datamodule_class = QuestionAnsweringBIODataModule
+
+    def __init__(
+        self, encoder: EncoderConfig, classifier_dropout: float = 0.1, **answering: Any
+    ) -> None:
+        super().__init__(**answering)
+        self.model = QuestionAnsweringBIOModel(encoder, classifier_dropout)
+
+    def forward(self, batch: AnswerTaggingBatch) -> Tensor:
+        """Computes logits `[targets, 3]`, a row a token of the paragraphs."""
+        logits: Tensor = self.model(
+            batch.input_ids, batch.token_type_ids, batch.packing, batch.positions
+        )
+        return logits
+
+    def loss_sum(self, logits: Tensor, batch: AnswerTaggingBatch) -> Tensor:
+        """Sums the cross-entropy over the paragraphs' tokens."""
+        return F.cross_entropy(logits, batch.labels, reduction="sum")
+
+    def num_targets(self, batch: AnswerTaggingBatch) -> int:
+        """Counts the paragraphs' tokens."""
+        return len(batch.labels)
+
+    def step_sums(self, logits: Tensor, batch: AnswerTaggingBatch) -> dict[str, Tensor]:
+        """Counts the tokens whose tag is right."""
+        return {"accuracy": (logits.argmax(dim=-1) == batch.labels).sum()}
+
+    def answers(
+        self, logits: Tensor, batch: AnswerTaggingBatch
+    ) -> list[tuple[list[Candidate], float]]:
+        """Gives every question's spans by their tags' log-odds."""
+        every, begin = [], 0
+        for window in batch.windows:
+            of_window = logits[begin : begin + len(window.offsets)].float().cpu()
+            begin += len(window.offsets)
+            every.append(best_by_tags(of_window, window, self.n_best, self.max_answer_length))
+        ranked = merged(every, batch.windows, len(batch.examples), self.n_best)
+        return [
+            (candidates, -candidates[0].score if candidates else float("inf"))
+            for candidates in ranked
+        ]

@@ -1,0 +1,127 @@
+"""Tagging: a label for every word, from its first token."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.batch import TaggingBatch
+from clozekit.data.reading import MISSING_LABEL
+from clozekit.data.tagging import TaggedWords, TaggingDataModule
+from clozekit.metrics.entities import EntityF1, is_bio
+from clozekit.models.token_classification import TokenClassificationModel
+from clozekit.tasks.fine_tuning import FineTuningModule
+
+
+class TaggingModule(FineTuningModule[TaggingBatch]):
+    """A linear classifier on every word's first token, trained with the encoder (section 5.3).
+
+    Args:
+        encoder: The encoder's configuration.
+        label_names: The tags, in the order of their ids. Where all are of the scheme BIO, entities
+            are what is scored.
+        classifier_dropout: The dropout of the tokens' vectors.
+        label_smoothing: The share of the target that is spread over all tags.
+        **training: The arguments of `TaskModule`.
+    """
+
+    datamodule_class = TaggingDataModule
+    architecture = "BertForTokenClassification"
+    monitor_mode = "max"
+    label_names: list[str]
+
+    def __init__(
+        self,
+        encoder: EncoderConfig,
+        label_names: list[str],
+        classifier_dropout: float = 0.1,
+        label_smoothing: float = 0.0,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        self.label_names = label_names
+        self.label_smoothing = label_smoothing
+        self.has_entities = is_bio(label_names)
+        self.monitor = "validation/f1" if self.has_entities else "validation/accuracy"
+        self.model = TokenClassificationModel(encoder, len(label_names), classifier_dropout)
+
+    def forward(self, batch: TaggingBatch) -> Tensor:
+        """Computes logits `[targets, labels]`, a row a word."""
+        logits: Tensor = self.model(
+            batch.input_ids, batch.token_type_ids, batch.packing, batch.positions
+        )
+        return logits
+
+    def loss_sum(self, logits: Tensor, batch: TaggingBatch) -> Tensor:
+        """Sums the cross-entropy over words that have a tag."""
+        return F.cross_entropy(
+            logits,
+            batch.labels,
+            reduction="sum",
+            ignore_index=MISSING_LABEL,
+            label_smoothing=self.label_smoothing,
+        )
+
+    def num_targets(self, batch: TaggingBatch) -> int:
+        """Counts words that have a tag."""
+        return int((batch.labels != MISSING_LABEL).sum())
+
+    def step_sums(self, logits: Tensor, batch: TaggingBatch) -> dict[str, Tensor]:
+        """Counts the words whose tag is right."""
+        return {"accuracy": (logits.argmax(dim=-1) == batch.labels).sum()}
+
+    def new_metrics(self) -> dict[str, Metric]:
+        """Makes the accuracy of words, and F1, precision and recall of entities."""
+        number = len(self.label_names)
+        accuracy = MulticlassAccuracy(number, average="micro", ignore_index=MISSING_LABEL)
+        metrics: dict[str, Metric] = {"accuracy": accuracy}
+        if self.has_entities:
+            types = sorted({name[2:] for name in self.label_names if name != "O"})
+            metrics["entities"] = EntityF1(types)
+        return metrics
+
+    def update_metrics(
+        self, metrics: Mapping[str, Any], logits: Tensor, batch: TaggingBatch
+    ) -> None:
+        """Adds a batch's predictions; a word without a tag belongs to no entity."""
+        if len(batch.labels):
+            metrics["accuracy"].update(logits.argmax(dim=-1), batch.labels)
+        if self.has_entities:
+            golds = [[tag or "O" for tag in example.tags] for example in batch.examples]
+            predictions = [
+                [tag if gold is not None else "O" for tag, gold in zip(tags, e.tags, strict=True)]
+                for tags, e in zip(self._tags(logits, batch), batch.examples, strict=True)
+            ]
+            metrics["entities"].update(predictions, golds)
+
+    def decode(self, logits: Tensor, batch: TaggingBatch) -> list[dict[str, Any]]:
+        """Gives every word's tag with its probability."""
+        scores = torch.split(logits.softmax(dim=-1).amax(dim=-1).cpu(), _num_words(batch))
+        return [
+            {"words": list(example.words), "tags": tags, "scores": score.tolist()}
+            for example, tags, score in zip(
+                batch.examples, self._tags(logits, batch), scores, strict=True
+            )
+        ]
+
+    def gold(self, example: TaggedWords) -> list[str | None]:
+        """Gives the tags."""
+        return list(example.tags)
+
+    def _tags(self, logits: Tensor, batch: TaggingBatch) -> list[list[str]]:
+        """Gives every example's tags; windows of one stand next to each other."""
+        every = [self.label_names[i] for i in logits.argmax(dim=-1).tolist()]
+        tags, begin = [], 0
+        for number in _num_words(batch):
+            tags.append(every[begin : begin + number])
+            begin += number
+        return tags
+
+
+def _num_words(batch: TaggingBatch) -> list[int]:
+    return [len(example.words) for example in batch.examples]
