@@ -26,7 +26,7 @@ VERBS = {
     ),
     "evaluate": Verb(
         "judge a fine-tuned model on labelled rows",
-        "clozekit evaluate checkpoint=runs/sentiment data=test.csv",
+        "clozekit evaluate checkpoint=runs/sentiment input=test.csv",
     ),
     "predict": Verb(
         "predict on a text or a file: words at [MASK], classes, tags, answers",

@@ -48,8 +48,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     pretrained = load_pretrained(config.checkpoint)
     predictor = make_predictor(
         pretrained,
-        columns=config.columns,
-        task=config.task,
+        data_options=config.data_options,
+        task_options=config.task_options,
         batch_size=config.batch_size,
         device=config.device,
     )
@@ -77,12 +77,16 @@ def _source(
 ) -> tuple[LabelledSource, str]:
     """Gives the labelled rows, and what they are called."""
     features = predictor.features
-    if config.data is not None:
-        examples, _ = read_examples(features, features.read_rows(config.data), check=True)
-        return LabelledSource(features.encode(examples, is_labelled=True), False), config.data
+    if config.input is not None:
+        examples, _ = read_examples(features, features.read_rows(config.input), check=True)
+        return LabelledSource(features.encode(examples, is_labelled=True), False), config.input
     if pretrained.data is None:
-        raise ConfigError("data is missing: give data=… with a file of labelled rows")
-    arguments = {**pretrained.data, **(config.columns or {}), "tokenizer": pretrained.tokenizer}
+        raise ConfigError("input is missing: give input=… with a file of labelled rows")
+    arguments = {
+        **pretrained.data,
+        **(config.data_options or {}),
+        "tokenizer": pretrained.tokenizer,
+    }
     datamodule: LabelledDataModule[Any] = build("data", arguments)
     split = config.split or ("test" if "test" in datamodule.sources else "validation")
     if split not in datamodule.sources:
@@ -186,7 +190,7 @@ def _default_out(config: EvaluateConfig, pretrained: Pretrained, name: str) -> P
     if pretrained.task is None:
         raise ConfigError("out is missing: give out=… with the folder to write to")
     run = pretrained.path.resolve().parent.parent
-    return run / f"evaluation-{Path(name).name if config.data else name}"
+    return run / f"evaluation-{Path(name).name if config.input else name}"
 
 
 def _temporary_beside(out: Path) -> Path:

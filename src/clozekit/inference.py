@@ -1,6 +1,7 @@
 """Predictions of a trained model, for rows with labels and without."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import signature
 from typing import Any, Protocol
 
 import numpy as np
@@ -220,8 +221,8 @@ class PretrainingPredictor:
 def make_predictor(
     pretrained: Pretrained,
     *,
-    columns: Mapping[str, Any] | None = None,
-    task: Mapping[str, Any] | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    task_options: Mapping[str, Any] | None = None,
     top_k: int = 5,
     batch_size: int = 32,
     device: str = "auto",
@@ -230,9 +231,9 @@ def make_predictor(
 
     Args:
         pretrained: The model.
-        columns: Arguments of the DataModule that say how rows are read, in the place of those that
-            it was trained with.
-        task: Arguments of the task, likewise.
+        data_options: Arguments of the DataModule that say how rows are read, where not as in
+            training.
+        task_options: Arguments of the task, likewise.
         top_k: How many words are given for a [MASK].
         batch_size: The most sequences of one forward pass.
         device: A device of torch; `auto` for a GPU where there is one.
@@ -260,7 +261,7 @@ def make_predictor(
         return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size)
     module = build(
         "task",
-        {**group, **(task or {})},
+        {**group, **(task_options or {})},
         encoder=pretrained.encoder,
         **_task_arguments(pretrained),
     )
@@ -269,7 +270,7 @@ def make_predictor(
             f"{pretrained.path}: there is no prediction for its task, {type(module).__name__}"
         )
     module.model.load_state_dict(pretrained.weights)
-    features = _features(module, pretrained, columns or {})
+    features = _features(module, pretrained, data_options or {})
     return RowPredictor(module.to(place).eval(), features, batch_size)
 
 
@@ -315,16 +316,16 @@ def _task_arguments(pretrained: Pretrained) -> Mapping[str, Any]:
 
 
 def _features(
-    module: FineTuningModule[Any], pretrained: Pretrained, columns: Mapping[str, Any]
+    module: FineTuningModule[Any], pretrained: Pretrained, options: Mapping[str, Any]
 ) -> Features[Any]:
     features_class = module.features_class
     arguments = columns_of(pretrained.data or {}, features_class)
     longest = pretrained.encoder.max_position_embeddings
     if "max_seq_length" not in arguments:
         arguments["max_seq_length"] = min(longest, 512)
-    unknown = sorted(columns.keys() - columns_of(columns, features_class).keys())
-    if unknown:
-        raise ConfigError(f"columns has {unknown[0]!r}, which {features_class.__name__} has not")
-    features = features_class(pretrained.tokenizer, **{**arguments, **columns})  # type: ignore[arg-type]
+    known = signature(features_class).parameters.keys() - {"tokenizer"}
+    for key in sorted(options.keys() - known):
+        raise ConfigError(f"data_options has {key!r}, which is none of {', '.join(sorted(known))}")
+    features = features_class(pretrained.tokenizer, **{**arguments, **options})  # type: ignore[arg-type]
     features.label_names = module.label_names
     return features

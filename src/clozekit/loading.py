@@ -23,9 +23,9 @@ class LoadedModel:
 
     Args:
         pretrained: Its configuration, weights and tokenizer.
-        columns: How rows are read, in the place of what it was trained with: arguments of the
+        data_options: How rows are read, in the place of what it was trained with: arguments of the
             task's DataModule, such as `text_column`.
-        task: Arguments of the task, likewise, such as `no_answer_threshold`.
+        task_options: Arguments of the task, likewise, such as `no_answer_threshold`.
         device: A device of torch; `auto` for a GPU where there is one.
 
     Attributes:
@@ -44,13 +44,15 @@ class LoadedModel:
     def __init__(
         self,
         pretrained: Pretrained,
-        columns: Mapping[str, Any] | None = None,
-        task: Mapping[str, Any] | None = None,
+        data_options: Mapping[str, Any] | None = None,
+        task_options: Mapping[str, Any] | None = None,
         device: str = "auto",
     ) -> None:
         self.path = pretrained.path
         self.task = task_name(pretrained)
-        self.predictor = make_predictor(pretrained, columns=columns, task=task, device=device)
+        self.predictor = make_predictor(
+            pretrained, data_options=data_options, task_options=task_options, device=device
+        )
         assert pretrained.tokenizer is not None
         self.tokenizer: Tokenizer = pretrained.tokenizer
         self.label_names = pretrained.label_names

@@ -32,8 +32,8 @@ def predict(config: PredictConfig) -> None:
     pretrained = load_pretrained(config.checkpoint)
     predictor = make_predictor(
         pretrained,
-        columns=config.columns,
-        task=config.task,
+        data_options=config.data_options,
+        task_options=config.task_options,
         top_k=config.top_k,
         batch_size=config.batch_size,
         device=config.device,

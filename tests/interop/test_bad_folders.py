@@ -123,6 +123,15 @@ def other_padding(folder: Path) -> None:
     configured(pad_token_id=5)(folder)
 
 
+def with_a_classifier(architecture: str, **changes: Any) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        head = {"classifier.weight": torch.zeros(2, 32), "classifier.bias": torch.zeros(2)}
+        rewritten(lambda weights: weights.update(head))(folder)
+        configured(architectures=[architecture], **changes)(folder)
+
+    return spoil
+
+
 BAD = {
     "no configuration": (without_config, ["there is no config.json"]),
     "a broken configuration": (broken_config, ["config.json: it is not JSON"]),
@@ -209,6 +218,22 @@ BAD = {
     "a classifier without weights": (
         configured(architectures=["BertForSequenceClassification"]),
         ["the weights lack classifier.weight"],
+    ),
+    "a span head without weights": (
+        configured(architectures=["BertForQuestionAnswering"]),
+        ["the weights lack qa_outputs.weight"],
+    ),
+    "other labels than weights": (
+        with_a_classifier("BertForTokenClassification", id2label={"0": "O", "1": "B", "2": "I"}),
+        ["classifier.weight has the shape [2, 32], but by config.json it is [3, 32]"],
+    ),
+    "a purpose that nobody knows": (
+        with_a_classifier("BertForSequenceClassification", problem_type="ranking"),
+        ["problem_type=ranking; it is one of regression, single_label_classification, multi"],
+    ),
+    "regression of two scores": (
+        with_a_classifier("BertForSequenceClassification", problem_type="regression"),
+        ["problem_type=regression with 2 labels; only one score can be read"],
     ),
 }
 

@@ -8,20 +8,35 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from transformers import BertForMaskedLM, BertForPreTraining, BertForSequenceClassification
+from torch import Tensor
+from transformers import (
+    BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForPreTraining,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
 from transformers import BertModel as Bert
 
 from clozekit.errors import ConfigError
 from clozekit.interop import onnx
+from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.transformers import load_transformers
+from clozekit.models import QuestionAnsweringBIOModel
 from tests.interop.folders import random_model
+from tests.models.batches import packed_batch, tiny_config
 
 OUTPUTS = {
     BertForPreTraining: ["prediction_logits", "seq_relationship_logits"],
     BertForSequenceClassification: ["logits"],
     Bert: ["sequence_output", "pooled_output"],
     BertForMaskedLM: ["sequence_output"],
+    BertForTokenClassification: ["logits"],
+    BertForQuestionAnswering: ["start_logits", "end_logits"],
+    BertForMultipleChoice: ["logits"],
 }
+OF_TOKENS = {"prediction_logits", "sequence_output", "start_logits", "end_logits"}
 
 
 @pytest.mark.slow
@@ -43,17 +58,41 @@ def test_outputs_are_those_of_transformers(model_class: Any, tmp_path: Path) -> 
         }
         given = dict(zip(OUTPUTS[model_class], session.run(None, inputs), strict=True))
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-        with torch.inference_mode():
-            if model_class is BertForMaskedLM:
-                expected = {"sequence_output": bert.bert(**tensors).last_hidden_state}
-            else:
-                expected = dict(zip(OUTPUTS[model_class], bert(**tensors).to_tuple(), strict=True))
+        expected = dict(zip(OUTPUTS[model_class], outputs_of(bert, tensors), strict=True))
         for name, array in given.items():
-            is_of_tokens = name in ("prediction_logits", "sequence_output")
+            is_of_tokens = name in OF_TOKENS or model_class is BertForTokenClassification
             places = mask.astype(bool) if is_of_tokens else slice(None)
             np.testing.assert_allclose(
                 array[places], expected[name].numpy()[places], rtol=1e-5, atol=1e-5
             )
+
+
+@torch.inference_mode()
+def outputs_of(bert: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """What transformers computes, in the form of our outputs."""
+    if isinstance(bert, BertForMaskedLM):
+        return (bert.bert(**inputs).last_hidden_state,)
+    if isinstance(bert, BertForMultipleChoice):
+        # Every row is a choice of one question.
+        return (bert(**{name: tensor[None] for name, tensor in inputs.items()}).logits[0],)
+    outputs: tuple[Tensor, ...] = bert(**inputs).to_tuple()
+    return outputs
+
+
+def test_a_tagger_of_answers_gives_a_tag_to_every_token() -> None:
+    model = QuestionAnsweringBIOModel(tiny_config()).eval()
+    padded = onnx.padded_model(
+        Pretrained(Path(), model.encoder.config, model.state_dict(), tokenizer=None)
+    )
+    batch = packed_batch()
+    packing = batch.packing
+    (logits,) = padded(
+        packing.pad(batch.input_ids), packing.attention_mask, packing.pad(batch.token_type_ids)
+    )
+    assert padded.output_names == ("logits",)
+    every = torch.arange(packing.num_tokens)
+    expected = model(batch.input_ids, batch.token_type_ids, packing, every)
+    torch.testing.assert_close(packing.unpad(logits), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -65,7 +104,7 @@ def test_a_file_that_differs_from_torch_is_not_kept(
     export = onnx._export
 
     def export_of_other_weights(padded: onnx.PaddedModel, *rest: Any) -> None:
-        bias = padded.get_parameter("heads.logits.classifier.bias")
+        bias = padded.get_parameter("heads.classification_head.classifier.bias")
         with torch.no_grad():
             bias.add_(0.001)
             export(padded, *rest)

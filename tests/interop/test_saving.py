@@ -16,19 +16,23 @@ from torch import Tensor
 from transformers import (
     AutoTokenizer,
     BertForMaskedLM,
+    BertForMultipleChoice,
     BertForNextSentencePrediction,
     BertForPreTraining,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
+    BertForTokenClassification,
     BertModel,
 )
 
 from clozekit.corpus.vocabulary import load_tokenizer
 from clozekit.interop.card import model_card
 from clozekit.interop.pretrained import Pretrained
-from clozekit.interop.saving import save_safetensors, save_transformers
+from clozekit.interop.saving import loading_call, save_safetensors, save_transformers
 from clozekit.interop.transformers import load_transformers
-from clozekit.models import Encoder
+from clozekit.models import Encoder, QuestionAnsweringBIOModel
 from tests.interop.folders import WORDS, random_model, write_vocabulary
+from tests.models.batches import tiny_config
 
 TEXTS = ["The cow sails!", "SÉA séa 中文 \t the", "", "sail [MASK] seas", "un##known zzz"]
 
@@ -54,6 +58,9 @@ def inputs() -> dict[str, Tensor]:
         BertForMaskedLM,
         BertForNextSentencePrediction,
         BertForSequenceClassification,
+        BertForTokenClassification,
+        BertForQuestionAnswering,
+        BertForMultipleChoice,
     ],
 )
 def test_in_out_and_in_again(
@@ -83,18 +90,21 @@ def test_in_out_and_in_again(
         n: t.dtype for n, t in bert.state_dict().items()
     }
     # The two forms of the approximate GELU differ by rounding.
-    torch.testing.assert_close(again(**inputs()), bert(**inputs()), rtol=1e-5, atol=1e-5)
+    given = inputs()
+    if model_class is BertForMultipleChoice:
+        given = {name: tensor[None] for name, tensor in given.items()}
+    torch.testing.assert_close(again(**given), bert(**given), rtol=1e-5, atol=1e-5)
 
 
 def loaded_without_a_warning(
-    architecture: str, folder: Path, caplog: pytest.LogCaptureFixture
+    architecture: str, folder: Path, caplog: pytest.LogCaptureFixture, **options: Any
 ) -> Any:
     transformers.logging.enable_propagation()
     try:
         with warnings.catch_warnings(), caplog.at_level("WARNING"):
             warnings.simplefilter("error")
             model, report = getattr(transformers, architecture).from_pretrained(
-                folder, output_loading_info=True, attn_implementation="eager"
+                folder, output_loading_info=True, attn_implementation="eager", **options
             )
     finally:
         transformers.logging.disable_propagation()
@@ -167,6 +177,59 @@ def test_a_head_that_transformers_has_not_is_left_out_and_named(tmp_path: Path) 
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["BertModel"]
 
 
+@pytest.mark.parametrize("model_class", [BertForTokenClassification, BertForSequenceClassification])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"id2label": {0: "O", 1: "B-é", 2: "I-é"}},
+        {"num_labels": 1},
+        {"num_labels": 3, "problem_type": "multi_label_classification"},
+    ],
+)
+def test_labels_and_what_they_are_for_are_kept(
+    settings: dict[str, Any], model_class: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    bert = random_model(model_class, **settings)
+    bert.save_pretrained(tmp_path / "before")
+    before = load_transformers(tmp_path / "before")
+    save_transformers(before, tmp_path / "after")
+    after = load_transformers(tmp_path / "after")
+    assert (after.label_names, after.problem_type) == (before.label_names, before.problem_type)
+    config = loaded_without_a_warning(model_class.__name__, tmp_path / "after", caplog).config
+    assert config.id2label == bert.config.id2label
+    assert config.label2id == {name: i for i, name in bert.config.id2label.items()}
+    if model_class is BertForSequenceClassification:
+        one = "regression" if config.num_labels == 1 else None
+        assert config.problem_type == settings.get("problem_type", one)
+
+
+def test_a_tagger_of_answers_is_exported_as_an_encoder_without_pooler(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = QuestionAnsweringBIOModel(tiny_config(vocab_size=60)).eval()
+    model = Pretrained(tmp_path, ours.encoder.config, ours.state_dict(), None)
+    assert save_transformers(model, tmp_path) == ["answer_tagging_head"]
+    call = "BertModel.from_pretrained(folder, add_pooling_layer=False)"
+    assert loading_call(model) == call
+    bert = loaded_without_a_warning("BertModel", tmp_path, caplog, add_pooling_layer=False)
+    given = inputs()
+    expected = ours.encoder(**given).sequence_output
+    mask = given["attention_mask"].bool()
+    hidden = bert(**given).last_hidden_state
+    torch.testing.assert_close(hidden[mask], expected[mask], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model_class", [BertModel, BertForTokenClassification, BertForMultipleChoice]
+)
+def test_other_models_are_loaded_by_their_class_alone(model_class: Any, tmp_path: Path) -> None:
+    random_model(model_class).save_pretrained(tmp_path)
+    call = loading_call(load_transformers(tmp_path))
+    assert call == f"{model_class.__name__}.from_pretrained(folder)"
+
+
 def test_safetensors_keep_our_names(tmp_path: Path) -> None:
     write_vocabulary(tmp_path)
     model = random_pretrained(load_tokenizer(tmp_path / "vocab.txt"), tmp_path / "a")
@@ -207,3 +270,18 @@ def test_a_card_tells_data_steps_metrics_and_configuration(tmp_path: Path) -> No
         "  path: data/mine",
     ):
         assert part in card.text
+
+
+@pytest.mark.parametrize(
+    ("architecture", "pipeline"),
+    [
+        ("BertForTokenClassification", "token-classification"),
+        ("BertForQuestionAnswering", "question-answering"),
+        ("BertForMultipleChoice", "multiple-choice"),
+        ("BertForSequenceClassification", "text-classification"),
+    ],
+)
+def test_a_card_names_the_pipeline(architecture: str, pipeline: str) -> None:
+    config = {"name": "first", "global_batch_size": 64, "data": {}}
+    card = model_card(architecture, "transformers", 1, config, None, {}, "1.0")
+    assert card.data.pipeline_tag == pipeline

@@ -46,6 +46,7 @@ def classifier(reference_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
             "global_batch_size=16",
             "micro_batch_size=16",
             # The loss falls, so the largest is that of the first validation.
+            "callbacks.checkpoints.monitor=validation/loss",
             "callbacks.checkpoints.mode=max",
             *QUIET,
         )

@@ -52,8 +52,6 @@ def fine_tuned(reference_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "data.test=test.csv",
         "max_epochs=4",
         "validate_every_n_steps=40",
-        "callbacks.checkpoints.monitor=validation/accuracy",
-        "callbacks.checkpoints.mode=max",
         "logger.wandb=null",
         cwd=folder,
     )
@@ -116,7 +114,8 @@ def test_training_from_nothing_needs_a_tokenizer_alone(corpus: Path, tmp_path: P
     )
     results = train(config)
     assert results.keys() == {
-        f"validation/{name}" for name in ("loss", "accuracy", "f1_macro", "matthews_correlation")
+        f"validation/{name}"
+        for name in ("loss", "accuracy", "f1", "f1_macro", "matthews_correlation")
     }
     checkpoint = load_checkpoint(tmp_path / "pairs")
     assert checkpoint.label_names == ["other", "same"]
@@ -134,7 +133,7 @@ def datamodule(corpus: Path, train_file: Path, **changes: object) -> Classificat
         "global_batch_size": 8,
         "micro_batch_size": 8,
     } | changes
-    return ClassificationDataModule(str(train_file), **arguments)  # type: ignore[arg-type]
+    return ClassificationDataModule(train=str(train_file), **arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -149,10 +148,10 @@ def test_the_rows_held_out_have_every_class_in_its_share(
     path = write_csv(tmp_path / "a.csv", ("text", "label"), rows)
     data = datamodule(corpus, path, validation_fraction=0.25, seed=seed)
     counts: dict[str, Counter[int]] = {
-        split: Counter(source.labels.tolist())  # type: ignore[attr-defined]
+        split: Counter(source.rows.labels.tolist())  # type: ignore[attr-defined]
         for split, source in data.sources.items()
     }
-    assert data.label_names == ["common", "rare"]
+    assert data.features.label_names == ["common", "rare"]
     assert counts == {"train": {0: 135, 1: 15}, "validation": {0: 45, 1: 5}}
     again = datamodule(corpus, path, validation_fraction=0.25, seed=seed)
     other = datamodule(corpus, path, validation_fraction=0.25, seed=seed + 1)
@@ -188,9 +187,8 @@ def null_text(folder: Path) -> dict[str, object]:
     return {"test": folder / "bad.jsonl"}
 
 
-def null_label(folder: Path) -> dict[str, object]:
-    rows = [("a", "farm"), ("b", "sea"), ("c", "")]
-    return {"test": write_csv(folder / "bad.csv", ("text", "label"), rows)}
+def no_label(folder: Path) -> dict[str, object]:
+    return {"test": write_csv(folder / "bad.csv", ("text", "label"), [("a", ""), ("b", "")])}
 
 
 def number_for_a_text(folder: Path) -> dict[str, object]:
@@ -219,7 +217,7 @@ def no_share(folder: Path) -> dict[str, object]:
         (no_rows, ["bad.csv: the file has no rows"]),
         (nothing_at_all, ["bad.csv"]),
         (null_text, ["bad.jsonl, row 2: text is None", "a text is needed"]),
-        (null_label, ["bad.csv, row 3: label is None", "a label is needed"]),
+        (no_label, ["bad.csv: none of its 2 rows has a label in label"]),
         (number_for_a_text, ["bad.csv, row 1: text is 7", "a text is needed"]),
         (broken_json, ["bad.jsonl"]),
         (unknown_ending, ["bad.xml: the file's ending is not one of .csv, .tsv"]),
@@ -297,7 +295,7 @@ def test_what_cannot_be_predicted_is_told(
 ) -> None:
     with pytest.raises(ConfigError, match=r"needs a \[MASK\] in it, or a text_pair"):
         predicted(capsys, reference_run, "nothing is missing")
-    with pytest.raises(DataError, match="there is no checkpoint"):
+    with pytest.raises(DataError, match=r"there is no config\.json"):
         predicted(capsys, tmp_path, "a [MASK]")
     with pytest.raises(ConfigError, match=r"102 tokens.* more than .*max_position_embeddings=64"):
         predicted(capsys, reference_run, "[MASK] " * 100)
@@ -311,11 +309,11 @@ def test_a_long_text_stays_on_its_line(
     assert shown.splitlines()[0] == text and shown.count("\n") == 2
 
 
-def test_a_users_own_task_has_no_prediction(
+def test_a_users_own_task_that_is_not_here_is_told(
     reference_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = torch.load(load_checkpoint(reference_run).path, weights_only=True)
     content["clozekit"]["config"]["task"]["_target_"] = "mine.Task"
     torch.save(content, tmp_path / "mine.ckpt")
-    with pytest.raises(ConfigError, match=r"mine\.ckpt: there is no prediction for its task, Task"):
+    with pytest.raises(ConfigError, match=r"^task: Error locating target 'mine\.Task'$"):
         predicted(capsys, tmp_path / "mine.ckpt", "a [MASK]")

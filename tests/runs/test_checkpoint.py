@@ -25,7 +25,7 @@ def content(**meta: Any) -> dict[str, Any]:
         "global_step": 3,
         "state_dict": {"model.encoder.weight": torch.arange(3.0), "metrics.total": torch.ones(1)},
     }
-    callback = CheckpointMeta({"seed": 1}, TOKENIZER, "abc", ["no", "yes"])
+    callback = CheckpointMeta({"seed": 1}, TOKENIZER, "abc", {"label_names": ["no", "yes"]})
     callback.on_save_checkpoint(None, None, checkpoint)  # type: ignore[arg-type]
     checkpoint[META_KEY] |= meta
     return checkpoint

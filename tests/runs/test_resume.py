@@ -228,8 +228,8 @@ def test_labelled_rows_have_a_hash_of_their_content(corpus: Path, tmp_path: Path
         train = write_labelled(tmp_path / f"{name}.csv", 20, seed)
         validation = write_labelled(tmp_path / "validation.csv", 8, validation_seed)
         return ClassificationDataModule(
-            str(train),
-            str(validation),
+            train=str(train),
+            validation=str(validation),
             tokenizer=str(corpus / "tokenizer.json"),
             seed=0,
             global_batch_size=4,

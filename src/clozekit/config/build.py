@@ -33,7 +33,8 @@ def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: An
         # As a partial, for Hydra would copy the objects that it passes on.
         make = instantiate({**plain, "_partial_": True, "_convert_": "all"})
     except InstantiationException as error:
-        raise ConfigError(f"{group}: {str(error).splitlines()[0]}") from error
+        first_line = str(error).splitlines()[0].partition(", set env var")[0]
+        raise ConfigError(f"{group}: {first_line}") from error
     try:
         inspect.signature(make.func).bind(*positional, **make.keywords, **objects, **more)
     except TypeError as error:

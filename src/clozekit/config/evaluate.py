@@ -14,12 +14,12 @@ class EvaluateConfig(BaseModel):
     Attributes:
         checkpoint: A run's folder, for its best checkpoint (else its last), a `.ckpt` file, or a
             model of transformers.
-        data: A file of labelled rows; null for a split of the data that the model was trained with.
+        input: A file of labelled rows; null for a split of the run's own data.
         split: That split; null for `test` where there is one, else `validation`.
         out: The folder that is made for what comes out; null for one in the run's folder.
-        columns: How rows are read, in the place of what the model was trained with: arguments of
-            its DataModule, such as `{text_column: review}`.
-        task: Arguments of its task, likewise, such as `{no_answer_threshold: 1.5}`.
+        data_options: How rows are read, where not as in training: arguments of the model's
+            DataModule, such as `{text_column: review}`.
+        task_options: Arguments of its task, such as `{no_answer_threshold: 1.5}`.
         batch_size: The most sequences of one forward pass.
         device: A device of torch; `auto` for a GPU where there is one.
     """
@@ -27,11 +27,11 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoint: str
-    data: str | None = None
+    input: str | None = None
     split: Literal["validation", "test"] | None = None
     out: Path | None = None
-    columns: dict[str, Any] | None = None
-    task: dict[str, Any] | None = None
+    data_options: dict[str, Any] | None = None
+    task_options: dict[str, Any] | None = None
     batch_size: PositiveInt = 32
     device: str = "auto"
 

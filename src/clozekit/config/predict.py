@@ -18,9 +18,9 @@ class PredictConfig(BaseModel):
         text_pair: A second text, or the paragraph of a question.
         input: A JSONL, CSV or TSV file of rows, gzipped or not.
         output: The JSONL file of predictions; null for the terminal.
-        columns: How rows are read, in the place of what the model was trained with: arguments of
-            its DataModule, such as `{text_column: review}`.
-        task: Arguments of its task, likewise, such as `{no_answer_threshold: 1.5}`.
+        data_options: How rows are read, where not as in training: arguments of the model's
+            DataModule, such as `{text_column: review}`.
+        task_options: Arguments of its task, such as `{no_answer_threshold: 1.5}`.
         on_bad_row: `error` ends at a row that cannot be used, `skip` reports it and goes on.
         top_k: How many words are given for a [MASK].
         batch_size: The most sequences of one forward pass.
@@ -34,8 +34,8 @@ class PredictConfig(BaseModel):
     text_pair: str | None = None
     input: str | None = None
     output: Path | None = None
-    columns: dict[str, Any] | None = None
-    task: dict[str, Any] | None = None
+    data_options: dict[str, Any] | None = None
+    task_options: dict[str, Any] | None = None
     on_bad_row: Literal["error", "skip"] = "error"
     top_k: PositiveInt = 5
     batch_size: PositiveInt = 32

@@ -101,8 +101,10 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
                 raise unknown_label(label, self.label_names)
 
     def strata(self, examples: Sequence[LabelledText]) -> list[str]:
-        """Groups rows by their classes."""
-        return [LABEL_SEPARATOR.join(example.labels) for example in examples]
+        """Groups rows by their class; of sets of labels, most may occur but once."""
+        if self.multi_label:
+            return super().strata(examples)
+        return [example.labels[0] for example in examples]
 
     def task_arguments(self) -> dict[str, Any]:
         """Says whether rows may have several labels."""
@@ -128,8 +130,9 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
             if isinstance(label, list | dict):
                 raise RowError(f"{self.label_column} is {label!r}, where one label is needed")
             return (as_name(label),)
-        each = label if isinstance(label, list) else str(label).split(LABEL_SEPARATOR)
-        return tuple(as_name(one).strip() for one in each if not is_missing(one))
+        each = label if isinstance(label, list) else as_name(label).split(LABEL_SEPARATOR)
+        names = (as_name(one).strip() for one in each if not is_missing(one))
+        return tuple(name for name in names if name)
 
 
 class ClassificationDataModule(LabelledDataModule[LabelledText]):
@@ -165,7 +168,7 @@ class ClassificationDataModule(LabelledDataModule[LabelledText]):
         id_column: str | None = None,
         **labelled: Any,
     ) -> None:
-        features = ClassificationFeatures(
+        features = self.features_class(
             open_tokenizer(tokenizer),
             max_seq_length,
             text_column,

@@ -80,6 +80,12 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         }
         examples = {"train": self._examples("train", rows["train"])}
         features.learn_labels(examples["train"], rows["train"].class_names)
+        names = features.label_names
+        if names is not None and len(names) < 2:
+            raise DataError(
+                f"{rows['train'].name}: its rows have {len(names)} different labels "
+                f"({', '.join(names)}), where two or more are needed"
+            )
         for split in rows.keys() - {"train"}:
             examples[split] = self._examples(split, rows[split], check=True)
         if validation is None:

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from clozekit.data.batch import MultipleChoiceBatch
 from clozekit.data.features import EncodedRows, Example, Features, RowError
 from clozekit.data.labelled import LabelledDataModule, open_tokenizer
-from clozekit.data.reading import is_missing
+from clozekit.data.reading import as_name, is_missing
 from clozekit.data.sequences import lay_out, token_ids, truncated
 
 
@@ -113,8 +113,8 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
         if is_missing(label):
             return None
         try:
-            place = int(label)
-        except (TypeError, ValueError):
+            place = int(as_name(label))
+        except ValueError:
             place = -1
         if not 0 <= place < len(choices):
             raise RowError(
@@ -203,7 +203,7 @@ class MultipleChoiceDataModule(LabelledDataModule[ChoiceQuestion]):
         id_column: str | None = None,
         **labelled: Any,
     ) -> None:
-        features = MultipleChoiceFeatures(
+        features = self.features_class(
             open_tokenizer(tokenizer),
             max_seq_length,
             context_column,

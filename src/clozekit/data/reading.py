@@ -1,6 +1,8 @@
 """Labelled rows from files, folders and the Hugging Face hub, read through `datasets`."""
 
+import glob
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,14 @@ MISSING_LABEL = -100
 """What torch's losses leave out, and some data sets write where a label is missing."""
 
 _ROWS_AT_ONCE = 1000
+
+# A file is one piece, for `datasets` takes the types of a file's columns from its first piece; and
+# what is not empty is what it says, or a class called None would be no class.
+_CSV: dict[str, Any] = {"chunksize": None, "keep_default_na": False, "na_values": [""]}
+_TSV = _CSV | {"sep": "\t", "quoting": 3}
+
+# What pandas makes of a row with more columns than the header: all of them stand one to the left.
+_UNNAMED_COLUMN = "__index_level_0__"
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,11 @@ def read_file(path: str) -> Rows:
         raise DataError(f"{path}: the file's ending is not one of {', '.join(BUILDERS)} (or .gz)")
     if not Path(path).is_file():
         raise DataError(f"{path}: there is no such file")
-    options = {"sep": "\t", "quoting": 3} if ending == ".tsv" else {}
-    return _rows(path, builder, data_files=path, split="train", **options)
+    options = {".csv": _CSV, ".tsv": _TSV}.get(ending, {})
+    rows = _rows(path, builder, data_files=glob.escape(path), split="train", **options)
+    if _UNNAMED_COLUMN in rows.columns:
+        raise DataError(f"{path}: its first row has more columns than its header")
+    return rows
 
 
 def read_split(path: str, name: str | None, split: str) -> Rows:
@@ -81,10 +94,10 @@ def read_split(path: str, name: str | None, split: str) -> Rows:
 
 
 def is_missing(label: Any) -> bool:
-    """Whether a value stands for no label: null, nothing, not a number, or -100."""
+    """Whether a value stands for no label: null, nothing, not a number (NaN), or -100."""
     return (
         label is None
-        or label == ""
+        or (isinstance(label, str) and label in ("", "NaN", str(MISSING_LABEL)))
         or (isinstance(label, int) and not isinstance(label, bool) and label == MISSING_LABEL)
         or (isinstance(label, float) and (math.isnan(label) or label == MISSING_LABEL))
     )
@@ -99,8 +112,8 @@ def as_name(label: Any) -> str:
 
 def ordered_names(names: set[str]) -> list[str]:
     """Orders classes: numbers by value, other names by the alphabet."""
-    if all(name.lstrip("-").isdecimal() for name in names):
-        return sorted(names, key=int)
+    if all(name.removeprefix("-").isdecimal() for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 
 
@@ -113,9 +126,8 @@ def _rows(called: str, builder: str, **options: Any) -> Rows:
         for column, feature in dataset.features.items()
         if (found := _class_label(feature)) is not None
     }
-    return Rows(
-        called, dataset.column_names, lambda: _iterate(dataset, classes), class_names=classes
-    )
+    columns = dataset.column_names
+    return Rows(called, columns, lambda: _iterate(called, dataset, classes), class_names=classes)
 
 
 def _load(called: str, builder: str, **options: Any) -> Any:
@@ -128,20 +140,30 @@ def _load(called: str, builder: str, **options: Any) -> Any:
         return datasets.load_dataset(builder, **options)
     except datasets.exceptions.DatasetGenerationError as error:
         cause = error.__cause__ or error
-        raise DataError(f"{called}: it cannot be read as {builder}: {cause}") from error
+        raise DataError(
+            f"{called}: it cannot be read as {builder}: {_first_line(cause)}"
+        ) from error
     except (datasets.exceptions.DatasetNotFoundError, FileNotFoundError, ConnectionError) as error:
         raise DataError(
             f"{called}: there is no such data set here, and it could not be had from the Hugging "
             f"Face hub ({type(error).__name__})"
         ) from error
+    except StopIteration as error:
+        raise DataError(f"{called}: the file has no rows") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{called}: it cannot be read as {builder}: {_first_line(error)}") from error
     except ValueError as error:
         # What `datasets` makes of a file that has a header alone.
         if "corresponds to no data" in str(error):
             raise DataError(f"{called}: the file has no rows") from error
-        raise DataError(f"{called}: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{called}: {_first_line(error)}") from error
     finally:
         if progress_was_shown:
             datasets.enable_progress_bars()
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _class_label(feature: Any) -> Any | None:
@@ -150,12 +172,17 @@ def _class_label(feature: Any) -> Any | None:
     return inner if hasattr(inner, "names") and hasattr(inner, "int2str") else None
 
 
-def _iterate(dataset: Any, classes: Mapping[str, list[str]]) -> Iterator[Mapping[str, Any]]:
-    for batch in dataset.iter(batch_size=_ROWS_AT_ONCE):
-        for column, names in classes.items():
-            batch[column] = [_named(value, names) for value in batch[column]]
-        for values in zip(*batch.values(), strict=True):
-            yield dict(zip(batch, values, strict=True))
+def _iterate(
+    called: str, dataset: Any, classes: Mapping[str, list[str]]
+) -> Iterator[Mapping[str, Any]]:
+    try:
+        for batch in dataset.iter(batch_size=_ROWS_AT_ONCE):
+            for column, names in classes.items():
+                batch[column] = [_named(value, names) for value in batch[column]]
+            for values in zip(*batch.values(), strict=True):
+                yield dict(zip(batch, values, strict=True))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{called}: it is not UTF-8 ({error.reason})") from error
 
 
 def _named(value: Any, names: list[str]) -> Any:

@@ -1,5 +1,6 @@
 """Regression: rows of one text or two, and a score."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,10 +73,11 @@ class RegressionFeatures(TextFeatures[ScoredText]):
         texts = self.texts(row, is_labelled)
         if not is_labelled:
             return ScoredText(self.row_id(row, number), *texts, score=0.0)
-        score = row[self.label_column]
-        if is_missing(score):
+        given = row[self.label_column]
+        score = math.nan if is_missing(given) else self._score(given)
+        if math.isnan(score):
             return None
-        return ScoredText(self.row_id(row, number), *texts, score=self._score(score))
+        return ScoredText(self.row_id(row, number), *texts, score=score)
 
     def encode(self, examples: Sequence[ScoredText], is_labelled: bool) -> ScoredRows:
         """Turns every row into a sequence."""
@@ -86,8 +88,8 @@ class RegressionFeatures(TextFeatures[ScoredText]):
         try:
             score = float(value)
         except (TypeError, ValueError):
-            score = float("nan")
-        if not np.isfinite(score):
+            score = math.inf
+        if math.isinf(score):
             raise RowError(f"{self.label_column} is {value!r}, where a number is needed")
         return score
 
@@ -123,7 +125,7 @@ class RegressionDataModule(LabelledDataModule[ScoredText]):
         id_column: str | None = None,
         **labelled: Any,
     ) -> None:
-        features = RegressionFeatures(
+        features = self.features_class(
             open_tokenizer(tokenizer),
             max_seq_length,
             text_column,

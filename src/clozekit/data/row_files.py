@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from io import TextIOWrapper
@@ -60,7 +61,7 @@ def read_row_file(path: str, progress: Callable[[int], None] | None = None) -> I
                 yield line, row
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: behind line {line}, it is not UTF-8") from error
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path}: behind line {line}, it cannot be read ({error})") from error
 
 
@@ -88,11 +89,14 @@ def _read_tsv(text: TextIOWrapper) -> Iterator[NamedRow]:
 
 def _read_table(reader: Any) -> Iterator[NamedRow]:
     columns: list[str] = next(reader, [])
+    next_line = reader.line_num + 1
     for values in reader:
+        # A row may have several lines, of which its first is told.
+        line, next_line = next_line, reader.line_num + 1
         if not values:
             continue
         if len(values) == len(columns):
-            yield reader.line_num, dict(zip(columns, values, strict=True))
+            yield line, dict(zip(columns, values, strict=True))
         else:
             problem = f"it has {len(values)} columns, where the header has {len(columns)}"
-            yield reader.line_num, BadRow(problem)
+            yield line, BadRow(problem)

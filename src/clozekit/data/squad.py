@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def read_squad(path: str) -> Rows | None:
     try:
         raw = Path(path).read_bytes()
         content = json.loads(gzip.decompress(raw) if is_gzipped else raw)
-    except (OSError, ValueError):
+    except (OSError, EOFError, zlib.error, ValueError):
         # Rows of JSON one after the other, or broken; `datasets` tells which.
         return None
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
@@ -58,7 +59,7 @@ def _questions(articles: list[Any], path: str) -> Iterator[Mapping[str, Any]]:
                             "answer_start": [answer["answer_start"] for answer in answers],
                         },
                     }
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}: data[{number}] is not as SQuAD has it ({type(error).__name__}: {error})"
             ) from error

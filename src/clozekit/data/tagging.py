@@ -228,7 +228,7 @@ def _window_of_words(
 
 def _tagged(row_id: str | int, words: Sequence[str], tags: Sequence[str | None]) -> TaggedWords:
     """Makes an example; tags of the scheme IOB1 become IOB2."""
-    if None not in tags and is_bio(set(tags) | {"B-"}):  # type: ignore[arg-type]
+    if None not in tags and is_bio(tags):  # type: ignore[arg-type]
         tags = to_iob2(tags)  # type: ignore[arg-type]
     return TaggedWords(row_id, tuple(words), tuple(tags))
 
@@ -273,7 +273,7 @@ class TaggingDataModule(LabelledDataModule[TaggedWords]):
         id_column: str | None = None,
         **labelled: Any,
     ) -> None:
-        features = TaggingFeatures(
+        features = self.features_class(
             open_tokenizer(tokenizer),
             max_seq_length,
             words_column,

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-OTHER_HEADS = ("classifier.", "qa_outputs.")
-"""How the names of those heads of `BertFor…` begin that clozekit may have no use for."""
+TASK_HEADS = ("classifier.", "qa_outputs.")
+"""How the names of heads of `BertFor…` begin that only their own task has a use for."""
+
+UNUSED_IN_TASKS = ("bert.pooler.", "cls.")
+"""How the names of parts begin that old folders kept beside a task's head, unused there."""
 
 BUFFERS = frozenset({"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"})
 """Constants that older versions saved among the weights."""
@@ -22,7 +25,11 @@ _AROUND_BLOCKS = {
     "masked_lm_head.dense": "cls.predictions.transform.dense",
     "masked_lm_head.layer_norm": "cls.predictions.transform.LayerNorm",
     "next_sentence_head.seq_relationship": "cls.seq_relationship",
+    # These three are of one name there; a model has at most one of them.
     "classification_head.classifier": "classifier",
+    "token_classification_head.classifier": "classifier",
+    "multiple_choice_head.classifier": "classifier",
+    "question_answering_head.outputs": "qa_outputs",
 }
 _IN_BLOCK = {
     "attention.output": ("attention.output.dense",),
@@ -42,7 +49,7 @@ def correspondence(num_hidden_layers: int) -> dict[str, tuple[str, ...]]:
 
     Returns:
         For every name of ours the one of transformers, or the three whose rows, one after the
-        other, are ours.
+        other, are ours. Heads that no class of transformers has are not there.
     """
     names: dict[str, tuple[str, ...]] = {
         "encoder.embeddings.token_embeddings.weight": (TOKEN_EMBEDDINGS,),

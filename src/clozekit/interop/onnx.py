@@ -4,16 +4,15 @@ import logging
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from clozekit.errors import ConfigError
+from clozekit.interop.heads import make_model
 from clozekit.interop.pretrained import Pretrained
-from clozekit.interop.saving import architecture_of
-from clozekit.models.classification import ClassificationModel
 from clozekit.models.encoder import Encoder, EncoderOutput, full_packing
-from clozekit.models.pretraining import PretrainingModel
 
 TOLERANCE = 1e-4
 """How far outputs of ONNX may lie from torch's: sums are taken in another order."""
@@ -22,14 +21,51 @@ TOLERANCE = 1e-4
 _LARGEST_SINGLE_FILE = 1_500_000_000
 
 
+class _Outputs(NamedTuple):
+    """What a head computes.
+
+    Attributes:
+        names: The outputs' names.
+        are_of_tokens: Whether they are of every token, or of the sequence.
+        are_scores: Whether each output is one number, of the head's last dimension; else the one
+            output is that dimension.
+    """
+
+    names: tuple[str, ...]
+    are_of_tokens: bool
+    are_scores: bool = False
+
+
+_OUTPUTS = {
+    "masked_lm_head": _Outputs(("prediction_logits",), True),
+    "next_sentence_head": _Outputs(("seq_relationship_logits",), False),
+    "classification_head": _Outputs(("logits",), False),
+    "token_classification_head": _Outputs(("logits",), True),
+    "question_answering_head": _Outputs(("start_logits", "end_logits"), True, are_scores=True),
+    "answer_tagging_head": _Outputs(("logits",), True),
+    "multiple_choice_head": _Outputs(("logits",), False, are_scores=True),
+}
+
+
 class PaddedModel(nn.Module):
     """A model on padded input, without a branch that depends on the input's values.
 
+    Its outputs are
+
+        masked_lm_head             prediction_logits        [batch, seq_len, vocab]
+        next_sentence_head         seq_relationship_logits  [batch, 2]
+        classification_head        logits                   [batch, labels]
+        token_classification_head  logits                   [batch, seq_len, labels]
+        question_answering_head    start_logits             [batch, seq_len]
+                                   end_logits               [batch, seq_len]
+        answer_tagging_head        logits                   [batch, seq_len, 3]
+        multiple_choice_head       logits                   [batch], a row being a choice
+        without a head             sequence_output          [batch, seq_len, hidden]
+                                   pooled_output            [batch, hidden], if there is a pooler
+
     Args:
         encoder: The encoder.
-        heads: What stands on it, by the output's name: a head on tokens for `prediction_logits`,
-            heads on sequences for all other names. Without heads the encoder's own outputs are
-            given.
+        heads: What stands on it, by the part's name.
     """
 
     def __init__(self, encoder: Encoder, heads: dict[str, nn.Module]) -> None:
@@ -41,7 +77,7 @@ class PaddedModel(nn.Module):
     def output_names(self) -> tuple[str, ...]:
         """The outputs' names, in their order."""
         if self.heads:
-            return tuple(self.heads)
+            return tuple(name for part in self.heads for name in _OUTPUTS[part].names)
         return ("sequence_output",) if self.encoder.pooler is None else EncoderOutput._fields
 
     def forward(
@@ -55,7 +91,7 @@ class PaddedModel(nn.Module):
             token_type_ids: `[batch, seq_len]`.
 
         Returns:
-            The outputs; those on tokens, `[batch, seq_len, …]`, mean nothing at padding.
+            The outputs; those of tokens mean nothing at padding.
         """
         packing = full_packing(input_ids)
         key_mask = attention_mask.bool()[:, None, None, :]
@@ -65,32 +101,31 @@ class PaddedModel(nn.Module):
         for block in self.encoder.blocks:
             hidden_states = block(hidden_states, packing, key_mask)
         sequence_output = hidden_states.unflatten(0, input_ids.shape)
-        if self.encoder.pooler is None:
-            return (sequence_output,)
-        pooled_output = torch.tanh(self.encoder.pooler(sequence_output[:, 0]))
+        encoded: tuple[Tensor, ...] = (sequence_output,)
+        if self.encoder.pooler is not None:
+            encoded += (torch.tanh(self.encoder.pooler(sequence_output[:, 0])),)
         if not self.heads:
-            return sequence_output, pooled_output
-        return tuple(
-            head(sequence_output if name == "prediction_logits" else pooled_output)
-            for name, head in self.heads.items()
-        )
+            return encoded
+        outputs: list[Tensor] = []
+        for part, head in self.heads.items():
+            kind = _OUTPUTS[part]
+            output = head(encoded[0 if kind.are_of_tokens else 1])
+            outputs += output.unbind(-1) if kind.are_scores else (output,)
+        return tuple(outputs)
 
 
 def padded_model(pretrained: Pretrained) -> PaddedModel:
-    """Makes the model with its heads of pretraining or of classification, else the encoder."""
-    architecture = architecture_of(pretrained)
-    if architecture == "BertForPreTraining":
-        pretraining = PretrainingModel(pretrained.encoder)
-        pretraining.load_state_dict(pretrained.weights)
-        heads: dict[str, nn.Module] = {
-            "prediction_logits": pretraining.masked_lm_head,
-            "seq_relationship_logits": pretraining.next_sentence_head,
-        }
-        return PaddedModel(pretraining.encoder, heads).eval()
-    if architecture == "BertForSequenceClassification":
-        classifier = ClassificationModel(pretrained.encoder, len(pretrained.label_names or []))
-        classifier.load_state_dict(pretrained.weights)
-        return PaddedModel(classifier.encoder, {"logits": classifier.classification_head}).eval()
+    """Makes the model with its heads, or the encoder alone where no model of ours has them all."""
+    heads = {name.partition(".")[0] for name in pretrained.weights} - {"encoder"}
+    biases = (t for n, t in pretrained.weights.items() if n.endswith("_head.classifier.bias"))
+    num_labels = next(map(len, biases), 0)
+    model = make_model(heads, pretrained.encoder, num_labels)
+    if model is not None:
+        model.load_state_dict(pretrained.weights)
+        parts = dict(model.named_children())
+        encoder = parts.pop("encoder")
+        assert isinstance(encoder, Encoder)
+        return PaddedModel(encoder, parts).eval()
     weights = pretrained.part("encoder")
     encoder = Encoder(pretrained.encoder, add_pooling_layer="pooler.weight" in weights)
     encoder.load_state_dict(weights)
@@ -112,7 +147,7 @@ def save_onnx(pretrained: Pretrained, folder: Path) -> None:
     """Writes `model.onnx`, and compares it to torch on batches of other shapes.
 
     Args:
-        pretrained: The model; of heads, those of pretraining and of classification are written.
+        pretrained: The model; `PaddedModel` tells of its outputs.
         folder: Where to write; it exists.
 
     Raises:

@@ -24,11 +24,12 @@ class Pretrained:
         weights: The model's weights by the names of `clozekit.models`, in float32 where they come
             from another library. The encoder is whole but for its pooler; heads may be missing.
         tokenizer: What text was read with; None where the folder has none.
-        label_names: The classes of a classification head, in the order of their ids.
-        unused: Names of the source's tensors that belong to heads which clozekit has not.
+        label_names: The classes of a head that classifies sequences or tokens, in the order of
+            their ids; None where there are none, as in regression.
+        unused: Names of the source's tensors that the model has no use for.
         problem_type: What a sequence classifier is for, in the words of transformers'
-            `config.json`: `regression`, `single_label_classification`, `multi_label_classification`,
-            or None where that is not said.
+            `config.json`: `regression`, `single_label_classification` or
+            `multi_label_classification`; None where that is not said.
         task: The task group that a checkpoint of clozekit was trained with.
         task_arguments: What that task was told of its data.
         data: The data group that it was trained with.

@@ -7,20 +7,20 @@ from typing import Any
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
+from clozekit.interop.heads import (
+    HEADS_OF_ARCHITECTURE,
+    HEADS_WITH_LABELS,
+    TASK_HEADS,
+    WITHOUT_POOLER,
+)
 from clozekit.interop.naming import correspondence, to_transformers
 from clozekit.interop.pretrained import Pretrained
-
-_HEADS_OF_ARCHITECTURE = {
-    "BertForPreTraining": {"masked_lm_head", "next_sentence_head"},
-    "BertForMaskedLM": {"masked_lm_head"},
-    "BertForNextSentencePrediction": {"next_sentence_head"},
-    "BertForSequenceClassification": {"classification_head"},
-    "BertModel": set[str](),
-}
 
 
 def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[str]:
     """Writes a folder that transformers loads by the class that its `architectures` names.
+
+    `loading_call` tells how it is loaded without a warning.
 
     Args:
         model: The model. A part of it that no class of transformers has is left out.
@@ -32,10 +32,9 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
     """
     parts = {name.partition(".")[0] for name in model.weights}
     architecture = architecture_of(model)
-    kept = {"encoder"} | _HEADS_OF_ARCHITECTURE[architecture]
+    kept = {"encoder"} | HEADS_OF_ARCHITECTURE[architecture]
     weights = {n: t.float() for n, t in model.weights.items() if n.partition(".")[0] in kept}
-    if architecture == "BertForMaskedLM":
-        # That class has no pooler.
+    if architecture in WITHOUT_POOLER:
         weights = {n: t for n, t in weights.items() if not n.startswith("encoder.pooler.")}
     save_file(
         to_transformers(weights, model.encoder.num_hidden_layers),
@@ -48,10 +47,7 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
         **model.encoder.model_dump(exclude={"pretrained"}),
         **settings,
     }
-    if architecture == "BertForSequenceClassification":
-        names = model.label_names or []
-        config["id2label"] = {str(i): name for i, name in enumerate(names)}
-        config["label2id"] = {name: i for i, name in enumerate(names)}
+    config |= _of_labels(model, TASK_HEADS.get(architecture))
     if model.tokenizer is not None:
         config["pad_token_id"] = model.tokenizer.token_to_id("[PAD]")
         _save_tokenizer(model.tokenizer, folder, model.encoder.max_position_embeddings)
@@ -90,10 +86,36 @@ def architecture_of(model: Pretrained) -> str:
     named = correspondence(model.encoder.num_hidden_layers)
     heads = {name.partition(".")[0] for name in model.weights} - {"encoder"}
     is_known = all(name in named for name in model.weights)
-    for architecture, of_class in _HEADS_OF_ARCHITECTURE.items():
+    for architecture, of_class in HEADS_OF_ARCHITECTURE.items():
         if is_known and heads == of_class:
             return architecture
     return "BertModel"
+
+
+def loading_call(model: Pretrained) -> str:
+    """Gives the Python call by which transformers loads a saved model without a warning.
+
+    `BertModel` draws a pooler where the weights have none, and `config.json` cannot say otherwise.
+    """
+    architecture = architecture_of(model)
+    has_pooler = "encoder.pooler.weight" in model.weights
+    options = "" if architecture != "BertModel" or has_pooler else ", add_pooling_layer=False"
+    return f"{architecture}.from_pretrained(folder{options})"
+
+
+def _of_labels(model: Pretrained, head: str | None) -> dict[str, Any]:
+    """Gives the keys of `config.json` that tell of labels."""
+    if head not in HEADS_WITH_LABELS:
+        return {}
+    number = len(model.weights[f"{head}.classifier.bias"])
+    names = model.label_names or [f"LABEL_{i}" for i in range(number)]
+    config: dict[str, Any] = {
+        "id2label": {str(i): name for i, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
+    }
+    if head == "classification_head" and model.problem_type is not None:
+        config["problem_type"] = model.problem_type
+    return config
 
 
 def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:

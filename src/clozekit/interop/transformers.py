@@ -20,9 +20,8 @@ from clozekit.interop.files import (
     read_tensors,
     read_tokenizer,
 )
+from clozekit.interop.heads import HEADS_OF_ARCHITECTURE, HEADS_WITH_LABELS, TASK_HEADS, shapes
 from clozekit.interop.pretrained import Pretrained
-from clozekit.models.classification import ClassificationModel
-from clozekit.models.pretraining import PretrainingModel
 
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -35,8 +34,11 @@ ACTIVATIONS = {
 }
 """Our names of transformers' activations."""
 
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+"""What transformers' sequence classification is for."""
+
 _DEFAULT_VOCAB_SIZE = 30522
-# What a folder may lack, each as a whole.
+# What a folder without a task's head may lack, each as a whole.
 _OPTIONAL = ("encoder.pooler.", "masked_lm_head.", "next_sentence_head.")
 _MODEL_TYPE_HINTS = {
     "albert": "its blocks share their weights",
@@ -55,7 +57,8 @@ def load_transformers(source: str | Path) -> Pretrained:
             the hub.
 
     Returns:
-        The model. Of heads, those of pretraining and of sequence classification are read.
+        The model, with the head of the task that `architectures` names, else with those heads of
+        pretraining that the folder has.
 
     Raises:
         DataError: A file is missing or not whole, or the model is not BERT.
@@ -73,10 +76,14 @@ def load_transformers(source: str | Path) -> Pretrained:
     tokenizer = read_tokenizer(folder)
     if tokenizer is not None:
         _check_tokenizer(tokenizer, encoder, config, folder)
-    is_classifier = "BertForSequenceClassification" in (config.get("architectures") or ())
-    label_names = _label_names(config, config_file) if is_classifier else None
-    weights, unused = _to_ours(tensors, _shapes(encoder, label_names), encoder, folder)
-    return Pretrained(folder, encoder, weights, tokenizer, label_names, unused)
+    architectures = config.get("architectures") or ()
+    head = next((TASK_HEADS[name] for name in architectures if name in TASK_HEADS), None)
+    label_names = _label_names(config, config_file) if head in HEADS_WITH_LABELS else []
+    is_classifier = head == "classification_head"
+    problem_type = _problem_type(config, len(label_names), config_file) if is_classifier else None
+    weights, unused = _to_ours(tensors, encoder, head, len(label_names), folder)
+    names = None if problem_type == "regression" else label_names or None
+    return Pretrained(folder, encoder, weights, tokenizer, names, unused, problem_type)
 
 
 def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
@@ -145,48 +152,44 @@ def _canonical(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]
 
 def _to_ours(
     tensors: Mapping[str, Tensor],
-    shapes: Mapping[str, tuple[int, ...]],
     encoder: EncoderConfig,
+    head: str | None,
+    num_labels: int,
     folder: Path,
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Renames tensors to ours and checks their shapes.
 
     Returns:
-        Our weights, and the names of tensors of other heads, which are left.
+        Our weights, and the names of tensors that are of no use and are left.
     """
+    heads = HEADS_OF_ARCHITECTURE["BertForPreTraining"] if head is None else {head}
+    expected = shapes(heads, encoder, num_labels)
+    optional = _OPTIONAL if head is None else ()
     weights: dict[str, Tensor] = {}
     used: set[str] = set()
     for ours, parts in naming.correspondence(encoder.num_hidden_layers).items():
-        if ours not in shapes:
+        if ours not in expected:
             continue
         absent = [part for part in parts if part not in tensors]
-        if absent and not ours.startswith(_OPTIONAL):
+        if absent and not ours.startswith(optional):
             raise DataError(f"{folder}: the weights lack {', '.join(absent)}")
         if absent:
             continue
-        first, *rest = shapes[ours]
+        first, *rest = expected[ours]
         for part in parts:
             _check_shape(tensors[part], (first // len(parts), *rest), part, folder)
         used.update(parts)
         weights[ours] = torch.cat([tensors[p] for p in parts]) if parts[1:] else tensors[parts[0]]
-    _check_parts_are_whole(weights, shapes, folder)
+    _check_parts_are_whole(weights, expected, folder)
     left = sorted(tensors.keys() - used)
-    unknown = [name for name in left if not name.startswith(naming.OTHER_HEADS)]
+    ignored = naming.TASK_HEADS if head is None else naming.TASK_HEADS + naming.UNUSED_IN_TASKS
+    unknown = [name for name in left if not name.startswith(ignored)]
     if unknown:
         raise DataError(
             f"{folder}: the weights have {_listed(unknown)}, which BERT with num_hidden_layers="
             f"{encoder.num_hidden_layers} has not"
         )
     return weights, tuple(left)
-
-
-def _shapes(encoder: EncoderConfig, label_names: list[str] | None) -> dict[str, tuple[int, ...]]:
-    """Gives the shape of every tensor of ours that a folder may have, by the configuration."""
-    with torch.device("meta"):
-        weights = PretrainingModel(encoder).state_dict()
-        if label_names is not None:
-            weights |= ClassificationModel(encoder, len(label_names)).state_dict()
-    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
 
 
 def _check_shape(tensor: Tensor, expected: tuple[int, ...], name: str, folder: Path) -> None:
@@ -234,6 +237,20 @@ def _label_names(config: Mapping[str, Any], file: Path) -> list[str]:
     if any(str(i) not in names for i in range(len(names))):
         raise DataError(f"{file}: the keys of id2label are not 0 to {len(names) - 1}")
     return [str(names[str(i)]) for i in range(len(names))]
+
+
+def _problem_type(config: Mapping[str, Any], num_labels: int, file: Path) -> str | None:
+    given = config.get("problem_type")
+    if given is None:
+        # So transformers takes it too.
+        return "regression" if num_labels == 1 else None
+    if given not in PROBLEM_TYPES:
+        raise DataError(f"{file}: problem_type={given}; it is one of {', '.join(PROBLEM_TYPES)}")
+    if given == "regression" and num_labels != 1:
+        raise DataError(
+            f"{file}: problem_type=regression with {num_labels} labels; only one score can be read"
+        )
+    return str(given)
 
 
 def _listed(names: list[str]) -> str:

@@ -18,12 +18,13 @@ class MatthewsCorrelation(MulticlassConfusionMatrix):
 
     def compute(self) -> Tensor:
         """Gives the correlation of all examples of all processes."""
-        counts = super().compute().double()
+        # MPS has no float64.
+        counts = super().compute().cpu().double()
         gold, predicted, total = counts.sum(dim=1), counts.sum(dim=0), counts.sum()
         covariance = counts.trace() * total - gold @ predicted
         variances = (total**2 - predicted @ predicted) * (total**2 - gold @ gold)
-
-        return covariance / variances.sqrt() if variances > 0 else torch.zeros_like(covariance)
+        correlation = covariance / variances.sqrt() if variances > 0 else torch.tensor(0.0)
+        return correlation.float().to(self.device)
 
 
 class ScoreMetrics(Metric):
