@@ -37,7 +37,6 @@ class Stream(IntEnum):
     MASK_REPLACEMENT = 13
     DROPOUT = 14
     HELD_OUT_ROWS = 15
-    BUCKET_ORDER = 16
 
 
 def hash64(*keys: ArrayLike) -> UInt64Array:

@@ -2,12 +2,16 @@
 
 from collections import Counter
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clozekit.data import stream as stream_module
+from clozekit.data.batch import Batch
+from clozekit.data.labelled_source import LabelledSource
 from clozekit.data.order import (
     Position,
     concatenated_ranges,
@@ -15,7 +19,9 @@ from clozekit.data.order import (
     in_order,
     part_of,
 )
+from clozekit.data.stream import BatchShape, TrainingStream
 from clozekit.errors import DataError
+from tests.data.labelled_rows import drawn
 
 sizes_of_shards = st.lists(st.integers(0, 12), min_size=1, max_size=4).filter(any)
 seeds = st.integers(0, 2**32)
@@ -112,3 +118,111 @@ def test_concatenated_ranges(pairs: list[tuple[int, int]]) -> None:
     lengths = np.array([length for _, length in pairs], np.int64)
     expected = [place for start, length in pairs for place in range(start, start + length)]
     assert concatenated_ranges(starts, lengths).tolist() == expected
+
+
+def labelled(task: str, is_training: bool = True) -> LabelledSource:
+    return LabelledSource(drawn(task, 37), is_training)
+
+
+def described(batch: Batch) -> list[tuple[int, int, tuple[int, ...]]]:
+    """The epoch, row and tokens of every sequence."""
+    parts = batch.input_ids.split(batch.packing.cu_seqlens.diff().tolist())
+    return [
+        (epoch, row, tuple(ids.tolist()))
+        for (epoch, _, row), ids in zip(batch.sample_ids.tolist(), parts, strict=True)
+    ]
+
+
+def micro_batches(
+    source: LabelledSource, shape: BatchShape, steps: int, start: Position = Position()
+) -> list[Batch]:
+    stream = TrainingStream(source, 5, shape, start)
+    return list(islice(stream, steps * shape.accumulation))
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging", "multiple_choice"])
+@pytest.mark.parametrize(("world_size", "micro_batch_size"), [(1, 3), (2, 6), (2, 2), (4, 3)])
+def test_a_labelled_global_batch_is_the_same_however_it_is_shared_out(
+    world_size: int, micro_batch_size: int, task: str
+) -> None:
+    source, steps = labelled(task), 8  # more than two epochs
+    whole = micro_batches(source, BatchShape(12, 12), steps)
+    shares = [
+        micro_batches(source, BatchShape(12, micro_batch_size, rank, world_size), steps)
+        for rank in range(world_size)
+    ]
+    for index, batch in enumerate(whole):
+        parts = [
+            part
+            for micro_step in zip(*shares, strict=True)
+            for part in micro_step
+            if part.step is not None and part.step.index == index
+        ]
+        assert (
+            len(parts) == world_size * BatchShape(12, micro_batch_size, 0, world_size).accumulation
+        )
+        assert [one for part in parts for one in described(part)] == described(batch)
+        assert batch.step is not None
+        for part in parts:
+            assert part.step is not None
+            assert part.step.num_targets == batch.step.num_targets
+            assert part.step.next_position == batch.step.next_position
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_workers_in_turn_give_the_stream_of_one_process(
+    num_workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, shape, steps = labelled("classification"), BatchShape(12, 5), 6
+    expected = [described(batch) for batch in micro_batches(source, shape, steps)]
+    of_workers = []
+    for worker in range(num_workers):
+        info = SimpleNamespace(id=worker, num_workers=num_workers)
+        monkeypatch.setattr(stream_module, "get_worker_info", lambda info=info: info)
+        share = len(range(worker, len(expected), num_workers))
+        stream = TrainingStream(source, 5, shape, Position())
+        of_workers.append([described(batch) for batch in islice(stream, share)])
+    for number, batch in enumerate(expected):
+        assert of_workers[number % num_workers][number // num_workers] == batch
+
+
+@pytest.mark.parametrize("task", ["classification", "question_answering"])
+@pytest.mark.parametrize("done", [1, 3, 5])
+def test_a_labelled_stream_goes_on_from_a_position_with_the_same_batches(
+    done: int, task: str
+) -> None:
+    source, shape = labelled(task), BatchShape(12, 5)
+    whole = micro_batches(source, shape, 8)
+    last = whole[done * shape.accumulation - 1]
+    assert last.step is not None and last.step.index == done - 1
+    rest = micro_batches(source, shape, 8 - done, start=last.step.next_position)
+    assert [described(batch) for batch in rest] == [
+        described(batch) for batch in whole[done * shape.accumulation :]
+    ]
+    assert [batch.step for batch in rest] == [
+        batch.step for batch in whole[done * shape.accumulation :]
+    ]
+
+
+def test_every_labelled_row_comes_once_an_epoch_in_another_order_each() -> None:
+    source = labelled("classification")
+    sequences = [one for b in micro_batches(source, BatchShape(12, 12), 10) for one in described(b)]
+    rows = [[row for epoch, row, _ in sequences if epoch == number] for number in range(3)]
+    for epoch in rows:
+        assert sorted(epoch) == list(range(37))
+    firsts = {frozenset(epoch[:12]) for epoch in rows}
+    assert len(firsts) == 3
+
+
+def test_micro_batches_of_a_global_batch_hold_rows_of_nearly_the_same_length() -> None:
+    source = LabelledSource(drawn("classification", 200), is_training=True)
+
+    def padded_tokens(batches: list[Batch]) -> int:
+        return sum(batch.batch_size * batch.packing.max_seqlen for batch in batches)
+
+    whole = micro_batches(source, BatchShape(32, 32), 10)
+    parts = micro_batches(source, BatchShape(32, 8), 10)
+    real = sum(len(batch.input_ids) for batch in whole)
+    assert sum(len(batch.input_ids) for batch in parts) == real
+    # Without an order by length, a part's longest row would be nearly as long as the whole's.
+    assert padded_tokens(parts) - real < 0.5 * (padded_tokens(whole) - real)

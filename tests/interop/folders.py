@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import BertConfig, PreTrainedModel
+
+from tests.models.batches import PackedBatch
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cow", "sea", "##s", "sail")
 
@@ -35,3 +38,18 @@ def random_model(model_class: type[PreTrainedModel], **changes: Any) -> Any:
 
 def write_vocabulary(folder: Path) -> None:
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+
+
+def saved(model: Any, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    return folder
+
+
+def padded(batch: PackedBatch) -> dict[str, Tensor]:
+    """A batch as transformers reads it."""
+    packing = batch.packing
+    return {
+        "input_ids": packing.pad(batch.input_ids),
+        "token_type_ids": packing.pad(batch.token_type_ids),
+        "attention_mask": packing.attention_mask.long(),
+    }

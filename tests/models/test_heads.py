@@ -15,8 +15,8 @@ from transformers import (
 )
 
 from clozekit.models import MultipleChoiceModel, QuestionAnsweringModel, TokenClassificationModel
-from tests.interop.folders import random_model
-from tests.models.batches import FULL, RAGGED, PackedBatch, packed_batch, without_dropout
+from tests.interop.folders import padded, random_model
+from tests.models.batches import FULL, RAGGED, packed_batch, without_dropout
 from tests.models.bert_weights import from_transformers
 
 SIZES = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2}
@@ -61,15 +61,6 @@ def compare(
     gradients = {name: p.grad for name, p in model.named_parameters()}
     assert all(gradient.any() for gradient in expected.values())
     assert_same(gradients, expected)
-
-
-def padded(batch: PackedBatch) -> dict[str, Tensor]:
-    packing = batch.packing
-    return {
-        "input_ids": packing.pad(batch.input_ids),
-        "token_type_ids": packing.pad(batch.token_type_ids),
-        "attention_mask": packing.attention_mask.long(),
-    }
 
 
 every_kind = pytest.mark.parametrize(

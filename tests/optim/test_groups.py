@@ -1,12 +1,15 @@
-"""Which parameters decay."""
+"""Which parameters decay, and at what rate each learns."""
 
 import pytest
 import torch
 from torch import nn
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.models.classification import ClassificationModel
 from clozekit.models.pretraining import PretrainingModel
-from clozekit.optim.groups import parameter_groups
+from clozekit.optim.groups import parameter_groups, with_layerwise_decay
+from clozekit.tasks.classification import ClassificationModule
+from tests.tasks.models import small_encoder, training_arguments
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +57,59 @@ def test_frozen_parameters_are_left_out_and_so_is_an_empty_group() -> None:
     (group,) = parameter_groups(layer, 0.1)
     assert group["params"] == [layer.weight]
     torch.optim.AdamW([group])
+
+
+def encoder_of_three_blocks() -> ClassificationModel:
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
+    return ClassificationModel(EncoderConfig(vocab_size=50, num_hidden_layers=3, **sizes), 2)
+
+
+def test_lower_blocks_learn_at_smaller_rates() -> None:
+    model = encoder_of_three_blocks()
+    groups = with_layerwise_decay(parameter_groups(model, 0.01), model.encoder, 0.5)
+    scales = {name: group["lr_scale"] for group in groups for name in names(model, group)}
+    expected = {
+        "classification_head.": 1,
+        "encoder.pooler.": 1,
+        "encoder.blocks.2.": 0.5,
+        "encoder.blocks.1.": 0.25,
+        "encoder.blocks.0.": 0.125,
+        "encoder.embeddings.": 0.0625,
+    }
+    assert scales.keys() == {name for name, _ in model.named_parameters()}
+    for name, scale in scales.items():
+        (wanted,) = (of for prefix, of in expected.items() if name.startswith(prefix))
+        assert scale == wanted, name
+
+
+def test_layers_keep_every_parameter_once_with_its_weight_decay() -> None:
+    model = encoder_of_three_blocks()
+    before = parameter_groups(model, 0.01)
+    after = with_layerwise_decay(before, model.encoder, 0.9)
+    decays = [
+        {name: group["weight_decay"] for group in groups for name in names(model, group)}
+        for groups in (before, after)
+    ]
+    assert decays[0] == decays[1]
+    assert sum(len(group["params"]) for group in after) == len(list(model.parameters()))
+    torch.optim.AdamW(after)
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_the_optimizer_of_a_task_takes_the_rates_of_the_layers(decay: float) -> None:
+    module = ClassificationModule(
+        small_encoder(50), label_names=["a", "b"], **training_arguments(layerwise_lr_decay=decay)
+    )
+    configured = module.configure_optimizers()
+    optimizer = configured["optimizer"]  # type: ignore[index,call-overload]
+    rates = {name: g["lr"] for g in optimizer.param_groups for name in names(module, g)}
+    head, bottom = (
+        rates[f"model.{name}"]
+        for name in (
+            "classification_head.classifier.weight",
+            "encoder.blocks.0.feed_forward.output.weight",
+        )
+    )
+    # Two blocks; AdamW's rate is 1e-3.
+    assert head == pytest.approx(1e-3)
+    assert bottom == pytest.approx(1e-3 * decay**2)

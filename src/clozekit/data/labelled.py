@@ -95,8 +95,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         self.data_hash = _hash(examples["train"])
         for split in sorted(examples, key=list(given).index):
             encoded = features.encode(examples[split], is_labelled=True)
-            is_training = split == "train"
-            self.sources[split] = LabelledSource(encoded, is_training, global_batch_size)
+            self.sources[split] = LabelledSource(encoded, is_training=split == "train")
 
     def task_arguments(self) -> dict[str, Any]:
         """Gives what the task has to know of the data, such as its classes."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from clozekit.data.batch import Batch, Step
 from clozekit.data.features import EncodedRows
-from clozekit.data.order import Position, Span, bucketed_order, concatenated_ranges
+from clozekit.data.order import Position, Span, concatenated_ranges
 
 
 class LabelledSource:
@@ -21,14 +21,12 @@ class LabelledSource:
     Args:
         rows: The rows.
         is_training: Whether samples are for training.
-        bucket_size: The samples of a global batch, which have nearly the same length.
     """
 
     num_shards = 1
 
-    def __init__(self, rows: EncodedRows[Any], is_training: bool, bucket_size: int = 1) -> None:
+    def __init__(self, rows: EncodedRows[Any], is_training: bool) -> None:
         self.rows = rows
-        self.bucket_size = bucket_size
         num_sequences = len(rows.owners)
         if is_training and rows.splits_examples:
             self._begins = np.arange(num_sequences)
@@ -43,13 +41,20 @@ class LabelledSource:
         """The number of samples, the same in every epoch."""
         return len(self._begins)
 
-    def order(self, seed: int, epoch: int, shard: int) -> NDArray[np.int64]:
-        """Gives an order in which samples of nearly the same length are together."""
-        return bucketed_order(self._lengths, self.bucket_size, seed, epoch, shard)
+    def arranged(self, spans: list[Span]) -> list[Span]:
+        """Sorts a global batch by length, the longest first.
+
+        Global batches themselves are drawn whatever the lengths: where labels go with length, a
+        batch of one length has one label, and little is learnt from it.
+        """
+        return [
+            Span(span.epoch, span.shard, span.samples[self._by_length(span.samples)])
+            for span in spans
+        ]
 
     def evaluation_spans(self, size: int) -> Iterator[Span]:
         """Yields every sample once, the longest first, at most `size` sequences at a time."""
-        by_length = np.argsort(-self._lengths, kind="stable")
+        by_length = self._by_length(np.arange(len(self._lengths)))
         taken, begin = 0, 0
         for place, sample in enumerate(by_length):
             if place > begin and taken + self._sizes[sample] > size:
@@ -79,6 +84,9 @@ class LabelledSource:
             chosen = np.sort(chosen)
         batch: Batch = self.rows.batch(chosen, epochs, step)
         return batch
+
+    def _by_length(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.argsort(-self._lengths[samples], kind="stable")
 
     def _sequences(self, spans: list[Span]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Gives the sequences of samples, and the epoch that each is read in."""

@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from clozekit import rng
 from clozekit.errors import DataError
 
-BUCKETS_OF_A_POOL = 16
-"""Global batches over which samples are sorted by length; more of them save little padding."""
-
 
 @dataclass(frozen=True)
 class Position:
@@ -64,41 +61,12 @@ def sample_order(num_samples: int, seed: int, epoch: int, shard: int) -> NDArray
     return rng.permutation(num_samples, seed, rng.Stream.SAMPLE_ORDER, epoch, shard)
 
 
-def bucketed_order(
-    lengths: NDArray[np.int64], bucket_size: int, seed: int, epoch: int, shard: int
-) -> NDArray[np.int64]:
-    """Gives an order that brings samples of nearly the same length together.
-
-    The samples are shuffled and cut into pools; a pool's samples are sorted by length and cut into
-    buckets, and its buckets are shuffled. So a batch has little padding, and which batches an epoch
-    has is drawn anew each time.
-
-    Args:
-        lengths: `[samples]`, the length of every sample.
-        bucket_size: The samples of a bucket, those of a global batch.
-        seed: The seed of the order.
-        epoch: The epoch.
-        shard: The shard.
-    """
-    shuffled = sample_order(len(lengths), seed, epoch, shard)
-    pool_size = BUCKETS_OF_A_POOL * bucket_size
-    buckets: list[NDArray[np.int64]] = []
-    for begin in range(0, len(shuffled), pool_size):
-        pool = shuffled[begin : begin + pool_size]
-        by_length = pool[np.argsort(lengths[pool], kind="stable")]
-        cut = [by_length[i : i + bucket_size] for i in range(0, len(pool), bucket_size)]
-        order = rng.permutation(len(cut), seed, rng.Stream.BUCKET_ORDER, epoch, shard, begin)
-        buckets += [cut[i] for i in order]
-    return np.concatenate(buckets) if buckets else shuffled
-
-
 def global_batches(
     num_samples: Callable[[int, int], int],
     num_shards: int,
     seed: int,
     start: Position,
     global_batch_size: int,
-    order: Callable[[int, int, int], NDArray[np.int64]] | None = None,
 ) -> Iterator[tuple[list[Span], Position]]:
     """Yields every global batch from a position on, without end.
 
@@ -108,8 +76,6 @@ def global_batches(
         seed: The seed of both orders.
         start: Where to begin.
         global_batch_size: The number of samples of a global batch.
-        order: Gives the order of a shard's samples by (seed, epoch, shard); None for
-            `sample_order`.
 
     Yields:
         The batch's spans in order, and the position after it.
@@ -117,11 +83,7 @@ def global_batches(
     Raises:
         DataError: A whole epoch has no sample.
     """
-
-    def shuffled(seed: int, epoch: int, shard: int) -> NDArray[np.int64]:
-        return sample_order(num_samples(epoch, shard), seed, epoch, shard)
-
-    runs = _runs(num_samples, num_shards, seed, start, order or shuffled)
+    runs = _runs(num_samples, num_shards, seed, start)
     epoch, slot, shard, offset, samples = next(runs)
     step = start.step
     while True:
@@ -139,11 +101,7 @@ def global_batches(
 
 
 def _runs(
-    num_samples: Callable[[int, int], int],
-    num_shards: int,
-    seed: int,
-    start: Position,
-    order: Callable[[int, int, int], NDArray[np.int64]],
+    num_samples: Callable[[int, int], int], num_shards: int, seed: int, start: Position
 ) -> Iterator[tuple[int, int, int, int, NDArray[np.int64]]]:
     """Yields (epoch, slot, shard, offset, sample order) of every shard visit from `start` on."""
     epoch, slot, offset = start.epoch, start.slot, start.offset
@@ -155,7 +113,7 @@ def _runs(
             size = num_samples(epoch, shard)
             found_any = found_any or size > 0
             if size > offset:
-                yield epoch, visit, shard, offset, order(seed, epoch, shard)
+                yield epoch, visit, shard, offset, sample_order(size, seed, epoch, shard)
             offset = 0
         if not found_any:
             raise DataError(

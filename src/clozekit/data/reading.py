@@ -151,7 +151,9 @@ def _load(called: str, builder: str, **options: Any) -> Any:
     except StopIteration as error:
         raise DataError(f"{called}: the file has no rows") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{called}: it cannot be read as {builder}: {_first_line(error)}") from error
+        raise DataError(
+            f"{called}: it cannot be read as {builder}: {_first_line(error)}"
+        ) from error
     except ValueError as error:
         # What `datasets` makes of a file that has a header alone.
         if "corresponds to no data" in str(error):

@@ -18,7 +18,6 @@ from clozekit.data.order import (
     Span,
     concatenated_ranges,
     in_order,
-    sample_order,
 )
 from clozekit.data.packing import Packing
 from clozekit.data.pairs import NUM_SPECIAL_TOKENS, PairPlan, plan_pairs
@@ -81,9 +80,9 @@ class PretrainingSource:
         """Plans a shard's pairs for an epoch; the last plans are kept."""
         return self._planned(epoch, shard)[1]
 
-    def order(self, seed: int, epoch: int, shard: int) -> NDArray[np.int64]:
-        """Gives the order in which an epoch reads a shard's pairs."""
-        return sample_order(self.num_samples(epoch, shard), seed, epoch, shard)
+    def arranged(self, spans: list[Span]) -> list[Span]:
+        """Leaves a global batch as it is: most of its pairs are equally long."""
+        return spans
 
     def evaluation_spans(self, size: int) -> Iterator[Span]:
         """Yields every pair of epoch 0 once, in the data's own order."""

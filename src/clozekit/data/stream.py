@@ -7,8 +7,6 @@ from itertools import count, islice
 from types import FrameType
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from clozekit.data.batch import Batch, Step
@@ -32,8 +30,8 @@ class Source(Protocol):
         """Describes the global step whose batch is `spans`."""
         ...
 
-    def order(self, seed: int, epoch: int, shard: int) -> NDArray[np.int64]:
-        """Gives the order in which an epoch reads a shard's samples."""
+    def arranged(self, spans: list[Span]) -> list[Span]:
+        """Orders a global batch's samples, so that a micro-batch has little padding."""
         ...
 
     def evaluation_spans(self, size: int) -> Iterator[Span]:
@@ -98,9 +96,9 @@ class TrainingStream(IterableDataset[Batch]):
             self.seed,
             self.start,
             shape.global_batch_size,
-            source.order,
         )
-        for spans, next_position in steps:
+        for drawn, next_position in steps:
+            spans = source.arranged(drawn)
             for micro_step in range(shape.accumulation):
                 if next(micro_batches) % num_workers != worker:
                     continue
