@@ -32,6 +32,7 @@ from clozekit.data.batch import (
 from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.labelled_source import LabelledSource
 from clozekit.data.order import Span
+from clozekit.tasks.base import upcast
 from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
 from clozekit.training.assembly import encoder_config, make_datamodule, make_module, max_steps_of
 from clozekit.training.pretrained import load_pretrained
@@ -61,10 +62,12 @@ def main() -> None:
     torch.manual_seed(seed)
     model = make_model(task, module)
     train(model, config, datamodule.sources["train"], max_steps)
-    results = {"step": max_steps, **evaluate(model, module, datamodule.sources["validation"])}
+    with autocast(config):
+        metrics = evaluate(model, module, datamodule.sources["validation"])
 
     folder = RUNS / task.run_name(TRANSFORMERS, seed)
     folder.mkdir(parents=True, exist_ok=True)
+    results = {"step": max_steps, **{f"validation/{k}": float(v) for k, v in metrics.items()}}
     (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     print(results)
 
@@ -114,7 +117,8 @@ def train(model: nn.Module, config: TrainConfig, rows: LabelledSource, max_steps
         if step == max_steps:
             break
         batch = rows.build([Span(0, 0, samples)], None)
-        loss = model(**inputs(batch), **labels(batch)).loss
+        with autocast(config):
+            loss = model(**inputs(batch), **labels(batch)).loss
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.trainer.gradient_clip_val)
         optimizer.step()
@@ -122,6 +126,11 @@ def train(model: nn.Module, config: TrainConfig, rows: LabelledSource, max_steps
         optimizer.zero_grad()
         if step % 10 == 9:
             print(f"step {step + 1}/{max_steps}  loss {loss.item():.3f}", flush=True)
+
+
+def autocast(config: TrainConfig) -> torch.autocast:
+    is_mixed = config.trainer.precision == "bf16-mixed"
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_mixed)
 
 
 def shuffled(rows: LabelledSource, seed: int, batch_size: int) -> Iterator[np.ndarray]:
@@ -175,13 +184,14 @@ def logits_of(output: Any, batch: Any) -> Tensor:
 @torch.inference_mode()
 def evaluate(
     model: nn.Module, module: FineTuningModule[Any], rows: LabelledSource, batch_size: int = 16
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     model.eval()
     metrics = nn.ModuleDict(module.new_metrics())
     for span in rows.evaluation_spans(batch_size):
         batch = rows.build([span], None)
-        module.update_metrics(metrics, logits_of(model(**inputs(batch)), batch), batch)
-    return {f"validation/{k}": float(v) for k, v in computed_metrics(metrics).items()}
+        logits = upcast(logits_of(model(**inputs(batch)), batch))
+        module.update_metrics(metrics, logits, batch)
+    return computed_metrics(metrics)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ PRETRAINED, TRANSFORMERS, SCRATCH = "pretrained", "transformers", "scratch"
 SETTINGS = (
     "global_batch_size=16",
     "micro_batch_size=16",
-    "optimizer.lr=1e-4",
+    "optimizer.lr=2e-4",
+    "trainer.precision=bf16-mixed",
     "logger=csv",
     "callbacks.checkpoints.every_n_steps=100000",
 )
@@ -81,22 +82,22 @@ class Task:
 
 _QA = {
     "ending": ".json",
-    "num_train": 800,
-    "num_validation": 400,
+    "num_train": 400,
+    "num_validation": 200,
     "metric": "f1",
     "percent": 1.0,
     "overrides": ("data.max_seq_length=256",),
 }
 
 TASKS = (
-    Task("sentiment", "sentiment of a sentence", "classification", ".csv", 3000, 1000, "accuracy"),
+    Task("sentiment", "sentiment of a sentence", "classification", ".csv", 1600, 500, "accuracy"),
     Task(
         "nli",
         "entailment of a pair",
         "classification",
         ".jsonl",
-        2000,
         1000,
+        500,
         "accuracy",
         overrides=("data.text_column=premise", "data.text_pair_column=hypothesis"),
     ),
@@ -105,18 +106,17 @@ TASKS = (
         "similarity of a pair",
         "regression",
         ".jsonl",
-        703,
+        450,
         66,
         "pearson",
-        max_epochs=3,
         overrides=("data.text_column=sentence1", "data.text_pair_column=sentence2"),
     ),
-    Task("pos", "parts of speech", "tagging", ".conll", 3000, 1000, "accuracy"),
-    Task("entities", "entities in Chinese", "tagging", ".conll", 1000, 500, "f1"),
+    Task("pos", "parts of speech", "tagging", ".conll", 2000, 500, "accuracy"),
+    Task("entities", "entities in Chinese", "tagging", ".conll", 500, 250, "f1"),
     Task("qa", "answers by their ends", "question_answering", **_QA),
     Task("qa_bio", "answers by tags", "question_answering_bio", **_QA),
     Task(
-        "multiple_choice", "one of four choices", "multiple_choice", ".jsonl", 1000, 600, "accuracy"
+        "multiple_choice", "one of four choices", "multiple_choice", ".jsonl", 500, 300, "accuracy"
     ),
 )
 

@@ -14,6 +14,7 @@ from clozekit.interop.onnx import check_packages, save_onnx
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.saving import (
     architecture_of,
+    loading_call,
     save_description,
     save_safetensors,
     save_transformers,
@@ -76,7 +77,10 @@ def _write_transformers(checkpoint: Checkpoint, model: Pretrained, folder: Path)
     settings = {} if dropout is None else {"classifier_dropout": dropout}
     left_out = save_transformers(model, folder, **settings)
     if left_out:
-        print(f"{', '.join(left_out)}: no class of transformers has it; the encoder is exported")
+        print(
+            f"{', '.join(left_out)}: no class of transformers has it; the encoder is exported, for "
+            f"{loading_call(model)}"
+        )
 
 
 def _metrics_of(checkpoint: Checkpoint) -> dict[str, float]:

@@ -134,9 +134,9 @@ def described(batch: Batch) -> list[tuple[int, int, tuple[int, ...]]]:
 
 
 def micro_batches(
-    source: LabelledSource, shape: BatchShape, steps: int, start: Position = Position()
+    source: LabelledSource, shape: BatchShape, steps: int, start: Position | None = None
 ) -> list[Batch]:
-    stream = TrainingStream(source, 5, shape, start)
+    stream = TrainingStream(source, 5, shape, start or Position())
     return list(islice(stream, steps * shape.accumulation))
 
 

@@ -19,11 +19,18 @@ from clozekit.tasks import (  # noqa: F401
     regression,
     tagging,
 )
-from tests.programs.commands import TINY
+from tests.programs.commands import TINY, train_config
 from tests.programs.forked import Lab, main
 from tests.programs.task_files import FILES, OVERRIDES, group_of, write_task, write_unlabelled
 
 LENGTH = 10
+EXACT = (
+    "trainer.precision=64-true",
+    "encoder.hidden_dropout_prob=0",
+    "encoder.attention_probs_dropout_prob=0",
+    # The head's dropout is seeded by the process; without any, processes change nothing.
+    "++task.classifier_dropout=0",
+)
 KILLED_AT = Moment("before backward", 6)
 
 
@@ -65,6 +72,18 @@ def training(lab: Lab, task: str, train: Path, validation: Path, *more: str) -> 
     )
 
 
+def on_processes(lab: Lab, task: str, ranks: int, train: Path, validation: Path) -> int:
+    """Trains on so many processes in double precision; gives the sum of their exit codes."""
+    # A span of an answer has no dropout of its own.
+    exact = EXACT[:-1] if task == "question_answering" else EXACT
+    arguments = training(lab, task, train, validation, *exact)[1:]
+    processes = ("trainer=ddp_cpu", f"trainer.devices={ranks}", "micro_batch_size=8")
+    folder = lab.folder / task
+    config = train_config(f"name=on-{ranks}", f"runs_dir={folder}", *arguments, *processes)
+    codes, _ = running.run(config, ranks, folder / "log.txt")
+    return sum(codes)
+
+
 def scenarios(lab: Lab) -> dict[str, Any]:
     results = {}
     for task in FILES:
@@ -86,6 +105,7 @@ def scenarios(lab: Lab) -> dict[str, Any]:
                 folder, "predict", checkpoint, f"input={rows}", "output=predictions.jsonl"
             ),
             "exported": clozekit(folder, "export", checkpoint, "out=exported"),
+            "on processes": [on_processes(lab, task, n, train, validation) for n in (1, 2)],
             "differences": _differences(folder / "runs" / "killed", folder / "runs" / "whole"),
             "log": (folder / "log.txt").read_text(),
         }

@@ -63,6 +63,15 @@ def test_a_killed_run_that_is_resumed_equals_a_whole_one(
 
 
 @pytest.mark.parametrize("task", FILES)
+def test_two_processes_judge_as_one_does(task: str, results: dict[str, Any], folder: Path) -> None:
+    assert results[task]["on processes"] == [0, 0], results[task]["log"]
+    one, two = (
+        json.loads((folder / task / f"on-{ranks}" / "results.json").read_text()) for ranks in (1, 2)
+    )
+    assert one == pytest.approx(two, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("task", FILES)
 def test_an_evaluation_gives_the_metrics_of_training_on_the_same_rows(
     task: str, results: dict[str, Any], folder: Path
 ) -> None:

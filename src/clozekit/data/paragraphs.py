@@ -1,5 +1,6 @@
 """Questions with paragraphs, cut into windows: what both ways of answering share."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -198,7 +199,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         return {
             text: (
                 np.array(encoding.ids, np.int32),
-                np.array(encoding.offsets, np.int64).reshape(-1, 2),
+                _with_marks(text, np.array(encoding.offsets, np.int64).reshape(-1, 2)),
             )
             for text, encoding in zip(texts, encodings, strict=True)
         }
@@ -264,6 +265,19 @@ def _answers(given: Any, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]
             f"{column} is {given!r}, where lists `text` and `answer_start` of one length are needed"
         )
     return texts, starts
+
+
+def _with_marks(text: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Lets tokens end behind the marks, such as accents, that the tokenizer took off them."""
+    if text.isascii():
+        return places
+    limits = np.append(places[1:, 0], len(text))
+    for token in np.flatnonzero(places[:, 1] < limits):
+        end = places[token, 1]
+        while end < limits[token] and unicodedata.category(text[end]).startswith("M"):
+            end += 1
+        places[token, 1] = end
+    return places
 
 
 def _answer_tokens(example: Question, places: NDArray[np.int64]) -> tuple[int, int]:

@@ -24,9 +24,10 @@ MISSING_LABEL = -100
 
 _ROWS_AT_ONCE = 1000
 
-# A file is one piece, for `datasets` takes the types of a file's columns from its first piece; and
-# what is not empty is what it says, or a class called None would be no class.
-_CSV: dict[str, Any] = {"chunksize": None, "keep_default_na": False, "na_values": [""]}
+# A file is one piece, for `datasets` takes the types of a file's columns from its first piece.
+_JSON: dict[str, Any] = {"chunksize": 2**31}
+# Of what pandas takes for missing only this is; a class may be called None, a text say NA.
+_CSV: dict[str, Any] = {"chunksize": None, "keep_default_na": False, "na_values": ["", "NaN"]}
 _TSV = _CSV | {"sep": "\t", "quoting": 3}
 
 # What pandas makes of a row with more columns than the header: all of them stand one to the left.
@@ -77,7 +78,7 @@ def read_file(path: str) -> Rows:
         raise DataError(f"{path}: the file's ending is not one of {', '.join(BUILDERS)} (or .gz)")
     if not Path(path).is_file():
         raise DataError(f"{path}: there is no such file")
-    options = {".csv": _CSV, ".tsv": _TSV}.get(ending, {})
+    options = {".csv": _CSV, ".tsv": _TSV, ".json": _JSON, ".jsonl": _JSON}.get(ending, {})
     rows = _rows(path, builder, data_files=glob.escape(path), split="train", **options)
     if _UNNAMED_COLUMN in rows.columns:
         raise DataError(f"{path}: its first row has more columns than its header")

@@ -74,8 +74,7 @@ class RegressionFeatures(TextFeatures[ScoredText]):
         if not is_labelled:
             return ScoredText(self.row_id(row, number), *texts, score=0.0)
         given = row[self.label_column]
-        score = math.nan if is_missing(given) else self._score(given)
-        if math.isnan(score):
+        if is_missing(given) or is_missing(score := self._score(given)):
             return None
         return ScoredText(self.row_id(row, number), *texts, score=score)
 
