@@ -33,7 +33,7 @@ def main() -> None:
         "table": table(results["tasks"]),
         "verdict": verdict(results["tasks"]),
         "machine": results["machine"],
-        "commands": "\n".join(command(task) for task in TASKS),
+        "commands": "\n".join(["```sh", *map(command, TASKS), "```"]),
     }.items():
         readme = replaced(readme, name, text)
     (HERE / "README.md").write_text(readme, encoding="utf-8")

@@ -20,31 +20,31 @@ TAGS = ("O", "B-ANIMAL", "I-ANIMAL", "B-PLACE")
 MAX_SEQ_LENGTH = 24
 
 
-def words(draw: random.Random, longest: int = 30) -> list[str]:
+def words(draw: random.Random, longest: int) -> list[str]:
     return draw.choices(WORDS, k=draw.randint(1, longest))
 
 
-def classified_row(draw: random.Random) -> Row:
-    return {"text": " ".join(words(draw)), "label": draw.choice(["farm", "sea", "town"])}
+def classified_row(draw: random.Random, longest: int) -> Row:
+    return {"text": " ".join(words(draw, longest)), "label": draw.choice(["farm", "sea", "town"])}
 
 
-def multi_label_row(draw: random.Random) -> Row:
+def multi_label_row(draw: random.Random, longest: int) -> Row:
     labels = [name for name in ("farm", "sea", "town") if draw.random() < 0.4]
-    return {"text": " ".join(words(draw)), "label": labels}
+    return {"text": " ".join(words(draw, longest)), "label": labels}
 
 
-def scored_row(draw: random.Random) -> Row:
-    return {"text": " ".join(words(draw)), "score": draw.uniform(0, 5)}
+def scored_row(draw: random.Random, longest: int) -> Row:
+    return {"text": " ".join(words(draw, longest)), "score": draw.uniform(0, 5)}
 
 
-def tagged_row(draw: random.Random) -> Row:
-    sentence = words(draw, longest=60)
+def tagged_row(draw: random.Random, longest: int) -> Row:
+    sentence = words(draw, 2 * longest)
     return {"tokens": sentence, "tags": draw.choices(TAGS, k=len(sentence))}
 
 
-def question_row(draw: random.Random) -> Row:
-    """A paragraph of up to 60 words, and an answer in it but for one question in five."""
-    paragraph = words(draw, longest=60)
+def question_row(draw: random.Random, longest: int) -> Row:
+    """A paragraph, and an answer in it but for one question in five."""
+    paragraph = words(draw, 2 * longest)
     first = draw.randrange(len(paragraph))
     answer = " ".join(paragraph[first : first + draw.randint(1, 3)])
     start = len(" ".join(paragraph[:first])) + (first > 0)
@@ -57,16 +57,16 @@ def question_row(draw: random.Random) -> Row:
     }
 
 
-def choice_row(draw: random.Random) -> Row:
+def choice_row(draw: random.Random, longest: int) -> Row:
     return {
-        "context": " ".join(words(draw)),
+        "context": " ".join(words(draw, longest)),
         "question": " ".join(words(draw, 4)),
-        "choices": [" ".join(words(draw, 6)) for _ in range(3)],
+        "choices": [" ".join([first, *words(draw, 5)]) for first in draw.sample(WORDS, 3)],
         "label": draw.randrange(3),
     }
 
 
-Task = tuple[Callable[..., Features[Any]], Callable[[random.Random], Row], Mapping[str, Any]]
+Task = tuple[Callable[..., Features[Any]], Callable[[random.Random, int], Row], Mapping[str, Any]]
 
 TASKS: dict[str, Task] = {
     "classification": (ClassificationFeatures, classified_row, {}),
@@ -95,10 +95,10 @@ def encoded(features: Features[Any], rows: Sequence[Row]) -> Any:
     return features.encode(examples, is_labelled=True)
 
 
-def drawn(task: str, number: int, seed: int = 0, **changes: Any) -> Any:
-    """Encoded rows that are drawn by the seed."""
-    draw = random.Random(seed)
-    rows = [TASKS[task][1](draw) for _ in range(number)]
+def drawn(task: str, number: int, longest: int = 30, **changes: Any) -> Any:
+    """Encoded rows of random words; `longest` is the most words of a text."""
+    draw = random.Random(0)
+    rows = [TASKS[task][1](draw, longest) for _ in range(number)]
     return encoded(make_features(task, **changes), rows)
 
 

@@ -10,7 +10,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from clozekit.data.module import StreamDataModule
 from clozekit.data.order import Position
+from clozekit.tasks.base import TaskModule
 from clozekit.training.checkpoints import Checkpoints
+from clozekit.training.monitoring import monitored
 
 
 class OneProcess:
@@ -24,7 +26,8 @@ class Run:
     """A Trainer in small: it counts steps and writes checkpoints that hold the step."""
 
     def __init__(self, folder: Path, validate_every: int = 1000, **options: Any) -> None:
-        self.callback = Checkpoints(str(folder), **options)
+        chosen = {"monitor": "validation/loss", "mode": "min"} | options
+        self.callback = Checkpoints(str(folder), **chosen)
         self.validate_every = validate_every
         datamodule = StreamDataModule(
             seed=0, global_batch_size=1, micro_batch_size=1, num_workers=0, max_seq_length=8
@@ -148,7 +151,7 @@ def test_an_unknown_metric_is_told_with_those_there_are(tmp_path: Path) -> None:
 
 
 def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="mode='best': it should be 'min' or 'max'"):
+    with pytest.raises(ValueError, match="mode='best': it should be 'min', 'max' or 'auto'"):
         Checkpoints(str(tmp_path), mode="best")  # type: ignore[arg-type]
 
 
@@ -248,3 +251,16 @@ def test_a_plain_validation_saves_nothing(tmp_path: Path) -> None:
     run.trainer.state.fn = TrainerFn.VALIDATING
     run.callback.on_validation_end(run.trainer, None)  # type: ignore[arg-type]
     assert run.saved == []
+
+
+def test_a_metric_of_the_users_own_needs_its_mode(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"monitor='validation/f1' needs 'min' or 'max'"):
+        Checkpoints(str(tmp_path), monitor="validation/f1")
+
+
+def test_the_task_says_what_is_monitored_unless_the_user_does() -> None:
+    task = TaskModule()
+    assert monitored(task, "auto", "auto") == ("validation/loss", "min")
+    assert monitored(task, "auto", "max") == ("validation/loss", "max")
+    assert monitored(task, "validation/f1", "max") == ("validation/f1", "max")
+    assert monitored(task, None, "auto") == (None, "auto")

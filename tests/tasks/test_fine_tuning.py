@@ -1,0 +1,391 @@
+"""Every fine-tuning task: it learns, its gradient is the global batch's, its metrics are right."""
+
+import random
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from seqeval.metrics import classification_report
+from seqeval.scheme import IOB2
+from sklearn.metrics import f1_score, matthews_corrcoef
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from clozekit.data.batch import Batch
+from clozekit.data.labelled_source import LabelledSource
+from clozekit.data.order import Position
+from clozekit.data.stream import BatchShape, EvaluationStream, TrainingStream
+from clozekit.metrics.squad import exact_match, f1, normalize_answer
+from clozekit.tasks.classification import ClassificationModule
+from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
+from clozekit.tasks.multiple_choice import MultipleChoiceModule
+from clozekit.tasks.question_answering import QuestionAnsweringModule
+from clozekit.tasks.question_answering_bio import QuestionAnsweringBIOModule
+from clozekit.tasks.regression import RegressionModule
+from clozekit.tasks.tagging import TaggingModule
+from tests.data.labelled_rows import TASKS, drawn, encoded, make_features, whole_batch, words
+from tests.data.spelling import spelling_tokenizer
+from tests.tasks.models import small_encoder, training_arguments
+
+LABELS = ["farm", "sea", "town"]
+TAGS = ["O", "B-ANIMAL", "I-ANIMAL", "B-PLACE", "I-PLACE"]
+
+Module = FineTuningModule[Any]
+MODULES: dict[str, tuple[type[Module], dict[str, Any]]] = {
+    "classification": (ClassificationModule, {"label_names": LABELS, "classifier_dropout": 0.0}),
+    "multi_label": (
+        ClassificationModule,
+        {"label_names": LABELS, "multi_label": True, "classifier_dropout": 0.0},
+    ),
+    "regression": (RegressionModule, {"classifier_dropout": 0.0}),
+    "tagging": (TaggingModule, {"label_names": TAGS, "classifier_dropout": 0.0}),
+    "question_answering": (QuestionAnsweringModule, {"has_unanswerable": True}),
+    "question_answering_bio": (
+        QuestionAnsweringBIOModule,
+        {"has_unanswerable": True, "classifier_dropout": 0.0},
+    ),
+    "multiple_choice": (MultipleChoiceModule, {"classifier_dropout": 0.0}),
+}
+
+tasks = pytest.mark.parametrize("task", TASKS)
+
+
+def module_of(task: str, **changes: Any) -> Any:
+    torch.manual_seed(0)
+    kind, arguments = MODULES[task]
+    encoder = small_encoder(spelling_tokenizer().get_vocab_size())
+    return kind(encoder, **training_arguments(**(arguments | changes)))
+
+
+def guessing(task: str, **changes: Any) -> Any:
+    """A module whose weights are so large that its guesses differ from row to row."""
+    module = module_of(task, **changes)
+    for parameter in module.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.3)
+    return module.eval()
+
+
+def micro_batches(source: LabelledSource, micro_batch_size: int) -> list[Batch]:
+    shape = BatchShape(8, micro_batch_size)
+    return list(islice(TrainingStream(source, 0, shape, Position()), shape.accumulation))
+
+
+@tasks
+def test_a_batch_can_be_learnt_by_heart(task: str) -> None:
+    module = module_of(task)
+    (batch,) = micro_batches(LabelledSource(drawn(task, 30, longest=6), is_training=True), 8)
+    assert batch.step is not None
+    optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(120):
+        optimizer.zero_grad()
+        loss = module.loss_sum(module(batch), batch) / batch.step.num_targets
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 0.5
+    assert losses[-1] < 0.05
+    if task == "regression":
+        return
+    # Of regression, a step logs the loss alone.
+    with torch.no_grad():
+        sums = module.step_sums(module(batch), batch)
+    assert sums["accuracy"].item() == batch.step.num_targets
+
+
+def gradient(module: Module, batches: list[Batch]) -> tuple[Tensor, list[Tensor]]:
+    module.zero_grad()
+    total = torch.zeros((), dtype=torch.float64)
+    for batch in batches:
+        assert batch.step is not None
+        loss = module.loss_sum(module(batch), batch) / batch.step.num_targets
+        torch.autograd.backward(loss)
+        total += loss.detach()
+    return total, [p.grad.clone() for p in module.parameters() if p.grad is not None]
+
+
+@tasks
+@pytest.mark.parametrize("micro_batch_size", [1, 3])
+def test_the_gradient_of_a_global_batch_is_the_sum_over_its_micro_batches(
+    task: str, micro_batch_size: int
+) -> None:
+    module = module_of(task).double()
+    source = LabelledSource(drawn(task, 30), is_training=True)
+    whole, parts = (micro_batches(source, size) for size in (8, micro_batch_size))
+    assert (len(whole), len(parts)) == (1, -(-8 // micro_batch_size))
+    loss, expected = gradient(module, whole)
+    total, gradients = gradient(module, parts)
+    assert total.item() == pytest.approx(loss.item(), rel=1e-12)
+    largest = max(g.abs().max() for g in expected)
+    assert largest > 1e-4
+    for ours, theirs in zip(gradients, expected, strict=True):
+        assert (ours - theirs).abs().max() < 1e-12 * largest
+
+
+@tasks
+def test_a_micro_batch_counts_as_many_targets_as_its_share_of_the_step(task: str) -> None:
+    source = LabelledSource(drawn(task, 30), is_training=True)
+    parts, module = micro_batches(source, 3), module_of(task)
+    assert parts[0].step is not None
+    assert sum(module.num_targets(part) for part in parts) == parts[0].step.num_targets
+
+
+def sums_of_losses(module: Module, logits: Tensor, labels: Tensor) -> Tensor:
+    batch = type("Labelled", (), {"labels": labels})
+    return module.loss_sum(logits, batch)
+
+
+def test_class_weights_and_label_smoothing_are_torchs() -> None:
+    logits = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 2] * 3)
+    weights = {"town": 3.0, "farm": 0.5}
+    weighted = module_of("classification", class_weights=weights)
+    expected = F.cross_entropy(
+        logits, labels, weight=torch.tensor([0.5, 1.0, 3.0]), reduction="sum"
+    )
+    assert torch.allclose(sums_of_losses(weighted, logits, labels), expected)
+    smoothed = module_of("classification", label_smoothing=0.2)
+    expected = F.cross_entropy(logits, labels, label_smoothing=0.2, reduction="sum")
+    assert torch.allclose(sums_of_losses(smoothed, logits, labels), expected)
+    both = module_of("classification", label_smoothing=0.2, class_weights=weights)
+    losses = F.cross_entropy(logits, labels, label_smoothing=0.2, reduction="none")
+    expected = (losses * torch.tensor([0.5, 1.0, 3.0] * 3)).sum()
+    assert torch.allclose(sums_of_losses(both, logits, labels), expected)
+    tagger = module_of("tagging", label_smoothing=0.1)
+    tags = torch.tensor([0, 4, -100, 2, -100, 1, 3, 0, 0])
+    wide = torch.randn(9, 5, generator=torch.Generator().manual_seed(0))
+    expected = F.cross_entropy(
+        wide[tags >= 0], tags[tags >= 0], label_smoothing=0.1, reduction="sum"
+    )
+    assert torch.allclose(sums_of_losses(tagger, wide, tags), expected)
+
+
+def test_class_weights_and_label_smoothing_of_several_labels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(9, 3, generator=generator)
+    labels = torch.randint(2, (9, 3), generator=generator).float()
+    module = module_of("multi_label", class_weights={"sea": 2.0}, label_smoothing=0.2)
+    # Each label is a choice of two, over which the share is spread.
+    targets = torch.stack([1 - labels, labels], dim=-1)
+    losses = F.cross_entropy(
+        torch.stack([torch.zeros_like(logits), logits], dim=-1).flatten(0, 1),
+        targets.flatten(0, 1),
+        label_smoothing=0.2,
+        reduction="none",
+    ).view(9, 3)
+    expected = (losses * torch.tensor([1.0, 2.0, 1.0])).mean(dim=-1).sum()
+    assert torch.allclose(sums_of_losses(module, logits, labels), expected)
+
+
+def test_class_weights_of_numbers_may_be_keyed_by_them() -> None:
+    module = module_of("classification")
+    weights = {1: 2.0}
+    encoder = module.encoder.config
+    module = ClassificationModule(encoder, label_names=["0", "1"], class_weights=weights)  # type: ignore[arg-type]
+    assert module.get_buffer("class_weights").tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_weights": {"sky": 1.0}}, "class_weights has 'sky', where farm, sea, town"),
+        ({"class_weights": {"sea": -1.0}}, "class_weights.sea=-1.0: it should not be negative"),
+        ({"class_weights": {"sea": float("nan")}}, "class_weights.sea=nan"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0: it should be in"),
+    ],
+)
+def test_what_cannot_be_used_is_told(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        module_of("classification", **changes)
+
+
+# Metrics against what is decoded
+
+
+@torch.no_grad()
+def evaluated(
+    module: Module, rows: Any, batch_size: int = 7
+) -> tuple[dict[str, float], list[dict[str, Any]], list[Any]]:
+    """The metrics over rows, and what is decoded of each with its example."""
+    module.on_validation_epoch_start()
+    predictions, examples = [], []
+    for index, batch in enumerate(
+        EvaluationStream(LabelledSource(rows, is_training=False), batch_size, 0, 1)
+    ):
+        module.validation_step(batch, index)
+        predictions += module.decode(module(batch), batch)
+        examples += batch.examples
+    computed = computed_metrics(module.evaluation["validation"])  # type: ignore[arg-type]
+    assert len(predictions) == len(rows.examples)
+    return {name: value.item() for name, value in computed.items()}, predictions, examples
+
+
+@tasks
+@torch.no_grad()
+def test_the_loss_of_validation_is_the_mean_over_all_targets(task: str) -> None:
+    rows, module = drawn(task, 40), guessing(task)
+    batch = whole_batch(rows)
+    expected = module.loss_sum(module(batch), batch) / module.num_targets(batch)
+    metrics, _, _ = evaluated(module, rows)
+    assert metrics["loss"] == pytest.approx(expected.item(), rel=1e-5)
+
+
+@tasks
+@torch.no_grad()
+def test_what_is_decoded_does_not_depend_on_the_batch(task: str) -> None:
+    rows, module = drawn(task, 15), guessing(task)
+    every = [evaluated(module, rows, batch_size)[1:] for batch_size in (1, 100)]
+    of_one, of_all = (
+        {example.id: prediction for prediction, example in zip(*both, strict=True)}
+        for both in every
+    )
+    assert of_one.keys() == of_all.keys()
+    for key, prediction in of_one.items():
+        assert rounded(prediction) == rounded(of_all[key])
+
+
+def rounded(value: Any) -> Any:
+    """A prediction that can be compared: sums in another order differ a little."""
+    if isinstance(value, float):
+        return pytest.approx(value, rel=1e-3, abs=1e-4)
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_metrics_of_classes_are_those_of_what_is_decoded(number: int) -> None:
+    draw = random.Random(0)
+    rows = [
+        {"text": " ".join(words(draw, 9)), "label": draw.choice(LABELS[:number])} for _ in range(40)
+    ]
+    module = guessing("classification", label_names=LABELS[:number])
+    metrics, predictions, examples = evaluated(
+        module, encoded(make_features("classification"), rows)
+    )
+    guesses = [prediction["label"] for prediction in predictions]
+    golds = [module.gold(example) for example in examples]
+    assert len(set(guesses)) > 1
+    for prediction in predictions:
+        scores = prediction["scores"]
+        assert list(scores) == LABELS[:number] and sum(scores.values()) == pytest.approx(1)
+        assert prediction["label"] == max(scores, key=scores.__getitem__)
+    assert metrics["accuracy"] == pytest.approx(np.mean(np.array(guesses) == np.array(golds)))
+    assert metrics["f1_macro"] == pytest.approx(f1_score(golds, guesses, average="macro"))
+    assert metrics["matthews_correlation"] == pytest.approx(
+        matthews_corrcoef(golds, guesses), abs=1e-6
+    )
+    assert ("f1" in metrics) == (number == 2)
+    if number == 2:
+        assert metrics["f1"] == pytest.approx(f1_score(golds, guesses, pos_label="sea"))
+
+
+def test_metrics_of_several_labels_are_those_of_what_is_decoded() -> None:
+    module = guessing("multi_label")
+    metrics, predictions, examples = evaluated(module, drawn("multi_label", 40))
+    guesses, golds = (
+        np.array([[name in labels for name in LABELS] for labels in every])
+        for every in ([p["labels"] for p in predictions], [module.gold(e) for e in examples])
+    )
+    assert 0 < guesses.mean() < 1
+    for prediction in predictions:
+        chosen = [name for name, score in prediction["scores"].items() if score > 0.5]
+        assert prediction["labels"] == chosen
+    assert metrics["accuracy"] == pytest.approx((guesses == golds).all(axis=1).mean())
+    for average in ("micro", "macro"):
+        expected = f1_score(golds, guesses, average=average)
+        assert metrics[f"f1_{average}"] == pytest.approx(expected)
+
+
+def test_metrics_of_scores_are_those_of_what_is_decoded() -> None:
+    module = guessing("regression")
+    metrics, predictions, examples = evaluated(module, drawn("regression", 40))
+    guesses = [prediction["score"] for prediction in predictions]
+    golds = [module.gold(example) for example in examples]
+    assert metrics["pearson"] == pytest.approx(stats.pearsonr(guesses, golds)[0], abs=1e-5)
+    assert metrics["spearman"] == pytest.approx(stats.spearmanr(guesses, golds)[0], abs=1e-5)
+    assert metrics["mse"] == pytest.approx(np.square(np.subtract(guesses, golds)).mean(), rel=1e-5)
+
+
+def test_metrics_of_tags_are_those_of_what_is_decoded() -> None:
+    rows = drawn("tagging", 40)
+    module = guessing("tagging")
+    metrics, predictions, examples = evaluated(module, rows)
+    guesses = [prediction["tags"] for prediction in predictions]
+    golds = [module.gold(example) for example in examples]
+    for prediction, example in zip(predictions, examples, strict=True):
+        assert prediction["words"] == list(example.words)
+        assert len(prediction["tags"]) == len(prediction["scores"]) == len(example.words)
+    pairs = [pair for tags in zip(guesses, golds, strict=True) for pair in zip(*tags, strict=True)]
+    assert metrics["accuracy"] == pytest.approx(np.mean([a == b for a, b in pairs]))
+    report = classification_report(golds, guesses, mode="strict", scheme=IOB2, output_dict=True)
+    expected = report["micro avg"]
+    assert expected["f1-score"] > 0
+    assert metrics["f1"] == pytest.approx(expected["f1-score"])
+    assert metrics["precision"] == pytest.approx(expected["precision"])
+    assert metrics["recall"] == pytest.approx(expected["recall"])
+
+
+def test_words_without_a_tag_count_for_nothing() -> None:
+    features = make_features("tagging")
+    words = ["the", "old", "cow", "feeds", "the", "horse"]
+    tags = ["B-ANIMAL", None, "O", "I-ANIMAL", "B-PLACE", None]
+    rows = encoded(features, [{"tokens": words, "tags": tags}] * 3)
+    module = guessing("tagging")
+    module.label_names = features.label_names  # type: ignore[assignment]
+    metrics, predictions, _ = evaluated(module, rows)
+    guesses = predictions[0]["tags"]
+    known = [(a, b) for a, b in zip(guesses, tags, strict=True) if b is not None]
+    assert metrics["accuracy"] == pytest.approx(np.mean([a == b for a, b in known]))
+    golds = [["B-ANIMAL", "O", "O", "I-ANIMAL", "B-PLACE", "O"]]
+    guessed = [[a if b is not None else "O" for a, b in zip(guesses, tags, strict=True)]]
+    report = classification_report(golds, guessed, mode="strict", scheme=IOB2, output_dict=True)
+    assert metrics["f1"] == pytest.approx(report["micro avg"]["f1-score"])
+
+
+def test_tags_of_no_scheme_have_no_entities() -> None:
+    module = module_of("tagging", label_names=["NOUN", "VERB"])
+    assert module.monitor == "validation/accuracy"
+    assert module.new_metrics().keys() == {"accuracy"}
+    assert module_of("tagging").monitor == "validation/f1"
+
+
+@pytest.mark.parametrize("task", ["question_answering", "question_answering_bio"])
+@pytest.mark.parametrize("has_unanswerable", [True, False])
+def test_metrics_of_answers_are_those_of_what_is_decoded(task: str, has_unanswerable: bool) -> None:
+    rows = drawn(task, 60)
+    module = guessing(task, has_unanswerable=has_unanswerable)
+    if has_unanswerable:
+        # So that some questions are answered and some are not.
+        _, predictions, _ = evaluated(module, rows)
+        module.no_answer_threshold = float(np.median([p["no_answer_score"] for p in predictions]))
+    metrics, predictions, examples = evaluated(module, rows)
+    answers = [prediction["answer"] for prediction in predictions]
+    golds = [module.gold(example) for example in examples]
+    assert any(not gold for gold in golds) and any(golds)
+    assert ("" in answers) == has_unanswerable and any(answers)
+    for name, score in {"exact_match": exact_match, "f1": f1}.items():
+        values = [100 * score(a, g) for a, g in zip(answers, golds, strict=True)]
+        assert metrics[name] == pytest.approx(np.mean(values))
+        # An article alone is no answer.
+        has_answer = [any(map(normalize_answer, gold)) for gold in golds]
+        answered = [v for v, has in zip(values, has_answer, strict=True) if has]
+        assert metrics[f"has_answer_{name}"] == pytest.approx(np.mean(answered))
+        assert metrics[f"best_{name}"] >= metrics[name] - 1e-9
+    assert metrics["f1"] > 0
+
+
+def test_metrics_of_choices_are_those_of_what_is_decoded() -> None:
+    module = guessing("multiple_choice")
+    metrics, predictions, examples = evaluated(module, drawn("multiple_choice", 40))
+    guesses = [prediction["label"] for prediction in predictions]
+    golds = [module.gold(example) for example in examples]
+    assert set(guesses) == {0, 1, 2}
+    for prediction in predictions:
+        assert prediction["label"] == int(np.argmax(prediction["scores"]))
+        assert sum(prediction["scores"]) == pytest.approx(1)
+    assert metrics["accuracy"] == pytest.approx(np.mean(np.equal(guesses, golds)))
