@@ -90,13 +90,13 @@ _QA = {
 }
 
 TASKS = (
-    Task("sentiment", "sentiment of a sentence", "classification", ".csv", 1600, 500, "accuracy"),
+    Task("sentiment", "sentiment of a sentence", "classification", ".csv", 1200, 500, "accuracy"),
     Task(
         "nli",
         "entailment of a pair",
         "classification",
         ".jsonl",
-        1000,
+        800,
         500,
         "accuracy",
         overrides=("data.text_column=premise", "data.text_pair_column=hypothesis"),
@@ -111,7 +111,7 @@ TASKS = (
         "pearson",
         overrides=("data.text_column=sentence1", "data.text_pair_column=sentence2"),
     ),
-    Task("pos", "parts of speech", "tagging", ".conll", 2000, 500, "accuracy"),
+    Task("pos", "parts of speech", "tagging", ".conll", 1500, 500, "accuracy"),
     Task("entities", "entities in Chinese", "tagging", ".conll", 500, 250, "f1"),
     Task("qa", "answers by their ends", "question_answering", **_QA),
     Task("qa_bio", "answers by tags", "question_answering_bio", **_QA),

@@ -14,6 +14,7 @@ from clozekit.data.packing import Packing
 from clozekit.data.pretraining import PretrainingDataModule
 from clozekit.data.stream import EvaluationStream
 from clozekit.tasks.classification import ClassificationModule
+from clozekit.tasks.fine_tuning import computed_metrics
 from clozekit.tasks.pretraining import PretrainingModule
 from tests.programs.texts import write_labelled
 from tests.tasks.models import small_encoder, training_arguments
@@ -91,7 +92,7 @@ def test_pretrainings_metrics_are_means_over_targets_and_pairs(
 @torch.no_grad()
 def test_classifications_metrics_are_those_of_all_rows(corpus: Path, tmp_path: Path) -> None:
     data = ClassificationDataModule(
-        str(write_labelled(tmp_path / "train.csv", 60)),
+        train=str(write_labelled(tmp_path / "train.csv", 60)),
         test=str(write_labelled(tmp_path / "test.csv", 45, seed=1)),
         tokenizer=str(corpus / "tokenizer.json"),
         seed=0,
@@ -100,26 +101,25 @@ def test_classifications_metrics_are_those_of_all_rows(corpus: Path, tmp_path: P
         max_seq_length=48,
     )
     encoder = small_encoder(data.vocab_size)
-    module = ClassificationModule(
-        encoder, label_names=data.label_names, classifier_dropout=0.0, **training_arguments()
-    )
+    module = ClassificationModule(encoder, **data.task_arguments(), **training_arguments())
     module.model = Guesses()
+    module.on_test_epoch_start()
     logits, labels = [], []
     for index, batch in enumerate(data.test_dataloader()):
         assert isinstance(batch, ClassificationBatch)
         module.test_step(batch, index)
         logits.append(module(batch))
         labels.append(batch.labels)
-    metrics = module.test_metrics.compute()
+    metrics = computed_metrics(module.evaluation["test"])  # type: ignore[arg-type]
     every_logit, label = torch.cat(logits), torch.cat(labels)
     assert len(label) == 45
     guess = every_logit.argmax(-1)
     assert len(set(guess.tolist())) > 1
-    assert metrics["test/loss"] == pytest.approx(float(F.cross_entropy(every_logit, label)))
-    assert metrics["test/accuracy"] == pytest.approx(float((guess == label).float().mean()))
+    assert metrics["loss"] == pytest.approx(float(F.cross_entropy(every_logit, label)))
+    assert metrics["accuracy"] == pytest.approx(float((guess == label).float().mean()))
     scores = []
-    for name in range(len(data.label_names)):
+    for name in range(4):
         hits = int(((guess == name) & (label == name)).sum())
         named = int((guess == name).sum()) + int((label == name).sum())
         scores.append(2 * hits / named if named else 0.0)
-    assert metrics["test/f1_macro"] == pytest.approx(sum(scores) / len(scores))
+    assert metrics["f1_macro"] == pytest.approx(sum(scores) / len(scores))

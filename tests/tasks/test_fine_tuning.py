@@ -260,13 +260,11 @@ def rounded(value: Any) -> Any:
 @pytest.mark.parametrize("number", [2, 3])
 def test_metrics_of_classes_are_those_of_what_is_decoded(number: int) -> None:
     draw = random.Random(0)
-    rows = [
-        {"text": " ".join(words(draw, 9)), "label": draw.choice(LABELS[:number])} for _ in range(40)
-    ]
+    texts = [" ".join(words(draw, 9)) for _ in range(40)]
+    rows = [{"text": text, "label": draw.choice(LABELS[:number])} for text in texts]
     module = guessing("classification", label_names=LABELS[:number])
-    metrics, predictions, examples = evaluated(
-        module, encoded(make_features("classification"), rows)
-    )
+    features = make_features("classification")
+    metrics, predictions, examples = evaluated(module, encoded(features, rows))
     guesses = [prediction["label"] for prediction in predictions]
     golds = [module.gold(example) for example in examples]
     assert len(set(guesses)) > 1
@@ -330,6 +328,7 @@ def test_metrics_of_tags_are_those_of_what_is_decoded() -> None:
     assert metrics["recall"] == pytest.approx(expected["recall"])
 
 
+@pytest.mark.filterwarnings("ignore:Precision and F-score are ill-defined")
 def test_words_without_a_tag_count_for_nothing() -> None:
     features = make_features("tagging")
     words = ["the", "old", "cow", "feeds", "the", "horse"]
@@ -375,7 +374,6 @@ def test_metrics_of_answers_are_those_of_what_is_decoded(task: str, has_unanswer
         has_answer = [any(map(normalize_answer, gold)) for gold in golds]
         answered = [v for v, has in zip(values, has_answer, strict=True) if has]
         assert metrics[f"has_answer_{name}"] == pytest.approx(np.mean(answered))
-        assert metrics[f"best_{name}"] >= metrics[name] - 1e-9
     assert metrics["f1"] > 0
 
 

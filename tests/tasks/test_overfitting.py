@@ -55,7 +55,7 @@ def test_both_objectives_of_pretraining_come_near_zero_on_one_batch(corpus: Path
 def test_a_classifier_comes_near_zero_on_one_batch(corpus: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     data = ClassificationDataModule(
-        str(write_labelled(tmp_path / "train.csv", 40)),
+        train=str(write_labelled(tmp_path / "train.csv", 40)),
         tokenizer=str(corpus / "tokenizer.json"),
         seed=0,
         global_batch_size=16,
@@ -67,7 +67,7 @@ def test_a_classifier_comes_near_zero_on_one_batch(corpus: Path, tmp_path: Path)
     shuffled = batch.labels[torch.randperm(16)]  # nothing but the batch itself can be learnt
     module = ClassificationModule(
         small_encoder(data.vocab_size),
-        label_names=data.label_names,
+        **data.task_arguments(),
         classifier_dropout=0.0,
         **training_arguments(),
     )

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from clozekit.data.batch import ClassificationBatch
 from clozekit.data.features import EncodedRows, RowError, unknown_label
-from clozekit.data.labelled import LabelledDataModule, open_tokenizer
+from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.reading import as_name, is_missing, ordered_names
 from clozekit.data.texts import TextExample, TextFeatures
 
@@ -136,45 +136,9 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
 
 
 class ClassificationDataModule(LabelledDataModule[LabelledText]):
-    """Rows of one text or two, and a class.
+    """Texts or pairs with classes.
 
-    Args:
-        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
-            take the pretrained encoder's.
-        max_seq_length: The longest sequence, special tokens included; longer rows are cut.
-        text_column: The column of the text.
-        text_pair_column: The column of the second text, if there is one.
-        label_column: The column of the class.
-        multi_label: Whether a row may have several labels at once.
-        id_column: The column of the rows' ids; None for their numbers.
-        **labelled: The arguments of `LabelledDataModule`.
-
-    Raises:
-        DataError: A file cannot be used, or has a class that the training rows lack.
-        ConfigError: There is no tokenizer.
+    Its arguments are those of `LabelledDataModule` and of `ClassificationFeatures`.
     """
 
     features_class = ClassificationFeatures
-
-    def __init__(
-        self,
-        *,
-        tokenizer: str | Tokenizer | None,
-        max_seq_length: int = 128,
-        text_column: str = "text",
-        text_pair_column: str | None = None,
-        label_column: str = "label",
-        multi_label: bool = False,
-        id_column: str | None = None,
-        **labelled: Any,
-    ) -> None:
-        features = self.features_class(
-            open_tokenizer(tokenizer),
-            max_seq_length,
-            text_column,
-            text_pair_column,
-            label_column,
-            multi_label,
-            id_column,
-        )
-        super().__init__(features, **labelled)

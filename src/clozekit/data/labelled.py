@@ -23,7 +23,8 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     """Rows with labels. A task says how it reads them.
 
     Args:
-        features: How rows are read and turned into sequences.
+        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
+            take the pretrained encoder's.
         train: The file of training rows; a split's name where there is a `path`.
         validation: The file or split of validation rows; None to hold out a share of the training
             rows, of every class alike.
@@ -36,6 +37,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             windows, windows.
         micro_batch_size: The most rows of one forward pass.
         num_workers: Processes that build batches beside the training process.
+        **reading: How rows are read: the arguments of the task's features.
 
     Attributes:
         features: How rows are read.
@@ -43,14 +45,15 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
 
     Raises:
         DataError: A file cannot be used, or has a class that the training rows lack.
+        ConfigError: There is no tokenizer.
     """
 
     features_class: ClassVar[type[Features[Any]]]
 
     def __init__(
         self,
-        features: Features[ExampleT],
         *,
+        tokenizer: str | Tokenizer | None,
         train: str,
         validation: str | None = None,
         test: str | None = None,
@@ -61,7 +64,9 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         global_batch_size: int,
         micro_batch_size: int,
         num_workers: int = 0,
+        **reading: Any,
     ) -> None:
+        features: Features[ExampleT] = self.features_class(open_tokenizer(tokenizer), **reading)
         super().__init__(
             seed=seed,
             global_batch_size=global_batch_size,

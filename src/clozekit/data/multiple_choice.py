@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from clozekit.data.batch import MultipleChoiceBatch
 from clozekit.data.features import EncodedRows, Example, Features, RowError
-from clozekit.data.labelled import LabelledDataModule, open_tokenizer
+from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.reading import as_name, is_missing
 from clozekit.data.sequences import lay_out, token_ids, truncated
 
@@ -170,46 +170,9 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
 
 
 class MultipleChoiceDataModule(LabelledDataModule[ChoiceQuestion]):
-    """Rows of a context, a question and choices, of which one is right.
+    """Questions with choices.
 
-    Args:
-        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
-            take the pretrained encoder's.
-        max_seq_length: The longest sequence, special tokens included; longer ones are cut.
-        context_column: The column of the context, the first segment.
-        question_column: The column of the question, which stands before each choice in the second
-            segment; None where there is none.
-        choices_column: The column of the choices, a list; or the columns of one choice each.
-        label_column: The column of the right choice's place, from 0.
-        id_column: The column of the rows' ids; None for their numbers.
-        **labelled: The arguments of `LabelledDataModule`.
-
-    Raises:
-        DataError: A file cannot be used, or its rows have uneven numbers of choices.
-        ConfigError: There is no tokenizer.
+    Its arguments are those of `LabelledDataModule` and of `MultipleChoiceFeatures`.
     """
 
     features_class = MultipleChoiceFeatures
-
-    def __init__(
-        self,
-        *,
-        tokenizer: str | Tokenizer | None,
-        max_seq_length: int = 128,
-        context_column: str = "context",
-        question_column: str | None = "question",
-        choices_column: str | list[str] = "choices",
-        label_column: str = "label",
-        id_column: str | None = None,
-        **labelled: Any,
-    ) -> None:
-        features = self.features_class(
-            open_tokenizer(tokenizer),
-            max_seq_length,
-            context_column,
-            question_column,
-            choices_column,
-            label_column,
-            id_column,
-        )
-        super().__init__(features, **labelled)

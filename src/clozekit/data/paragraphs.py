@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from tokenizers import Tokenizer
 
 from clozekit.data.batch import Window
 from clozekit.data.features import EncodedRows, Example, Features, RowError
-from clozekit.data.labelled import LabelledDataModule, open_tokenizer
 from clozekit.data.reading import Rows
 from clozekit.data.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, token_ids, windows
 from clozekit.data.squad import read_squad
@@ -203,55 +202,6 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
             )
             for text, encoding in zip(texts, encodings, strict=True)
         }
-
-
-class QuestionDataModule(LabelledDataModule[Question]):
-    """Questions with the paragraphs that answer them, in the form of SQuAD 1.1 or 2.0.
-
-    Args:
-        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
-            take the pretrained encoder's.
-        max_seq_length: The longest sequence, special tokens included; a longer paragraph becomes
-            windows.
-        question_column: The column of the question.
-        context_column: The column of the paragraph.
-        answers_column: The column of the answers, as SQuAD has them: `text` and `answer_start`.
-        max_query_length: The most tokens of a question; longer ones are cut.
-        doc_stride: The tokens between the beginnings of two windows of a long paragraph.
-        id_column: The column of the questions' ids; None for their numbers.
-        **labelled: The arguments of `LabelledDataModule`.
-
-    Raises:
-        DataError: A file cannot be used, or an answer is not in its paragraph.
-        ConfigError: There is no tokenizer.
-    """
-
-    features_class: ClassVar[type[QuestionFeatures[Any]]]
-
-    def __init__(
-        self,
-        *,
-        tokenizer: str | Tokenizer | None,
-        max_seq_length: int = 384,
-        question_column: str = "question",
-        context_column: str = "context",
-        answers_column: str = "answers",
-        max_query_length: int = 64,
-        doc_stride: int = 128,
-        id_column: str | None = "id",
-        **labelled: Any,
-    ) -> None:
-        features = self.features_class(
-            open_tokenizer(tokenizer),
-            max_seq_length,
-            question_column,
-            context_column,
-            answers_column,
-            max_query_length,
-            doc_stride,
-            id_column,
-        )
-        super().__init__(features, **labelled)
 
 
 def _answers(given: Any, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]:

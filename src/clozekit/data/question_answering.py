@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from clozekit.data.batch import QuestionAnsweringBatch
-from clozekit.data.paragraphs import QuestionDataModule, QuestionFeatures, QuestionRows
+from clozekit.data.labelled import LabelledDataModule
+from clozekit.data.paragraphs import Question, QuestionFeatures, QuestionRows
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ class QuestionAnsweringFeatures(QuestionFeatures[SpanRows]):
         return np.ones(len(offsets), np.int64)
 
 
-class QuestionAnsweringDataModule(QuestionDataModule):
-    """Questions for answers by their ends; the arguments are those of `QuestionDataModule`."""
+class QuestionAnsweringDataModule(LabelledDataModule[Question]):
+    """Questions and paragraphs, from SQuAD's files too.
+
+    Its arguments are those of `LabelledDataModule` and of `QuestionFeatures`.
+    """
 
     features_class = QuestionAnsweringFeatures

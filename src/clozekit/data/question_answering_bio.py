@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from clozekit.data.batch import ANSWER_TAGS, AnswerTaggingBatch
+from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.order import concatenated_ranges
-from clozekit.data.paragraphs import QuestionDataModule, QuestionFeatures, QuestionRows
+from clozekit.data.paragraphs import Question, QuestionFeatures, QuestionRows
 
 _BEGIN, _INSIDE = ANSWER_TAGS.index("B"), ANSWER_TAGS.index("I")
 
@@ -50,7 +51,10 @@ class QuestionAnsweringBIOFeatures(QuestionFeatures[AnswerTaggingRows]):
         return np.array([len(of_window) for of_window in offsets], np.int64)
 
 
-class QuestionAnsweringBIODataModule(QuestionDataModule):
-    """Questions for answers by tags; the arguments are those of `QuestionDataModule`."""
+class QuestionAnsweringBIODataModule(LabelledDataModule[Question]):
+    """Questions and paragraphs, from SQuAD's files too.
+
+    Its arguments are those of `LabelledDataModule` and of `QuestionFeatures`.
+    """
 
     features_class = QuestionAnsweringBIOFeatures

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from clozekit.data.batch import RegressionBatch
 from clozekit.data.features import EncodedRows, RowError
-from clozekit.data.labelled import LabelledDataModule, open_tokenizer
+from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.reading import is_missing
 from clozekit.data.texts import TextExample, TextFeatures
 
@@ -94,42 +94,9 @@ class RegressionFeatures(TextFeatures[ScoredText]):
 
 
 class RegressionDataModule(LabelledDataModule[ScoredText]):
-    """Rows of one text or two, and a score.
+    """Texts or pairs with scores.
 
-    Args:
-        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
-            take the pretrained encoder's.
-        max_seq_length: The longest sequence, special tokens included; longer rows are cut.
-        text_column: The column of the text.
-        text_pair_column: The column of the second text, if there is one.
-        score_column: The column of the score.
-        id_column: The column of the rows' ids; None for their numbers.
-        **labelled: The arguments of `LabelledDataModule`.
-
-    Raises:
-        DataError: A file cannot be used.
-        ConfigError: There is no tokenizer.
+    Its arguments are those of `LabelledDataModule` and of `RegressionFeatures`.
     """
 
     features_class = RegressionFeatures
-
-    def __init__(
-        self,
-        *,
-        tokenizer: str | Tokenizer | None,
-        max_seq_length: int = 128,
-        text_column: str = "text",
-        text_pair_column: str | None = None,
-        score_column: str = "score",
-        id_column: str | None = None,
-        **labelled: Any,
-    ) -> None:
-        features = self.features_class(
-            open_tokenizer(tokenizer),
-            max_seq_length,
-            text_column,
-            text_pair_column,
-            score_column,
-            id_column,
-        )
-        super().__init__(features, **labelled)

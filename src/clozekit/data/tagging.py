@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from clozekit.data.batch import TaggingBatch
 from clozekit.data.conll import is_conll, read_conll
 from clozekit.data.features import EncodedRows, Example, Features, RowError, unknown_label
-from clozekit.data.labelled import LabelledDataModule, open_tokenizer
+from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.order import concatenated_ranges
 from clozekit.data.reading import MISSING_LABEL, Rows, as_name, is_missing, ordered_names
 from clozekit.data.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, windows
@@ -242,43 +242,9 @@ def _listed(value: Any, column: str) -> list[Any]:
 
 
 class TaggingDataModule(LabelledDataModule[TaggedWords]):
-    """Rows of words with a tag each, from CoNLL files too.
+    """Words with tags, from CoNLL files too.
 
-    Args:
-        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
-            take the pretrained encoder's.
-        max_seq_length: The longest sequence, special tokens included; a longer sentence becomes
-            windows.
-        words_column: The column of the words: lists, or texts that are split at white space.
-        tags_column: The column of the tags: lists, or texts likewise.
-        doc_stride: The tokens between the beginnings of two windows of a long sentence.
-        id_column: The column of the rows' ids; None for their numbers.
-        **labelled: The arguments of `LabelledDataModule`.
-
-    Raises:
-        DataError: A file cannot be used, or has a tag that the training rows lack.
-        ConfigError: There is no tokenizer.
+    Its arguments are those of `LabelledDataModule` and of `TaggingFeatures`.
     """
 
     features_class = TaggingFeatures
-
-    def __init__(
-        self,
-        *,
-        tokenizer: str | Tokenizer | None,
-        max_seq_length: int = 128,
-        words_column: str = "tokens",
-        tags_column: str = "tags",
-        doc_stride: int = 64,
-        id_column: str | None = None,
-        **labelled: Any,
-    ) -> None:
-        features = self.features_class(
-            open_tokenizer(tokenizer),
-            max_seq_length,
-            words_column,
-            tags_column,
-            doc_stride,
-            id_column,
-        )
-        super().__init__(features, **labelled)
