@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer, seed_everything
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.interop.pretrained import Pretrained
-from clozekit.runs.checkpoint import Checkpoint
+from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
 from clozekit.runs.folder import (
     RunFolder,
     is_first_process,
@@ -115,7 +115,9 @@ def _evaluate(
         best = folder.best_checkpoint
         checkpoint = best if best.exists() else folder.last_checkpoint
     is_validated = validation_is_due(trainer) and len(_metrics(trainer)) > 0
-    if checkpoint is not None or not is_validated:
+    # The weights at hand are the best where the last validation was of them.
+    is_at_hand = checkpoint is None or load_checkpoint(checkpoint).step == trainer.global_step
+    if not (is_validated and is_at_hand):
         trainer.validate(
             module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
         )
