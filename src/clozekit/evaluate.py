@@ -18,7 +18,8 @@ from clozekit.data.batch import Batch
 from clozekit.data.labelled import LabelledDataModule, read_examples
 from clozekit.data.labelled_source import LabelledSource
 from clozekit.errors import ConfigError
-from clozekit.inference import Prediction, RowPredictor, make_predictor
+from clozekit.inference.making import make_predictor
+from clozekit.inference.rows import Prediction, RowPredictor
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.folder import write_json
 from clozekit.runs.pictures import (

@@ -9,7 +9,8 @@ from tokenizers import Tokenizer
 
 from clozekit.data.features import RowError
 from clozekit.errors import ConfigError
-from clozekit.inference import Prediction, encoder_of, make_predictor, task_name
+from clozekit.inference.making import encoder_of, make_predictor, task_name
+from clozekit.inference.rows import Prediction
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder import Encoder
 from clozekit.training.pretrained import load_pretrained

@@ -15,7 +15,8 @@ from clozekit.config.predict import PredictConfig
 from clozekit.data.features import RowError
 from clozekit.data.row_files import BadRow, read_row_file
 from clozekit.errors import ConfigError, DataError
-from clozekit.inference import Prediction, Predictor, make_predictor
+from clozekit.inference.making import make_predictor
+from clozekit.inference.rows import Prediction, Predictor
 from clozekit.training.pretrained import load_pretrained
 
 ROWS_AT_ONCE = 1024

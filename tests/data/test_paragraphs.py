@@ -28,9 +28,12 @@ PIECES = [
     *("Café", "cafe\u0301", "naïve", "Éß", "b\u0301\u0302c", "北京大学", "the", "Playing"),
     *("(1999)", "U.S.", "don't", "—", "…", "\u200b", "x\u200by", "\u00a0", "a" * 110, "[SEP]"),
 ]
-paragraphs = st.lists(st.sampled_from(PIECES), min_size=1, max_size=30).map(" ".join) | st.lists(
-    st.sampled_from(PIECES), min_size=1, max_size=30
-).map("".join)
+# Long paragraphs too, of which hypothesis would draw few.
+paragraphs = st.tuples(st.sampled_from([" ", ""]), st.integers(1, 30)).flatmap(
+    lambda drawn: st.lists(st.sampled_from(PIECES), min_size=drawn[1], max_size=drawn[1]).map(
+        drawn[0].join
+    )
+)
 tokenizers = st.sampled_from([True, False]).map(spelling_tokenizer)
 kinds = st.sampled_from([QuestionAnsweringFeatures, QuestionAnsweringBIOFeatures])
 
@@ -61,9 +64,9 @@ def slice_of(rows: Any, sequence: int) -> str:
     return context[places[rows.starts[sequence], 0] : places[rows.ends[sequence], 1]]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(
-    paragraphs, tokenizers, kinds, st.integers(12, 40), st.integers(1, 40), st.integers(0, 2**32)
+    paragraphs, tokenizers, kinds, st.integers(12, 30), st.integers(1, 30), st.integers(0, 2**32)
 )
 def test_the_ends_give_back_every_answer_that_is_aligned_with_tokens(
     context: str, tokenizer: Any, kind: Any, max_seq_length: int, doc_stride: int, seed: int
@@ -85,13 +88,13 @@ def test_the_ends_give_back_every_answer_that_is_aligned_with_tokens(
             whole += 1
     # An answer of no more tokens than two windows share is whole in one of them.
     size = max_seq_length - 3 - 2
-    if found is not None and size - min(doc_stride, size) >= 16:
+    if found is not None and size - min(doc_stride, size) >= 8:
         assert whole
     assert rows.sequences.lengths.max() <= max_seq_length
 
 
 @settings(deadline=None, max_examples=100)
-@given(paragraphs, tokenizers, st.integers(12, 40), st.integers(1, 40), st.integers(0, 2**32))
+@given(paragraphs, tokenizers, st.integers(12, 30), st.integers(1, 30), st.integers(0, 2**32))
 def test_tags_and_ends_say_the_same(
     context: str, tokenizer: Any, max_seq_length: int, doc_stride: int, seed: int
 ) -> None:

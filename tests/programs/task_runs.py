@@ -11,7 +11,7 @@ from experiments.resume_exactness.comparing import history, same
 from experiments.resume_exactness.killing import Moment
 
 # Imported once, for all children.
-from clozekit import evaluate, export, inference, predict  # noqa: F401
+from clozekit import evaluate, export, predict  # noqa: F401
 from clozekit.tasks import (  # noqa: F401
     multiple_choice,
     question_answering,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from clozekit.errors import DataError
 
 BUILDERS = {
@@ -89,9 +91,14 @@ def read_split(path: str, name: str | None, split: str) -> Rows:
     """Reads a split of a data set: of a folder, or of the Hugging Face hub.
 
     Raises:
-        DataError: There is no such data set or split, or it cannot be had.
+        DataError: There is no such data set, configuration or split, or it cannot be had.
     """
-    return _rows(f"{path} ({split})", path, name=name, split=split)
+    try:
+        return _rows(f"{path} ({split})", path, name=name, split=split)
+    except DataError as error:
+        if isinstance(error.__cause__, ValueError) and (lacking := _lacking(path, name, split)):
+            raise DataError(f"{path}: {lacking}") from error
+        raise
 
 
 def is_missing(label: Any) -> bool:
@@ -135,16 +142,17 @@ def _load(called: str, builder: str, **options: Any) -> Any:
     # `datasets` takes a second to import, and only fine-tuning needs it.
     import datasets
 
+    as_what = f" as {builder}" if "data_files" in options else ""
     progress_was_shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
         return datasets.load_dataset(builder, **options)
     except datasets.exceptions.DatasetGenerationError as error:
         cause = error.__cause__ or error
-        raise DataError(
-            f"{called}: it cannot be read as {builder}: {_first_line(cause)}"
-        ) from error
+        raise DataError(f"{called}: it cannot be read{as_what}: {_first_line(cause)}") from error
     except (datasets.exceptions.DatasetNotFoundError, FileNotFoundError, ConnectionError) as error:
+        if Path(builder).is_dir():
+            raise DataError(f"{called}: the folder has no data files") from error
         raise DataError(
             f"{called}: there is no such data set here, and it could not be had from the Hugging "
             f"Face hub ({type(error).__name__})"
@@ -152,9 +160,15 @@ def _load(called: str, builder: str, **options: Any) -> Any:
     except StopIteration as error:
         raise DataError(f"{called}: the file has no rows") from error
     except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{called}: it cannot be read{as_what}: {_first_line(error)}") from error
+    except (datasets.exceptions.DatasetsError, yaml.YAMLError) as error:
         raise DataError(
-            f"{called}: it cannot be read as {builder}: {_first_line(error)}"
+            f"{called}: it is not as its README.md says ({type(error).__name__}: "
+            f"{_first_line(error)})"
         ) from error
+    except RuntimeError as error:
+        # What `datasets` makes of a data set that is a script.
+        raise DataError(f"{called}: {_first_line(error)}") from error
     except ValueError as error:
         # What `datasets` makes of a file that has a header alone.
         if "corresponds to no data" in str(error):
@@ -163,6 +177,27 @@ def _load(called: str, builder: str, **options: Any) -> Any:
     finally:
         if progress_was_shown:
             datasets.enable_progress_bars()
+
+
+def _lacking(path: str, name: str | None, split: str) -> str | None:
+    """Tells which configuration or split a data set lacks; None where it is something else."""
+    import datasets
+
+    try:
+        names = datasets.get_dataset_config_names(path)
+        if name is None and datasets.get_dataset_default_config_name(path) is None:
+            return f"it has several configurations: give data.name=… with one of {', '.join(names)}"
+        if name is not None and name not in names:
+            return f"there is no configuration {name!r}; there are {', '.join(names)}"
+        splits = datasets.get_dataset_split_names(path, name)
+    except ValueError:
+        return None
+    # A split may be a part of one, such as train[:10%], or several with a + between.
+    for part in split.split("+"):
+        asked = part.partition("[")[0].strip()
+        if asked not in splits:
+            return f"there is no split {asked!r}; there are {', '.join(splits)}"
+    return None
 
 
 def _first_line(error: BaseException) -> str:

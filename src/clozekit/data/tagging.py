@@ -188,7 +188,8 @@ class TaggingFeatures(Features[TaggedWords]):
 
     def _tokens(self, examples: Sequence[TaggedWords]) -> list[tuple[Ids, NDArray[np.int64]]]:
         """Gives every row's tokens and the place among them of each word's first one."""
-        texts = [self._readable(example.words) for example in examples]
+        nothing = self._words_without_tokens({w for example in examples for w in example.words})
+        texts = [["[UNK]" if w in nothing else w for w in example.words] for example in examples]
         encodings = self.tokenizer.encode_batch(
             texts, is_pretokenized=True, add_special_tokens=False
         )
@@ -200,15 +201,11 @@ class TaggingFeatures(Features[TaggedWords]):
             tokens.append((np.array(encoding.ids, np.int32), first.astype(np.int64)))
         return tokens
 
-    def _readable(self, words: Sequence[str]) -> list[str]:
-        """Puts [UNK] in the place of words of which the tokenizer leaves nothing."""
-        return [word if self._has_tokens(word) else "[UNK]" for word in words]
-
-    def _has_tokens(self, word: str) -> bool:
-        # What is printable ASCII always has a token; the rest is asked for.
-        if word.isascii() and word.isprintable() and word.strip():
-            return True
-        return len(self.tokenizer.encode(word, add_special_tokens=False).ids) > 0
+    def _words_without_tokens(self, words: set[str]) -> set[str]:
+        """Finds the words of which the tokenizer leaves nothing, such as control characters."""
+        distinct = list(words)
+        encodings = self.tokenizer.encode_batch_fast(distinct, add_special_tokens=False)
+        return {word for word, e in zip(distinct, encodings, strict=True) if not e.ids}
 
 
 def _window_of_words(
