@@ -11,28 +11,34 @@ import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 from pydantic import TypeAdapter
 
 from clozekit.config.build import build
-from clozekit.config.components import SCHEMAS
+from clozekit.config.components import check_components
+from clozekit.config.data import SCHEMAS, LabelledDataConfig
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
-from clozekit.config.train import ScheduleConfig, TrainConfig
+from clozekit.config.train import FineTuningConfig, ScheduleConfig, TrainConfig
+from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.models.encoder import Encoder
 from clozekit.optim.schedules import learning_rate_factor
 from clozekit.tasks.base import TaskModule
-from clozekit.tasks.classification import ClassificationModule
+from clozekit.tasks.fine_tuning import FineTuningModule
+from tests.config.hub_folders import READY, ready_overrides
 from tests.programs.commands import compose_values, train_config
-from tests.programs.texts import write_labelled
+from tests.programs.task_files import write_task
 
 FILES = sorted(str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml"))
+TASKS = [Path(file).stem for file in FILES if file.startswith("task/")]
 PARAMETER = torch.nn.Parameter(torch.zeros(2, 2))
 
 
@@ -41,28 +47,34 @@ class Given:
     """What the configurations leave to the user."""
 
     corpus: Path
-    labelled: Path
+    hub: Path
     folder: Path
 
     def data(self, name: str) -> list[str]:
-        """The overrides that a choice of the data group needs."""
-        return {
-            "pretraining": [f"data.path={self.corpus}"],
-            "classification": [
-                f"data.train={self.labelled}",
-                f"data.tokenizer={self.corpus / 'tokenizer.json'}",
-            ],
-        }[name]
+        """The overrides that a choice of the data group needs; of the hub's, also the choice."""
+        if name == "pretraining":
+            return [f"data.path={self.corpus}"]
+        tokenizer = f"data.tokenizer={self.corpus / 'tokenizer.json'}"
+        if name in READY:
+            return [*ready_overrides(self.hub, name), tokenizer]
+        return [f"data.train={write_task(self.folder, name, 20, seed=0)}", tokenizer]
 
     def train(self, *overrides: str, data: str = "pretraining") -> TrainConfig:
+        chosen = [] if data in READY else [f"task={data}", f"data={data}"]
+        sizes = ("max_steps=10", "global_batch_size=8", "micro_batch_size=4")
         return train_config(
-            "name=mine", f"runs_dir={self.folder}", *overrides, *self.data(data), "max_steps=10"
+            "name=mine",
+            f"runs_dir={self.folder}",
+            *chosen,
+            *overrides,
+            *self.data(data),
+            *sizes,
         )
 
 
 @pytest.fixture
-def given(corpus: Path, tmp_path: Path) -> Given:
-    return Given(corpus, write_labelled(tmp_path / "labelled.csv", 40), tmp_path)
+def given(corpus: Path, hub: Path, tmp_path: Path) -> Given:
+    return Given(corpus, hub, tmp_path)
 
 
 def check_train(name: str, given: Given) -> None:
@@ -80,6 +92,11 @@ def check_predict(name: str, given: Given) -> None:
     assert PredictConfig.model_validate(values) == PredictConfig(checkpoint="runs/a", text="b")
 
 
+def check_evaluate(name: str, given: Given) -> None:
+    values = compose_values("evaluate", "checkpoint=runs/a")
+    assert EvaluateConfig.model_validate(values) == EvaluateConfig(checkpoint="runs/a")
+
+
 def check_export(name: str, given: Given) -> None:
     values = compose_values("export", "checkpoint=runs/a", "out=b")
     assert ExportConfig.model_validate(values) == ExportConfig(checkpoint="runs/a", out=Path("b"))
@@ -94,13 +111,33 @@ def check_encoder(name: str, given: Given) -> None:
 
 
 def check_task(name: str, given: Given) -> None:
-    check_task_and_data(given.train(f"task={name}", f"data={name}", data=name))
+    check_task_and_data(given.train(data=name))
+
+
+def check_data(name: str, given: Given) -> None:
+    if name == "labelled":
+        check_what_the_data_of_fine_tuning_shares()
+    else:
+        check_task_and_data(given.train(data=name))
+
+
+def check_what_the_data_of_fine_tuning_shares() -> None:
+    fields = LabelledDataConfig.model_fields
+    values = read("data/labelled.yaml")
+    assert values.keys() == fields.keys(), "the file says every key"
+    for key, field in fields.items():
+        assert field.is_required() or values[key] == field.get_default(), key
+    for name in TASKS:
+        if name != "pretraining":
+            assert read(f"data/{name}.yaml")["defaults"] == ["labelled", "_self_"], name
 
 
 def check_task_and_data(config: TrainConfig) -> None:
+    check_components(config)
     datamodule = build("data", config.data.arguments())
     assert isinstance(datamodule, StreamDataModule)
-    assert next(iter(datamodule.train_dataloader())).batch_size == config.micro_batch_size
+    batch = next(iter(datamodule.train_dataloader()))
+    assert batch.batch_size == config.micro_batch_size * getattr(batch, "num_choices", 1)
     assert next(iter(datamodule.val_dataloader())).batch_size > 0
     module = build(
         "task",
@@ -115,6 +152,10 @@ def check_task_and_data(config: TrainConfig) -> None:
     )
     assert isinstance(module, TaskModule)
     module.configure_optimizers()
+    logits = module(batch)
+    if isinstance(module, FineTuningModule):
+        assert isinstance(datamodule, module.datamodule_class)
+        assert torch.isfinite(module.loss_sum(logits, batch))
 
 
 def check_optimizer(name: str, given: Given) -> None:
@@ -194,7 +235,7 @@ def check_tokenizer(name: str, given: Given) -> None:
 
 
 def check_hydra(name: str, given: Given) -> None:
-    for verb in ("prepare", "train", "predict", "export"):
+    for verb in ("prepare", "train", "evaluate", "predict", "export"):
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             hydra = compose(verb, return_hydra_config=True).hydra
         assert hydra.runtime.choices["hydra"] == name
@@ -204,11 +245,12 @@ def check_hydra(name: str, given: Given) -> None:
 CHECKS: dict[str, Callable[[str, Given], None]] = {
     "train.yaml": check_train,
     "prepare.yaml": check_prepare,
+    "evaluate.yaml": check_evaluate,
     "predict.yaml": check_predict,
     "export.yaml": check_export,
     "encoder": check_encoder,
     "task": check_task,
-    "data": check_task,
+    "data": check_data,
     "optimizer": check_optimizer,
     "schedule": check_schedule,
     "trainer": check_trainer,
@@ -224,7 +266,8 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_composes_and_makes_what_it_describes(file: str, given: Given) -> None:
-    CHECKS[Path(file).parts[0]](Path(file).stem, given)
+    group, _, name = file.removesuffix(".yaml").partition("/")
+    CHECKS[group if name else file](name or group, given)
 
 
 def test_the_folder_is_the_checkouts() -> None:
@@ -232,11 +275,36 @@ def test_the_folder_is_the_checkouts() -> None:
     assert {"train.yaml", "encoder/tiny.yaml", "trainer/ddp_cpu.yaml"} <= set(FILES)
 
 
+def constructor_parameters(kind: type, base: type = object) -> dict[str, inspect.Parameter]:
+    """What a class takes by name, with what it passes on to the constructors of its bases.
+
+    Args:
+        kind: The class.
+        base: The base at which the chain of constructors ends; what it takes is left out.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    for each in kind.__mro__[: kind.__mro__.index(base)]:
+        if "__init__" not in vars(each):
+            continue
+        _, *parameters = inspect.signature(each.__init__).parameters.values()  # type: ignore[misc]
+        named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
+        found = {**named, **found}
+        if len(named) == len(parameters):
+            break
+    return found
+
+
+def data_parameters(datamodule: type[StreamDataModule]) -> dict[str, inspect.Parameter]:
+    """What a DataModule takes, with what it passes on to its task's features."""
+    reading: dict[str, inspect.Parameter] = {}
+    if issubclass(datamodule, LabelledDataModule):
+        reading = constructor_parameters(datamodule.features_class)
+    return {**reading, **constructor_parameters(datamodule, StreamDataModule)}
+
+
 @pytest.mark.parametrize("target", SCHEMAS)
 def test_a_schema_has_the_fields_and_defaults_of_its_constructor(target: str) -> None:
-    module, _, name = target.rpartition(".")
-    constructor = getattr(__import__(module, fromlist=[name]), name)
-    parameters = inspect.signature(constructor).parameters
+    parameters = data_parameters(get_class(target))
     fields = SCHEMAS[target].model_fields
     assert sorted(fields) == sorted(parameters)
     for key, parameter in parameters.items():
@@ -251,16 +319,57 @@ def test_a_schema_has_the_fields_and_defaults_of_its_constructor(target: str) ->
     [(target.rsplit(".", 2)[1], target) for target in SCHEMAS],
 )
 def test_a_data_file_says_the_defaults(name: str, target: str, given: Given) -> None:
-    values = (given.train(f"task={name}", f"data={name}", data=name).data.model_extra or {}).copy()
+    config = given.train(data=name).data
+    values = config.model_extra or {}
+    assert config.target == target
     assert values.keys() == SCHEMAS[target].model_fields.keys()
     for key, field in SCHEMAS[target].model_fields.items():
         if not field.is_required():
             assert values[key] == field.get_default(), key
 
 
-def plain(file: str) -> dict[str, Any]:
+@pytest.mark.parametrize("name", READY)
+def test_a_file_of_the_hubs_data_begins_with_that_of_its_task(name: str, given: Given) -> None:
+    config = given.train(data=name)
+    task = config.task.target.split(".")[-2]
+    assert config.data.target == read(f"data/{task}.yaml")["_target_"]
+    first, last = read(f"data/{name}.yaml")["defaults"]
+    assert last == "_self_"
+    expected = "squad" if name == "squad_bio" else task
+    assert first == (f"/data/{task}@_here_" if name.startswith("glue/") else expected)
+    assert (config.data.model_extra or {}).keys() == SCHEMAS[config.data.target].model_fields.keys()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_file_says_the_defaults(name: str, given: Given) -> None:
+    config = given.train(data=name)
+    values = config.task.model_extra or {}
+    parameters = constructor_parameters(get_class(config.task.target), TaskModule)
+    known_by_the_data = build("data", config.data.arguments()).task_arguments().keys()
+    assert values.keys() | known_by_the_data | {"encoder"} == parameters.keys()
+    assert not values.keys() & known_by_the_data
+    for key, value in values.items():
+        assert parameters[key].default == value, key
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "early_stopping"])
+def test_a_callbacks_file_says_the_defaults(name: str) -> None:
+    values = read(f"callbacks/{name}.yaml")[name]
+    parameters = constructor_parameters(get_class(values.pop("_target_")), Callback)
+    required = {key for key, p in parameters.items() if p.default is inspect.Parameter.empty}
+    assert values.keys() == parameters.keys()
+    for key in values.keys() - required:
+        assert values[key] == parameters[key].default, key
+
+
+def read(file: str) -> dict[str, Any]:
     values = yaml.safe_load((conf_dir() / file).read_text())
     assert isinstance(values, dict)
+    return values
+
+
+def plain(file: str) -> dict[str, Any]:
+    values = read(file)
     values.pop("defaults", None)
     return {key: value for key, value in values.items() if value != "???"}
 
@@ -273,6 +382,7 @@ def test_the_entries_defaults_are_those_of_their_files() -> None:
     for file, schema in (
         ("train.yaml", TrainConfig),
         ("prepare.yaml", PrepareConfig),
+        ("evaluate.yaml", EvaluateConfig),
         ("predict.yaml", PredictConfig),
         ("export.yaml", ExportConfig),
     ):
@@ -288,6 +398,5 @@ def test_the_schedules_defaults_are_none_of_a_warmup_and_a_line_to_zero() -> Non
     assert plain("schedule/warmup_linear.yaml") == ScheduleConfig(warmup_ratio=0.1).model_dump()
 
 
-def test_the_classifiers_dropout_is_the_tasks_default() -> None:
-    parameter = inspect.signature(ClassificationModule).parameters["classifier_dropout"]
-    assert plain("task/classification.yaml")["classifier_dropout"] == parameter.default
+def test_an_encoder_is_fine_tuned_as_in_the_paper_unless_told_otherwise() -> None:
+    assert plain("train.yaml")["fine_tuning"] == FineTuningConfig().model_dump()

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.messages import of_validation
 from clozekit.config.train import ScheduleConfig, TrainConfig
 
 
@@ -68,6 +69,34 @@ def test_what_cannot_be_used_is_refused(changes: dict[str, Any], message: str) -
         TrainConfig.model_validate(values(**changes))
     assert message in str(caught.value)
     assert caught.value.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("layerwise_lr_decay", 0, "greater than 0"),
+        ("layerwise_lr_decay", 1.01, "less than or equal to 1"),
+        ("layerwise_lr_decay", None, "a valid number"),
+        ("reinit_layers", -1, "greater than or equal to 0"),
+        ("reinit_layers", 0.5, "a valid integer"),
+        ("freeze_encoder", "perhaps", "a valid boolean"),
+        ("reinit_pooler", 2, "a valid boolean"),
+    ],
+)
+def test_a_value_of_fine_tuning_that_cannot_be_is_told_in_one_line(
+    key: str, value: object, allowed: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig.model_validate(values(fine_tuning={key: value}))
+    (line,) = of_validation(caught.value).splitlines()
+    told = "null" if value is None else value
+    assert line.startswith(f"fine_tuning.{key}={told}: it should be ") and allowed in line
+
+
+def test_an_unknown_key_of_fine_tuning_is_told_in_one_line() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig.model_validate(values(fine_tuning={"freeze": True}))
+    assert of_validation(caught.value) == "unknown key 'fine_tuning.freeze'"
 
 
 def test_a_pretrained_encoder_brings_its_own_positions() -> None:

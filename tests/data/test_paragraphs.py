@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from clozekit.data.batch import ANSWER_TAGS, Window
 from clozekit.data.features import RowError
+from clozekit.data.labelled import hold_out
 from clozekit.data.paragraphs import Question, QuestionFeatures
 from clozekit.data.question_answering import (
     QuestionAnsweringDataModule,
@@ -213,18 +214,17 @@ def test_a_long_question_is_cut_and_counted(max_query_length: int, kept: int) ->
 
 
 @pytest.mark.parametrize(
-    ("context", "starts"), [("", []), ("\u200b", []), ("the old horse " * 9, [0] * 5)]
+    ("context", "sizes"), [("", [0]), ("\u200b", [0]), ("the old horse " * 9, [13, 13, 13, 9])]
 )
 def test_paragraphs_without_a_token_and_long_ones_can_be_predicted_on(
-    context: str, starts: list[int]
+    context: str, sizes: list[int]
 ) -> None:
     for kind in (QuestionAnsweringFeatures, QuestionAnsweringBIOFeatures):
         features = kind(spelling_tokenizer(), 16)
         example = features.example({"question": "", "context": context}, 7, is_labelled=False)
         assert example is not None and example.id == 7
         batch = whole_batch(features.encode([example], is_labelled=False))
-        assert batch.batch_size == max(1, -(-27 // 13) if starts else 1)
-        assert sum(len(window.offsets) for window in batch.windows) == (27 if starts else 0)
+        assert [len(window.offsets) for window in batch.windows] == sizes
 
 
 def test_the_rows_ids_are_those_of_the_column() -> None:
@@ -284,3 +284,25 @@ def test_windows_are_named_by_their_rows_place_in_the_batch() -> None:
     chosen = np.flatnonzero(rows.owners != 0)
     windows: tuple[Window, ...] = rows.windows(chosen)
     assert [window.example for window in windows] == [0] + [1] * (len(windows) - 1)
+
+
+def test_questions_of_one_paragraph_are_held_out_together() -> None:
+    features = QuestionAnsweringFeatures(spelling_tokenizer())
+    contexts = [f"paragraph {number // 3}" for number in range(60)]
+    examples = [features.example(row(c, "paragraph"), i, True) for i, c in enumerate(contexts)]
+    known = [example for example in examples if example is not None]
+    stay, held_out = hold_out(known, features.strata(known), features.groups(known), 0.2, seed=1)
+    assert len(held_out) == 12
+    assert not {e.context for e in stay} & {e.context for e in held_out}
+
+
+def test_windows_overlap_whatever_the_stride_so_that_no_short_answer_is_lost() -> None:
+    features = QuestionAnsweringFeatures(spelling_tokenizer(), max_seq_length=24, doc_stride=1000)
+    context = " ".join(["one", "two", "three", "four"] * 20)
+    for begin in range(0, 300, 7):
+        start = context.rindex(" ", 0, begin + 1) + 1 if " " in context[: begin + 1] else 0
+        answer = context[start:].split()[0]
+        example = features.example(row(context, answer, start), 0, True)
+        assert example is not None
+        rows = features.encode([example], is_labelled=True)
+        assert (rows.starts >= 0).any(), start

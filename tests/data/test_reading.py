@@ -357,7 +357,13 @@ def test_rows_are_held_out_though_every_set_of_labels_occurs_once() -> None:
     features = ClassificationFeatures(spelling_tokenizer(), multi_label=True)
     rows = [{"text": "a", "label": [str(number), "x"]} for number in range(20)]
     examples = [features.example(row, i, is_labelled=True) for i, row in enumerate(rows)]
-    stay, held_out = hold_out(examples, features.strata(examples), 0.2, seed=3)  # type: ignore[type-var,arg-type]
+    stay, held_out = hold_out(
+        examples,  # type: ignore[type-var,arg-type]
+        features.strata(examples),
+        features.groups(examples),
+        0.2,
+        seed=3,
+    )
     assert (len(stay), len(held_out)) == (16, 4)
 
 

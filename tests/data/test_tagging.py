@@ -78,7 +78,8 @@ def test_a_words_window_is_the_one_with_the_most_around_its_first_token(
     )
     tokens = token_lists(words)
     number = sum(map(len, tokens))
-    pieces = windows(number, max_seq_length - 2, doc_stride)
+    size = max_seq_length - 2
+    pieces = windows(number, size, min(doc_stride, size // 2))
     assert len(rows.owners) == 1 + len(pieces)
     first, found = 0, placed(rows, row=1)
     for word, ids in enumerate(tokens):

@@ -115,6 +115,14 @@ def test_a_row_of_a_table_with_other_columns_is_told(
         run(models["classification"], input=str(tmp_path / "rows.csv"), output=tmp_path / "out")
 
 
+def test_a_quote_that_nothing_closes_does_not_swallow_the_rows_behind_it(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text('text\na\n"b\nc\nd\n')
+    with pytest.raises(DataError, match=r"rows\.csv: behind line 2, .* unexpected end of data"):
+        run(models["classification"], input=str(tmp_path / "rows.csv"), output=tmp_path / "out")
+
+
 def test_what_is_there_is_not_overwritten(models: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").write_text("mine")
     with pytest.raises(ConfigError, match=r"output=.* is there already"):

@@ -1,7 +1,7 @@
 """What a task has to say of its rows: how one is read, and how rows become sequences."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -182,6 +182,10 @@ class Features(ABC, Generic[ExampleT]):
     def strata(self, examples: Sequence[ExampleT]) -> list[str]:
         """Gives of every example the group that a split takes the same share of."""
         return [""] * len(examples)
+
+    def groups(self, examples: Sequence[ExampleT]) -> list[Hashable]:
+        """Gives of every example what it shares with those that a split does not part it from."""
+        return list(range(len(examples)))
 
     def task_arguments(self) -> dict[str, Any]:
         """Gives what the task has to know of the rows, as arguments of its constructor."""

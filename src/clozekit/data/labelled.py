@@ -1,7 +1,7 @@
 """What the DataModules of all fine-tuning tasks share: files, splits, and the rows in them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import astuple
 from inspect import signature
 from pathlib import Path
@@ -94,8 +94,9 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         for split in rows.keys() - {"train"}:
             examples[split] = self._examples(split, rows[split], check=True)
         if validation is None:
+            every = examples["train"]
             examples["train"], examples["validation"] = hold_out(
-                examples["train"], features.strata(examples["train"]), validation_fraction, seed
+                every, features.strata(every), features.groups(every), validation_fraction, seed
             )
         self.data_hash = _hash(examples["train"])
         for split in sorted(examples, key=list(given).index):
@@ -184,9 +185,13 @@ def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
 
 
 def hold_out(
-    examples: Sequence[ExampleT], strata: Sequence[str], fraction: float, seed: int
+    examples: Sequence[ExampleT],
+    strata: Sequence[str],
+    groups: Sequence[Hashable],
+    fraction: float,
+    seed: int,
 ) -> tuple[list[ExampleT], list[ExampleT]]:
-    """Cuts a share of every stratum off, drawn by the seed.
+    """Cuts a share of every stratum off, drawn by the seed; a group stays together.
 
     Returns:
         The examples that stay and those held out, both in their old order.
@@ -194,13 +199,18 @@ def hold_out(
     Raises:
         DataError: A share is empty.
     """
-    draws = rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, np.arange(len(examples)))
-    groups = np.array(strata)
+    first_of_group: dict[Hashable, int] = {}
+    firsts = [first_of_group.setdefault(group, place) for place, group in enumerate(groups)]
+    draws = rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, np.array(firsts, np.int64))
+    names = np.array(strata)
     is_held_out = np.zeros(len(examples), bool)
-    for group in np.unique(groups):
-        of_group = np.flatnonzero(groups == group)
-        count = round(fraction * len(of_group))
-        is_held_out[of_group[np.argsort(draws[of_group])[:count]]] = True
+    for name in np.unique(names):
+        of_stratum = np.flatnonzero(names == name)
+        count = round(fraction * len(of_stratum))
+        if count:
+            # All of a group have one draw, so the last that is taken brings its group along.
+            last = np.sort(draws[of_stratum])[count - 1]
+            is_held_out[of_stratum[draws[of_stratum] <= last]] = True
     if not is_held_out.any() or is_held_out.all():
         raise DataError(
             f"validation_fraction={fraction} of {len(examples)} rows leaves no rows for one of the "

@@ -1,7 +1,7 @@
 """Questions with paragraphs, cut into windows: what both ways of answering share."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -74,7 +74,8 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         context_column: The column of the paragraph.
         answers_column: The column of the answers, as SQuAD has them: `text` and `answer_start`.
         max_query_length: The most tokens of a question; longer ones are cut.
-        doc_stride: The tokens between the beginnings of two windows of a long paragraph.
+        doc_stride: The tokens between the beginnings of two windows of a long paragraph, at most
+            half a window, for an answer that lies across a window's end is whole in the next.
         id_column: The column of the questions' ids; None for their numbers.
     """
 
@@ -151,6 +152,10 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         """Finds out whether there are questions without an answer."""
         self.has_unanswerable = any(not example.answers for example in examples)
 
+    def groups(self, examples: Sequence[Question]) -> list[Hashable]:
+        """Groups questions by their paragraph, which would else be read in training already."""
+        return [example.context for example in examples]
+
     def task_arguments(self) -> dict[str, Any]:
         """Says whether there are questions without an answer."""
         return {"has_unanswerable": self.has_unanswerable}
@@ -166,7 +171,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
             tokens, places = contexts[example.context]
             first, last = _answer_tokens(example, places)
             size = self.max_seq_length - NUM_SPECIAL_TOKENS[2] - len(question)
-            for begin, end in windows(len(tokens), size, self.doc_stride):
+            for begin, end in windows(len(tokens), size, min(self.doc_stride, size // 2)):
                 is_whole = first >= begin and last < end
                 segments.append((question, tokens[begin:end]))
                 owners.append(row)

@@ -61,7 +61,7 @@ def read_row_file(path: str, progress: Callable[[int], None] | None = None) -> I
                 yield line, row
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: behind line {line}, it is not UTF-8") from error
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, EOFError, zlib.error, csv.Error) as error:
             raise DataError(f"{path}: behind line {line}, it cannot be read ({error})") from error
 
 
@@ -79,7 +79,8 @@ def _read_jsonl(text: TextIOWrapper) -> Iterator[NamedRow]:
 
 def _read_csv(text: TextIOWrapper) -> Iterator[NamedRow]:
     csv.field_size_limit(_LONGEST_FIELD)
-    return _read_table(csv.reader(text))
+    # Strict, for else a quote that nothing closes swallows the rest of the file.
+    return _read_table(csv.reader(text, strict=True))
 
 
 def _read_tsv(text: TextIOWrapper) -> Iterator[NamedRow]:

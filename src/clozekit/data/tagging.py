@@ -72,7 +72,8 @@ class TaggingFeatures(Features[TaggedWords]):
         max_seq_length: The longest sequence, special tokens included.
         words_column: The column of the words: lists, or texts that are split at white space.
         tags_column: The column of the tags: lists, or texts likewise.
-        doc_stride: The tokens between the beginnings of two windows of a long sentence.
+        doc_stride: The tokens between the beginnings of two windows of a long sentence, at most
+            half a window.
         id_column: The column of the rows' ids; None for their numbers.
     """
 
@@ -161,7 +162,7 @@ class TaggingFeatures(Features[TaggedWords]):
         for row, (tokens, first_tokens) in enumerate(self._tokens(examples)):
             tags = [MISSING_LABEL if t is None else ids[t] for t in examples[row].tags]
             size = self.max_seq_length - NUM_SPECIAL_TOKENS[1]
-            pieces = windows(len(tokens), size, self.doc_stride)
+            pieces = windows(len(tokens), size, min(self.doc_stride, max(1, size // 2)))
             home = _window_of_words(first_tokens, pieces)
             for piece, (begin, end) in enumerate(pieces):
                 segments.append((tokens[begin:end],))

@@ -11,7 +11,7 @@ from clozekit.data.batch import QuestionAnsweringBatch
 from clozekit.data.question_answering import QuestionAnsweringDataModule
 from clozekit.models.question_answering import QuestionAnsweringModel
 from clozekit.tasks.answering import AnsweringModule
-from clozekit.tasks.spans import Candidate, best_by_ends, merged
+from clozekit.tasks.spans import SURELY_NONE, Candidate, best_by_ends, merged
 
 
 class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
@@ -68,7 +68,7 @@ class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
             nulls[window.example] = min(nulls[window.example], null)
         ranked = merged(every, batch.windows, len(batch.examples), self.n_best)
         return [
-            (candidates, null - candidates[0].score if candidates else float("inf"))
+            (candidates, null - candidates[0].score if candidates else SURELY_NONE)
             for candidates, null in zip(ranked, nulls, strict=True)
         ]
 

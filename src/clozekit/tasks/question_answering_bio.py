@@ -10,7 +10,7 @@ from clozekit.data.batch import AnswerTaggingBatch
 from clozekit.data.question_answering_bio import QuestionAnsweringBIODataModule
 from clozekit.models.question_answering import QuestionAnsweringBIOModel
 from clozekit.tasks.answering import AnsweringModule
-from clozekit.tasks.spans import Candidate, best_by_tags, merged
+from clozekit.tasks.spans import SURELY_NONE, Candidate, best_by_tags, merged
 
 
 class QuestionAnsweringBIOModule(AnsweringModule[AnswerTaggingBatch]):
@@ -62,6 +62,6 @@ class QuestionAnsweringBIOModule(AnsweringModule[AnswerTaggingBatch]):
             every.append(best_by_tags(of_window, window, self.n_best, self.max_answer_length))
         ranked = merged(every, batch.windows, len(batch.examples), self.n_best)
         return [
-            (candidates, -candidates[0].score if candidates else float("inf"))
+            (candidates, -candidates[0].score if candidates else SURELY_NONE)
             for candidates in ranked
         ]

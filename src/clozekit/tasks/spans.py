@@ -9,6 +9,9 @@ from torch import Tensor
 from clozekit.data.batch import Window
 from clozekit.data.paragraphs import Question
 
+SURELY_NONE = 1e9
+"""The score of "no answer" where nothing could be one: a number, for files have no infinity."""
+
 
 @dataclass(frozen=True)
 class Candidate:

@@ -1,0 +1,13 @@
+"""What the tests of configurations share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.hub_folders import write_hub
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders in the layout of the hub's data sets."""
+    return write_hub(tmp_path_factory.mktemp("hub"))
