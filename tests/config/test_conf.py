@@ -60,7 +60,8 @@ class Given:
         return [f"data.train={write_task(self.folder, name, 20, seed=0)}", tokenizer]
 
     def train(self, *overrides: str, data: str = "pretraining") -> TrainConfig:
-        chosen = [] if data in READY else [f"task={data}", f"data={data}"]
+        is_chosen = data == "pretraining" or data in READY
+        chosen = [] if is_chosen else [f"task={data}", f"data={data}"]
         sizes = ("max_steps=10", "global_batch_size=8", "micro_batch_size=4")
         return train_config(
             "name=mine",

@@ -107,6 +107,26 @@ MISTAKES = {
         (*RUN, "encoder=enormous"),
         ["encoder=enormous: there is no such choice", "base", "tiny"],
     ),
+    "an unknown choice in a folder": (
+        (*RUN, "data=glue/nope"),
+        ["data=glue/nope: there is no such choice", "classification", "glue/mrpc"],
+    ),
+    "nothing to predict on": (
+        ("predict", "checkpoint=runs/a"),
+        ["exactly one of text and input is needed"],
+    ),
+    "a second text beside a file": (
+        ("predict", "checkpoint=runs/a", "input=a.jsonl", "text_pair=b"),
+        ["text_pair goes with text"],
+    ),
+    "an unknown key of evaluate": (
+        ("evaluate", "checkpoint=runs/a", "inputs=b.csv"),
+        ["unknown key 'inputs'", "did you mean 'input'"],
+    ),
+    "a frozen encoder of another kind": (
+        (*RUN, "fine_tuning.freeze_encoder=perhaps"),
+        ["fine_tuning.freeze_encoder=perhaps", "boolean"],
+    ),
     "an unknown experiment": (
         (*RUN, "experiment=nothing"),
         ["experiment=nothing: there is no such choice", "demo_pretraining"],
@@ -117,7 +137,7 @@ MISTAKES = {
     "W&B online without a key": ((*RUN, "logger.wandb.mode=online"), ["WANDB_API_KEY", "offline"]),
     "an unknown verb": (
         ("trian", "name=never"),
-        ["'trian' is not a verb", "prepare, train, predict", "did you mean 'train'"],
+        ["'trian' is not a verb", "prepare, train, evaluate, predict", "did you mean 'train'"],
     ),
     "an unknown key of prepare": (
         ("prepare", "source.path=a.txt", "out=b", "shard_token=3"),

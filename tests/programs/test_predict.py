@@ -119,7 +119,7 @@ def test_a_quote_that_nothing_closes_does_not_swallow_the_rows_behind_it(
     models: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "rows.csv").write_text('text\na\n"b\nc\nd\n')
-    with pytest.raises(DataError, match=r"rows\.csv: behind line 2, .* unexpected end of data"):
+    with pytest.raises(DataError, match=r"rows\.csv: behind line 2, .*unexpected end of data"):
         run(models["classification"], input=str(tmp_path / "rows.csv"), output=tmp_path / "out")
 
 

@@ -43,12 +43,19 @@ def of_hydra(error: HydraException, config_name: str, overrides: list[str]) -> s
     if isinstance(error, MissingConfigException):
         missing = error.missing_cfg_file or ""
         if error.options:
-            group, _, name = missing.rpartition("/")
-            return f"{group}={name}: there is no such choice; there are {', '.join(error.options)}"
+            group, _, name = missing.partition("/")
+            choices = sorted({*error.options, *_choices_in_folders(group)})
+            return f"{group}={name}: there is no such choice; there are {', '.join(choices)}"
         return _first_line(error)
     if isinstance(error, ConfigCompositionException):
         return _of_composition(error, config_name, overrides)
     return _first_line(error)
+
+
+def _choices_in_folders(group: str) -> list[str]:
+    """Lists the choices of a group that lie a folder deeper, which Hydra does not name."""
+    folder = conf_dir() / group
+    return [str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*/*.yaml")]
 
 
 def _of_composition(
