@@ -192,10 +192,10 @@ class Features(ABC, Generic[ExampleT]):
         return {}
 
     def row_id(self, row: Mapping[str, Any], number: int) -> str | int:
-        """Gives a row's id, or its number where there is no column of ids."""
-        if self.id_column is None:
+        """Gives a row's id, or its number where it has none."""
+        if self.id_column is None or row.get(self.id_column) is None:
             return number
-        value = row.get(self.id_column)
+        value = row[self.id_column]
         return value if isinstance(value, str | int) else str(value)
 
     def text(self, row: Mapping[str, Any], column: str) -> str:

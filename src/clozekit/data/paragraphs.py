@@ -119,8 +119,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
             RowError: A value cannot be used, or an answer is not where it should be.
         """
         question, context = (self.text(row, column) for column in self.input_columns)
-        has_id = self.id_column is not None and self.id_column in row
-        row_id = self.row_id(row, number) if has_id else number
+        row_id = self.row_id(row, number)
         if not is_labelled:
             return Question(row_id, question, context, (), ())
         given = row[self.answers_column]
