@@ -233,7 +233,7 @@ def test_the_rows_ids_are_those_of_the_column() -> None:
         features.example(one, 5, is_labelled=True)
         for one in (row("a", id="x"), row("a", id=3), {**row("a"), "id": None})
     ]
-    assert [example.id for example in ids if example is not None] == ["x", 3, "None"]
+    assert [example.id for example in ids if example is not None] == ["x", 3, 5]
 
 
 @pytest.mark.parametrize(
