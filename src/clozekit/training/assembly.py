@@ -21,6 +21,7 @@ from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
+from clozekit.training.preemption import Preemption
 from clozekit.training.pretrained import check_tokenizers_agree
 from clozekit.training.steps import StatelessSteps
 
@@ -148,10 +149,7 @@ def make_trainer(
         task_arguments=datamodule.task_arguments(),
     )
     callbacks: list[Callback] = [StatelessSteps(config.seed), StepHistory(), meta]
-    # What a validation changes in the others is in the checkpoint that is saved after it.
-    callbacks += sorted(
-        _components("callbacks", config.callbacks), key=lambda c: isinstance(c, Checkpoints)
-    )
+    callbacks += sorted(_components("callbacks", config.callbacks), key=_turn)
     trainer: Trainer = build(
         "trainer",
         config.trainer.arguments(),
@@ -176,6 +174,15 @@ def make_trainer(
     steps_between = min(config.validate_every_n_steps or max_steps, max_steps)
     trainer.val_check_interval = steps_between * shape.accumulation
     return trainer
+
+
+def _turn(callback: Callback) -> int:
+    """Orders callbacks.
+
+    What a validation changes in them is in the checkpoint that follows it, and an interrupted run
+    ends once that is saved.
+    """
+    return 2 if isinstance(callback, Preemption) else int(isinstance(callback, Checkpoints))
 
 
 def _unchanged(batch: Any) -> Any:
