@@ -41,11 +41,6 @@ class PretrainingPredictor:
         """The torch module."""
         return self._model
 
-    @property
-    def input_columns(self) -> list[str]:
-        """The column of the text; a second text may stand in `text_pair`."""
-        return ["text"]
-
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row of a text or a pair."""
         return {"text": text, "text_pair": text_pair}

@@ -23,11 +23,6 @@ class Predictor(Protocol):
         """The torch module."""
         ...
 
-    @property
-    def input_columns(self) -> list[str]:
-        """The columns that a row needs."""
-        ...
-
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row of a text or a pair; a `RowError` where the task's rows are others."""
         ...
@@ -61,11 +56,6 @@ class RowPredictor:
     def model(self) -> torch.nn.Module:
         """The torch module."""
         return self.module.model
-
-    @property
-    def input_columns(self) -> list[str]:
-        """The columns that a row needs."""
-        return self.features.input_columns
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row of a text or a pair."""

@@ -43,7 +43,6 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
     """
 
     datamodule_class = ClassificationDataModule
-    architecture = "BertForSequenceClassification"
     monitor = "validation/accuracy"
     monitor_mode = "max"
     label_names: list[str]

@@ -23,12 +23,10 @@ class FineTuningModule(TaskModule[BatchT]):
 
     Attributes:
         datamodule_class: The DataModule whose batches it reads.
-        architecture: The class of transformers that has its head; None where none has.
         label_names: The classes in the order of their ids, where there are any.
     """
 
     datamodule_class: ClassVar[type[LabelledDataModule[Any]]]
-    architecture: ClassVar[str | None] = None
     label_names: list[str] | None = None
 
     def __init__(self, **training: Any) -> None:

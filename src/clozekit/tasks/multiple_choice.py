@@ -24,7 +24,6 @@ class MultipleChoiceModule(FineTuningModule[MultipleChoiceBatch]):
     """
 
     datamodule_class = MultipleChoiceDataModule
-    architecture = "BertForMultipleChoice"
     monitor = "validation/accuracy"
     monitor_mode = "max"
 

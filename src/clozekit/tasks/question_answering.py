@@ -26,7 +26,6 @@ class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
     """
 
     datamodule_class = QuestionAnsweringDataModule
-    architecture = "BertForQuestionAnswering"
 
     def __init__(self, encoder: EncoderConfig, **answering: Any) -> None:
         super().__init__(**answering)

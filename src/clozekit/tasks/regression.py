@@ -25,7 +25,6 @@ class RegressionModule(FineTuningModule[RegressionBatch]):
     """
 
     datamodule_class = RegressionDataModule
-    architecture = "BertForSequenceClassification"
     monitor = "validation/pearson"
     monitor_mode = "max"
 

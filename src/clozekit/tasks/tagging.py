@@ -31,7 +31,6 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
     """
 
     datamodule_class = TaggingDataModule
-    architecture = "BertForTokenClassification"
     monitor_mode = "max"
     label_names: list[str]
 
