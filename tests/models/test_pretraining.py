@@ -178,3 +178,35 @@ def test_bfloat16_autocast() -> None:
         assert parameter.grad is not None
         assert parameter.grad.dtype == torch.float32
         assert parameter.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("targets", [None, 0])
+def test_losses_and_their_gradients_are_those_of_the_logits(targets: int | None) -> None:
+    batch = packed_batch()
+    batch.masked_lm_positions = batch.masked_lm_positions[:targets]
+    batch.masked_lm_labels = batch.masked_lm_labels[:targets]
+    model, plain = build(), build()
+    losses = model.losses(
+        batch.input_ids,
+        batch.token_type_ids,
+        batch.packing,
+        batch.masked_lm_positions,
+        batch.masked_lm_labels,
+        batch.next_sentence_label,
+    )
+    output = run(plain, batch)
+    of_logits = [
+        (output.prediction_logits, batch.masked_lm_labels),
+        (output.seq_relationship_logits, batch.next_sentence_label),
+    ]
+    expected = [F.cross_entropy(*pair, reduction="sum") for pair in of_logits]
+    torch.testing.assert_close([loss.loss_sum for loss in losses], expected)
+    correct = [(logits.argmax(-1) == labels).sum() for logits, labels in of_logits]
+    assert [loss.num_correct for loss in losses] == correct
+
+    sum(loss.loss_sum for loss in losses).backward()
+    sum(expected).backward()
+    for (name, ours), theirs in zip(model.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(
+            ours.grad, theirs.grad, rtol=1e-5, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}"
+        )

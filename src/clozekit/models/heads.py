@@ -8,6 +8,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.models.blocks import gelu
 from clozekit.models.dropout import Dropout
 from clozekit.models.initialization import init_weights
+from clozekit.models.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 
 
 class MaskedLMHead(nn.Module):
@@ -34,8 +35,21 @@ class MaskedLMHead(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps the vectors of masked tokens, `[targets, hidden]`, to logits `[targets, vocab]`."""
-        transformed = self.layer_norm(self.activation(self.dense(hidden_states)))
-        return F.linear(transformed, self._tied[0].weight, self.bias)
+        return F.linear(self._transform(hidden_states), self._tied[0].weight, self.bias)
+
+    def cross_entropy(self, hidden_states: Tensor, labels: Tensor) -> CrossEntropy:
+        """Judges the vectors of masked tokens by what stood there; logits are never whole.
+
+        Args:
+            hidden_states: `[targets, hidden]`.
+            labels: `[targets]`, int64.
+        """
+        transformed = self._transform(hidden_states)
+        return linear_cross_entropy(transformed, self._tied[0].weight, self.bias, labels)
+
+    def _transform(self, hidden_states: Tensor) -> Tensor:
+        transformed: Tensor = self.layer_norm(self.activation(self.dense(hidden_states)))
+        return transformed
 
 
 class NextSentenceHead(nn.Module):

@@ -2,12 +2,15 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.encoder import Encoder
 from clozekit.models.heads import MaskedLMHead, NextSentenceHead
+from clozekit.models.linear_cross_entropy import CrossEntropy
 
 
 class PretrainingOutput(NamedTuple):
@@ -20,6 +23,18 @@ class PretrainingOutput(NamedTuple):
 
     prediction_logits: Tensor
     seq_relationship_logits: Tensor
+
+
+class PretrainingLosses(NamedTuple):
+    """What both pretraining tasks come to, each summed over its targets.
+
+    Attributes:
+        masked_lm: Of the masked tokens.
+        next_sentence: Of the pairs.
+    """
+
+    masked_lm: CrossEntropy
+    next_sentence: CrossEntropy
 
 
 class PretrainingModel(nn.Module):
@@ -60,4 +75,38 @@ class PretrainingModel(nn.Module):
         return PretrainingOutput(
             self.masked_lm_head(sequence_output.index_select(0, masked_lm_positions)),
             self.next_sentence_head(pooled_output),
+        )
+
+    def losses(
+        self,
+        input_ids: Tensor,
+        token_type_ids: Tensor | None,
+        packing: Packing,
+        masked_lm_positions: Tensor,
+        masked_lm_labels: Tensor,
+        next_sentence_label: Tensor,
+    ) -> PretrainingLosses:
+        """Judges what `forward` would predict, without the logits of all masked tokens at once.
+
+        Args:
+            input_ids: `[tokens]`; this and the next three as in `forward`.
+            token_type_ids: `[tokens]` or None.
+            packing: Where each sequence lies.
+            masked_lm_positions: `[targets]`.
+            masked_lm_labels: `[targets]`, the ids that stood there.
+            next_sentence_label: `[batch]`; 0 is the true continuation, 1 a random one.
+
+        Raises:
+            ValueError: If a sequence is longer than `max_position_embeddings`.
+        """
+        sequence_output, pooled_output = self.encoder(input_ids, token_type_ids, packing=packing)
+        masked = sequence_output.index_select(0, masked_lm_positions)
+        logits = self.next_sentence_head(pooled_output)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return PretrainingLosses(
+            self.masked_lm_head.cross_entropy(masked, masked_lm_labels),
+            CrossEntropy(
+                F.cross_entropy(logits, next_sentence_label, reduction="sum"),
+                (logits.argmax(dim=-1) == next_sentence_label).sum(),
+            ),
         )

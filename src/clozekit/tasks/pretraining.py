@@ -3,15 +3,13 @@
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 from torchmetrics import MeanMetric, MetricCollection
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import PretrainingBatch, Step
-from clozekit.models.pretraining import PretrainingModel, PretrainingOutput
-from clozekit.tasks.base import TaskModule, step_of, upcast
+from clozekit.models.pretraining import PretrainingLosses, PretrainingModel, PretrainingOutput
+from clozekit.tasks.base import TaskModule, step_of
 
 
 class PretrainingModule(TaskModule[PretrainingBatch]):
@@ -25,6 +23,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         **training: The arguments of `TaskModule`.
     """
 
+    model: PretrainingModel
     evaluates_best = False
 
     def __init__(self, encoder: EncoderConfig, **training: Any) -> None:
@@ -48,19 +47,17 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
     def training_step(self, batch: PretrainingBatch, batch_idx: int) -> Tensor:
         """Computes a micro-batch's share of the global step's loss."""
         step = step_of(batch)
-        output = self(batch)
-        mlm_sum, nsp_sum = _summed_losses(output, batch)
-        loss = self.as_global_mean(mlm_sum, step.num_targets) + self.as_global_mean(
-            nsp_sum, step.num_sequences
+        mlm, nsp = self._losses(batch)
+        loss = self.as_global_mean(mlm.loss_sum, step.num_targets) + self.as_global_mean(
+            nsp.loss_sum, step.num_sequences
         )
         self.guard.watch(loss, batch)
         if self.is_logged(step):
-            mlm_correct, nsp_correct = _num_correct(output, batch)
             self.add_to_step(
-                mlm_loss=mlm_sum,
-                nsp_loss=nsp_sum,
-                mlm_accuracy=mlm_correct,
-                nsp_accuracy=nsp_correct,
+                mlm_loss=mlm.loss_sum,
+                nsp_loss=nsp.loss_sum,
+                mlm_accuracy=mlm.num_correct,
+                nsp_accuracy=nsp.num_correct,
                 random_pairs=batch.next_sentence_label.sum(),
             )
         return loss
@@ -79,15 +76,13 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
 
     def validation_step(self, batch: PretrainingBatch, batch_idx: int) -> None:
         """Gathers losses and accuracies, weighted by what they are means of."""
-        output = self(batch)
-        mlm_sum, nsp_sum = _summed_losses(output, batch)
-        mlm_correct, nsp_correct = _num_correct(output, batch)
+        mlm, nsp = self._losses(batch)
         targets, pairs = len(batch.masked_lm_labels), batch.batch_size
         metrics = self.validation_metrics
-        metrics["mlm_loss"].update(mlm_sum / targets, targets)
-        metrics["mlm_accuracy"].update(mlm_correct / targets, targets)
-        metrics["nsp_loss"].update(nsp_sum / pairs, pairs)
-        metrics["nsp_accuracy"].update(nsp_correct / pairs, pairs)
+        metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
+        metrics["mlm_accuracy"].update(mlm.num_correct / targets, targets)
+        metrics["nsp_loss"].update(nsp.loss_sum / pairs, pairs)
+        metrics["nsp_accuracy"].update(nsp.num_correct / pairs, pairs)
         metrics["random_pairs"].update(batch.next_sentence_label.sum() / pairs, pairs)
 
     def on_validation_epoch_end(self) -> None:
@@ -99,22 +94,15 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         metrics["validation/perplexity"] = _perplexity(float(mlm_loss))
         self.log_evaluation(metrics)
 
-
-def _summed_losses(output: PretrainingOutput, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
-    mlm_sum = F.cross_entropy(
-        upcast(output.prediction_logits), batch.masked_lm_labels, reduction="sum"
-    )
-    nsp_sum = F.cross_entropy(
-        upcast(output.seq_relationship_logits), batch.next_sentence_label, reduction="sum"
-    )
-    return mlm_sum, nsp_sum
-
-
-@torch.no_grad()
-def _num_correct(output: PretrainingOutput, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
-    mlm_correct = (output.prediction_logits.argmax(dim=-1) == batch.masked_lm_labels).sum()
-    nsp_correct = (output.seq_relationship_logits.argmax(dim=-1) == batch.next_sentence_label).sum()
-    return mlm_correct, nsp_correct
+    def _losses(self, batch: PretrainingBatch) -> PretrainingLosses:
+        return self.model.losses(
+            batch.input_ids,
+            batch.token_type_ids,
+            batch.packing,
+            batch.masked_lm_positions,
+            batch.masked_lm_labels,
+            batch.next_sentence_label,
+        )
 
 
 def _perplexity(mlm_loss: float) -> float:
