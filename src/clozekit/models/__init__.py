@@ -48,7 +48,7 @@ from clozekit.models.heads import (
 )
 from clozekit.models.initialization import init_weights
 from clozekit.models.multiple_choice import MultipleChoiceModel
-from clozekit.models.pretraining import PretrainingModel, PretrainingOutput
+from clozekit.models.pretraining import PretrainingLosses, PretrainingModel, PretrainingOutput
 from clozekit.models.question_answering import QuestionAnsweringBIOModel, QuestionAnsweringModel
 from clozekit.models.token_classification import TokenClassificationModel
 
@@ -60,6 +60,7 @@ __all__ = [
     "MaskedLMHead",
     "MultipleChoiceModel",
     "NextSentenceHead",
+    "PretrainingLosses",
     "PretrainingModel",
     "PretrainingOutput",
     "QuestionAnsweringBIOModel",

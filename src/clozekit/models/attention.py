@@ -6,6 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.dropout import dropout
+from clozekit.models.linear import Linear
 
 
 class SelfAttention(nn.Module):
@@ -19,8 +20,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.num_heads = config.num_attention_heads
         self.dropout_prob = config.attention_probs_dropout_prob
-        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
-        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+        self.qkv = Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden_states: Tensor, packing: Packing, key_mask: Tensor | None) -> Tensor:
         """Mixes the tokens of each sequence.

@@ -6,6 +6,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.attention import SelfAttention
 from clozekit.models.dropout import Dropout
+from clozekit.models.linear import Linear
 
 
 def gelu(config: EncoderConfig) -> nn.GELU:
@@ -18,9 +19,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.intermediate = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.intermediate = Linear(config.hidden_size, config.intermediate_size)
         self.activation = gelu(config)
-        self.output = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.output = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps `[tokens, hidden]` to `[tokens, hidden]`, by way of `[tokens, intermediate]`."""
