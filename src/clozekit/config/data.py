@@ -26,8 +26,8 @@ class StreamConfig(Closed):
         raise NotImplementedError
 
 
-class PretrainingDataConfig(StreamConfig):
-    """The arguments of `clozekit.data.pretraining.PretrainingDataModule`."""
+class CorpusDataConfig(StreamConfig):
+    """The arguments of `clozekit.data.prepared.CorpusDataModule`."""
 
     path: str
     max_seq_length: int = Field(128, ge=8)
@@ -126,7 +126,8 @@ class MultipleChoiceDataConfig(LabelledDataConfig):
 
 
 SCHEMAS: dict[str, type[StreamConfig]] = {
-    "clozekit.data.pretraining.PretrainingDataModule": PretrainingDataConfig,
+    "clozekit.data.pretraining.PretrainingDataModule": CorpusDataConfig,
+    "clozekit.data.masked_lm.MaskedLMDataModule": CorpusDataConfig,
     "clozekit.data.classification.ClassificationDataModule": ClassificationDataConfig,
     "clozekit.data.regression.RegressionDataModule": RegressionDataConfig,
     "clozekit.data.tagging.TaggingDataModule": TaggingDataConfig,

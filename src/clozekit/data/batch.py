@@ -67,17 +67,26 @@ class Batch(TensorContainer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainingBatch(Batch):
-    """A batch for MLM and NSP.
+class MaskedLMBatch(Batch):
+    """A batch for MLM.
 
     Attributes:
         masked_lm_positions: `[targets]`, int64. The chosen tokens' indices among the packed tokens.
         masked_lm_labels: `[targets]`, int64. The ids that stood there.
-        next_sentence_label: `[batch]`, int64. 0 where B continues A, 1 where B is random.
     """
 
     masked_lm_positions: Tensor
     masked_lm_labels: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingBatch(MaskedLMBatch):
+    """A batch for MLM and NSP.
+
+    Attributes:
+        next_sentence_label: `[batch]`, int64. 0 where B continues A, 1 where B is random.
+    """
+
     next_sentence_label: Tensor
 
 
