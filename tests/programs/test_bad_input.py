@@ -77,6 +77,10 @@ MISTAKES = {
         (*RUN, "encoder.hidden_size=100", "encoder.num_attention_heads=3"),
         ["hidden_size=100 is not divisible by num_attention_heads=3"],
     ),
+    "next sentences of data that has none": (
+        (*RUN, "data=masked_lm"),
+        ["task=pretraining learns next sentences", "data=masked_lm", "task=masked_lm"],
+    ),
     "sequences longer than the encoder's": (
         (*RUN, "data.max_seq_length=600"),
         ["data.max_seq_length=600", "encoder.max_position_embeddings=512"],
