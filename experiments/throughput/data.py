@@ -28,7 +28,7 @@ from clozekit.data.masking import MaskingRule
 from clozekit.data.order import Position
 from clozekit.data.pairs import plan_pairs
 from clozekit.data.samples import PairRule, PretrainingSource
-from clozekit.data.stream import BatchShape, TrainingStream
+from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.models import PretrainingModel
 
 VOCAB_SIZE = 8192
@@ -55,7 +55,8 @@ def measure(path: Path) -> dict[str, float]:
     shard = Shard.open(path)
     figures = {"sentences planned a second": shard.num_sentences / seconds_of(lambda: plan(shard))}
 
-    batches = TrainingStream(source_of(path), 0, BatchShape(BATCH_SIZE, BATCH_SIZE), Position())
+    phase = Phase(source_of(path), BatchShape(BATCH_SIZE, BATCH_SIZE))
+    batches = TrainingStream([phase], 0, Position())
     stream = iter(batches)
     built: list[PretrainingBatch] = []
     next(stream)

@@ -12,7 +12,7 @@ from clozekit.data.batch import MaskedLMBatch, PretrainingBatch
 from clozekit.data.full_sentences_source import FullSentencesSource
 from clozekit.data.order import Position, Span
 from clozekit.data.samples import PretrainingSource
-from clozekit.data.stream import BatchShape, EvaluationStream, TrainingStream, make_loader
+from clozekit.data.stream import BatchShape, EvaluationStream, Phase, TrainingStream, make_loader
 from clozekit.errors import ConfigError
 from tests.data.shards_of_words import SPECIAL_TOKENS, full_sentences_of, source_of, write_words
 
@@ -94,7 +94,7 @@ def steps_of(source: AnySource, shape: tuple[int, int], workers: int, steps: int
     by_part: dict[tuple[int, int, int], list[tuple]] = {}
     for rank in range(world_size):
         batch_shape = BatchShape(16, micro_batch_size, rank, world_size)
-        stream = TrainingStream(source, seed=7, shape=batch_shape, start=Position())
+        stream = TrainingStream([Phase(source, batch_shape)], 7, Position())
         loader = make_loader(stream, workers, pin_memory=False)
         for batch in islice(loader, steps * batch_shape.accumulation):
             if isinstance(source, PretrainingSource):
@@ -120,7 +120,7 @@ def test_a_global_step_holds_the_same_samples_however_it_is_shared_out(
 
 def test_the_plan_knows_what_the_batches_will_hold(any_source: AnySource) -> None:
     shape = BatchShape(16, 4)
-    loader = make_loader(TrainingStream(any_source, 7, shape, Position()), 0, False)
+    loader = make_loader(TrainingStream([Phase(any_source, shape)], 7, Position()), 0, False)
     batches = list(islice(loader, 40))
     for begin in range(0, 40, 4):
         parts = batches[begin : begin + 4]
@@ -136,10 +136,10 @@ def test_the_plan_knows_what_the_batches_will_hold(any_source: AnySource) -> Non
 
 def test_going_on_from_a_position_gives_the_same_batches(any_source: AnySource) -> None:
     shape = BatchShape(16, 16)
-    whole = list(islice(TrainingStream(any_source, 7, shape, Position()), 30))
+    whole = list(islice(TrainingStream([Phase(any_source, shape)], 7, Position()), 30))
     for done in (1, 9, 25):
         start = whole[done - 1].step.next_position
-        rest = islice(TrainingStream(any_source, 7, shape, start), 30 - done)
+        rest = islice(TrainingStream([Phase(any_source, shape)], 7, start), 30 - done)
         assert [rows(batch) for batch in rest] == [rows(batch) for batch in whole[done:]]
 
 
@@ -172,7 +172,8 @@ def test_a_global_batch_larger_than_the_corpus_runs_through_epochs(
     source: PretrainingSource,
 ) -> None:
     num_pairs = sum(source.num_samples(0, shard) for shard in range(3))
-    batch = next(iter(TrainingStream(source, 7, BatchShape(2 * num_pairs + 1, 10_000), Position())))
+    phase = Phase(source, BatchShape(2 * num_pairs + 1, 10_000))
+    batch = next(iter(TrainingStream([phase], 7, Position())))
     epochs = batch.sample_ids[:, 0].bincount()
     assert epochs[0] == num_pairs
     assert batch.batch_size == 2 * num_pairs + 1

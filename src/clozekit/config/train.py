@@ -74,6 +74,20 @@ class ScheduleConfig(Closed):
         return round(self.warmup_ratio * max_steps)
 
 
+class PhaseConfig(Closed):
+    """The first phase of a pretraining in two (Devlin et al., 2019, appendix A.2).
+
+    Attributes:
+        ratio: Its share of `max_steps`.
+        max_seq_length: The longest sample in it.
+        micro_batch_size: The most samples of one forward pass in it.
+    """
+
+    ratio: float = Field(gt=0, lt=1)
+    max_seq_length: int = Field(ge=8)
+    micro_batch_size: PositiveInt
+
+
 class DivergenceConfig(Closed):
     """What counts as a diverging step, and what is done about it.
 

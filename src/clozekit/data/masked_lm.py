@@ -33,7 +33,7 @@ class MaskedLMDataModule(CorpusDataModule):
         plan = source.plan(0, 0)
         num_sequences, num_samples = len(plan.start), max(1, len(plan))
         num_tokens = int(plan.num_text_tokens.sum()) + NUM_SPECIAL_TOKENS * num_sequences
-        return {
+        return super().facts() | {
             "samples": f"{len(plan):,} in the first of {source.num_shards} shards, each of "
             f"{num_sequences / num_samples:.1f} sequences and {num_tokens / num_samples:.0f} "
             f"tokens in the mean; {plan.num_cut_sentences:,} sentences cut to fit",

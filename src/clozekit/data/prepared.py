@@ -1,18 +1,21 @@
 """What the DataModules of pretraining share: a prepared corpus and how its tokens are masked."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from clozekit.config.train import PhaseConfig
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
 from clozekit.data.masking import MaskingRule
 from clozekit.data.module import StreamDataModule
-from clozekit.data.stream import Source
+from clozekit.data.stream import Phase, Source
 
 
 class CorpusDataModule(StreamDataModule):
@@ -31,6 +34,8 @@ class CorpusDataModule(StreamDataModule):
         random_token_prob: The share of the chosen that becomes another token; the rest stays.
         max_predictions_per_seq: The most tokens chosen in a sequence; None for no limit.
         whole_word_mask: Whether all tokens of a word are chosen together.
+        first_phase: The beginning of training, where that has shorter samples, by the keys of
+            `PhaseConfig`; None for samples of one length.
 
     Raises:
         DataError: The folder holds no corpus.
@@ -51,6 +56,7 @@ class CorpusDataModule(StreamDataModule):
         random_token_prob: float = 0.1,
         max_predictions_per_seq: int | None = None,
         whole_word_mask: bool = False,
+        first_phase: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
             seed=seed,
@@ -75,18 +81,65 @@ class CorpusDataModule(StreamDataModule):
         for split in ("train", "validation"):
             self.sources[split] = self.make_source(self.corpus.shards(split), max_seq_length)
         self.data_hash = self.corpus.hash
+        self.first_phase = None
+        if first_phase is not None:
+            self.first_phase = PhaseConfig.model_validate(first_phase)
+            self._first_source = self.make_source(
+                self.corpus.shards("train"), self.first_phase.max_seq_length
+            )
 
     @abstractmethod
     def make_source(self, shards: Sequence[Path], max_seq_length: int) -> Source:
         """Makes the source of a split's samples, of at most so many tokens."""
 
+    def phases(self, max_steps: int, rank: int, world_size: int) -> list[Phase]:
+        """Gives the phases of a training of so many steps on so many processes: one, or two.
+
+        Raises:
+            ConfigError: A micro-batch would be empty.
+        """
+        (last,) = super().phases(max_steps, rank, world_size)
+        if self.first_phase is None:
+            return [last]
+        shape = replace(last.shape, micro_batch_size=self.first_phase.micro_batch_size)
+        num_steps = round(self.first_phase.ratio * max_steps)
+        return [Phase(self._first_source, shape), replace(last, first_step=num_steps)]
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """The most tokens of one forward pass, of either phase."""
+        largest = super().micro_batch_tokens
+        if self.first_phase is None:
+            return largest
+        size = min(self.first_phase.micro_batch_size, self.global_batch_size)
+        return max(largest, size * self.first_phase.max_seq_length)
+
     def steps_per_epoch(self) -> float:
-        """Gives the optimizer steps of a pass over the corpus, judged by its first shard."""
+        """Gives the optimizer steps of a pass over the corpus, judged by its first shard.
+
+        In a training of two phases, it is the mean over its steps.
+        """
+        last = self._steps_per_epoch(self.sources["train"])
+        if self.first_phase is None:
+            return last
+        ratio = self.first_phase.ratio
+        return 1 / (ratio / self._steps_per_epoch(self._first_source) + (1 - ratio) / last)
+
+    def facts(self) -> dict[str, str]:
+        """Tells of the phases, if there are two."""
+        if self.first_phase is None:
+            return {}
+        first = self.first_phase
+        return {
+            "phases": f"{first.ratio:.0%} of the steps with at most {first.max_seq_length} tokens "
+            f"a sample, micro-batches of {first.micro_batch_size}; then {self.max_seq_length} and "
+            f"{self.micro_batch_size}"
+        }
+
+    def _steps_per_epoch(self, source: Source) -> float:
         first = Shard.open(self.corpus.shards("train")[0])
         num_tokens = self.corpus.manifest.splits["train"].tokens
-        num_samples = (
-            self.sources["train"].num_samples(0, 0) * num_tokens / max(1, first.num_tokens)
-        )
+        num_samples = source.num_samples(0, 0) * num_tokens / max(1, first.num_tokens)
         return num_samples / self.global_batch_size
 
 

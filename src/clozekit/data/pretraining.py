@@ -22,7 +22,7 @@ class PretrainingDataModule(CorpusDataModule):
         plan = source.plan(0, 0)
         num_tokens = int(plan.num_text_tokens.sum())
         cut = plan.num_truncated_tokens / max(1, num_tokens + plan.num_truncated_tokens)
-        return {
+        return super().facts() | {
             "pairs": f"{len(plan):,} in the first of {source.num_shards} shards, "
             f"{plan.next_sentence_label.mean():.1%} random",
             "text left out": f"{plan.num_lone_sentences:,} sentences that stand alone, "
