@@ -132,8 +132,8 @@ class TrainConfig(Closed):
         seed: What every random choice depends on.
         max_steps: The length of training in optimizer steps; or `max_epochs`.
         max_epochs: The length of training in passes over the data; or `max_steps`.
-        global_batch_size: Sequences of an optimizer step, over all processes.
-        micro_batch_size: The most sequences of one forward pass; accumulation follows from it.
+        global_batch_size: Samples of an optimizer step, over all processes.
+        micro_batch_size: The most samples of one forward pass; accumulation follows from it.
         validate_every_n_steps: Optimizer steps between validations; null for one at the end.
         resume: `auto` goes on from the newest whole checkpoint of the run's folder, or starts where
             there is none; a path goes on from that checkpoint; null refuses an existing folder.

@@ -25,8 +25,8 @@ class StreamDataModule(LightningDataModule):
 
     Args:
         seed: What order, pairs and masks depend on.
-        global_batch_size: Sequences of an optimizer step, over all processes.
-        micro_batch_size: The most sequences of one forward pass.
+        global_batch_size: Samples of an optimizer step, over all processes.
+        micro_batch_size: The most samples of one forward pass.
         num_workers: Processes that build batches beside the training process.
         max_seq_length: The longest sequence, special tokens included.
 

@@ -48,8 +48,8 @@ class BatchShape:
     """How a global batch is shared out.
 
     Attributes:
-        global_batch_size: Sequences of an optimizer step, over all processes.
-        micro_batch_size: The most sequences in one forward pass.
+        global_batch_size: Samples of an optimizer step, over all processes.
+        micro_batch_size: The most samples in one forward pass.
         rank: This process.
         world_size: The number of processes.
     """

@@ -34,7 +34,7 @@ def print_summary(
         "parameters": f"{num_parameters:,}",
         "steps": f"{trainer.max_steps:,} ({trainer.max_steps / steps_per_epoch:.2f} epochs of "
         f"{steps_per_epoch:,.0f} steps)",
-        "batch": f"{datamodule.global_batch_size} sequences a step, at most "
+        "batch": f"{datamodule.global_batch_size} samples a step, at most "
         f"{datamodule.global_batch_size * max_seq_length:,} tokens, shared by "
         f"{trainer.world_size} x {trainer.accumulate_grad_batches} (processes x micro-batches)",
         "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
