@@ -6,25 +6,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from clozekit.config.data import SCHEMAS
+from clozekit.config.data import PAIRS_WANTED, SCHEMAS
 from clozekit.config.messages import of_validation
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 
-WITHOUT_PAIRS = (
-    "clozekit.tasks.pretraining.PretrainingModule",
-    "clozekit.data.masked_lm.MaskedLMDataModule",
-)
-
 
 def check_components(config: TrainConfig) -> None:
-    """Checks that task and data fit, the data's values and files, and W&B's account if needed.
+    """Checks the data group's values and files, and W&B's account where it is needed.
 
     Raises:
         ConfigError: A value cannot be used.
         DataError: A file or folder is missing.
     """
-    if (config.task.target, config.data.target) == WITHOUT_PAIRS:
+    if (config.task.target, config.data.target) == PAIRS_WANTED:
         raise ConfigError(
             "task=pretraining learns next sentences, of which data=masked_lm has none: "
             "it is for task=masked_lm, or data=pretraining for this task"

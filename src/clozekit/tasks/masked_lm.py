@@ -45,26 +45,26 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
         """Computes a micro-batch's share of the global step's loss."""
         step = step_of(batch)
         logits = self(batch)
-        loss_sum = mlm_loss_sum(logits, batch)
+        loss_sum = _loss_sum(logits, batch)
         loss = self.as_global_mean(loss_sum, step.num_targets)
         self.guard.watch(loss, batch)
         if self.is_logged(step):
-            self.add_to_step(mlm_loss=loss_sum, mlm_accuracy=num_correct(logits, batch))
+            self.add_to_step(mlm_loss=loss_sum, mlm_accuracy=_num_correct(logits, batch))
         return loss
 
     def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
         """Gives loss, accuracy and perplexity of a global step."""
         metrics = {name: total / step.num_targets for name, total in sums.items()}
         mlm_loss = metrics["mlm_loss"]
-        return {"loss": mlm_loss, **metrics, "perplexity": perplexity(mlm_loss)}
+        return {"loss": mlm_loss, **metrics, "perplexity": _perplexity(mlm_loss)}
 
     def validation_step(self, batch: MaskedLMBatch, batch_idx: int) -> None:
         """Gathers loss and accuracy, weighted by the number of masked tokens."""
         logits = self(batch)
         targets = len(batch.masked_lm_labels)
         metrics = self.validation_metrics
-        metrics["mlm_loss"].update(mlm_loss_sum(logits, batch) / targets, targets)
-        metrics["mlm_accuracy"].update(num_correct(logits, batch) / targets, targets)
+        metrics["mlm_loss"].update(_loss_sum(logits, batch) / targets, targets)
+        metrics["mlm_accuracy"].update(_num_correct(logits, batch) / targets, targets)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation metrics, each masked token counted once over all processes."""
@@ -72,21 +72,18 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
         self.validation_metrics.reset()
         mlm_loss = metrics["validation/mlm_loss"]
         metrics["validation/loss"] = mlm_loss
-        metrics["validation/perplexity"] = perplexity(float(mlm_loss))
+        metrics["validation/perplexity"] = _perplexity(float(mlm_loss))
         self.log_evaluation(metrics)
 
 
-def mlm_loss_sum(prediction_logits: Tensor, batch: MaskedLMBatch) -> Tensor:
-    """Computes the cross-entropy of masked tokens, summed."""
-    return F.cross_entropy(upcast(prediction_logits), batch.masked_lm_labels, reduction="sum")
+def _loss_sum(logits: Tensor, batch: MaskedLMBatch) -> Tensor:
+    return F.cross_entropy(upcast(logits), batch.masked_lm_labels, reduction="sum")
 
 
 @torch.no_grad()
-def num_correct(prediction_logits: Tensor, batch: MaskedLMBatch) -> Tensor:
-    """Counts the masked tokens whose likeliest prediction is right."""
-    return (prediction_logits.argmax(dim=-1) == batch.masked_lm_labels).sum()
+def _num_correct(logits: Tensor, batch: MaskedLMBatch) -> Tensor:
+    return (logits.argmax(dim=-1) == batch.masked_lm_labels).sum()
 
 
-def perplexity(mlm_loss: float) -> float:
-    """Gives the perplexity of a loss in nats a token."""
+def _perplexity(mlm_loss: float) -> float:
     return math.exp(mlm_loss) if mlm_loss < 700 else math.inf

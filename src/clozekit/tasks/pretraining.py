@@ -1,5 +1,6 @@
 """Pretraining: masked words and next sentences, their two losses summed."""
 
+import math
 from typing import Any
 
 import torch
@@ -11,7 +12,6 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import PretrainingBatch, Step
 from clozekit.models.pretraining import PretrainingModel, PretrainingOutput
 from clozekit.tasks.base import TaskModule, step_of, upcast
-from clozekit.tasks.masked_lm import mlm_loss_sum, num_correct, perplexity
 
 
 class PretrainingModule(TaskModule[PretrainingBatch]):
@@ -74,7 +74,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         return {
             "loss": metrics["mlm_loss"] + metrics["nsp_loss"],
             **metrics,
-            "perplexity": perplexity(metrics["mlm_loss"]),
+            "perplexity": _perplexity(metrics["mlm_loss"]),
         }
 
     def validation_step(self, batch: PretrainingBatch, batch_idx: int) -> None:
@@ -96,18 +96,26 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         self.validation_metrics.reset()
         mlm_loss, nsp_loss = metrics["validation/mlm_loss"], metrics["validation/nsp_loss"]
         metrics["validation/loss"] = mlm_loss + nsp_loss
-        metrics["validation/perplexity"] = perplexity(float(mlm_loss))
+        metrics["validation/perplexity"] = _perplexity(float(mlm_loss))
         self.log_evaluation(metrics)
 
 
 def _summed_losses(output: PretrainingOutput, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
+    mlm_sum = F.cross_entropy(
+        upcast(output.prediction_logits), batch.masked_lm_labels, reduction="sum"
+    )
     nsp_sum = F.cross_entropy(
         upcast(output.seq_relationship_logits), batch.next_sentence_label, reduction="sum"
     )
-    return mlm_loss_sum(output.prediction_logits, batch), nsp_sum
+    return mlm_sum, nsp_sum
 
 
 @torch.no_grad()
 def _num_correct(output: PretrainingOutput, batch: PretrainingBatch) -> tuple[Tensor, Tensor]:
+    mlm_correct = (output.prediction_logits.argmax(dim=-1) == batch.masked_lm_labels).sum()
     nsp_correct = (output.seq_relationship_logits.argmax(dim=-1) == batch.next_sentence_label).sum()
-    return num_correct(output.prediction_logits, batch), nsp_correct
+    return mlm_correct, nsp_correct
+
+
+def _perplexity(mlm_loss: float) -> float:
+    return math.exp(mlm_loss) if mlm_loss < 700 else math.inf
