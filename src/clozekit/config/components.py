@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from clozekit.config.data import PAIRS_WANTED, SCHEMAS
+from clozekit.config.data import SCHEMAS
 from clozekit.config.messages import of_validation
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
@@ -19,11 +19,6 @@ def check_components(config: TrainConfig) -> None:
         ConfigError: A value cannot be used.
         DataError: A file or folder is missing.
     """
-    if (config.task.target, config.data.target) == PAIRS_WANTED:
-        raise ConfigError(
-            "task=pretraining learns next sentences, of which data=masked_lm has none: "
-            "it is for task=masked_lm, or data=pretraining for this task"
-        )
     schema = SCHEMAS.get(config.data.target)
     if schema is not None:
         _parse("data", schema, config.data.model_extra or {}).check_files()

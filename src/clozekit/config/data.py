@@ -146,9 +146,3 @@ SCHEMAS: dict[str, type[StreamConfig]] = {
     "clozekit.data.multiple_choice.MultipleChoiceDataModule": MultipleChoiceDataConfig,
 }
 """The schema of each DataModule's arguments; a user's own is checked by its constructor."""
-
-PAIRS_WANTED = (
-    "clozekit.tasks.pretraining.PretrainingModule",
-    "clozekit.data.masked_lm.MaskedLMDataModule",
-)
-"""A task that learns next sentences, and data that has none."""

@@ -179,6 +179,16 @@ class TrainConfig(Closed):
         return self
 
     @model_validator(mode="after")
+    def _next_sentences_are_there_to_learn(self) -> Self:
+        learns = self.task.target == "clozekit.tasks.pretraining.PretrainingModule"
+        if learns and self.data.target == "clozekit.data.masked_lm.MaskedLMDataModule":
+            raise ValueError(
+                "task=pretraining learns next sentences, of which data=masked_lm has none: "
+                "it is for task=masked_lm, or data=pretraining for this task"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sequences_fit_the_encoder(self) -> Self:
         longest = (self.data.model_extra or {}).get("max_seq_length")
         if isinstance(longest, int) and self.encoder.pretrained is None:
