@@ -93,6 +93,8 @@ def train_config(*overrides: str) -> TrainConfig:
 def _task_overrides(task: str, data: Path) -> list[str]:
     if task == "pretraining":
         return [f"data.path={data / 'corpus'}"]
+    if task == "masked_lm":
+        return ["task=masked_lm", "data=masked_lm", f"data.path={data / 'corpus'}"]
     return [
         "task=classification",
         "data=classification",

@@ -14,7 +14,7 @@ from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
 from clozekit.corpus.shards import Shard
 from clozekit.data.order import Position
 from clozekit.data.pairs import plan_pairs
-from clozekit.data.stream import BatchShape, TrainingStream
+from clozekit.data.stream import BatchShape, Phase, TrainingStream
 
 SEQ_LEN, PAIRS, NUM_DOCUMENTS, NUM_BATCHES = 128, 64, 40_000, 50
 
@@ -24,7 +24,7 @@ def measure(repetitions: int) -> dict[str, Any]:
     with drawn_shard(NUM_DOCUMENTS) as path:
         shard = Shard.open(path)
         source = pairs_of(path, SEQ_LEN)
-        stream = iter(TrainingStream(source, 0, BatchShape(PAIRS, PAIRS), Position()))
+        stream = iter(TrainingStream([Phase(source, BatchShape(PAIRS, PAIRS))], 0, Position()))
         batches: list[Any] = [next(stream) for _ in range(NUM_BATCHES)]
         planning = seconds_of(lambda: plan(shard), repetitions)
         building = seconds_of(lambda: list(islice(stream, NUM_BATCHES)), repetitions)

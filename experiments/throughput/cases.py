@@ -17,7 +17,7 @@ from clozekit.data.batch import PretrainingBatch
 from clozekit.data.masking import MaskingRule
 from clozekit.data.order import Position
 from clozekit.data.samples import PairRule, PretrainingSource
-from clozekit.data.stream import BatchShape, TrainingStream
+from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.models import PretrainingLosses, PretrainingModel
 from clozekit.optim.groups import parameter_groups
 
@@ -71,7 +71,8 @@ def pretraining_batches(size: Size, seq_len: int, number: int) -> list[Pretraini
     """Makes pairs with the lengths of English prose, masked."""
     with drawn_shard() as shard:
         shape = BatchShape(size.pairs[seq_len], size.pairs[seq_len])
-        stream = iter(TrainingStream(pairs_of(shard, seq_len), 0, shape, Position()))
+        phase = Phase(pairs_of(shard, seq_len), shape)
+        stream = iter(TrainingStream([phase], 0, Position()))
         return [next(stream) for _ in range(number)]
 
 

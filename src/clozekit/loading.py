@@ -31,8 +31,9 @@ class LoadedModel:
 
     Attributes:
         path: Where it comes from.
-        task: `pretraining`, `classification`, `regression`, `tagging`, `question_answering`,
-            `question_answering_bio`, `multiple_choice`, or `encoder` where there is no head.
+        task: `pretraining`, `masked_lm`, `classification`, `regression`, `tagging`,
+            `question_answering`, `question_answering_bio`, `multiple_choice`, or `encoder` where
+            there is no head.
         model: The torch module, in evaluation mode.
         encoder: Its encoder, a plain torch module that can be trained on.
         tokenizer: What text is read with.

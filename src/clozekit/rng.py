@@ -37,6 +37,7 @@ class Stream(IntEnum):
     MASK_REPLACEMENT = 13
     DROPOUT = 14
     HELD_OUT_ROWS = 15
+    DOCUMENT_ORDER = 16
 
 
 def hash64(*keys: ArrayLike) -> UInt64Array:

@@ -39,6 +39,7 @@ from tests.programs.task_files import write_task
 
 FILES = sorted(str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml"))
 TASKS = [Path(file).stem for file in FILES if file.startswith("task/")]
+OF_A_CORPUS = ("pretraining", "masked_lm")
 PARAMETER = torch.nn.Parameter(torch.zeros(2, 2))
 
 
@@ -52,7 +53,7 @@ class Given:
 
     def data(self, name: str) -> list[str]:
         """The overrides that a choice of the data group needs; of the hub's, also the choice."""
-        if name == "pretraining":
+        if name in OF_A_CORPUS:
             return [f"data.path={self.corpus}"]
         tokenizer = f"data.tokenizer={self.corpus / 'tokenizer.json'}"
         if name in READY:
@@ -129,7 +130,7 @@ def check_what_the_data_of_fine_tuning_shares() -> None:
     for key, field in fields.items():
         assert field.is_required() or values[key] == field.get_default(), key
     for name in TASKS:
-        if name != "pretraining":
+        if name not in OF_A_CORPUS:
             assert read(f"data/{name}.yaml")["defaults"] == ["labelled", "_self_"], name
 
 
@@ -138,7 +139,12 @@ def check_task_and_data(config: TrainConfig) -> None:
     datamodule = build("data", config.data.arguments())
     assert isinstance(datamodule, StreamDataModule)
     batch = next(iter(datamodule.train_dataloader()))
-    assert batch.batch_size == config.micro_batch_size * getattr(batch, "num_choices", 1)
+    first_phase = (config.data.model_extra or {}).get("first_phase") or {}
+    samples = first_phase.get("micro_batch_size", config.micro_batch_size)
+    sequences = samples * getattr(batch, "num_choices", 1)
+    # Sentences that are packed lie across documents, which are sequences of their own.
+    is_packed = config.data.target.endswith(".MaskedLMDataModule")
+    assert batch.batch_size > sequences if is_packed else batch.batch_size == sequences
     assert next(iter(datamodule.val_dataloader())).batch_size > 0
     module = build(
         "task",

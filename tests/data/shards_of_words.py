@@ -6,6 +6,7 @@ import numpy as np
 
 from clozekit.corpus.shards import write_shard
 from clozekit.corpus.vocabulary import SpecialTokens
+from clozekit.data.full_sentences_source import FullSentencesSource
 from clozekit.data.masking import MaskingRule
 from clozekit.data.samples import PairRule, PretrainingSource
 
@@ -44,4 +45,12 @@ def source_of(paths: list[Path], max_seq_length: int = 128, **masking: object) -
         masking_rule(**masking),
         SPECIAL_TOKENS,
         seed=7,
+    )
+
+
+def full_sentences_of(
+    paths: list[Path], max_seq_length: int = 128, short_seq_prob: float = 0.1, **masking: object
+) -> FullSentencesSource:
+    return FullSentencesSource(
+        paths, max_seq_length, short_seq_prob, masking_rule(**masking), SPECIAL_TOKENS, seed=7
     )

@@ -10,7 +10,7 @@ import pytest
 from clozekit.data.batch import Batch
 from clozekit.data.labelled_source import LabelledSource
 from clozekit.data.order import Position, Span
-from clozekit.data.stream import BatchShape, EvaluationStream, TrainingStream
+from clozekit.data.stream import BatchShape, EvaluationStream, Phase, TrainingStream
 from tests.data.labelled_rows import TASKS, drawn
 
 NUM_ROWS = 23
@@ -93,7 +93,7 @@ def test_evaluation_batches_name_their_rows_in_the_order_of_their_sequences(task
 def test_training_batches_carry_no_rows_but_their_step(task: str) -> None:
     rows = drawn(task, NUM_ROWS)
     source = LabelledSource(rows, is_training=True)
-    stream = iter(TrainingStream(source, 0, BatchShape(6, 6), Position()))
+    stream = iter(TrainingStream([Phase(source, BatchShape(6, 6))], 0, Position()))
     for _ in range(5):
         batch = next(stream)
         assert batch.examples == () and getattr(batch, "windows", ()) == ()
@@ -109,7 +109,7 @@ def test_training_reads_windows_apart_and_choices_together() -> None:
     source = LabelledSource(choices, is_training=True)
     assert source.num_samples(0, 0) == NUM_ROWS
     expected = sequences_by_row(choices)
-    for batch in islice(TrainingStream(source, 0, BatchShape(4, 1), Position()), 20):
+    for batch in islice(TrainingStream([Phase(source, BatchShape(4, 1))], 0, Position()), 20):
         (owner,) = set(owners_of(batch))
         assert sequences_of(batch) == expected[owner]
         assert batch.labels.tolist() == [choices.examples[owner].label]  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from clozekit.data.order import (
     in_order,
     part_of,
 )
-from clozekit.data.stream import BatchShape, TrainingStream
+from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.errors import DataError
 from tests.data.labelled_rows import drawn
 
@@ -136,7 +136,7 @@ def described(batch: Batch) -> list[tuple[int, int, tuple[int, ...]]]:
 def micro_batches(
     source: LabelledSource, shape: BatchShape, steps: int, start: Position | None = None
 ) -> list[Batch]:
-    stream = TrainingStream(source, 5, shape, start or Position())
+    stream = TrainingStream([Phase(source, shape)], 5, start or Position())
     return list(islice(stream, steps * shape.accumulation))
 
 
@@ -180,7 +180,7 @@ def test_workers_in_turn_give_the_stream_of_one_process(
         info = SimpleNamespace(id=worker, num_workers=num_workers)
         monkeypatch.setattr(stream_module, "get_worker_info", lambda info=info: info)
         share = len(range(worker, len(expected), num_workers))
-        stream = TrainingStream(source, 5, shape, Position())
+        stream = TrainingStream([Phase(source, shape)], 5, Position())
         of_workers.append([described(batch) for batch in islice(stream, share)])
     for number, batch in enumerate(expected):
         assert of_workers[number % num_workers][number // num_workers] == batch

@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from clozekit.corpus.shards import Shard
-from clozekit.data.batch import PretrainingBatch
+from clozekit.data.batch import MaskedLMBatch, PretrainingBatch
+from clozekit.data.full_sentences_source import FullSentencesSource
 from clozekit.data.order import Position, Span
 from clozekit.data.samples import PretrainingSource
-from clozekit.data.stream import BatchShape, EvaluationStream, TrainingStream, make_loader
+from clozekit.data.stream import BatchShape, EvaluationStream, Phase, TrainingStream, make_loader
 from clozekit.errors import ConfigError
-from tests.data.shards_of_words import SPECIAL_TOKENS, source_of, write_words
+from tests.data.shards_of_words import SPECIAL_TOKENS, full_sentences_of, source_of, write_words
+
+AnySource = PretrainingSource | FullSentencesSource
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +30,15 @@ def source(shards: list[Path]) -> PretrainingSource:
     return source_of(shards, max_seq_length=64)
 
 
-def rows(batch: PretrainingBatch) -> list[tuple]:
+@pytest.fixture(params=[source_of, full_sentences_of])
+def any_source(request: pytest.FixtureRequest, shards: list[Path]) -> AnySource:
+    """Pairs, whose samples are sequences; and sentences, whose samples are several."""
+    return request.param(shards, max_seq_length=64)
+
+
+def rows(batch: MaskedLMBatch) -> list[tuple]:
     """Everything about each sequence, whatever batch it stands in."""
+    has_pairs = isinstance(batch, PretrainingBatch)
     found = []
     begins, ends = batch.packing.cu_seqlens[:-1].tolist(), batch.packing.cu_seqlens[1:].tolist()
     positions = batch.masked_lm_positions.numpy()
@@ -37,7 +47,7 @@ def rows(batch: PretrainingBatch) -> list[tuple]:
         found.append(
             (
                 tuple(batch.sample_ids[number].tolist()),
-                int(batch.next_sentence_label[number]),
+                int(batch.next_sentence_label[number]) if has_pairs else None,
                 tuple(batch.input_ids[begin:end].tolist()),
                 tuple(batch.token_type_ids[begin:end].tolist()),
                 tuple((positions[inside] - begin).tolist()),
@@ -77,17 +87,19 @@ def test_padded_form_is_what_other_libraries_read(source: PretrainingSource) -> 
         assert padded["input_ids"][row, length:].eq(0).all()
 
 
-def steps_of(source: PretrainingSource, shape: tuple[int, int], workers: int, steps: int) -> list:
+def steps_of(source: AnySource, shape: tuple[int, int], workers: int, steps: int) -> list:
     """The rows of every global step, put together from all ranks and micro-steps."""
     world_size, micro_batch_size = shape
     merged: list[list[tuple]] = [[] for _ in range(steps)]
     by_part: dict[tuple[int, int, int], list[tuple]] = {}
     for rank in range(world_size):
         batch_shape = BatchShape(16, micro_batch_size, rank, world_size)
-        stream = TrainingStream(source, seed=7, shape=batch_shape, start=Position())
+        stream = TrainingStream([Phase(source, batch_shape)], 7, Position())
         loader = make_loader(stream, workers, pin_memory=False)
         for batch in islice(loader, steps * batch_shape.accumulation):
-            assert batch.batch_size <= micro_batch_size
+            if isinstance(source, PretrainingSource):
+                assert batch.batch_size <= micro_batch_size
+            assert batch.packing.num_tokens <= micro_batch_size * 64
             by_part[batch.step.index, batch.step.micro_step, rank] = rows(batch)
     for (step, _, _), found in sorted(by_part.items()):
         merged[step] += found
@@ -99,56 +111,60 @@ def steps_of(source: PretrainingSource, shape: tuple[int, int], workers: int, st
     [((2, 16), 0), ((4, 16), 0), ((1, 4), 0), ((1, 3), 0), ((2, 2), 0), ((1, 16), 1), ((2, 2), 2)],
 )
 def test_a_global_step_holds_the_same_samples_however_it_is_shared_out(
-    source: PretrainingSource, shape: tuple[int, int], workers: int
+    any_source: AnySource, shape: tuple[int, int], workers: int
 ) -> None:
-    num_pairs = sum(source.num_samples(0, shard) for shard in range(3))
-    steps = num_pairs // 16 + 3  # into the second epoch
-    assert steps_of(source, shape, workers, steps) == steps_of(source, (1, 16), 0, steps)
+    num_samples = sum(any_source.num_samples(0, shard) for shard in range(3))
+    steps = num_samples // 16 + 3  # into the second epoch
+    assert steps_of(any_source, shape, workers, steps) == steps_of(any_source, (1, 16), 0, steps)
 
 
-def test_the_plan_knows_what_the_batches_will_hold(source: PretrainingSource) -> None:
+def test_the_plan_knows_what_the_batches_will_hold(any_source: AnySource) -> None:
     shape = BatchShape(16, 4)
-    loader = make_loader(TrainingStream(source, 7, shape, Position()), 0, False)
+    loader = make_loader(TrainingStream([Phase(any_source, shape)], 7, Position()), 0, False)
     batches = list(islice(loader, 40))
     for begin in range(0, 40, 4):
         parts = batches[begin : begin + 4]
         step = parts[0].step
         assert {part.step.index for part in parts} == {begin // 4}
         assert [part.step.micro_step for part in parts] == [0, 1, 2, 3]
-        assert step.num_sequences == sum(part.batch_size for part in parts) == 16
+        assert step.num_sequences == sum(part.batch_size for part in parts)
+        assert step.num_sequences == 16 or isinstance(any_source, FullSentencesSource)
         assert step.num_targets == sum(len(part.masked_lm_labels) for part in parts)
         assert step.num_tokens == sum(part.packing.num_tokens for part in parts)
         assert step.next_position.step == begin // 4 + 1
 
 
-def test_going_on_from_a_position_gives_the_same_batches(source: PretrainingSource) -> None:
+def test_going_on_from_a_position_gives_the_same_batches(any_source: AnySource) -> None:
     shape = BatchShape(16, 16)
-    whole = list(islice(TrainingStream(source, 7, shape, Position()), 30))
+    whole = list(islice(TrainingStream([Phase(any_source, shape)], 7, Position()), 30))
     for done in (1, 9, 25):
         start = whole[done - 1].step.next_position
-        rest = islice(TrainingStream(source, 7, shape, start), 30 - done)
+        rest = islice(TrainingStream([Phase(any_source, shape)], 7, start), 30 - done)
         assert [rows(batch) for batch in rest] == [rows(batch) for batch in whole[done:]]
 
 
-def test_masks_are_drawn_anew_each_epoch_but_not_in_validation(source: PretrainingSource) -> None:
-    first = source.build([Span(0, 0, np.arange(5))], None)
-    second = source.build([Span(1, 0, np.arange(5))], None)
+def test_masks_are_drawn_anew_each_epoch_but_not_in_validation(any_source: AnySource) -> None:
+    first = any_source.build([Span(0, 0, np.arange(5))], None)
+    second = any_source.build([Span(1, 0, np.arange(5))], None)
     assert not torch.equal(first.masked_lm_positions, second.masked_lm_positions)
-    streams = (EvaluationStream(source, 5, 0, 1) for _ in range(2))
+    streams = (EvaluationStream(any_source, 5, 0, 1) for _ in range(2))
     once, again = ([rows(batch) for batch in stream] for stream in streams)
     assert once == again
     assert once[0] == rows(first)
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_evaluation_sees_every_sample_once(source: PretrainingSource, world_size: int) -> None:
+def test_evaluation_sees_every_sample_once(any_source: AnySource, world_size: int) -> None:
     seen = [
         row[0]
         for rank in range(world_size)
-        for batch in EvaluationStream(source, 7, rank, world_size)
+        for batch in EvaluationStream(any_source, 7, rank, world_size)
         for row in rows(batch)
     ]
-    expected = sum(source.num_samples(0, shard) for shard in range(3))
+    if isinstance(any_source, PretrainingSource):
+        expected = sum(any_source.num_samples(0, shard) for shard in range(3))
+    else:
+        expected = sum(len(any_source.plan(0, shard).start) for shard in range(3))
     assert len(seen) == len(set(seen)) == expected
 
 
@@ -156,7 +172,8 @@ def test_a_global_batch_larger_than_the_corpus_runs_through_epochs(
     source: PretrainingSource,
 ) -> None:
     num_pairs = sum(source.num_samples(0, shard) for shard in range(3))
-    batch = next(iter(TrainingStream(source, 7, BatchShape(2 * num_pairs + 1, 10_000), Position())))
+    phase = Phase(source, BatchShape(2 * num_pairs + 1, 10_000))
+    batch = next(iter(TrainingStream([phase], 7, Position())))
     epochs = batch.sample_ids[:, 0].bincount()
     assert epochs[0] == num_pairs
     assert batch.batch_size == 2 * num_pairs + 1

@@ -14,7 +14,7 @@ from clozekit.data.features import RowError
 from clozekit.data.labelled_source import LabelledSource
 from clozekit.data.order import Position
 from clozekit.data.sequences import windows
-from clozekit.data.stream import BatchShape, TrainingStream
+from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.data.tagging import TaggedRows, TaggingDataModule, TaggingFeatures
 from clozekit.errors import DataError
 from tests.data.labelled_rows import encoded, whole_batch
@@ -119,7 +119,7 @@ def test_training_reads_every_words_tag_once_an_epoch_in_windows_of_any_order() 
     assert names is not None and source.num_samples(0, 0) > len(rows)
     shape = BatchShape(source.num_samples(0, 0), 4)
     tokenizer, number = spelling_tokenizer(), 0
-    for batch in islice(TrainingStream(source, 0, shape, Position()), shape.accumulation):
+    for batch in islice(TrainingStream([Phase(source, shape)], 0, Position()), shape.accumulation):
         ids = batch.input_ids[batch.positions].tolist()  # type: ignore[attr-defined]
         for token, label in zip(ids, batch.labels.tolist(), strict=True):  # type: ignore[attr-defined]
             assert names[label] == kinds[tokenizer.id_to_token(token)]

@@ -263,7 +263,7 @@ def test_a_card_tells_data_steps_metrics_and_configuration(tmp_path: Path) -> No
     assert card.data.library_name == "transformers" and card.data.pipeline_tag == "fill-mask"
     for part in (
         "# first",
-        "1,200 steps of 64 sequences",
+        "1,200 steps of 64 samples",
         "- path: `data/mine`",
         "`abc`",
         "| validation/loss | 2.5000 |",

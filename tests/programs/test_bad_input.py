@@ -77,6 +77,25 @@ MISTAKES = {
         (*RUN, "encoder.hidden_size=100", "encoder.num_attention_heads=3"),
         ["hidden_size=100 is not divisible by num_attention_heads=3"],
     ),
+    "next sentences of data that has none": (
+        (*RUN, "data=masked_lm"),
+        ["task=pretraining learns next sentences", "data=masked_lm", "task=masked_lm"],
+    ),
+    "a first phase that is longer than what follows": (
+        (*RUN, "data.first_phase={{ratio: 0.9, max_seq_length: 512, micro_batch_size: 8}}"),
+        ["data.first_phase.max_seq_length=512 is more than max_seq_length=128"],
+    ),
+    "a first phase that never ends": (
+        (*RUN, "data.first_phase={{ratio: 1, max_seq_length: 64, micro_batch_size: 8}}"),
+        ["data.first_phase.ratio=1", "less than 1"],
+    ),
+    "an unknown key of the first phase": (
+        (
+            *RUN,
+            "data.first_phase={{ratio: 0.9, max_seq_length: 64, micro_batch_size: 8, steps: 9}}",
+        ),
+        ["unknown key 'data.first_phase.steps'"],
+    ),
     "sequences longer than the encoder's": (
         (*RUN, "data.max_seq_length=600"),
         ["data.max_seq_length=600", "encoder.max_position_embeddings=512"],

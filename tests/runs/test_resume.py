@@ -126,7 +126,10 @@ def test_a_runs_own_newest_checkpoint_stays_as_it_is(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    return compose_values("train", "name=a", "max_steps=10", "data.path=corpus")
+    first = "{ratio: 0.9, max_seq_length: 32, micro_batch_size: 8}"
+    return compose_values(
+        "train", "name=a", "max_steps=10", "data.path=corpus", f"data.first_phase={first}"
+    )
 
 
 def test_the_runs_own_key_is_named_before_one_that_repeats_it(config: dict[str, Any]) -> None:
@@ -154,6 +157,7 @@ def agree(config: dict[str, Any], changes: dict[str, Any], **other: str) -> None
     [
         {},
         {"micro_batch_size": 4, "data.micro_batch_size": 4},
+        {"data.first_phase.micro_batch_size": 16},
         {"data.num_workers": 3},
         {"trainer.devices": 2, "trainer.strategy": {"_target_": "DDPStrategy"}},
         {"name": "b", "runs_dir": "elsewhere", "resume": "auto"},
@@ -178,6 +182,8 @@ def test_what_changes_no_sample_and_no_weight_may_differ(
         ("encoder.hidden_dropout_prob", 0.3),
         ("data.max_seq_length", 64),
         ("data.masked_lm_prob", 0.3),
+        ("data.first_phase.ratio", 0.5),
+        ("data.first_phase.max_seq_length", 64),
         ("task._target_", "another.Task"),
         ("optimizer.lr", 0.5),
     ],

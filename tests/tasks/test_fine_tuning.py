@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from clozekit.data.batch import Batch
 from clozekit.data.labelled_source import LabelledSource
 from clozekit.data.order import Position
-from clozekit.data.stream import BatchShape, EvaluationStream, TrainingStream
+from clozekit.data.stream import BatchShape, EvaluationStream, Phase, TrainingStream
 from clozekit.metrics.squad import exact_match, f1, normalize_answer
 from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
@@ -71,7 +71,7 @@ def guessing(task: str, **changes: Any) -> Any:
 
 def micro_batches(source: LabelledSource, micro_batch_size: int) -> list[Batch]:
     shape = BatchShape(8, micro_batch_size)
-    return list(islice(TrainingStream(source, 0, shape, Position()), shape.accumulation))
+    return list(islice(TrainingStream([Phase(source, shape)], 0, Position()), shape.accumulation))
 
 
 @tasks

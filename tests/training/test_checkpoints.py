@@ -67,7 +67,7 @@ class Run:
     def take_steps(self, number: int, scores: dict[int, float] | None = None) -> None:
         for _ in range(number):
             for micro_step in range(2):
-                batch: Any = SimpleNamespace(step=SimpleNamespace(micro_step=micro_step))
+                batch: Any = SimpleNamespace(step=SimpleNamespace(is_last=micro_step == 1))
                 if micro_step == 1:
                     self.trainer.datamodule.position = Position(self.step + 1)
                 self.callback.on_train_batch_end(self.trainer, None, None, batch, 0)  # type: ignore[arg-type]

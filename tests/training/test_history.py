@@ -61,6 +61,7 @@ def batch_of(step: int, micro_step: int) -> Any:
             num_tokens=100,
             num_targets=20,
             next_position=position,
+            num_micro_steps=2,
         )
     )
 

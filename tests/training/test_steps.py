@@ -16,7 +16,7 @@ from clozekit.training.steps import StatelessSteps
 
 def seed_of(seed: int, step: int, micro_step: int, rank: int) -> int:
     """The seed that torch has when a micro-batch begins."""
-    batch = SimpleNamespace(step=Step(step, micro_step, 8, 100, 10, Position()))
+    batch = SimpleNamespace(step=Step(step, micro_step, 8, 100, 10, Position(), num_micro_steps=4))
     trainer = SimpleNamespace(global_rank=rank)
     StatelessSteps(seed).on_train_batch_start(trainer, None, batch, 0)  # type: ignore[arg-type]
     return torch.initial_seed()

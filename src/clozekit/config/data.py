@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from clozekit.config.train import Closed
+from clozekit.config.train import Closed, PhaseConfig
 from clozekit.errors import DataError
 
 
@@ -26,8 +26,8 @@ class StreamConfig(Closed):
         raise NotImplementedError
 
 
-class PretrainingDataConfig(StreamConfig):
-    """The arguments of `clozekit.data.pretraining.PretrainingDataModule`."""
+class CorpusDataConfig(StreamConfig):
+    """The arguments of `clozekit.data.prepared.CorpusDataModule`."""
 
     path: str
     max_seq_length: int = Field(128, ge=8)
@@ -37,6 +37,7 @@ class PretrainingDataConfig(StreamConfig):
     random_token_prob: float = Field(0.1, ge=0, le=1)
     max_predictions_per_seq: PositiveInt | None = None
     whole_word_mask: bool = False
+    first_phase: PhaseConfig | None = None
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:
@@ -44,6 +45,15 @@ class PretrainingDataConfig(StreamConfig):
             raise ValueError(
                 f"mask_token_prob={self.mask_token_prob} and random_token_prob="
                 f"{self.random_token_prob} add up to more than 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_first_phase_is_shorter(self) -> Self:
+        if self.first_phase is not None and self.first_phase.max_seq_length > self.max_seq_length:
+            raise ValueError(
+                f"first_phase.max_seq_length={self.first_phase.max_seq_length} is more than "
+                f"max_seq_length={self.max_seq_length}, which comes after it"
             )
         return self
 
@@ -126,7 +136,8 @@ class MultipleChoiceDataConfig(LabelledDataConfig):
 
 
 SCHEMAS: dict[str, type[StreamConfig]] = {
-    "clozekit.data.pretraining.PretrainingDataModule": PretrainingDataConfig,
+    "clozekit.data.pretraining.PretrainingDataModule": CorpusDataConfig,
+    "clozekit.data.masked_lm.MaskedLMDataModule": CorpusDataConfig,
     "clozekit.data.classification.ClassificationDataModule": ClassificationDataConfig,
     "clozekit.data.regression.RegressionDataModule": RegressionDataConfig,
     "clozekit.data.tagging.TaggingDataModule": TaggingDataConfig,

@@ -74,6 +74,20 @@ class ScheduleConfig(Closed):
         return round(self.warmup_ratio * max_steps)
 
 
+class PhaseConfig(Closed):
+    """The first phase of a pretraining in two (Devlin et al., 2019, appendix A.2).
+
+    Attributes:
+        ratio: Its share of `max_steps`.
+        max_seq_length: The longest sample in it.
+        micro_batch_size: The most samples of one forward pass in it.
+    """
+
+    ratio: float = Field(gt=0, lt=1)
+    max_seq_length: int = Field(ge=8)
+    micro_batch_size: PositiveInt
+
+
 class DivergenceConfig(Closed):
     """What counts as a diverging step, and what is done about it.
 
@@ -118,8 +132,8 @@ class TrainConfig(Closed):
         seed: What every random choice depends on.
         max_steps: The length of training in optimizer steps; or `max_epochs`.
         max_epochs: The length of training in passes over the data; or `max_steps`.
-        global_batch_size: Sequences of an optimizer step, over all processes.
-        micro_batch_size: The most sequences of one forward pass; accumulation follows from it.
+        global_batch_size: Samples of an optimizer step, over all processes.
+        micro_batch_size: The most samples of one forward pass; accumulation follows from it.
         validate_every_n_steps: Optimizer steps between validations; null for one at the end.
         resume: `auto` goes on from the newest whole checkpoint of the run's folder, or starts where
             there is none; a path goes on from that checkpoint; null refuses an existing folder.
@@ -161,6 +175,16 @@ class TrainConfig(Closed):
             raise ValueError(
                 f"max_steps={_yaml(self.max_steps)} and max_epochs={_yaml(self.max_epochs)}: "
                 "exactly one of them is needed, and null for the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _next_sentences_are_there_to_learn(self) -> Self:
+        learns = self.task.target == "clozekit.tasks.pretraining.PretrainingModule"
+        if learns and self.data.target == "clozekit.data.masked_lm.MaskedLMDataModule":
+            raise ValueError(
+                "task=pretraining learns next sentences, of which data=masked_lm has none: "
+                "it is for task=masked_lm, or data=pretraining for this task"
             )
         return self
 

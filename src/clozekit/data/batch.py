@@ -22,6 +22,7 @@ class Step:
         num_tokens: Real tokens in the whole global batch.
         num_targets: What the task's loss is averaged over, in the whole global batch.
         next_position: Where the stream goes on after the step.
+        num_micro_steps: The micro-batches of the step on every rank.
     """
 
     index: int
@@ -30,6 +31,12 @@ class Step:
     num_tokens: int
     num_targets: int
     next_position: Position
+    num_micro_steps: int = 1
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the micro-batch is the last of the step on its rank."""
+        return self.micro_step == self.num_micro_steps - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +74,26 @@ class Batch(TensorContainer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainingBatch(Batch):
-    """A batch for MLM and NSP.
+class MaskedLMBatch(Batch):
+    """A batch for MLM.
 
     Attributes:
         masked_lm_positions: `[targets]`, int64. The chosen tokens' indices among the packed tokens.
         masked_lm_labels: `[targets]`, int64. The ids that stood there.
-        next_sentence_label: `[batch]`, int64. 0 where B continues A, 1 where B is random.
     """
 
     masked_lm_positions: Tensor
     masked_lm_labels: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingBatch(MaskedLMBatch):
+    """A batch for MLM and NSP.
+
+    Attributes:
+        next_sentence_label: `[batch]`, int64. 0 where B continues A, 1 where B is random.
+    """
+
     next_sentence_label: Tensor
 
 

@@ -1,5 +1,6 @@
 """What every DataModule shares: the loaders over its sources, and its place in the stream."""
 
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from clozekit.data.order import Position
 from clozekit.data.stream import (
     BatchShape,
     EvaluationStream,
+    Phase,
     Source,
     TrainingStream,
     make_loader,
@@ -23,8 +25,8 @@ class StreamDataModule(LightningDataModule):
 
     Args:
         seed: What order, pairs and masks depend on.
-        global_batch_size: Sequences of an optimizer step, over all processes.
-        micro_batch_size: The most sequences of one forward pass.
+        global_batch_size: Samples of an optimizer step, over all processes.
+        micro_batch_size: The most samples of one forward pass.
         num_workers: Processes that build batches beside the training process.
         max_seq_length: The longest sequence, special tokens included.
 
@@ -60,13 +62,19 @@ class StreamDataModule(LightningDataModule):
         """The number of token ids."""
         return self.tokenizer.get_vocab_size()
 
-    def batch_shape(self, rank: int, world_size: int) -> BatchShape:
-        """Gives how a global batch is shared out on so many processes.
+    def phases(self, max_steps: int, rank: int, world_size: int) -> list[Phase]:
+        """Gives the phases of a training of so many steps on so many processes; it has one.
 
         Raises:
             ConfigError: A micro-batch would be empty.
         """
-        return BatchShape(self.global_batch_size, self.micro_batch_size, rank, world_size)
+        shape = BatchShape(self.global_batch_size, self.micro_batch_size, rank, world_size)
+        return [Phase(self.sources["train"], shape)]
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """The most tokens of one forward pass."""
+        return min(self.micro_batch_size, self.global_batch_size) * self.max_seq_length
 
     def steps_per_epoch(self) -> float:
         """Gives the optimizer steps of a pass over the training data."""
@@ -84,8 +92,10 @@ class StreamDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Gives this process's micro-batches from `position` on, without end."""
-        shape = self.batch_shape(*self._rank())
-        stream = TrainingStream(self.sources["train"], self.seed, shape, self.position)
+        # Of a training that no Trainer does, the end is not known.
+        max_steps = sys.maxsize if self.trainer is None else self.trainer.max_steps
+        phases = self.phases(max_steps, *self._rank())
+        stream = TrainingStream(phases, self.seed, self.position)
         return make_loader(stream, self.num_workers, self._pins_memory())
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -98,8 +108,8 @@ class StreamDataModule(LightningDataModule):
 
     def advance(self, batch: Batch) -> None:
         """Takes note that a training batch is done; the position moves with its global step."""
-        assert batch.step is not None and self.trainer is not None
-        if batch.step.micro_step == self.trainer.accumulate_grad_batches - 1:
+        assert batch.step is not None
+        if batch.step.is_last:
             self.position = batch.step.next_position
 
     def state_dict(self) -> dict[str, Any]:

@@ -25,12 +25,14 @@ class Position:
         epoch: The number of whole passes over the data before it.
         slot: The place of the current shard in the epoch's order of shards.
         offset: The number of the shard's samples that are already read.
+        phase: The phase of training that the samples are of, which have another length in another.
     """
 
     step: int = 0
     epoch: int = 0
     slot: int = 0
     offset: int = 0
+    phase: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def global_batches(
             offset += len(taken)
             missing -= len(taken)
         step += 1
-        yield spans, Position(step, epoch, slot, offset)
+        yield spans, Position(step, epoch, slot, offset, start.phase)
 
 
 def _runs(

@@ -135,13 +135,13 @@ def _chunks(
     documents_sizes = np.diff(document_offsets)
     np.minimum(end, np.repeat(document_offsets[1:], documents_sizes), out=end)
 
-    begins = np.array(_walk(end.tolist()), np.int64)
+    begins = np.array(walk(end.tolist()), np.int64)
     ends = end[begins]
     is_pair = ends - begins > 1
     return begins[is_pair], ends[is_pair], int((~is_pair).sum())
 
 
-def _walk(next_of: list[int]) -> list[int]:
+def walk(next_of: list[int]) -> list[int]:
     """Follows `next_of` from 0 on and lists where it comes by."""
     begins: list[int] = []
     sentence, num_sentences = 0, len(next_of)

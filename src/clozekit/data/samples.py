@@ -21,9 +21,7 @@ from clozekit.data.order import (
 )
 from clozekit.data.packing import Packing
 from clozekit.data.pairs import NUM_SPECIAL_TOKENS, PairPlan, plan_pairs
-
-PLANS_KEPT = 2
-"""A global batch may end one shard and begin the next."""
+from clozekit.data.plans import ShardPlans
 
 
 @dataclass(frozen=True)
@@ -60,17 +58,16 @@ class PretrainingSource:
         special_tokens: SpecialTokens,
         seed: int,
     ) -> None:
-        self.shard_paths = list(shards)
         self.pairs = pairs
         self.masking = masking
         self.special_tokens = special_tokens
         self.seed = seed
-        self._plans: dict[tuple[int, int], tuple[Shard, PairPlan]] = {}
+        self._plans = ShardPlans(shards, self._make_plan)
 
     @property
     def num_shards(self) -> int:
         """The number of shards."""
-        return len(self.shard_paths)
+        return len(self._plans.paths)
 
     def num_samples(self, epoch: int, shard: int) -> int:
         """The number of pairs of a shard in an epoch."""
@@ -78,7 +75,7 @@ class PretrainingSource:
 
     def plan(self, epoch: int, shard: int) -> PairPlan:
         """Plans a shard's pairs for an epoch; the last plans are kept."""
-        return self._planned(epoch, shard)[1]
+        return self._plans.of(epoch, shard)[1]
 
     def arranged(self, spans: list[Span]) -> list[Span]:
         """Leaves a global batch as it is: most of its pairs are equally long."""
@@ -141,7 +138,7 @@ class PretrainingSource:
     def _gather(self, spans: list[Span]) -> _Texts:
         ids, lengths, labels, sample_ids = [], [], [], []
         for span in spans:
-            shard, plan = self._planned(span.epoch, span.shard)
+            shard, plan = self._plans.of(span.epoch, span.shard)
             chosen = span.samples
             starts = np.stack([plan.a_start[chosen], plan.b_start[chosen]], axis=1)
             ends = np.stack([plan.a_end[chosen], plan.b_end[chosen]], axis=1)
@@ -167,17 +164,11 @@ class PretrainingSource:
             np.concatenate(sample_ids),
         )
 
-    def _planned(self, epoch: int, shard: int) -> tuple[Shard, PairPlan]:
-        if (epoch, shard) not in self._plans:
-            opened = Shard.open(self.shard_paths[shard])
-            plan = plan_pairs(
-                opened.sentence_offsets,
-                opened.document_offsets,
-                max_seq_length=self.pairs.max_seq_length,
-                short_seq_prob=self.pairs.short_seq_prob,
-                key=(self.seed, epoch, shard),
-            )
-            self._plans[epoch, shard] = opened, plan
-            while len(self._plans) > PLANS_KEPT:
-                del self._plans[next(iter(self._plans))]
-        return self._plans[epoch, shard]
+    def _make_plan(self, shard: Shard, epoch: int, index: int) -> PairPlan:
+        return plan_pairs(
+            shard.sentence_offsets,
+            shard.document_offsets,
+            max_seq_length=self.pairs.max_seq_length,
+            short_seq_prob=self.pairs.short_seq_prob,
+            key=(self.seed, epoch, index),
+        )

@@ -1,8 +1,8 @@
 """Loaders over a source of samples: which rank and worker builds which micro-batch of a step."""
 
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from types import FrameType
 from typing import Protocol
@@ -48,8 +48,8 @@ class BatchShape:
     """How a global batch is shared out.
 
     Attributes:
-        global_batch_size: Sequences of an optimizer step, over all processes.
-        micro_batch_size: The most sequences in one forward pass.
+        global_batch_size: Samples of an optimizer step, over all processes.
+        micro_batch_size: The most samples in one forward pass.
         rank: This process.
         world_size: The number of processes.
     """
@@ -73,31 +73,46 @@ class BatchShape:
         return -(-self.global_batch_size // (self.micro_batch_size * self.world_size))
 
 
+@dataclass(frozen=True)
+class Phase:
+    """A part of training with samples of its own.
+
+    Attributes:
+        source: Its samples.
+        shape: How its global batches are shared out.
+        first_step: The index of its first step.
+    """
+
+    source: Source
+    shape: BatchShape
+    first_step: int = 0
+
+
 class TrainingStream(IterableDataset[Batch]):
     """One rank's micro-batches from a position on, without end.
 
     A DataLoader takes its workers' batches in turn, so worker w of W builds every W-th micro-batch
     and the stream is the same for any number of workers.
+
+    A step's phase follows from its index alone. A phase begins with an epoch of its own, since a
+    place in an epoch means nothing among samples of another length.
+
+    Args:
+        phases: The phases in their order, the first from step 0 on.
+        seed: What the order of shards and samples depends on.
+        start: Where to begin.
     """
 
-    def __init__(self, source: Source, seed: int, shape: BatchShape, start: Position) -> None:
-        self.source = source
+    def __init__(self, phases: Sequence[Phase], seed: int, start: Position) -> None:
+        self.phases = list(phases)
         self.seed = seed
-        self.shape = shape
         self.start = start
 
     def __iter__(self) -> Iterator[Batch]:
         worker, num_workers = _this_worker()
-        source, shape = self.source, self.shape
         micro_batches = count()
-        steps = global_batches(
-            source.num_samples,
-            source.num_shards,
-            self.seed,
-            self.start,
-            shape.global_batch_size,
-        )
-        for drawn, next_position in steps:
+        for phase, drawn, next_position in self._steps():
+            source, shape = phase.source, phase.shape
             spans = source.arranged(drawn)
             for micro_step in range(shape.accumulation):
                 if next(micro_batches) % num_workers != worker:
@@ -105,7 +120,25 @@ class TrainingStream(IterableDataset[Batch]):
                 part = micro_step * shape.world_size + shape.rank
                 num_parts = shape.accumulation * shape.world_size
                 step = source.step_of(spans, micro_step, next_position)
+                step = replace(step, num_micro_steps=shape.accumulation)
                 yield source.build(part_of(spans, part, num_parts), step)
+
+    def _steps(self) -> Iterator[tuple[Phase, list[Span], Position]]:
+        """Yields the phase of every step, its global batch, and the position after it."""
+        position = self.start
+        while True:
+            number = self._phase_of(position.step)
+            if position.phase != number:
+                position = Position(position.step, position.epoch + 1, phase=number)
+            phase = self.phases[number]
+            source, size = phase.source, phase.shape.global_batch_size
+            steps = global_batches(source.num_samples, source.num_shards, self.seed, position, size)
+            while self._phase_of(position.step) == number:
+                spans, position = next(steps)
+                yield phase, spans, position
+
+    def _phase_of(self, step: int) -> int:
+        return sum(phase.first_step <= step for phase in self.phases[1:])
 
 
 class EvaluationStream(IterableDataset[Batch]):

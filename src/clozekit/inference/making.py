@@ -14,6 +14,7 @@ from clozekit.inference.pretraining import PretrainingPredictor
 from clozekit.inference.rows import Predictor, RowPredictor
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder import Encoder
+from clozekit.models.masked_lm import MaskedLMModel
 from clozekit.models.pretraining import PretrainingModel
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.pretrained import REGRESSION
@@ -26,6 +27,9 @@ TASKS_OF_HEADS = {
     "multiple_choice_head": "clozekit.tasks.multiple_choice.MultipleChoiceModule",
 }
 """The task of a model of another library, by its head."""
+
+PRETRAINING_TASKS = (".PretrainingModule", ".MaskedLMModule")
+"""How the targets of the tasks of pretraining end."""
 
 
 def make_predictor(
@@ -66,7 +70,8 @@ def make_predictor(
     if group is None:
         if "masked_lm_head.bias" not in pretrained.weights:
             return None
-        model = PretrainingModel(pretrained.encoder)
+        model_class = PretrainingModel if _judges_pairs(pretrained) else MaskedLMModel
+        model = model_class(pretrained.encoder)
         pretrained.load_into(model)
         return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size)
     module = build(
@@ -89,7 +94,9 @@ def task_name(pretrained: Pretrained) -> str:
     group = _task_group(pretrained)
     if group is not None:
         return str(group["_target_"]).split(".")[-2]
-    return "pretraining" if "masked_lm_head.bias" in pretrained.weights else "encoder"
+    if "masked_lm_head.bias" not in pretrained.weights:
+        return "encoder"
+    return "pretraining" if _judges_pairs(pretrained) else "masked_lm"
 
 
 def encoder_of(pretrained: Pretrained) -> Encoder:
@@ -100,11 +107,15 @@ def encoder_of(pretrained: Pretrained) -> Encoder:
     return encoder.eval()
 
 
+def _judges_pairs(pretrained: Pretrained) -> bool:
+    return "next_sentence_head.seq_relationship.weight" in pretrained.weights
+
+
 def _task_group(pretrained: Pretrained) -> Mapping[str, Any] | None:
     """Gives a fine-tuned model's task group; None where it was pretrained, or has no head."""
     if pretrained.task is not None:
         target = str(pretrained.task["_target_"])
-        return None if target.endswith(".PretrainingModule") else pretrained.task
+        return None if target.endswith(PRETRAINING_TASKS) else pretrained.task
     heads = {name.partition(".")[0] for name in pretrained.weights}
     for head, target in TASKS_OF_HEADS.items():
         if head in heads:

@@ -49,7 +49,7 @@ def model_card(
         f"---\n{data.to_yaml()}\n---",
         f"# {config['name']}",
         f"A BERT encoder with the heads of `{architecture}`, trained by clozekit {version} in "
-        f"{step:,} steps of {config['global_batch_size']:,} sequences.",
+        f"{step:,} steps of {config['global_batch_size']:,} samples.",
         "## Data",
         "\n".join(f"- {key}: `{value}`" for key, value in paths.items()),
         f"Hash of the training data: `{data_hash}`." if data_hash else "",

@@ -5,6 +5,7 @@ from torch import nn
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.models.classification import ClassificationModel
+from clozekit.models.masked_lm import MaskedLMModel
 from clozekit.models.multiple_choice import MultipleChoiceModel
 from clozekit.models.pretraining import PretrainingModel
 from clozekit.models.question_answering import QuestionAnsweringBIOModel, QuestionAnsweringModel
@@ -50,6 +51,8 @@ def make_model(heads: set[str], encoder: EncoderConfig, num_labels: int) -> nn.M
     match sorted(heads):
         case ["masked_lm_head", "next_sentence_head"]:
             return PretrainingModel(encoder)
+        case ["masked_lm_head"]:
+            return MaskedLMModel(encoder)
         case ["classification_head"]:
             return ClassificationModel(encoder, num_labels)
         case ["token_classification_head"]:

@@ -47,6 +47,7 @@ from clozekit.models.heads import (
     TokenClassificationHead,
 )
 from clozekit.models.initialization import init_weights
+from clozekit.models.masked_lm import MaskedLMModel
 from clozekit.models.multiple_choice import MultipleChoiceModel
 from clozekit.models.pretraining import PretrainingLosses, PretrainingModel, PretrainingOutput
 from clozekit.models.question_answering import QuestionAnsweringBIOModel, QuestionAnsweringModel
@@ -58,6 +59,7 @@ __all__ = [
     "Encoder",
     "EncoderOutput",
     "MaskedLMHead",
+    "MaskedLMModel",
     "MultipleChoiceModel",
     "NextSentenceHead",
     "PretrainingLosses",

@@ -36,6 +36,7 @@ MAY_DIFFER = (
     "data.tokenizer",
     "data.num_workers",
     "data.micro_batch_size",
+    "data.first_phase.micro_batch_size",
 )
 """Keys that change neither the samples nor what is learnt from them."""
 

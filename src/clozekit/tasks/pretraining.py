@@ -1,6 +1,5 @@
 """Pretraining: masked words and next sentences, their two losses summed."""
 
-import math
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +9,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import PretrainingBatch, Step
 from clozekit.models.pretraining import PretrainingLosses, PretrainingModel, PretrainingOutput
 from clozekit.tasks.base import TaskModule, step_of
+from clozekit.tasks.masked_lm import perplexity
 
 
 class PretrainingModule(TaskModule[PretrainingBatch]):
@@ -71,7 +71,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         return {
             "loss": metrics["mlm_loss"] + metrics["nsp_loss"],
             **metrics,
-            "perplexity": _perplexity(metrics["mlm_loss"]),
+            "perplexity": perplexity(metrics["mlm_loss"]),
         }
 
     def validation_step(self, batch: PretrainingBatch, batch_idx: int) -> None:
@@ -91,7 +91,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         self.validation_metrics.reset()
         mlm_loss, nsp_loss = metrics["validation/mlm_loss"], metrics["validation/nsp_loss"]
         metrics["validation/loss"] = mlm_loss + nsp_loss
-        metrics["validation/perplexity"] = _perplexity(float(mlm_loss))
+        metrics["validation/perplexity"] = perplexity(float(mlm_loss))
         self.log_evaluation(metrics)
 
     def _losses(self, batch: PretrainingBatch) -> PretrainingLosses:
@@ -103,7 +103,3 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
             batch.masked_lm_labels,
             batch.next_sentence_label,
         )
-
-
-def _perplexity(mlm_loss: float) -> float:
-    return math.exp(mlm_loss) if mlm_loss < 700 else math.inf

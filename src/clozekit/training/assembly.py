@@ -169,10 +169,10 @@ def make_trainer(
     # Batches hold ids, which no precision changes, and are frozen, which Lightning cannot convert.
     trainer.precision_plugin.convert_input = _unchanged  # type: ignore[assignment]
     # Both follow from the number of processes, which the Trainer knows once it is made.
-    shape = datamodule.batch_shape(trainer.global_rank, trainer.world_size)
-    trainer.accumulate_grad_batches = shape.accumulation
+    phases = datamodule.phases(max_steps, trainer.global_rank, trainer.world_size)
+    trainer.accumulate_grad_batches = max(phase.shape.accumulation for phase in phases)
     steps_between = min(config.validate_every_n_steps or max_steps, max_steps)
-    trainer.val_check_interval = steps_between * shape.accumulation
+    trainer.val_check_interval = steps_between * trainer.accumulate_grad_batches
     return trainer
 
 

@@ -92,7 +92,7 @@ class Checkpoints(Callback):
         batch_idx: int,
     ) -> None:
         """Saves after a step that is due, but for one that a validation follows."""
-        if ends_step(trainer, batch) and not validation_is_due(trainer) and self._is_due(trainer):
+        if ends_step(batch) and not validation_is_due(trainer) and self._is_due(trainer):
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

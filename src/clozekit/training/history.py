@@ -53,7 +53,7 @@ class StepHistory(Callback):
         """Logs a row where a global step ends and is due."""
         step = batch.step
         assert step is not None and isinstance(pl_module, TaskModule)
-        if not ends_step(trainer, batch):
+        if not ends_step(batch):
             return
         self._tokens += step.num_tokens
         if not pl_module.is_logged(step):

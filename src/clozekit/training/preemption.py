@@ -72,7 +72,7 @@ class Preemption(Callback):
         batch_idx: int,
     ) -> None:
         """Asks all processes at the end of a step; ends the run, unless a validation follows."""
-        if not ends_step(trainer, batch):
+        if not ends_step(batch):
             return
         asked = torch.tensor(float(self._is_asked), device=trainer.strategy.root_device)
         self._is_agreed = bool(trainer.strategy.reduce(asked, reduce_op="max"))

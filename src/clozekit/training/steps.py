@@ -22,10 +22,10 @@ def steps_done(trainer: Trainer) -> int:
     return datamodule_of(trainer).position.step
 
 
-def ends_step(trainer: Trainer, batch: Batch) -> bool:
+def ends_step(batch: Batch) -> bool:
     """Whether a micro-batch is the last of its optimizer step on this process."""
     assert batch.step is not None
-    return batch.step.micro_step == trainer.accumulate_grad_batches - 1
+    return batch.step.is_last
 
 
 def validation_is_due(trainer: Trainer) -> bool:
@@ -39,7 +39,9 @@ class StatelessSteps(Callback):
 
     It seeds torch before every micro-batch by (seed, step, micro-step, rank). Lightning's own
     counters, which a checkpoint holds in micro-batches of the processes that saved it, are not
-    restored but set from the number of steps done.
+    restored but set from the number of steps done. To Lightning all steps have as many
+    micro-batches as those of the phase with the most; in a step of fewer, the last one counts for
+    those that it misses.
 
     It is the first of the callbacks, so that a checkpoint that another one saves holds the position
     after the step.
@@ -68,8 +70,10 @@ class StatelessSteps(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """Seeds the dropout of a micro-batch."""
+        """Seeds the dropout of a micro-batch, and counts those that its step misses."""
         assert batch.step is not None
+        if batch.step.is_last:
+            _count(trainer, trainer.accumulate_grad_batches - batch.step.num_micro_steps)
         torch.manual_seed(
             rng.seed_from(
                 self.seed,
@@ -90,3 +94,11 @@ class StatelessSteps(Callback):
     ) -> None:
         """Moves the stream's position past a finished step."""
         datamodule_of(trainer).advance(batch)
+
+
+def _count(trainer: Trainer, micro_batches: int) -> None:
+    """Adds micro-batches to the counters by which Lightning steps and validates."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    for counters in (progress.current, progress.total):
+        for stage in ("ready", "started", "processed", "completed"):
+            setattr(counters, stage, getattr(counters, stage) + micro_batches)

@@ -25,7 +25,7 @@ def print_summary(
     max_seq_length = datamodule.max_seq_length
     steps_per_epoch = datamodule.steps_per_epoch()
     memory = num_parameters * BYTES_OF_ADAM + activation_bytes(
-        encoder, min(datamodule.micro_batch_size, datamodule.global_batch_size), max_seq_length
+        encoder, datamodule.micro_batch_tokens
     )
     rows = {
         "run": str(folder.path),
@@ -34,7 +34,7 @@ def print_summary(
         "parameters": f"{num_parameters:,}",
         "steps": f"{trainer.max_steps:,} ({trainer.max_steps / steps_per_epoch:.2f} epochs of "
         f"{steps_per_epoch:,.0f} steps)",
-        "batch": f"{datamodule.global_batch_size} sequences a step, at most "
+        "batch": f"{datamodule.global_batch_size} samples a step, at most "
         f"{datamodule.global_batch_size * max_seq_length:,} tokens, shared by "
         f"{trainer.world_size} x {trainer.accumulate_grad_batches} (processes x micro-batches)",
         "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
@@ -47,11 +47,11 @@ def print_summary(
     Console(highlight=False, soft_wrap=True).print(table)
 
 
-def activation_bytes(encoder: EncoderConfig, batch_size: int, seq_len: int) -> int:
+def activation_bytes(encoder: EncoderConfig, num_tokens: int) -> int:
     """Estimates what backward needs, in bytes: the float32 tensors kept of every layer.
 
     Counts, per token and layer, the inputs of the linear layers and norms, the fused QKV, and both
     sides of the activation; attention keeps no square matrix with fused kernels.
     """
     per_token = 10 * encoder.hidden_size + 2 * encoder.intermediate_size
-    return 4 * batch_size * seq_len * per_token * (encoder.num_hidden_layers + 1)
+    return 4 * num_tokens * per_token * (encoder.num_hidden_layers + 1)
