@@ -35,6 +35,7 @@ from clozekit.training.assembly import (
 )
 from clozekit.training.preemption import INTERRUPTED, Preemption
 from clozekit.training.pretrained import from_checkpoint, load_pretrained
+from clozekit.training.ranks import watched
 from clozekit.training.steps import validation_is_due
 from clozekit.training.summary import print_summary
 from clozekit.training.wandb import WandbLogger
@@ -82,12 +83,13 @@ def train(config: TrainConfig) -> dict[str, float]:
         write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
         print_summary(module, encoder, datamodule, trainer, folder)
     _prepare_loggers(trainer, config, folder, resumed)
-    try:
-        _fit(trainer, module, datamodule, resumed)
-        trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
-        results = _evaluate(trainer, module, datamodule, folder)
-    finally:
-        _close(trainer)
+    with watched(trainer):
+        try:
+            _fit(trainer, module, datamodule, resumed)
+            trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
+            results = _evaluate(trainer, module, datamodule, folder)
+        finally:
+            _close(trainer)
     if trainer.is_global_zero:
         write_json(folder.results_file, {"step": trainer.global_step, **results})
         plot_curves(folder)

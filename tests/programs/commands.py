@@ -55,6 +55,13 @@ def child_environment() -> dict[str, str]:
     }
 
 
+def environment_with_tests() -> dict[str, str]:
+    """The same for a command whose configuration names a callback of the tests."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return child_environment() | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 def compose_values(verb: str, *overrides: str) -> dict[str, Any]:
     """Composes an entry configuration to plain containers."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):

@@ -23,6 +23,7 @@ from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
 from clozekit.training.preemption import Preemption
 from clozekit.training.pretrained import check_tokenizers_agree
+from clozekit.training.ranks import RankWatch
 from clozekit.training.steps import StatelessSteps
 
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
@@ -148,7 +149,7 @@ def make_trainer(
         data_hash=datamodule.data_hash,
         task_arguments=datamodule.task_arguments(),
     )
-    callbacks: list[Callback] = [StatelessSteps(config.seed), StepHistory(), meta]
+    callbacks: list[Callback] = [StatelessSteps(config.seed), StepHistory(), meta, RankWatch()]
     callbacks += sorted(_components("callbacks", config.callbacks), key=_turn)
     trainer: Trainer = build(
         "trainer",
