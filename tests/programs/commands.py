@@ -27,17 +27,34 @@ TINY = (
 QUIET = ("logger.wandb=null", "callbacks.progress=null")
 """Only what a test looks at."""
 
+COMMAND = (sys.executable, "-m", "clozekit")
+TORCHRUN = (
+    *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+    *("-m", "clozekit"),
+)
+"""The command on two processes, by torchrun's start."""
+
 TIMES = ("train/tokens_per_second", "train/checkpoint_seconds", "train/checkpoint_share")
 
 
 def run_clozekit(
-    *arguments: str, cwd: Path, command: tuple[str, ...] = (sys.executable, "-m", "clozekit")
+    *arguments: str,
+    cwd: Path,
+    command: tuple[str, ...] = COMMAND,
+    more: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command in a process of its own, and gives its exit code and output."""
+    """Runs the command in a process of its own, and gives its exit code and output.
+
+    Args:
+        *arguments: The verb and its overrides.
+        cwd: The folder that it runs in.
+        command: What stands before them.
+        more: Environment variables beside this process's.
+    """
     return subprocess.run(
         [*command, *arguments],
         cwd=cwd,
-        env=child_environment(),
+        env=child_environment() | (more or {}),
         capture_output=True,
         text=True,
         timeout=240,

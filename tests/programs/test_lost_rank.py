@@ -4,26 +4,26 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.programs.commands import QUIET, TINY, environment_with_tests, run_clozekit
+from tests.programs.commands import (
+    COMMAND,
+    QUIET,
+    TINY,
+    TORCHRUN,
+    environment_with_tests,
+    run_clozekit,
+)
 from tests.programs.loss import Loss
 from tests.programs.test_signals import processes_in
 
 pytestmark = pytest.mark.slow
 
-STARTS = {
-    "Lightning": (sys.executable, "-m", "clozekit"),
-    "torchrun": (
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-        *("--nproc-per-node=2", "-m", "clozekit"),
-    ),
-}
+STARTS = {"Lightning": COMMAND, "torchrun": TORCHRUN}
 SECONDS = 30
 
 

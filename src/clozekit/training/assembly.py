@@ -4,6 +4,9 @@ import math
 from functools import partial
 from typing import Any
 
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import ProgressBar
@@ -163,7 +166,7 @@ def make_trainer(
         # Told true, Lightning adds one of its own; told false, it refuses any.
         enable_checkpointing=any(isinstance(c, LightningCheckpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *_cluster()],
         logger=_make_loggers(config, folder),
         callbacks=callbacks,
     )
@@ -175,6 +178,16 @@ def make_trainer(
     steps_between = min(config.validate_every_n_steps or max_steps, max_steps)
     trainer.val_check_interval = steps_between * shape.accumulation
     return trainer
+
+
+def _cluster() -> list[ClusterEnvironment]:
+    """Gives Slurm's, where it started the processes, without Lightning's own way to requeue.
+
+    That is another handler of signals; who starts the job requeues it on the exit code.
+    """
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def _turn(callback: Callback) -> int:
