@@ -15,8 +15,8 @@ from typing import Any
 CONNECT_SECONDS = 30.0
 """How long the processes have to find each other."""
 
-IDLE_SECONDS, PROBE_SECONDS, PROBES = 5, 4, 3
-"""When a silent machine counts as lost: after 5 + 3 * 4 seconds. Its kernel answers, not Python."""
+IDLE_SECONDS, PROBE_SECONDS, PROBES = 4, 4, 3
+"""When a silent machine counts as lost: after 4 + 3 * 4 seconds. Its kernel answers, not Python."""
 
 GRACE_SECONDS = 8.0
 """How long a process has to end by itself once another one is lost."""
