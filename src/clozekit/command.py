@@ -86,6 +86,7 @@ def _prepare(composed: DictConfig) -> None:
 
 def _train(composed: DictConfig) -> None:
     from clozekit.config.components import check_components
+    from clozekit.config.loggers import check_server
     from clozekit.config.train import TrainConfig
     from clozekit.runs.folder import is_first_process, refuse_existing
     from clozekit.training.watch import be_parent, end_with_parent
@@ -98,6 +99,8 @@ def _train(composed: DictConfig) -> None:
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
     check_components(config)
+    if is_first_process():
+        check_server(config)
     # torch's threads wait for each other by spinning; where other programs share the cores that
     # makes a step several times slower, and where none does it gains little. Read as torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

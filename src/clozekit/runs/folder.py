@@ -154,15 +154,22 @@ def write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def versions() -> dict[str, Any]:
+    """Gives the versions of what computes a run: clozekit and its commit, Python, packages."""
+    return {
+        "clozekit": __version__,
+        "commit": _commit(),
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
+    }
+
+
 def _record() -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "clozekit": __version__,
-        "commit": _commit(),
-        "python": sys.version.split()[0],
-        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
+        **versions(),
     }
 
 

@@ -224,5 +224,9 @@ def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
         arguments = component.arguments()
         if component.target == WANDB_LOGGER:
             arguments.setdefault("id", folder.id)
+            # The task's module: pretraining, classification, …
+            arguments.setdefault(
+                "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]
+            )
         loggers.append(build(f"logger.{name}", arguments))
     return loggers
