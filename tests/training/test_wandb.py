@@ -27,6 +27,7 @@ def log_part(folder: Path, rows: dict[int, dict[str, float]], earlier: Any = Non
         logger.log_metrics(metrics, step)
     logger.finalize("success")
     wandb.finish()
+    wandb.teardown()  # W&B's own process writes the file, and has done so once it has ended
     return logger
 
 
