@@ -71,9 +71,7 @@ NESTED: dict[str, type[BaseModel]] = {
 CLOSED: dict[str, dict[str, type[BaseModel]]] = {
     "source": {
         "text": TextSource,
-        "jsonl": TableSource,
-        "csv": TableSource,
-        "parquet": TableSource,
+        **dict.fromkeys(("jsonl", "csv", "parquet"), TableSource),
         "hub": HubSource,
         "movie_reviews": MovieReviewsSource,
     },
@@ -97,8 +95,7 @@ OPEN: dict[str, type[BaseModel] | None] = {
 NAMED = ("logger", "callbacks")
 """Groups of which a run takes several choices, each under a name."""
 
-NO_CHOICES = ("default", "labelled")
-"""Files that others begin with."""
+NO_CHOICES = ("default", "labelled")  # files that others begin with
 
 
 def reference() -> str:
