@@ -89,7 +89,7 @@ def run(
             patch()
         clozekit.train.train(config)
 
-    port = _free_port()
+    port = free_port()
     variables = variables or torchrun_variables
     pids: list[int] = []
     for rank in range(ranks):
@@ -155,7 +155,7 @@ def torchrun_variables(rank: int, ranks: int, port: int) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]

@@ -18,6 +18,9 @@ from clozekit.errors import ConfigError, UserError
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
+_STARTED_BY_LIGHTNING = "hydra.job.name=train_ddp_process_"
+"""What Lightning adds to the command line for the processes that it starts itself."""
+
 USER_ERROR = 2
 """The exit code where the user has to mend something."""
 
@@ -83,13 +86,21 @@ def _prepare(composed: DictConfig) -> None:
 
 def _train(composed: DictConfig) -> None:
     from clozekit.config.components import check_components
+    from clozekit.config.loggers import check_server
     from clozekit.config.train import TrainConfig
     from clozekit.runs.folder import is_first_process, refuse_existing
+    from clozekit.training.watch import be_parent, end_with_parent
 
+    if any(argument.startswith(_STARTED_BY_LIGHTNING) for argument in sys.argv):
+        end_with_parent()
+    else:
+        be_parent()
     config = validated(composed, TrainConfig)
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
     check_components(config)
+    if is_first_process():
+        check_server(config)
     # torch's threads wait for each other by spinning; where other programs share the cores that
     # makes a step several times slower, and where none does it gains little. Read as torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

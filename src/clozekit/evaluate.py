@@ -19,7 +19,7 @@ from clozekit.data.labelled import LabelledDataModule, read_examples
 from clozekit.data.labelled_source import LabelledSource
 from clozekit.errors import ConfigError
 from clozekit.inference.making import make_predictor
-from clozekit.inference.rows import Prediction, RowPredictor
+from clozekit.inference.rows import Prediction, RowPredictor, single_labels
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.folder import write_json
 from clozekit.runs.pictures import (
@@ -155,7 +155,7 @@ def _figures(
     if isinstance(module, ClassificationModule) and module.multi_label:
         classes = per_label(golds, [p["labels"] for p in predictions], names)
     else:
-        counts = confusion_counts(*_single_labels(golds, predictions), names)
+        counts = confusion_counts(*single_labels(golds, predictions), names)
         plot_confusion(counts, names, folder / "confusion_matrix.png")
         classes = per_class(counts, names)
     figures = {"per_class": classes}
@@ -163,19 +163,6 @@ def _figures(
         figures["per_entity_type"] = metrics["entities"].per_type()
     plot_classes(figures.get("per_entity_type", classes), folder / "precision_recall.png")
     return figures
-
-
-def _single_labels(golds: list[Any], predictions: list[Prediction]) -> tuple[list[str], list[str]]:
-    """Gives gold and predicted class of every example, or of every word that has a tag."""
-    if predictions and "tags" in predictions[0]:
-        pairs = [
-            pair
-            for gold, prediction in zip(golds, predictions, strict=True)
-            for pair in zip(gold, prediction["tags"], strict=True)
-            if pair[0] is not None
-        ]
-        return [gold for gold, _ in pairs], [predicted for _, predicted in pairs]
-    return golds, [prediction["label"] for prediction in predictions]
 
 
 def _write_squad(folder: Path, examples: Any, predictions: list[Prediction]) -> None:

@@ -10,13 +10,17 @@ from typing import Any
 from lightning.pytorch import Trainer, seed_everything
 
 from clozekit.config.train import TrainConfig
+from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.module import StreamDataModule
+from clozekit.errors import UserError
+from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
 from clozekit.runs.folder import (
     RunFolder,
     is_first_process,
     refuse_existing,
+    versions,
     write_json,
     write_text,
 )
@@ -24,6 +28,7 @@ from clozekit.runs.history import CSVHistory, read_metrics
 from clozekit.runs.plots import plot_curves
 from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
+from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import (
     encoder_config,
     make_datamodule,
@@ -35,8 +40,10 @@ from clozekit.training.assembly import (
 )
 from clozekit.training.preemption import INTERRUPTED, Preemption
 from clozekit.training.pretrained import from_checkpoint, load_pretrained
+from clozekit.training.ranks import watched
 from clozekit.training.steps import validation_is_due
 from clozekit.training.summary import print_summary
+from clozekit.training.tensorboard import TensorBoardLogger
 from clozekit.training.wandb import WandbLogger
 
 
@@ -81,13 +88,15 @@ def train(config: TrainConfig) -> dict[str, float]:
         _open_folder(folder, config, resumed)
         write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
         print_summary(module, encoder, datamodule, trainer, folder)
-    _prepare_loggers(trainer, config, folder, resumed)
-    try:
-        _fit(trainer, module, datamodule, resumed)
-        trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
-        results = _evaluate(trainer, module, datamodule, folder)
-    finally:
-        _close(trainer)
+    _prepare_loggers(trainer, config, datamodule, folder, resumed)
+    with watched(trainer):
+        try:
+            _fit(trainer, module, datamodule, resumed)
+            trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
+            results = _evaluate(trainer, module, datamodule, folder)
+            _track_end(trainer, module, datamodule, folder)
+        finally:
+            _close(trainer, _exit_code(sys.exception()))
     if trainer.is_global_zero:
         write_json(folder.results_file, {"step": trainer.global_step, **results})
         plot_curves(folder)
@@ -153,16 +162,24 @@ def _open_folder(folder: RunFolder, config: TrainConfig, resumed: Checkpoint | N
 
 
 def _prepare_loggers(
-    trainer: Trainer, config: TrainConfig, folder: RunFolder, resumed: Checkpoint | None
+    trainer: Trainer,
+    config: TrainConfig,
+    datamodule: StreamDataModule,
+    folder: RunFolder,
+    resumed: Checkpoint | None,
 ) -> None:
+    values = {
+        **config.model_dump(mode="json", by_alias=True),
+        "versions": versions(),
+        "data_hash": datamodule.data_hash,
+    }
     for logger in trainer.loggers:
-        logger.log_hyperparams(config.model_dump(mode="json", by_alias=True))
-        if isinstance(logger, CSVHistory):
+        if isinstance(logger, CSVHistory | TensorBoardLogger):
             logger.rewind(0 if resumed is None else resumed.step)
+        logger.log_hyperparams(values)
     if resumed is not None:
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.fill(read_metrics(folder.metrics_file))
+        for logger in _wandb_loggers(trainer):
+            logger.fill(read_metrics(folder.metrics_file))
 
 
 def _fit(
@@ -185,13 +202,39 @@ def _fit(
         raise
 
 
-def _close(trainer: Trainer) -> None:
+def _track_end(
+    trainer: Trainer, module: TaskModule[Any], datamodule: StreamDataModule, folder: RunFolder
+) -> None:
+    """Gives W&B what a history does not show."""
+    if not trainer.is_global_zero:
+        return
+    for logger in _wandb_loggers(trainer):
+        if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
+            module.to(trainer.strategy.root_device)
+            log_predictions(logger.experiment, module, datamodule)
+        logger.log_checkpoints(
+            (folder.last_checkpoint, folder.best_checkpoint), trainer.global_step
+        )
+
+
+def _close(trainer: Trainer, exit_code: int) -> None:
     for logger in trainer.loggers:
-        logger.finalize("success" if trainer.state.finished else "failed")
-    # Imported by its logger, if there is one; it takes more than a second.
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish(exit_code=0 if trainer.state.finished else 1)
+        logger.finalize("success" if exit_code == 0 else "failed")
+    for logger in _wandb_loggers(trainer):
+        logger.finish(exit_code)
+
+
+def _exit_code(error: BaseException | None) -> int:
+    """Gives the code that the process ends with because of an error."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, UserError):
+        return 2
+    return 0 if error is None else 1
+
+
+def _wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
 
 
 def _quieten() -> None:

@@ -27,17 +27,34 @@ TINY = (
 QUIET = ("logger.wandb=null", "callbacks.progress=null")
 """Only what a test looks at."""
 
+COMMAND = (sys.executable, "-m", "clozekit")
+TORCHRUN = (
+    *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+    *("-m", "clozekit"),
+)
+"""The command on two processes, by torchrun's start."""
+
 TIMES = ("train/tokens_per_second", "train/checkpoint_seconds", "train/checkpoint_share")
 
 
 def run_clozekit(
-    *arguments: str, cwd: Path, command: tuple[str, ...] = (sys.executable, "-m", "clozekit")
+    *arguments: str,
+    cwd: Path,
+    command: tuple[str, ...] = COMMAND,
+    more: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command in a process of its own, and gives its exit code and output."""
+    """Runs the command in a process of its own, and gives its exit code and output.
+
+    Args:
+        *arguments: The verb and its overrides.
+        cwd: The folder that it runs in.
+        command: What stands before them.
+        more: Environment variables beside this process's.
+    """
     return subprocess.run(
         [*command, *arguments],
         cwd=cwd,
-        env=child_environment(),
+        env=child_environment() | (more or {}),
         capture_output=True,
         text=True,
         timeout=240,
@@ -53,6 +70,13 @@ def child_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in ranks and (not name.startswith("WANDB_") or name == "WANDB_MODE")
     }
+
+
+def environment_with_tests() -> dict[str, str]:
+    """The same for a command whose configuration names a callback of the tests."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return child_environment() | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def compose_values(verb: str, *overrides: str) -> dict[str, Any]:

@@ -2,17 +2,21 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 import torch
+from experiments.resume_exactness import running
 from torch import Tensor
 
 from clozekit.train import train
 from tests.programs import recorder
-from tests.programs.commands import QUIET, TINY, read_rows, run_clozekit, train_config
+from tests.programs.commands import QUIET, TINY, TORCHRUN, read_rows, run_clozekit, train_config
+from tests.programs.interrupted_runs import slurm_variables
 
 STEPS = 3
 SETTINGS = (
@@ -29,12 +33,18 @@ SETTINGS = (
     "trainer.log_every_n_steps=1",
     "+callbacks.recorder.folder=records",
 )
+TWO = ("micro_batch_size=2", "trainer=ddp_cpu", "trainer.precision=64-true")
 SHAPES = {
     "1 process x 1": ("micro_batch_size=8",),
     "1 process x 4": ("micro_batch_size=2",),
-    "2 processes x 2": ("micro_batch_size=2", "trainer=ddp_cpu", "trainer.precision=64-true"),
+    "2 processes x 2": TWO,
+    "2 processes x 2 by torchrun": TWO,
+    "2 processes x 2 by Slurm": TWO,
 }
 """Processes x accumulation; the trainer's group first brings its own precision."""
+
+SHARED = list(SHAPES)[1:]
+BY_TWO = list(SHAPES)[2:]
 
 
 @dataclass
@@ -54,6 +64,20 @@ class Recorded:
         return [m for rank in self.ranks for m in rank["micro_batches"] if m["step"] == step]
 
 
+def run_on_two(name: str, *arguments: str, cwd: Path) -> list[CompletedProcess[str]]:
+    if name.endswith("torchrun"):
+        return [run_clozekit(*arguments, cwd=cwd, command=TORCHRUN)]
+    if not name.endswith("Slurm"):
+        return [run_clozekit(*arguments, cwd=cwd)]
+    port = running.free_port()
+    with ThreadPoolExecutor() as tasks:
+        started = [
+            tasks.submit(run_clozekit, *arguments, cwd=cwd, more=slurm_variables(rank, 2, port))
+            for rank in (0, 1)
+        ]
+        return [task.result() for task in started]
+
+
 @pytest.fixture(scope="module")
 def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recorded]:
     recorded = {}
@@ -64,8 +88,8 @@ def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Re
         if "trainer=ddp_cpu" in shape:
             shutil.copy(recorder.__file__, folder / "recorder.py")
             target = "+callbacks.recorder._target_=recorder.Recorder"
-            finished = run_clozekit("train", *overrides, target, cwd=folder)
-            assert finished.returncode == 0, finished.stderr
+            for finished in run_on_two(name, "train", *overrides, target, cwd=folder):
+                assert finished.returncode == 0, finished.stderr
         else:
             target = f"+callbacks.recorder._target_={recorder.__name__}.Recorder"
             with pytest.MonkeyPatch.context() as patch:
@@ -81,8 +105,8 @@ def runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Re
 
 @pytest.mark.slow
 def test_the_shares_are_what_the_shapes_say(runs: dict[str, Recorded]) -> None:
-    assert [len(run.ranks) for run in runs.values()] == [1, 1, 2]
-    for name, expected in zip(SHAPES, (1, 4, 4), strict=True):
+    assert [len(run.ranks) for run in runs.values()] == [1, 1, 2, 2, 2]
+    for name, expected in zip(SHAPES, (1, 4, 4, 4, 4), strict=True):
         for step in range(STEPS):
             assert len(runs[name].micro_batches(step)) == expected
 
@@ -95,18 +119,18 @@ def test_a_global_step_has_the_same_samples(runs: dict[str, Recorded]) -> None:
             for run in runs.values()
         ]
         assert len(samples[0]) == 8
-        assert samples[1] == samples[0] and samples[2] == samples[0]
+        assert all(others == samples[0] for others in samples)
 
 
 @pytest.mark.slow
 def test_micro_batches_have_very_uneven_numbers_of_targets(runs: dict[str, Recorded]) -> None:
-    for name in ("1 process x 4", "2 processes x 2"):
+    for name in SHARED:
         targets = [m["num_targets"] for m in runs[name].micro_batches(0)]
         assert max(targets) >= 2 * min(targets)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", ["1 process x 4", "2 processes x 2"])
+@pytest.mark.parametrize("shape", SHARED)
 def test_the_gradient_is_that_of_the_whole_batch_at_once(
     shape: str, runs: dict[str, Recorded]
 ) -> None:
@@ -120,13 +144,14 @@ def test_the_gradient_is_that_of_the_whole_batch_at_once(
 
 
 @pytest.mark.slow
-def test_both_processes_have_the_same_gradient(runs: dict[str, Recorded]) -> None:
-    first, second = (rank["gradients"] for rank in runs["2 processes x 2"].ranks)
+@pytest.mark.parametrize("shape", BY_TWO)
+def test_both_processes_have_the_same_gradient(shape: str, runs: dict[str, Recorded]) -> None:
+    first, second = (rank["gradients"] for rank in runs[shape].ranks)
     assert all(torch.equal(second[name], gradient) for name, gradient in first.items())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", ["1 process x 4", "2 processes x 2"])
+@pytest.mark.parametrize("shape", SHARED)
 def test_the_history_is_the_same(shape: str, runs: dict[str, Recorded]) -> None:
     expected, rows = runs["1 process x 1"].rows, runs[shape].rows
     assert len(rows) == len(expected) == STEPS + 1
@@ -140,6 +165,6 @@ def test_the_history_is_the_same(shape: str, runs: dict[str, Recorded]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", ["1 process x 4", "2 processes x 2"])
+@pytest.mark.parametrize("shape", SHARED)
 def test_validation_counts_every_example_once(shape: str, runs: dict[str, Recorded]) -> None:
     assert runs[shape].results == pytest.approx(runs["1 process x 1"].results, rel=1e-6)

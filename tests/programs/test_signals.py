@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.programs import interrupted_runs
-from tests.programs.commands import TINY, child_environment
+from tests.programs.commands import TINY, environment_with_tests
 from tests.programs.forked import results_of
 from tests.programs.interrupted_runs import SCENARIOS
 from tests.programs.signaller import Signaller
@@ -71,7 +71,7 @@ def started_by_lightning(corpus: Path, folder: Path, **signaller: object) -> sub
             *[f"+callbacks.signaller.{key}={value}" for key, value in arguments.items()],
         ],
         cwd=folder,
-        env=child_environment() | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        env=environment_with_tests(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -81,7 +81,7 @@ def started_by_lightning(corpus: Path, folder: Path, **signaller: object) -> sub
 
 def processes_in(group: int) -> list[str]:
     listed = subprocess.run(
-        ["ps", "-eo", "pgid=,pid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-eo", "pgid=,pid=,args="], capture_output=True, text=True, check=True
     )
     return [line for line in listed.stdout.splitlines() if line.split()[0] == str(group)]
 

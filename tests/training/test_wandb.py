@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import wandb
 
+from clozekit.errors import ConfigError
 from clozekit.training.wandb import (
     BLOCK_SIZE,
     FILE_HEADER_SIZE,
@@ -26,6 +27,7 @@ def log_part(folder: Path, rows: dict[int, dict[str, float]], earlier: Any = Non
         logger.log_metrics(metrics, step)
     logger.finalize("success")
     wandb.finish()
+    wandb.teardown()  # W&B's own process writes the file, and has done so once it has ended
     return logger
 
 
@@ -103,3 +105,56 @@ def test_a_blocks_end_too_short_for_a_record_is_passed_over() -> None:
 def test_a_file_that_a_kill_cut_is_read_to_where_it_is_whole(lost: int) -> None:
     content = b"h" * FILE_HEADER_SIZE + record(1, b"one") + record(1, b"two")
     assert list(_records(content[:-lost])) == [b"one"]
+
+
+class Experiment:
+    """Stands in for W&B's run, of which it keeps the artifact and the end."""
+
+    artifact: Any = None
+    exit_code: int | None = None
+    is_preempting = False
+
+    def log_artifact(self, artifact: Any, aliases: list[str]) -> None:
+        self.artifact, self.aliases = artifact, aliases
+
+    def mark_preempting(self) -> None:
+        self.is_preempting = True
+
+    def finish(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+
+
+@pytest.mark.parametrize("log_model", [True, False])
+def test_checkpoints_are_an_artifact_where_asked_for(log_model: bool, tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(b"last")
+    logger = WandbLogger(save_dir=str(tmp_path), id="abc", log_model=log_model)
+    experiment = logger._experiment = Experiment()  # type: ignore[assignment]
+    logger.log_checkpoints([tmp_path / "last.ckpt", tmp_path / "best.ckpt"], step=3)
+    if not log_model:
+        assert experiment.artifact is None
+        return
+    assert list(experiment.artifact.manifest.entries) == ["last.ckpt"]
+    assert (experiment.artifact.name, experiment.artifact.type) == ("model-abc", "model")
+    assert experiment.aliases == ["latest", "step-3"]
+
+
+@pytest.mark.parametrize(("exit_code", "is_preempting"), [(0, False), (1, False), (75, True)])
+def test_the_end_is_told(exit_code: int, is_preempting: bool, tmp_path: Path) -> None:
+    logger = WandbLogger(save_dir=str(tmp_path), id="abc")
+    logger.finish(exit_code)  # never begun
+    experiment = logger._experiment = Experiment()  # type: ignore[assignment]
+    logger.finish(exit_code)
+    assert (experiment.exit_code, experiment.is_preempting) == (exit_code, is_preempting)
+
+
+def test_a_server_that_refuses_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**arguments: Any) -> None:
+        assert arguments["settings"]["init_timeout"] <= 30
+        raise wandb.errors.CommError("no answer\n within 20 seconds")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    logger = WandbLogger(save_dir=str(tmp_path), id="abc", mode="online")
+    with pytest.raises(ConfigError, match=r"logger\.wandb: no answer within .*WANDB_MODE=offline"):
+        _ = logger.experiment

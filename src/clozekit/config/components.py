@@ -1,19 +1,18 @@
 """Early checks of the components that ship with clozekit, before the classes are imported."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from clozekit.config.data import SCHEMAS
+from clozekit.config.loggers import check_loggers
 from clozekit.config.messages import of_validation
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 
 
 def check_components(config: TrainConfig) -> None:
-    """Checks the data group's values and files, and W&B's account where it is needed.
+    """Checks the data group's values and files, and what the loggers need.
 
     Raises:
         ConfigError: A value cannot be used.
@@ -22,9 +21,7 @@ def check_components(config: TrainConfig) -> None:
     schema = SCHEMAS.get(config.data.target)
     if schema is not None:
         _parse("data", schema, config.data.model_extra or {}).check_files()
-    wandb = config.logger.get("wandb")
-    if wandb is not None:
-        _check_wandb_account((wandb.model_extra or {}).get("mode"))
+    check_loggers(config)
 
 
 def _parse(group: str, schema: type[Any], values: dict[str, Any]) -> Any:
@@ -44,15 +41,3 @@ def _within(group: str, message: str) -> str:
             else f"{group}.{line}"
         )
     return "\n".join(prefixed)
-
-
-def _check_wandb_account(mode: str | None) -> None:
-    """Refuses an online run without a key, which would end in a prompt or a long wait."""
-    if mode != "online" or os.environ.get("WANDB_API_KEY"):
-        return
-    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    if not (netrc.is_file() and "wandb" in netrc.read_text(encoding="utf-8", errors="replace")):
-        raise ConfigError(
-            "logger.wandb.mode=online (from WANDB_MODE) needs WANDB_API_KEY or `wandb login`; "
-            "offline needs neither"
-        )

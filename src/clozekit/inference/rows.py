@@ -90,3 +90,18 @@ class RowPredictor:
             logits = self.module(batch) if update is None else update(self.module, batch)
             places = np.unique(batch.sample_ids[:, 2].cpu().numpy()).tolist()
             yield from zip(places, self.module.decode(logits.float(), batch), strict=True)
+
+
+def single_labels(
+    golds: Sequence[Any], predictions: Sequence[Prediction]
+) -> tuple[list[str], list[str]]:
+    """Gives gold and predicted class of every example, or of every word that has a tag."""
+    if predictions and "tags" in predictions[0]:
+        pairs = [
+            pair
+            for gold, prediction in zip(golds, predictions, strict=True)
+            for pair in zip(gold, prediction["tags"], strict=True)
+            if pair[0] is not None
+        ]
+        return [gold for gold, _ in pairs], [predicted for _, predicted in pairs]
+    return list(golds), [prediction["label"] for prediction in predictions]

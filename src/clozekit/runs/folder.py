@@ -136,8 +136,10 @@ def refuse_existing(path: Path) -> None:
 
 def is_first_process() -> bool:
     """Whether this process is the first of its run, before Lightning or torch are imported."""
-    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
-    return next((rank for rank in ranks if rank is not None), "0") == "0"
+    if "RANK" in os.environ:
+        return os.environ["RANK"] == "0"
+    places = ("SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
+    return all(os.environ.get(name, "0") == "0" for name in places)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -152,15 +154,22 @@ def write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def versions() -> dict[str, Any]:
+    """Gives the versions of what computes a run: clozekit and its commit, Python, packages."""
+    return {
+        "clozekit": __version__,
+        "commit": _commit(),
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
+    }
+
+
 def _record() -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "clozekit": __version__,
-        "commit": _commit(),
-        "python": sys.version.split()[0],
-        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
+        **versions(),
     }
 
 

@@ -4,6 +4,9 @@ import math
 from functools import partial
 from typing import Any
 
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import ProgressBar
@@ -23,6 +26,7 @@ from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
 from clozekit.training.preemption import Preemption
 from clozekit.training.pretrained import check_tokenizers_agree
+from clozekit.training.ranks import RankWatch
 from clozekit.training.steps import StatelessSteps
 
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
@@ -148,7 +152,7 @@ def make_trainer(
         data_hash=datamodule.data_hash,
         task_arguments=datamodule.task_arguments(),
     )
-    callbacks: list[Callback] = [StatelessSteps(config.seed), StepHistory(), meta]
+    callbacks: list[Callback] = [StatelessSteps(config.seed), StepHistory(), meta, RankWatch()]
     callbacks += sorted(_components("callbacks", config.callbacks), key=_turn)
     trainer: Trainer = build(
         "trainer",
@@ -162,7 +166,7 @@ def make_trainer(
         # Told true, Lightning adds one of its own; told false, it refuses any.
         enable_checkpointing=any(isinstance(c, LightningCheckpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *_cluster()],
         logger=_make_loggers(config, folder),
         callbacks=callbacks,
     )
@@ -174,6 +178,16 @@ def make_trainer(
     steps_between = min(config.validate_every_n_steps or max_steps, max_steps)
     trainer.val_check_interval = steps_between * trainer.accumulate_grad_batches
     return trainer
+
+
+def _cluster() -> list[ClusterEnvironment]:
+    """Gives Slurm's, where it started the processes, without Lightning's own way to requeue.
+
+    That is another handler of signals; who starts the job requeues it on the exit code.
+    """
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def _turn(callback: Callback) -> int:
@@ -210,5 +224,9 @@ def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
         arguments = component.arguments()
         if component.target == WANDB_LOGGER:
             arguments.setdefault("id", folder.id)
+            # The task's module: pretraining, classification, …
+            arguments.setdefault(
+                "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]
+            )
         loggers.append(build(f"logger.{name}", arguments))
     return loggers

@@ -40,12 +40,13 @@ class Preemption(Callback):
 
     Attributes:
         aborted: Whether a second SIGINT came.
+        is_agreed: Whether all processes know that the run ends after this step.
     """
 
     def __init__(self) -> None:
         self.aborted = False
         self._is_asked = False
-        self._is_agreed = False
+        self.is_agreed = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -75,13 +76,13 @@ class Preemption(Callback):
         if not ends_step(batch):
             return
         asked = torch.tensor(float(self._is_asked), device=trainer.strategy.root_device)
-        self._is_agreed = bool(trainer.strategy.reduce(asked, reduce_op="max"))
-        if self._is_agreed and not validation_is_due(trainer):
+        self.is_agreed = bool(trainer.strategy.reduce(asked, reduce_op="max"))
+        if self.is_agreed and not validation_is_due(trainer):
             self._save_and_exit(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends the run after the validation of the step at which it was agreed."""
-        if self._is_agreed:
+        if self.is_agreed:
             self._save_and_exit(trainer)
 
     def _save_and_exit(self, trainer: Trainer) -> None:

@@ -6,14 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
+
+from clozekit.errors import ConfigError
+from clozekit.training.preemption import PREEMPTED
 
 BLOCK_SIZE = 32768
 FILE_HEADER_SIZE = 7
 RECORD_HEADER = struct.Struct("<IHB")
 FULL, FIRST, MIDDLE, LAST = range(1, 5)
 GLOBAL_STEP = "trainer/global_step"
+
+TIMEOUTS = {"init_timeout": 20.0, "finish_timeout": 600.0}
+"""Seconds that a server has to answer, and to take what is left at the end.
+
+What it has not taken then is in the run's folder, for `wandb sync`.
+"""
 
 
 class WandbLogger(LightningWandbLogger):
@@ -26,15 +36,48 @@ class WandbLogger(LightningWandbLogger):
     Args:
         save_dir: The run's folder.
         id: The run's id; the same for all its parts.
-        **kwargs: The other arguments of Lightning's logger and of `wandb.init`.
+        log_model: Whether the checkpoints at the end become an artifact of the run, online.
+        **kwargs: The other arguments of Lightning's logger and of `wandb.init`, such as `project`,
+            `group`, `tags` and `mode`.
     """
 
-    def __init__(self, save_dir: str, id: str | None = None, **kwargs: Any) -> None:  # noqa: A002
-        super().__init__(save_dir=save_dir, id=id, **kwargs)
+    def __init__(
+        self,
+        save_dir: str,
+        id: str | None = None,  # noqa: A002
+        log_model: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        import wandb
+
+        known = wandb.Settings.model_fields
+        settings = {name: value for name, value in TIMEOUTS.items() if name in known}
+        kwargs["settings"] = {**settings, **(kwargs.get("settings") or {})}
+        # Lightning's own waits for a callback that clozekit's checkpoints are not.
+        super().__init__(save_dir=save_dir, id=id, log_model=False, **kwargs)
+        self.log_model = log_model
         if self._wandb_init.get("anonymous") is None:
             # Current versions of wandb warn of it, whatever its value.
             self._wandb_init.pop("anonymous", None)
         self._logged = logged_metrics(Path(save_dir) / "wandb", id) if id else set()
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The run of W&B, begun at the first use.
+
+        Raises:
+            ConfigError: W&B refuses it, or does not answer.
+        """
+        import wandb
+
+        try:
+            return super().experiment
+        except wandb.Error as error:
+            told = " ".join(str(error).split())
+            raise ConfigError(
+                f"logger.wandb: {told}; WANDB_MODE=offline needs no server"
+            ) from error
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -42,6 +85,29 @@ class WandbLogger(LightningWandbLogger):
         new = {name: value for name, value in metrics.items() if (step, name) not in self._logged}
         if new:
             super().log_metrics(new, step)
+
+    @rank_zero_only
+    def log_checkpoints(self, paths: Iterable[Path], step: int) -> None:
+        """Makes an artifact of the checkpoints that are there, where `log_model` asks for it."""
+        if not self.log_model:
+            return
+        import wandb
+
+        artifact = wandb.Artifact(f"model-{self._id}", "model", metadata={"step": step})
+        for path in paths:
+            if path.exists():
+                artifact.add_file(str(path), name=path.name)
+        self.experiment.log_artifact(artifact, aliases=["latest", f"step-{step}"])
+
+    @rank_zero_only
+    def finish(self, exit_code: int) -> None:
+        """Ends this part of the run, if it was begun, with the exit code of the process."""
+        run = self._experiment
+        if run is None:
+            return
+        if exit_code == PREEMPTED:
+            run.mark_preempting()
+        run.finish(exit_code=exit_code)
 
     def fill(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
         """Logs what the run's history holds and no earlier part does: a kill has lost it.
@@ -65,17 +131,23 @@ def logged_metrics(folder: Path, run_id: str) -> set[tuple[int, str]]:
 
 def offline_history(folder: Path, run_id: str) -> Iterator[dict[str, Any]]:
     """Yields the history rows of a run's offline parts, in the order of the parts."""
+    for record in offline_records(folder, run_id):
+        if record.WhichOneof("record_type") == "history":
+            yield {
+                item.key or "/".join(item.nested_key): json.loads(item.value_json)
+                for item in record.history.item
+            }
+
+
+def offline_records(folder: Path, run_id: str) -> Iterator[Any]:
+    """Yields all records of a run's offline parts, as W&B's protocol has them."""
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     for file in sorted(folder.glob(f"offline-run-*/run-{run_id}.wandb")):
         for message in _records(file.read_bytes()):
             record = Record()
             record.ParseFromString(message)
-            if record.WhichOneof("record_type") == "history":
-                yield {
-                    item.key or "/".join(item.nested_key): json.loads(item.value_json)
-                    for item in record.history.item
-                }
+            yield record
 
 
 def _records(content: bytes) -> Iterator[bytes]:

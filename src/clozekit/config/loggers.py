@@ -1,0 +1,91 @@
+"""Early checks of loggers: what would end in a prompt, a long wait, or an error after minutes."""
+
+import configparser
+import os
+import ssl
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from clozekit.config.train import TrainConfig
+from clozekit.errors import ConfigError
+
+SERVER_SECONDS = 5.0
+WANDB_SERVER = "https://api.wandb.ai"
+
+
+def check_loggers(config: TrainConfig) -> None:
+    """Checks W&B's account and TensorBoard's package where they are needed.
+
+    Raises:
+        ConfigError: One is missing, or an upload is asked for offline.
+    """
+    if (wandb := _arguments(config, "wandb")) is not None:
+        if wandb.get("mode") == "online":
+            _check_account()
+        elif wandb.get("log_model"):
+            raise ConfigError(
+                f"logger.wandb.log_model={str(wandb['log_model']).lower()} uploads checkpoints: it "
+                "needs WANDB_MODE=online"
+            )
+    if _arguments(config, "tensorboard") is not None and not (
+        find_spec("tensorboard") or find_spec("tensorboardX")
+    ):
+        raise ConfigError(
+            "logger=tensorboard needs the package tensorboard: pip install 'clozekit[tensorboard]'"
+        )
+
+
+def check_server(config: TrainConfig) -> None:
+    """Checks that W&B's server answers a run that is online; W&B itself waits for minutes.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    wandb = _arguments(config, "wandb")
+    if wandb is None or wandb.get("mode") != "online":
+        return
+    url = _wandb_server()
+    try:
+        urlopen(url, timeout=SERVER_SECONDS).close()
+    except HTTPError:
+        return  # an answer
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, ssl.SSLError):
+            return  # an answer too; W&B has settings of its own for certificates
+        raise ConfigError(
+            f"logger.wandb.mode=online (from WANDB_MODE): {url} cannot be reached ({reason}); "
+            "WANDB_MODE=offline needs no server, and `wandb sync` uploads such a run later"
+        ) from error
+
+
+def _arguments(config: TrainConfig, name: str) -> dict[str, Any] | None:
+    component = config.logger.get(name)
+    return None if component is None else component.model_extra or {}
+
+
+def _check_account() -> None:
+    if os.environ.get("WANDB_API_KEY"):
+        return
+    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    if not (netrc.is_file() and "wandb" in netrc.read_text(encoding="utf-8", errors="replace")):
+        raise ConfigError(
+            "logger.wandb.mode=online (from WANDB_MODE) needs WANDB_API_KEY or `wandb login`; "
+            "offline needs neither"
+        )
+
+
+def _wandb_server() -> str:
+    """Gives the server: the environment's, that of `wandb login --host`, or the public one."""
+    if given := os.environ.get("WANDB_BASE_URL"):
+        return given
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR", Path.home() / ".config" / "wandb"))
+    settings = configparser.ConfigParser(interpolation=None)
+    try:
+        settings.read(folder / "settings", encoding="utf-8")
+    except configparser.Error:
+        return WANDB_SERVER
+    return settings.get("default", "base_url", fallback=WANDB_SERVER)

@@ -1,0 +1,79 @@
+"""What a fine-tuned model makes of some rows, shown in Weights & Biases."""
+
+import json
+from dataclasses import fields
+from typing import Any
+
+from clozekit.data.labelled import LabelledDataModule
+from clozekit.data.labelled_source import LabelledSource
+from clozekit.inference.rows import Prediction, RowPredictor, single_labels
+from clozekit.tasks.classification import ClassificationModule
+from clozekit.tasks.fine_tuning import FineTuningModule
+
+MOST_ROWS = 1000
+"""So many rows are predicted on at most; those of a split are in no order that matters."""
+
+MOST_ROWS_IN_TABLE = 200
+MOST_CHARACTERS = 1000
+
+TARGETS = ("label", "labels", "score", "tags", "answers")
+"""The fields of examples that hold what is to be predicted."""
+
+
+def log_predictions(
+    run: Any, module: FineTuningModule[Any], datamodule: LabelledDataModule[Any]
+) -> None:
+    """Logs a table of predictions, and the confusion matrix of a task with one class a thing.
+
+    Args:
+        run: The run of W&B.
+        module: The trained module.
+        datamodule: Its data; the rows are the test split's, or else the validation split's.
+    """
+    import wandb
+
+    split = "test" if "test" in datamodule.sources else "validation"
+    source = datamodule.sources[split]
+    assert isinstance(source, LabelledSource)
+    features = datamodule.features
+    examples = source.rows.examples[:MOST_ROWS]
+    rows = LabelledSource(features.encode(examples, is_labelled=True), is_training=False)
+    predictor = RowPredictor(module.eval(), features)
+    predictions: list[Prediction] = [{}] * len(examples)
+    for place, prediction in predictor.predictions(rows):
+        predictions[place] = prediction
+    golds = [module.gold(example) for example in examples]
+
+    table = [
+        {**_inputs(example), "gold": gold, **prediction}
+        for example, gold, prediction in zip(examples, golds, predictions, strict=True)
+    ][:MOST_ROWS_IN_TABLE]
+    columns: list[str | int] = list(dict.fromkeys(name for row in table for name in row))
+    cells = [[_cell(row.get(str(name))) for name in columns] for row in table]
+    logged: dict[str, Any] = {f"{split}/predictions": wandb.Table(columns=columns, data=cells)}
+    names = module.label_names
+    is_multi_label = isinstance(module, ClassificationModule) and module.multi_label
+    if names is not None and not is_multi_label:
+        ids = {name: index for index, name in enumerate(names)}
+        gold, predicted = single_labels(golds, predictions)
+        logged[f"{split}/confusion_matrix"] = wandb.plot.confusion_matrix(
+            y_true=[ids[name] for name in gold],
+            preds=[ids[name] for name in predicted],
+            class_names=names,
+            title=f"Confusion matrix of {len(examples):,} rows ({split})",
+        )
+    run.log(logged)
+
+
+def _inputs(example: Any) -> dict[str, Any]:
+    """Gives what a person recognises a row by: its id and its texts."""
+    values = {field.name: getattr(example, field.name) for field in fields(example)}
+    return {
+        name: value for name, value in values.items() if name not in TARGETS and value is not None
+    }
+
+
+def _cell(value: Any) -> str:
+    """Gives text: a column of a table has one type."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…"

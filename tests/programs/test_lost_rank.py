@@ -1,0 +1,138 @@
+"""A killed process ends the others of its run within 30 seconds, and the run goes on from there."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.programs.commands import (
+    COMMAND,
+    QUIET,
+    TINY,
+    TORCHRUN,
+    environment_with_tests,
+    run_clozekit,
+)
+from tests.programs.loss import Loss
+from tests.programs.test_signals import processes_in
+
+pytestmark = pytest.mark.slow
+
+STARTS = {"Lightning": COMMAND, "torchrun": TORCHRUN}
+SECONDS = 30
+
+
+@dataclass
+class Ended:
+    """A run of which a process was killed: its exit code, its output, and when all had ended."""
+
+    code: int
+    output: str
+    seconds: float
+
+
+def arguments(corpus: Path) -> list[str]:
+    return [
+        *("train", "name=run", f"data.path={corpus}", *TINY, *QUIET, "resume=auto"),
+        *("max_steps=12", "global_batch_size=8", "micro_batch_size=4"),
+        "callbacks.checkpoints.every_n_steps=4",
+    ]
+
+
+def start(launcher: str, corpus: Path, folder: Path, *overrides: str) -> subprocess.Popen[str]:
+    """Starts the command on two processes, in a session of its own."""
+    with (folder / "output").open("w") as output:
+        return subprocess.Popen(
+            [*STARTS[launcher], *arguments(corpus), "trainer=ddp_cpu", *overrides],
+            cwd=folder,
+            env=environment_with_tests(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def wait(process: subprocess.Popen[str], folder: Path) -> Ended:
+    """Waits until a process has been killed and all others are gone, or should be."""
+    killed_at = folder / "killed_at"
+    deadline = time.monotonic() + 120
+    try:
+        while not killed_at.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        began = float(killed_at.read_text() or time.time())
+        while time.time() < began + SECONDS + 5:
+            process.poll()
+            if not processes_in(process.pid):
+                break
+            time.sleep(0.1)
+        return Ended(process.wait(timeout=1), (folder / "output").read_text(), time.time() - began)
+    finally:
+        if processes_in(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def run_and_lose(launcher: str, corpus: Path, folder: Path, rank: int, **options: object) -> Ended:
+    values = {"_target_": f"{Loss.__module__}.Loss", "rank": rank, "step": 6, **options}
+    overrides = [f"+callbacks.loss.{key}={value}" for key, value in values.items()]
+    return wait(start(launcher, corpus, folder, *overrides), folder)
+
+
+@pytest.mark.parametrize("launcher", STARTS)
+def test_the_others_end_with_a_sentence_and_the_run_goes_on(
+    launcher: str, corpus: Path, tmp_path: Path
+) -> None:
+    ended = run_and_lose(launcher, corpus, tmp_path, rank=1)
+    assert ended.seconds < SECONDS
+    assert ended.code == 1, ended.output
+    assert ended.output.count("clozekit train: rank 1 (process ") == 1, ended.output
+    assert "is lost: " in ended.output and "resume=auto goes on" in ended.output
+    ours, _, _ = ended.output.partition("torch/distributed/elastic")
+    assert "Traceback" not in ours
+
+    shape = [] if launcher == "torchrun" else ["trainer=cpu"]
+    resumed = run_clozekit(
+        *arguments(corpus),
+        *(shape or ["trainer=ddp_cpu"]),
+        cwd=tmp_path,
+        command=STARTS[launcher],
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed at step 4 from " in resumed.stdout
+    results = json.loads((tmp_path / "runs" / "run" / "results.json").read_text())
+    assert results["step"] == 12
+
+
+def test_nobody_outlives_the_first_process(corpus: Path, tmp_path: Path) -> None:
+    ended = run_and_lose("Lightning", corpus, tmp_path, rank=0)
+    assert ended.seconds < SECONDS
+    assert ended.code == -signal.SIGKILL
+    assert "clozekit train: rank 0 (process " in ended.output
+
+
+def test_a_process_that_waits_where_nothing_raises_is_ended(corpus: Path, tmp_path: Path) -> None:
+    ended = run_and_lose("Lightning", corpus, tmp_path, rank=1, others_wait=True)
+    assert ended.seconds < SECONDS
+    assert ended.code == 1, ended.output
+    assert "clozekit train: rank 1 (process " in ended.output
+
+
+def test_nobody_outlives_a_first_process_that_is_killed_at_its_start(
+    corpus: Path, tmp_path: Path
+) -> None:
+    process = start("Lightning", corpus, tmp_path)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if any("train_ddp_process_1" in line for line in processes_in(process.pid)):
+            break
+        time.sleep(0.02)
+    (tmp_path / "killed_at").write_text(str(time.time()))
+    process.kill()
+    ended = wait(process, tmp_path)
+    assert ended.seconds < SECONDS
+    assert ended.code == -signal.SIGKILL
