@@ -131,7 +131,7 @@ def _train(composed: DictConfig) -> None:
     # torch's threads wait for each other by spinning; where other programs share the cores that
     # makes a step several times slower, and where none does it gains little. Read as torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    _import_from_here()
+    import_from_here()
     from clozekit.train import train
     from clozekit.training.preemption import exit_on_sigterm
 
@@ -160,7 +160,7 @@ def _predict(composed: DictConfig) -> None:
 
     config = validated(composed, PredictConfig)
     config.check_output()
-    _import_from_here()
+    import_from_here()
     from clozekit.predict import predict
 
     predict(config)
@@ -172,7 +172,7 @@ def _evaluate(composed: DictConfig) -> None:
     config = validated(composed, EvaluateConfig)
     if config.out is not None:
         check_out(config.out)
-    _import_from_here()
+    import_from_here()
     from clozekit.evaluate import evaluate
 
     evaluate(config)
@@ -188,7 +188,7 @@ def _export(composed: DictConfig) -> None:
     export(config)
 
 
-def _import_from_here() -> None:
+def import_from_here() -> None:
     """Finds modules of the user's own, which lie beside where the command is run."""
     sys.path.insert(0, str(Path.cwd()))
 

@@ -38,6 +38,7 @@ class JobMaker:
     Attributes:
         name: The sweep's name.
         folder: Its folder.
+        parsed: The overrides of the command line.
         fixed: The overrides that all jobs share, as they were given.
         swept_as_given: Those that are swept.
 
@@ -49,9 +50,7 @@ class JobMaker:
         self._context = context
         self._config = config
         self._parser = OverridesParser.create(config_loader=context.config_loader)
-        self.parsed = self._parser.parse_overrides(list(config.hydra.overrides.task))
-        for override in self.parsed:
-            _check_override(override)
+        self.parsed = self.parse(list(config.hydra.overrides.task))
         fixed = [override for override in self.parsed if not override.is_sweep_override()]
         self.fixed = [str(o.input_line) for o in fixed if o.key_or_group not in ("name", "resume")]
         self.swept_as_given = [str(o.input_line) for o in self.parsed if o.is_sweep_override()]
@@ -64,6 +63,17 @@ class JobMaker:
                 f"name={self.name}: a sweep's name is made of letters, digits and . _ - + /"
             )
         self.folder = Path(str(config.runs_dir)) / self.name
+
+    def parse(self, overrides: list[str]) -> list[Override]:
+        """Parses overrides.
+
+        Raises:
+            ConfigError: One sweeps what is the sweep's own.
+        """
+        parsed = self._parser.parse_overrides(overrides)
+        for override in parsed:
+            _check_override(override)
+        return parsed
 
     def grid(self) -> Iterator[list[str]]:
         """Yields the overrides of all jobs, as Hydra's own sweeper will."""

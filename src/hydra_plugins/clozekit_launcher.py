@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
@@ -41,12 +42,14 @@ class SubmititLauncherConf:
     Attributes:
         cluster: `slurm`, or `local` to see on this machine that all is well.
         n_jobs: How many are submitted at a time.
-        parameters: Those of `submitit.AutoExecutor`, such as `timeout_min` and `slurm_partition`.
+        timeout_min: A job's time; where it does not suffice the job saves and is queued again.
+        parameters: More of `submitit.AutoExecutor`'s, such as `slurm_partition`.
     """
 
     _target_: str = "hydra_plugins.clozekit_launcher.SubmititLauncher"
     cluster: str = "slurm"
     n_jobs: int = 16
+    timeout_min: int = 1440
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,7 +67,7 @@ class SweepLauncher(Launcher):
     def __init__(self, n_jobs: int) -> None:
         self.n_jobs = n_jobs
 
-    def make_executor(self, sweep: str) -> "Executor":
+    def make_executor(self, sweep: str, folder: Path) -> "Executor":
         """Makes what starts the jobs."""
         raise NotImplementedError
 
@@ -86,7 +89,7 @@ class SweepLauncher(Launcher):
             raise ConfigError(f"hydra.launcher.n_jobs={self.n_jobs}: it should be 1 or more")
         self.task_function: Any = task_function
         self.jobs: JobMaker = JobMaker(hydra_context, config)
-        self.executor: Executor = self.make_executor(self.jobs.name)
+        self.executor: Executor = self.make_executor(self.jobs.name, self.jobs.folder)
         record = SweepRecord(
             self.jobs.folder, command_line(), self.jobs.fixed, self.jobs.swept_as_given
         )
@@ -145,7 +148,7 @@ def _returned(job: "Job") -> JobReturn:
 class ProcessesLauncher(SweepLauncher):
     """Runs jobs as processes of this machine."""
 
-    def make_executor(self, sweep: str) -> "Executor":
+    def make_executor(self, sweep: str, folder: Path) -> "Executor":
         """Makes what starts the jobs."""
         from clozekit.sweeps.processes import LocalExecutor
 
@@ -155,13 +158,16 @@ class ProcessesLauncher(SweepLauncher):
 class SubmititLauncher(SweepLauncher):
     """Submits jobs with submitit, and waits for them."""
 
-    def __init__(self, cluster: str, n_jobs: int, parameters: DictConfig) -> None:
+    def __init__(self, cluster: str, n_jobs: int, timeout_min: int, parameters: DictConfig) -> None:
         super().__init__(n_jobs)
         self.cluster = cluster
-        self.parameters = dict(parameters)
+        self.timeout_min = timeout_min
+        self.parameters = {str(key): value for key, value in parameters.items()}
 
-    def make_executor(self, sweep: str) -> "Executor":
+    def make_executor(self, sweep: str, folder: Path) -> "Executor":
         """Makes what starts the jobs."""
         from clozekit.sweeps.submission import SubmititExecutor
 
-        return SubmititExecutor(sweep, self.n_jobs, self.cluster, self.parameters)
+        return SubmititExecutor(
+            sweep, folder, self.n_jobs, self.cluster, self.timeout_min, self.parameters
+        )

@@ -91,8 +91,14 @@ class Job:
 
     def uses_gpus(self) -> bool:
         """Whether the job takes GPUs where there are some."""
-        accelerator = (self.config.trainer.model_extra or {}).get("accelerator", "auto")
-        return accelerator in ("gpu", "cuda", "auto")
+        return self.needs_gpus() or self._accelerator() == "auto"
+
+    def needs_gpus(self) -> bool:
+        """Whether the job cannot do without GPUs."""
+        return self._accelerator() in ("gpu", "cuda")
+
+    def _accelerator(self) -> str:
+        return str((self.config.trainer.model_extra or {}).get("accelerator", "auto"))
 
     def results(self) -> dict[str, float] | None:
         """Reads the metrics at the job's end; None before it."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from clozekit.errors import ConfigError
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.lock import Lock
 from clozekit.sweeps.resources import shares
@@ -155,8 +156,6 @@ class LocalExecutor:
         Raises:
             ConfigError: It needs more than this machine has.
         """
-        from clozekit.errors import ConfigError
-
         if job.num_nodes() > 1:
             raise ConfigError(
                 f"trainer.num_nodes={job.num_nodes()}: a sweep's jobs run on one machine each, but "
