@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,6 +38,7 @@ class VerbTask:
     Attributes:
         messages: The errors that the user can mend.
         exit_code: What the process exits with, where there are none; a sweep's launcher sets it.
+        cleanup: What is undone at the end.
     """
 
     def __init__(self, verb: str, command_line: list[str]) -> None:
@@ -44,6 +46,7 @@ class VerbTask:
         self.command_line = command_line
         self.messages: list[str] = []
         self.exit_code = 0
+        self.cleanup = ExitStack()
 
     def __call__(self, composed: DictConfig) -> None:
         """Does the verb's work."""
@@ -81,6 +84,7 @@ def run_verb(verb: str) -> int:
         task.messages.append(_message(error))
     finally:
         sys.argv = command_line
+        task.cleanup.close()
     for message in task.messages:
         print(f"clozekit {verb}: {message}", file=sys.stderr)
     return USER_ERROR if task.messages else task.exit_code

@@ -87,7 +87,8 @@ class SweepLauncher(Launcher):
 
         if self.n_jobs < 1:
             raise ConfigError(f"hydra.launcher.n_jobs={self.n_jobs}: it should be 1 or more")
-        self.task_function: Any = task_function
+        self.run_by: Any = task_function
+        self.made: dict[tuple[str, ...], Job] = {}
         self.jobs: JobMaker = JobMaker(hydra_context, config)
         self.executor: Executor = self.make_executor(self.jobs.name, self.jobs.folder)
         record = SweepRecord(
@@ -96,10 +97,11 @@ class SweepLauncher(Launcher):
         planned: list[Job] = []
         if config.hydra.sweeper._target_ == GRID:
             planned = [self.make_job(overrides) for overrides in self.jobs.grid()]
-        self.lock = Lock(self.jobs.folder / ".lock")
-        if not self.lock.acquire():
-            raise ConfigError(f"the sweep {self.jobs.folder} is being run by {self.lock.holder()}")
-        self.lock.sign(os.getpid())
+        lock = Lock(self.jobs.folder / ".lock")
+        if not lock.acquire():
+            raise ConfigError(f"the sweep {self.jobs.folder} is being run by {lock.holder()}")
+        self.run_by.cleanup.callback(lock.release)
+        lock.sign(os.getpid())
         record.add(planned)
         self.run: SweepRun = SweepRun(record, self.executor)
 
@@ -109,10 +111,13 @@ class SweepLauncher(Launcher):
         Raises:
             UserError: It cannot be used.
         """
-        job = self.jobs.make(overrides)
-        job.check_folder()
-        self.executor.check(job)
-        return job
+        known = tuple(overrides)
+        if known not in self.made:
+            job = self.jobs.make(overrides)
+            job.check_folder()
+            self.executor.check(job)
+            self.made[known] = job
+        return self.made[known]
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -131,7 +136,7 @@ class SweepLauncher(Launcher):
             SystemExit: A signal came.
         """
         self.run.run(source)
-        self.task_function.exit_code = self.run.exit_code
+        self.run_by.exit_code = self.run.exit_code
         self.run.say_how_it_ended()
         if self.run.stopped_by is not None:
             raise SystemExit(self.run.exit_code)

@@ -115,7 +115,7 @@ class OptunaSweeper(Sweeper):
         """Runs the study's trials."""
         from clozekit.command import import_from_here
         from clozekit.errors import ConfigError
-        from clozekit.sweeps.study import Study, judged_by
+        from clozekit.sweeps.study import Study, direction_of
         from hydra_plugins.clozekit_launcher import SweepLauncher
 
         launcher = self.launcher
@@ -126,8 +126,7 @@ class OptunaSweeper(Sweeper):
             )
         if self.metric is None:
             import_from_here()
-            self.metric, mode = judged_by(self.checked.config)
-            self.direction = "minimize" if mode == "min" else "maximize"
+            self.direction = direction_of(self.checked.config)
         study = Study(
             self._study(launcher.jobs), self.space, self.n_trials, self.metric, launcher.make_job
         )

@@ -137,7 +137,9 @@ class Job:
     def _check_agreement(self, earlier: dict[str, Any]) -> None:
         earlier_values = _flat(earlier)
         values = _flat(self.config.model_dump(mode="json", by_alias=True))
-        for key in sorted(earlier_values.keys() | values.keys()):
+        # The run's own keys come before those that repeat them.
+        keys = sorted(earlier_values.keys() | values.keys(), key=lambda key: (key.count("."), key))
+        for key in keys:
             before, now = earlier_values.get(key), values.get(key)
             if before != now and not any(key == k or key.startswith(f"{k}.") for k in MAY_DIFFER):
                 raise ConfigError(

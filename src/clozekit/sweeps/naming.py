@@ -11,18 +11,19 @@ LONGEST = 120
 ALONE = "single"
 """The name of the one job of a sweep that sweeps nothing."""
 
-PLAIN = re.compile(r"[a-z][a-z0-9_.]*=[a-z0-9.+-]+")
+BETWEEN = "__"
+PLAIN = re.compile(r"[a-z][a-z0-9.]*(_[a-z0-9.]+)*=[a-z0-9.+-]+(_[a-z0-9.+-]+)*")
 NAME_OF_SWEEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+/-]*")
 
 
 def job_name(overrides: Iterable[str]) -> str:
-    """Names a job: `seed=0` and `optimizer.lr=0.001` make `optimizer.lr-0.001_seed-0`.
+    """Names a job: `seed=0` and `optimizer.lr=0.001` make `optimizer.lr-0.001__seed-0`.
 
     Such a name is a path's part everywhere and needs no quotes as the value of an override. No two
-    sets of overrides share one, whatever their order: the key goes to the first `-` and the value
-    to the next `_`, which it does not hold. Where an override is not that plain, or the name would
-    be too long, it is cut to what is allowed and ends in a hash of the overrides. Capitals are not
-    plain, for some file systems do not tell them from small letters.
+    sets of overrides share one, whatever their order: a key goes to the first `-`, which it does
+    not hold, and a value to the next `__`, which it does not hold. Where an override is not that
+    plain, or the name would be too long, it is cut to what is allowed and ends in a hash of the
+    overrides. Capitals are not plain, for some file systems do not tell them from small letters.
 
     Args:
         overrides: What differs between the jobs, as `key=value`.
@@ -30,9 +31,9 @@ def job_name(overrides: Iterable[str]) -> str:
     ordered = sorted(set(overrides))
     if not ordered:
         return ALONE
-    name = "_".join(override.replace("=", "-", 1) for override in ordered)
+    name = BETWEEN.join(override.replace("=", "-", 1) for override in ordered)
     if len(name) <= LONGEST and all(PLAIN.fullmatch(override) for override in ordered):
         return name
     digest = hashlib.sha256(json.dumps(ordered).encode()).hexdigest()[:12]
     readable = re.sub(r"[^A-Za-z0-9_.+-]+", "-", name).strip("-._+") or ALONE
-    return f"{readable[: LONGEST - len(digest) - 1]}_{digest}"
+    return f"{readable[: LONGEST - len(digest) - len(BETWEEN)]}{BETWEEN}{digest}"

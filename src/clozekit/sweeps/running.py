@@ -162,8 +162,8 @@ class SweepRun:
             self._note(job, Status.FINISHED, None, 0.0, source)
             return
         say(f"{job.name}: started, its output is in {job.log_file}")
-        self.record.started(job)
         handle = self.executor.start(job, place, say)
+        self.record.started(job)
         self._slots[place] = _Slot(job, number, handle, time.monotonic())
 
     def _end(self, slot: _Slot, exit_code: int, source: JobSource) -> None:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pkgutil import resolve_name
+from typing import Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -33,7 +34,8 @@ class Study:
         study: Optuna's.
         space: What is drawn, by the overrides' keys.
         n_trials: How many trials there are to be in all.
-        metric: The metric that is optimised, of a job's results.
+        metric: The metric that is optimised, of a job's results; None for the one that the job is
+            judged by, which a task may choose by its data.
         make_job: Makes a job from its overrides, and checks it.
     """
 
@@ -42,7 +44,7 @@ class Study:
         study: optuna.Study,
         space: Mapping[str, BaseDistribution],
         n_trials: int,
-        metric: str,
+        metric: str | None,
         make_job: Callable[[Sequence[str]], Job],
     ) -> None:
         self.total = n_trials
@@ -118,16 +120,21 @@ class Study:
         """
         number = self._trials[job.name]
         if status == Status.FINISHED:
-            results = job.results() or {}
-            if self._metric not in results:
-                raise ConfigError(
-                    f"hydra.sweeper.metric={self._metric}: the results of {job.name} have "
-                    f"{', '.join(sorted(results))}"
-                )
             # Not a number makes it a failed trial.
-            self._study.tell(number, results[self._metric], skip_if_finished=True)
+            self._study.tell(number, self._value(job), skip_if_finished=True)
         elif status == Status.FAILED:
             self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _value(self, job: Job) -> float:
+        monitored, results = job.monitored(), job.results() or {}
+        if self._metric is None and monitored is not None:
+            self._metric = monitored[0]
+        if self._metric not in results:
+            raise ConfigError(
+                f"hydra.sweeper.metric={self._metric}: the results of {job.name} have "
+                f"{', '.join(sorted(results))}"
+            )
+        return results[self._metric]
 
     def best(self) -> str | None:
         """Tells of the best trial in a line; None where none has finished."""
@@ -154,14 +161,13 @@ def ends(distribution: BaseDistribution) -> list[str]:
     return [as_text(distribution.low), as_text(distribution.high)]
 
 
-def judged_by(config: TrainConfig) -> tuple[str, str]:
-    """Gives the metric by which a run's best checkpoint is chosen, and `min` or `max`.
+def direction_of(config: TrainConfig) -> Literal["minimize", "maximize"]:
+    """Tells whether the metric that a run is judged by is best where it is small or large.
 
     The task's class is asked, so it is imported, and torch with it.
     """
     checkpoints = config.callbacks.get("checkpoints")
-    chosen = (checkpoints.model_extra or {}) if checkpoints is not None else {}
-    if chosen.get("monitor", "auto") not in ("auto", None):
-        return str(chosen["monitor"]), str(chosen["mode"])
-    task = resolve_name(config.task.target)
-    return task.monitor, task.monitor_mode
+    mode = (checkpoints.model_extra or {}).get("mode", "auto") if checkpoints else "auto"
+    if mode == "auto":
+        mode = resolve_name(config.task.target).monitor_mode
+    return "minimize" if mode == "min" else "maximize"

@@ -1,6 +1,7 @@
 """Jobs that submitit submits to Slurm, with the folders and rules of jobs of this machine."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -146,6 +147,10 @@ class SubmititExecutor:
             raise ConfigError(
                 "hydra/launcher=submitit needs submitit: pip install 'clozekit[sweep]'"
             ) from error
+        if cluster == SLURM and shutil.which("srun") is None:
+            raise ConfigError(
+                "hydra.launcher.cluster=slurm: there is no srun here; local is this machine"
+            )
         self.sweep = sweep
         self.n_jobs = n_jobs
         self.cluster = cluster
