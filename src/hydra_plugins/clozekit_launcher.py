@@ -79,6 +79,7 @@ class SweepLauncher(Launcher):
         Raises:
             UserError: A job cannot be used, or the sweep's name stands for something else.
         """
+        from clozekit.command import VerbTask
         from clozekit.errors import ConfigError
         from clozekit.sweeps.lock import Lock
         from clozekit.sweeps.record import SweepRecord
@@ -87,7 +88,8 @@ class SweepLauncher(Launcher):
 
         if self.n_jobs < 1:
             raise ConfigError(f"hydra.launcher.n_jobs={self.n_jobs}: it should be 1 or more")
-        self.run_by: Any = task_function
+        assert isinstance(task_function, VerbTask), "it is clozekit's own launcher"
+        self.verb_task = task_function
         self.made: dict[tuple[str, ...], Job] = {}
         self.jobs: JobMaker = JobMaker(hydra_context, config)
         self.executor: Executor = self.make_executor(self.jobs.name, self.jobs.folder)
@@ -100,7 +102,7 @@ class SweepLauncher(Launcher):
         lock = Lock(self.jobs.folder / ".lock")
         if not lock.acquire():
             raise ConfigError(f"the sweep {self.jobs.folder} is being run by {lock.holder()}")
-        self.run_by.cleanup.callback(lock.release)
+        self.verb_task.cleanup.callback(lock.release)
         lock.sign(os.getpid())
         record.add(planned)
         self.run: SweepRun = SweepRun(record, self.executor)
@@ -136,7 +138,7 @@ class SweepLauncher(Launcher):
             SystemExit: A signal came.
         """
         self.run.run(source)
-        self.run_by.exit_code = self.run.exit_code
+        self.verb_task.exit_code = self.run.exit_code
         self.run.say_how_it_ended()
         if self.run.stopped_by is not None:
             raise SystemExit(self.run.exit_code)

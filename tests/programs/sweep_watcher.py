@@ -10,6 +10,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from clozekit.training.preemption import Preemption
+
 
 class SweepWatcher(Callback):
     """Writes down what each process of a job did, and once sends a signal to the sweep.
@@ -47,7 +49,6 @@ class SweepWatcher(Callback):
             "step": trainer.global_step,
             "lr": trainer.optimizers[0].param_groups[0]["initial_lr"],
             "seed": trainer.datamodule.seed,  # type: ignore[attr-defined]
-            "threads": os.environ.get("OMP_NUM_THREADS"),
             "group": os.environ.get("WANDB_RUN_GROUP"),
         }
         with (steps / f"{run}.{trainer.global_rank}").open("a") as file:
@@ -66,6 +67,11 @@ class SweepWatcher(Callback):
         sweep = os.getppid()
         os.kill(sweep, signal.Signals[str(self.signal_name)])
         deadline = time.monotonic() + 30
-        while self.signal_name == "SIGKILL" and os.getppid() == sweep:
-            assert time.monotonic() < deadline, "the sweep did not die"
+        while not (os.getppid() != sweep if self.signal_name == "SIGKILL" else _is_asked(trainer)):
+            assert time.monotonic() < deadline, "the signal did not come through"
             time.sleep(0.01)
+
+
+def _is_asked(trainer: Trainer) -> bool:
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return any(isinstance(c, Preemption) and c._is_asked for c in callbacks)

@@ -1,6 +1,7 @@
 """Whole sweeps: killed, interrupted, with a job that fails, and run again."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
+from tests.programs import sweep_watcher
 from tests.programs.commands import TINY, run_clozekit
 
 pytestmark = pytest.mark.slow
@@ -24,7 +26,7 @@ SMALL = (
     "callbacks.progress=null",
 )
 WATCHER = (
-    "+callbacks.watcher._target_=tests.programs.sweep_watcher.SweepWatcher",
+    "+callbacks.watcher._target_=sweep_watcher.SweepWatcher",
     "+callbacks.watcher.folder=.",
 )
 TWO_RANKS = ("trainer=ddp_cpu",)
@@ -34,6 +36,7 @@ def sweep(
     folder: Path, corpus: Path, *overrides: str, **watcher: object
 ) -> subprocess.CompletedProcess[str]:
     """Runs `clozekit train -m` with jobs that note their steps."""
+    shutil.copy(sweep_watcher.__file__, folder)
     arguments = [f"+callbacks.watcher.{key}={value}" for key, value in watcher.items()]
     given = (f"data.path={corpus}", *SMALL, *WATCHER, *arguments, *overrides)
     return run_clozekit("train", "-m", "name=mine", *given, cwd=folder)
