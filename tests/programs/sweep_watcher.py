@@ -57,9 +57,9 @@ class SweepWatcher(Callback):
             if f"seed-{self.fail_seed}" in run and not (self.folder / "mended").exists():
                 raise RuntimeError("this one breaks")
             if self.signal_name is not None and trainer.global_step == self.step:
-                self._signal_once()
+                self._signal_once(trainer)
 
-    def _signal_once(self) -> None:
+    def _signal_once(self, trainer: Trainer) -> None:
         marker = self.folder / "signalled"
         if marker.exists() or len(list(self.folder.glob("runs/*/*/results.json"))) < self.finished:
             return
