@@ -93,9 +93,8 @@ class SweepLauncher(Launcher):
         self.made: dict[tuple[str, ...], Job] = {}
         self.jobs: JobMaker = JobMaker(hydra_context, config)
         self.executor: Executor = self.make_executor(self.jobs.name, self.jobs.folder)
-        record = SweepRecord(
-            self.jobs.folder, command_line(), self.jobs.fixed, self.jobs.swept_as_given
-        )
+        asked = (command_line(), self.jobs.fixed, self.jobs.swept_as_given)
+        SweepRecord(self.jobs.name, self.jobs.folder, *asked)  # refuses another's folder
         planned: list[Job] = []
         if config.hydra.sweeper._target_ == GRID:
             planned = [self.make_job(overrides) for overrides in self.jobs.grid()]
@@ -104,6 +103,8 @@ class SweepLauncher(Launcher):
             raise ConfigError(f"the sweep {self.jobs.folder} is being run by {lock.holder()}")
         self.verb_task.cleanup.callback(lock.release)
         lock.sign(os.getpid())
+        # Read once the lock is held, for until then another process may have written it.
+        record = SweepRecord(self.jobs.name, self.jobs.folder, *asked)
         record.add(planned)
         self.run: SweepRun = SweepRun(record, self.executor)
 

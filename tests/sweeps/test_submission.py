@@ -47,7 +47,6 @@ def test_slurm_is_asked_for_a_task_for_every_process(slurm: SubmititExecutor) ->
 def test_the_number_of_processes_has_to_be_known_for_slurm(slurm: SubmititExecutor) -> None:
     with pytest.raises(ConfigError, match=r"trainer\.devices should be a number"):
         slurm.check(job("trainer=ddp"))
-    slurm.check(job("trainer=gpu"))
 
 
 def test_one_machine_has_one_task_and_lightning_starts_the_rest(tmp_path: Path) -> None:
@@ -55,6 +54,16 @@ def test_one_machine_has_one_task_and_lightning_starts_the_rest(tmp_path: Path) 
     assert executor.parameters(job("trainer=ddp_cpu")) == {"name": "seed-0", "timeout_min": 60}
     with pytest.raises(ConfigError, match=r"trainer.num_nodes=2: .*cluster=local is one machine"):
         executor.check(job("trainer.num_nodes=2"))
+
+
+def test_a_parameter_that_submitit_does_not_know_is_told_before_anything_is_submitted(
+    tmp_path: Path,
+) -> None:
+    executor = SubmititExecutor("mine", tmp_path / "sweep", 4, "local", 60, {"partition": "gpu"})
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.parameters=.*'partition'") as told:
+        executor.check(job())
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_a_cluster_that_is_not_there_is_told(

@@ -23,14 +23,23 @@ class SweepRecord:
     times that are not asked for now stay in it.
 
     Args:
-        folder: The sweep's folder.
+        name: The sweep's name.
+        folder: Its folder.
         command: The command line.
         overrides: Those that are the same for all jobs.
         sweep: Those that are swept.
+
+    Raises:
+        ConfigError: The folder holds something else, or a newer version's record.
     """
 
     def __init__(
-        self, folder: Path, command: str, overrides: Sequence[str], sweep: Sequence[str]
+        self,
+        name: str,
+        folder: Path,
+        command: str,
+        overrides: Sequence[str],
+        sweep: Sequence[str],
     ) -> None:
         self.folder = folder
         self.file = folder / FILE
@@ -44,7 +53,7 @@ class SweepRecord:
         self._head = {
             "format_version": FORMAT_VERSION,
             "clozekit": __version__,
-            "name": folder.name,
+            "name": name,
             "command": command,
             "overrides": list(overrides),
             "sweep": list(sweep),

@@ -201,7 +201,7 @@ class SweepRun:
             yield
         except BaseException:
             for slot in self._slots.values():
-                slot.handle.kill()
+                slot.handle.stop(signal.SIGTERM)
             raise
         finally:
             for number, handler in previous.items():

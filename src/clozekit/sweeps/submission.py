@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from clozekit.errors import ConfigError
@@ -155,13 +156,15 @@ class SubmititExecutor:
         self.n_jobs = n_jobs
         self.cluster = cluster
         self._parameters = {"timeout_min": timeout_min, **parameters}
-        self._make: Any = lambda: submitit.AutoExecutor(folder / FOLDER, cluster=cluster)
+        self._folder = folder / FOLDER
+        self._submitit = submitit
 
     def check(self, job: Job) -> None:
         """Checks that the job can be submitted.
 
         Raises:
-            ConfigError: Its number of processes is not said, or it needs more than one machine.
+            ConfigError: Its number of processes is not said, it needs more than one machine, or
+                submitit refuses a parameter.
         """
         if self.cluster == LOCAL and job.num_nodes() > 1:
             raise ConfigError(
@@ -171,6 +174,18 @@ class SubmititExecutor:
             raise ConfigError(
                 "trainer.devices should be a number: Slurm is asked for as many tasks on every node"
             )
+
+        with TemporaryDirectory() as folder:  # submitit makes the one that it is given
+            self._executor(job, Path(folder))
+
+    def _executor(self, job: Job, folder: Path) -> Any:
+        executor: Any = self._submitit.AutoExecutor(folder, cluster=self.cluster)
+        try:
+            executor.update_parameters(**self.parameters(job))
+        except (NameError, ValueError, TypeError, AssertionError) as error:
+            told = str(error).splitlines()[0]
+            raise ConfigError(f"hydra.launcher.parameters={self._parameters}: {told}") from error
+        return executor
 
     def parameters(self, job: Job) -> dict[str, Any]:
         """Gives what is asked for: a task for every process of the job under Slurm, else one."""
@@ -183,15 +198,6 @@ class SubmititExecutor:
         return {**asked, **self._parameters}
 
     def start(self, job: Job, slot: int, say: Callable[[str], None]) -> SubmittedJob:
-        """Submits a job.
-
-        Raises:
-            ConfigError: submitit refuses a parameter.
-        """
-        executor = self._make()
-        parameters = self.parameters(job)
-        try:
-            executor.update_parameters(**parameters)
-        except (NameError, ValueError, AssertionError) as error:
-            raise ConfigError(f"hydra.launcher.parameters={self._parameters}: {error}") from error
+        """Submits a job."""
+        executor = self._executor(job, self._folder)
         return SubmittedJob(job, executor.submit(SubmittedCommand(job, self.sweep)), self.cluster)
