@@ -59,8 +59,8 @@ def test_one_machine_has_one_task_and_lightning_starts_the_rest(tmp_path: Path) 
 def test_a_parameter_that_submitit_does_not_know_is_told_before_anything_is_submitted(
     tmp_path: Path,
 ) -> None:
-    executor = SubmititExecutor("mine", tmp_path / "sweep", 4, "local", 60, {"partition": "gpu"})
-    with pytest.raises(ConfigError, match=r"hydra\.launcher\.parameters=.*'partition'") as told:
+    executor = SubmititExecutor("mine", tmp_path / "sweep", 4, "local", 60, {"nonsense": 1})
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.parameters=.*'nonsense'") as told:
         executor.check(job())
     assert "\n" not in str(told.value)
     assert not (tmp_path / "sweep").exists()
