@@ -18,6 +18,7 @@ ROOMS = (
     "interop",
     "runs",
     "training",
+    "sweeps",
     "inference",
 )
 PACKAGE = Path(clozekit.__file__).parent

@@ -3,11 +3,14 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
@@ -15,6 +18,9 @@ from pydantic import BaseModel, ValidationError
 from clozekit.config.location import conf_dir
 from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
 from clozekit.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from clozekit.config.train import TrainConfig
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -25,40 +31,74 @@ USER_ERROR = 2
 """The exit code where the user has to mend something."""
 
 
+class VerbTask:
+    """What Hydra calls with a composed configuration; it keeps what there is to say.
+
+    Args:
+        verb: The verb.
+        command_line: The whole command line.
+
+    Attributes:
+        messages: The errors that the user can mend.
+        exit_code: What the process exits with, where there are none; a sweep's launcher sets it.
+        cleanup: What is undone at the end.
+    """
+
+    def __init__(self, verb: str, command_line: list[str]) -> None:
+        self.verb = verb
+        self.command_line = command_line
+        self.messages: list[str] = []
+        self.exit_code = 0
+        self.cleanup = ExitStack()
+
+    def __call__(self, composed: DictConfig) -> None:
+        """Does the verb's work."""
+        # Hydra's parser knows no verbs, but Lightning starts its other processes by running the
+        # whole command line again.
+        sys.argv = self.command_line
+        try:
+            _WORK[self.verb](composed)
+        except (UserError, OmegaConfBaseException) as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # a launcher of Hydra's own has to know
+            # What is raised in here Hydra announces in lines of its own.
+            self.messages.append(_message(error))
+
+
 def run_verb(verb: str) -> int:
     """Runs a verb with the overrides of the command line.
 
     Returns:
         The exit code. Errors that the user can mend are printed in one line and give 2; any other
-        error is raised as it is, with its traceback.
+        error is raised as it is, with its traceback. A sweep gives 1 where a job has failed.
     """
     command_line = list(sys.argv)
     overrides = command_line[2:]
-    messages: list[str] = []
-
-    def task(composed: DictConfig) -> None:
-        # Hydra's parser knows no verbs, but Lightning starts its other processes by running the
-        # whole command line again.
-        sys.argv = command_line
-        # What is raised in here Hydra announces in lines of its own.
-        try:
-            _WORK[verb](composed)
-        except UserError as error:
-            messages.append(str(error))
-        except OmegaConfBaseException as error:
-            messages.append(of_omegaconf(error))
-
+    task = VerbTask(verb, command_line)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors reach the lines below
     sys.argv = [command_line[0], *overrides]
     try:
+        if verb != "train" and _is_multirun(overrides):
+            raise ConfigError("-m is for clozekit train; run this verb once for each value")
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
     except HydraException as error:
-        messages.append(of_hydra(error, verb, overrides))
+        task.messages.append(of_hydra(error, verb, overrides))
+    except (UserError, OmegaConfBaseException) as error:
+        task.messages.append(_message(error))
     finally:
         sys.argv = command_line
-    for message in messages:
+        task.cleanup.close()
+    for message in task.messages:
         print(f"clozekit {verb}: {message}", file=sys.stderr)
-    return USER_ERROR if messages else 0
+    return USER_ERROR if task.messages else task.exit_code
+
+
+def _message(error: Exception) -> str:
+    return of_omegaconf(error) if isinstance(error, OmegaConfBaseException) else str(error)
+
+
+def _is_multirun(overrides: list[str]) -> bool:
+    return any(o in ("-m", "--multirun") or o.startswith("hydra.mode=") for o in overrides)
 
 
 def validated(composed: DictConfig, schema: type[ConfigT]) -> ConfigT:
@@ -96,6 +136,8 @@ def _train(composed: DictConfig) -> None:
     else:
         be_parent()
     config = validated(composed, TrainConfig)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        _refuse_processes(config)
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
     check_components(config)
@@ -104,7 +146,7 @@ def _train(composed: DictConfig) -> None:
     # torch's threads wait for each other by spinning; where other programs share the cores that
     # makes a step several times slower, and where none does it gains little. Read as torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    _import_from_here()
+    import_from_here()
     from clozekit.train import train
     from clozekit.training.preemption import exit_on_sigterm
 
@@ -113,12 +155,27 @@ def _train(composed: DictConfig) -> None:
     train(config)
 
 
+def _refuse_processes(config: "TrainConfig") -> None:
+    """Refuses several processes to a launcher that runs jobs in its own.
+
+    Lightning would start the others with the command line, and that is the whole sweep's.
+    """
+    trainer = config.trainer.model_extra or {}
+    for key in ("devices", "num_nodes"):
+        value = trainer.get(key, "auto" if key == "devices" else 1)
+        if value not in (1, "1"):
+            raise ConfigError(
+                f"trainer.{key}={value}: each process would start this whole sweep anew under "
+                "another launcher than hydra/launcher=processes, which is the default, or submitit"
+            )
+
+
 def _predict(composed: DictConfig) -> None:
     from clozekit.config.predict import PredictConfig
 
     config = validated(composed, PredictConfig)
     config.check_output()
-    _import_from_here()
+    import_from_here()
     from clozekit.predict import predict
 
     predict(config)
@@ -130,7 +187,7 @@ def _evaluate(composed: DictConfig) -> None:
     config = validated(composed, EvaluateConfig)
     if config.out is not None:
         check_out(config.out)
-    _import_from_here()
+    import_from_here()
     from clozekit.evaluate import evaluate
 
     evaluate(config)
@@ -146,7 +203,7 @@ def _export(composed: DictConfig) -> None:
     export(config)
 
 
-def _import_from_here() -> None:
+def import_from_here() -> None:
     """Finds modules of the user's own, which lie beside where the command is run."""
     sys.path.insert(0, str(Path.cwd()))
 

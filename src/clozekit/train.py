@@ -38,6 +38,8 @@ from clozekit.training.assembly import (
     reinitialize,
     resolved,
 )
+from clozekit.training.checkpoints import Checkpoints
+from clozekit.training.monitoring import monitored
 from clozekit.training.preemption import INTERRUPTED, Preemption
 from clozekit.training.pretrained import from_checkpoint, load_pretrained
 from clozekit.training.ranks import watched
@@ -85,7 +87,7 @@ def train(config: TrainConfig) -> dict[str, float]:
 
     if trainer.is_global_zero:
         # Not before all is made of the configuration, so that a refused one takes no name.
-        _open_folder(folder, config, resumed)
+        _open_folder(folder, config, resumed, _judged_by(trainer, module))
         write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
         print_summary(module, encoder, datamodule, trainer, folder)
     _prepare_loggers(trainer, config, datamodule, folder, resumed)
@@ -147,12 +149,25 @@ def _metrics(trainer: Trainer) -> dict[str, float]:
     }
 
 
-def _open_folder(folder: RunFolder, config: TrainConfig, resumed: Checkpoint | None) -> None:
+def _judged_by(trainer: Trainer, module: TaskModule[Any]) -> tuple[str, str]:
+    """Gives the metric by which the best checkpoint is chosen, and its mode."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Checkpoints):
+            name, mode = monitored(module, callback.monitor, callback.mode)
+            if name is not None:
+                return name, mode
+    return module.monitor, module.monitor_mode
+
+
+def _open_folder(
+    folder: RunFolder, config: TrainConfig, resumed: Checkpoint | None, judged_by: tuple[str, str]
+) -> None:
     values = config.model_dump(mode="json", by_alias=True)
     if resumed is None and config.resume is None:
-        folder.create(values)
+        folder.create(values, judged_by)
         return
-    folder.reopen(values, None if resumed is None else f"step {resumed.step} ({resumed.path})")
+    whence = None if resumed is None else f"step {resumed.step} ({resumed.path})"
+    folder.reopen(values, whence, judged_by)
     if resumed is None:
         print(f"{folder.path} has no checkpoint to resume: the run begins anew", flush=True)
     else:

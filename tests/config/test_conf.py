@@ -247,6 +247,10 @@ def check_hydra(name: str, given: Given) -> None:
             hydra = compose(verb, return_hydra_config=True).hydra
         assert hydra.runtime.choices["hydra"] == name
         assert (hydra.run.dir, hydra.output_subdir) == (".", None)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = compose("train", overrides=["name=mine"], return_hydra_config=True)
+    assert composed.hydra.sweep.dir == "runs/mine"
+    assert composed.hydra.runtime.choices["hydra/launcher"] == "processes"
 
 
 CHECKS: dict[str, Callable[[str, Given], None]] = {

@@ -95,25 +95,32 @@ class RunFolder:
         """The tokenizer that the run reads text with."""
         return self.path / "tokenizer.json"
 
-    def create(self, config: dict[str, Any]) -> None:
+    def create(self, config: dict[str, Any], monitored: tuple[str, str] | None = None) -> None:
         """Makes a new run's folder with its configuration and record.
+
+        Args:
+            config: The run's configuration.
+            monitored: The metric that the run is judged by, and whether its `min` or `max` is best.
 
         Raises:
             ConfigError: The folder holds something already.
         """
         refuse_existing(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
-        self._write(config, {"id": self.id, **_record(), "resumed": []})
+        self._write(config, {"id": self.id, **_monitor(monitored), **_record(), "resumed": []})
 
-    def reopen(self, config: dict[str, Any], whence: str | None) -> None:
+    def reopen(
+        self, config: dict[str, Any], whence: str | None, monitored: tuple[str, str] | None = None
+    ) -> None:
         """Notes in a run's folder that the run goes on; makes the folder where there is none.
 
         Args:
             config: The configuration that it goes on with.
             whence: The step and the checkpoint; None where there was none, and the run begins anew.
+            monitored: The metric that the run is judged by, and whether its `min` or `max` is best.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        record = {"id": self.id, **_record(), "resumed": []}
+        record = {"id": self.id, **_monitor(monitored), **_record(), "resumed": []}
         if self.record_file.is_file():
             earlier = json.loads(self.record_file.read_text(encoding="utf-8"))
             record = {**earlier, "resumed": [*earlier["resumed"], {"from": whence, **_record()}]}
@@ -162,6 +169,10 @@ def versions() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in RECORDED_PACKAGES},
     }
+
+
+def _monitor(monitored: tuple[str, str] | None) -> dict[str, str]:
+    return {} if monitored is None else {"monitor": monitored[0], "monitor_mode": monitored[1]}
 
 
 def _record() -> dict[str, Any]:

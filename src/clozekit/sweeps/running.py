@@ -1,0 +1,231 @@
+"""Running the jobs of a sweep, some at a time, until all have ended or a signal comes."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Protocol
+
+from clozekit.sweeps.job import Job, Status
+from clozekit.sweeps.record import SweepRecord
+
+FAILED = 1
+PREEMPTED = 75
+INTERRUPTED = 130
+SECONDS_BETWEEN_LOOKS = 0.1
+
+
+class JobSource(Protocol):
+    """Where a sweep's jobs come from: a grid knows them all, a sampler draws them as it learns."""
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are to be in all."""
+
+    def take(self) -> Job | None:
+        """Gives the next job; None where there is none, or none before a running one has ended."""
+
+    def ended(self, job: Job, status: Status) -> None:
+        """Learns what became of a job."""
+
+
+class RunningJob(Protocol):
+    """A job that was started."""
+
+    def poll(self) -> int | None:
+        """Gives the exit code once the job has ended."""
+
+    def stop(self, number: signal.Signals) -> None:
+        """Makes the job save and end."""
+
+    def kill(self) -> None:
+        """Ends the job at once."""
+
+
+class Executor(Protocol):
+    """What starts jobs."""
+
+    n_jobs: int
+
+    def check(self, job: Job) -> None:
+        """Raises ConfigError where the job could not run."""
+
+    def start(self, job: Job, slot: int, say: Callable[[str], None]) -> RunningJob:
+        """Starts a job; `slot` is its place among those that run at a time."""
+
+
+class Grid:
+    """Jobs that are known from the start."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.total = len(jobs)
+        self._jobs = iter(jobs)
+
+    def take(self) -> Job | None:
+        """Gives the next one."""
+        return next(self._jobs, None)
+
+    def ended(self, job: Job, status: Status) -> None:
+        """Nothing follows from it."""
+
+
+@dataclass
+class _Slot:
+    job: Job
+    number: int
+    handle: RunningJob
+    began: float
+
+
+class SweepRun:
+    """One run of a sweep's jobs.
+
+    A job that has finished before is not run again. A job that fails is told and does not stop the
+    others. At SIGINT and SIGTERM nothing new is started, and the jobs that run get the signal, so
+    that they save; at the third one they are killed.
+
+    Args:
+        record: What is written down as jobs start and end.
+        executor: What starts jobs.
+
+    Attributes:
+        statuses: What became of the jobs, by their names.
+        stopped_by: The first signal that came, if one did.
+    """
+
+    def __init__(self, record: SweepRecord, executor: Executor) -> None:
+        self.record = record
+        self.executor = executor
+        self.statuses: dict[str, Status] = {}
+        self.stopped_by: signal.Signals | None = None
+        self._signals = 0
+        self._heeded = 0
+        self._slots: dict[int, _Slot] = {}
+        self._taken = 0
+
+    def run(self, source: JobSource) -> None:
+        """Runs jobs until there are no more."""
+        with self._watching_signals():
+            while True:
+                self._fill(source)
+                if not self._slots:
+                    break
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+                self._pass_signals_on()
+                for place, slot in list(self._slots.items()):
+                    exit_code = slot.handle.poll()
+                    if exit_code is not None:
+                        del self._slots[place]
+                        self._end(slot, exit_code, source)
+
+    @property
+    def exit_code(self) -> int:
+        """What the sweep's process exits with."""
+        if self.stopped_by is not None:
+            return INTERRUPTED if self.stopped_by == signal.SIGINT else PREEMPTED
+        if Status.FAILED in self.statuses.values():
+            return FAILED
+        return PREEMPTED if Status.INTERRUPTED in self.statuses.values() else 0
+
+    def say_how_it_ended(self) -> None:
+        """Prints what became of the jobs, in a line."""
+        parts = []
+        for status in (Status.FINISHED, Status.FAILED, Status.INTERRUPTED):
+            names = [name for name, found in self.statuses.items() if found == status]
+            if names:
+                listed = "" if status == Status.FINISHED else f" ({', '.join(names)})"
+                parts.append(f"{len(names)} {status}{listed}")
+        told = "; ".join(parts) or "no job was run"
+        again = "; the same command goes on with what is left" if self.exit_code else ""
+        print(f"{self.record.folder}: {told}{again}", flush=True)
+
+    def _fill(self, source: JobSource) -> None:
+        for place in range(self.executor.n_jobs):
+            while place not in self._slots and self.stopped_by is None:
+                job = source.take()
+                if job is None:
+                    return
+                self._taken += 1
+                self._begin(job, place, source)
+
+    def _begin(self, job: Job, place: int, source: JobSource) -> None:
+        number, total = self._taken, source.total
+
+        def say(line: str) -> None:
+            print(f"[{number}/{total}] {line}", flush=True)
+
+        self.record.add([job])
+        if job.results() is not None:
+            say(f"{job.name}: finished before{_metric(job)}")
+            self._note(job, Status.FINISHED, None, 0.0, source)
+            return
+        say(f"{job.name}: started, its output is in {job.log_file}")
+        handle = self.executor.start(job, place, say)
+        self.record.started(job)
+        self._slots[place] = _Slot(job, number, handle, time.monotonic())
+
+    def _end(self, slot: _Slot, exit_code: int, source: JobSource) -> None:
+        job, seconds = slot.job, time.monotonic() - slot.began
+        status = job.status_after(exit_code)
+        line = f"[{slot.number}/{source.total}] {job.name}: {status}"
+        if status == Status.FINISHED:
+            line += f" in {seconds:.0f} s{_metric(job)}"
+        else:
+            line += f" with exit code {exit_code} after {seconds:.0f} s"
+        if status == Status.FAILED:
+            line += f": {_last_line(job)}"
+        print(line, flush=True)
+        self._note(job, status, exit_code, seconds, source)
+
+    def _note(
+        self, job: Job, status: Status, exit_code: int | None, seconds: float, source: JobSource
+    ) -> None:
+        self.statuses[job.name] = status
+        self.record.ended(job, status, exit_code, seconds)
+        source.ended(job, status)
+
+    @contextmanager
+    def _watching_signals(self) -> Iterator[None]:
+        """Takes note of signals; a handler that did more could fall into a half-written record."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.stopped_by = self.stopped_by or signal.Signals(number)
+            self._signals += 1
+
+        previous: dict[signal.Signals, Any] = {
+            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        except BaseException:
+            for slot in self._slots.values():
+                slot.handle.stop(signal.SIGTERM)
+            raise
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _pass_signals_on(self) -> None:
+        while self._heeded < self._signals:
+            self._heeded += 1
+            assert self.stopped_by is not None
+            running = [slot.handle for slot in self._slots.values()]
+            if self._heeded == 1:
+                print(f"{self.stopped_by.name}: the running jobs save and end", flush=True)
+            for handle in running:
+                if self._heeded < 3:
+                    handle.stop(self.stopped_by)
+                else:
+                    handle.kill()
+
+
+def _metric(job: Job) -> str:
+    monitored = job.monitored()
+    return "" if monitored is None else f", {monitored[0]} {monitored[1]:.4g}"
+
+
+def _last_line(job: Job) -> str:
+    lines = job.log_file.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")

@@ -1,0 +1,141 @@
+"""From Hydra's overrides to the jobs of a sweep."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from clozekit.command import validated
+from clozekit.config.components import check_components
+from clozekit.config.location import conf_dir
+from clozekit.config.train import TrainConfig
+from clozekit.errors import ConfigError
+from clozekit.sweeps.job import Job
+from clozekit.sweeps.naming import NAME_OF_SWEEP, job_name
+
+OF_THE_SWEEP = ("name", "runs_dir", "resume")
+
+
+def command_line() -> str:
+    """Gives the command line that started the sweep, without the path of the program."""
+    return shlex.join(["clozekit", "train", *sys.argv[1:]])
+
+
+class JobMaker:
+    """Makes a sweep's jobs from the overrides that a sweeper gives.
+
+    Args:
+        context: Hydra's, which composes.
+        config: The sweep's configuration: the job's, but for what is swept.
+
+    Attributes:
+        name: The sweep's name.
+        folder: Its folder.
+        parsed: The overrides of the command line.
+        fixed: The overrides that all jobs share, as they were given.
+        swept_as_given: Those that are swept.
+
+    Raises:
+        ConfigError: The sweep has no name, or an override cannot be swept.
+    """
+
+    def __init__(self, context: HydraContext, config: DictConfig) -> None:
+        self._context = context
+        self._config = config
+        self._parser = OverridesParser.create(config_loader=context.config_loader)
+        self.parsed = self.parse(list(config.hydra.overrides.task))
+        fixed = [override for override in self.parsed if not override.is_sweep_override()]
+        self.fixed = [str(o.input_line) for o in fixed if o.key_or_group not in ("name", "resume")]
+        self.swept_as_given = [str(o.input_line) for o in self.parsed if o.is_sweep_override()]
+        self._fixed = {_as_text(override) for override in fixed}
+        if OmegaConf.is_missing(config, "name"):
+            raise ConfigError("name is missing: give name=…, the sweep's")
+        self.name = str(config.name)
+        if not NAME_OF_SWEEP.fullmatch(self.name):
+            raise ConfigError(
+                f"name={self.name}: a sweep's name is made of letters, digits and . _ - + /"
+            )
+        self.folder = Path(str(config.runs_dir)) / self.name
+
+    def parse(self, overrides: list[str]) -> list[Override]:
+        """Parses overrides.
+
+        Raises:
+            ConfigError: One sweeps what is the sweep's own.
+        """
+        parsed = self._parser.parse_overrides(overrides)
+        for override in parsed:
+            _check_override(override)
+        return parsed
+
+    def grid(self) -> Iterator[list[str]]:
+        """Yields the overrides of all jobs, as Hydra's own sweeper will."""
+        params = [
+            f"{key}={value}" for key, value in (self._config.hydra.sweeper.params or {}).items()
+        ]
+        given = self._parser.parse_overrides(params)
+        for override in given:
+            _check_override(override)
+        for batch in BasicSweeper.split_arguments([*given, *self.parsed], None):
+            yield from batch
+
+    def make(self, overrides: Sequence[str]) -> Job:
+        """Composes and checks the job that overrides describe.
+
+        Args:
+            overrides: All of the job's, as a sweeper gives them.
+
+        Raises:
+            UserError: The configuration cannot be used.
+            HydraException: It cannot be composed.
+        """
+        parsed = self._parser.parse_overrides(list(overrides))
+        own = [text for text in map(_as_text, parsed) if text not in self._fixed]
+        name = job_name(own)
+        run = [*self.fixed, *own, f"name={self.name}/{name}", "resume=auto"]
+        arguments = ("train", *self._options(), *run)
+        return Job(name, tuple(own), arguments, self._compose(run))
+
+    def _options(self) -> list[str]:
+        """Gives the options of Hydra's that say where configurations lie."""
+        options = []
+        for source in self._config.hydra.runtime.config_sources:
+            if source.provider == "command-line":
+                options += ["--config-dir", source.path]
+            elif source.provider == "main" and source.path != str(conf_dir()):
+                options += ["--config-path", source.path]
+        if self._config.hydra.job.config_name != "train":
+            options += ["--config-name", self._config.hydra.job.config_name]
+        searchpath = [o for o in self._config.hydra.overrides.hydra if "hydra.searchpath" in o]
+        return [*options, *searchpath]
+
+    def _compose(self, overrides: list[str]) -> TrainConfig:
+        composed = self._context.config_loader.load_sweep_config(self._config, overrides)
+        HydraConfig.instance().set_config(composed)  # for interpolations of ${hydra:…}
+        with open_dict(composed):
+            del composed["hydra"]
+        config = validated(composed, TrainConfig)
+        check_components(config)
+        return config
+
+
+def _check_override(override: Override) -> None:
+    key = override.key_or_group
+    if key in OF_THE_SWEEP and override.is_sweep_override():
+        raise ConfigError(f"{override.input_line}: {key} is the sweep's and cannot be swept")
+    if key == "resume" and override.value() not in ("auto", None):
+        raise ConfigError(
+            f"{override.input_line}: a sweep goes on from its jobs' own checkpoints; to start from "
+            "another run's weights give encoder.pretrained=…"
+        )
+
+
+def _as_text(override: Override) -> str:
+    return f"{override.get_key_element()}={override.get_value_element_as_str()}"

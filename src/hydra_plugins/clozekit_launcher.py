@@ -1,0 +1,181 @@
+"""Hydra's side of a sweep: launchers whose jobs are single runs in processes of their own.
+
+Hydra imports this module at every start, so what does the work is imported where it is needed.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from clozekit.sweeps.job import Job
+    from clozekit.sweeps.running import Executor, JobSource
+
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+@dataclass
+class ProcessesLauncherConf:
+    """Jobs on this machine.
+
+    Attributes:
+        n_jobs: How many run at a time; they share its cores and GPUs.
+    """
+
+    _target_: str = "hydra_plugins.clozekit_launcher.ProcessesLauncher"
+    n_jobs: int = 1
+
+
+@dataclass
+class SubmititLauncherConf:
+    """Jobs that submitit submits.
+
+    Attributes:
+        cluster: `slurm`, or `local` to see on this machine that all is well.
+        n_jobs: How many are submitted at a time.
+        timeout_min: A job's time; where it does not suffice the job saves and is queued again.
+        parameters: More of `submitit.AutoExecutor`'s, such as `slurm_partition`.
+    """
+
+    _target_: str = "hydra_plugins.clozekit_launcher.SubmititLauncher"
+    cluster: str = "slurm"
+    n_jobs: int = 16
+    timeout_min: int = 1440
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+CONFIGS = {"processes": ProcessesLauncherConf, "submitit": SubmititLauncherConf}
+for name, node in CONFIGS.items():
+    ConfigStore.instance().store(name, node, group="hydra/launcher", provider="clozekit")
+
+
+class SweepLauncher(Launcher):
+    """What both launchers share: a sweep's jobs are checked, then run, and what they did is kept.
+
+    Of a grid all jobs are checked in `setup`, before anything is written or started.
+    """
+
+    def __init__(self, n_jobs: int) -> None:
+        self.n_jobs = n_jobs
+
+    def make_executor(self, sweep: str, folder: Path) -> "Executor":
+        """Makes what starts the jobs."""
+        raise NotImplementedError
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Checks what the sweep is asked for, and opens its record.
+
+        Raises:
+            UserError: A job cannot be used, or the sweep's name stands for something else.
+        """
+        from clozekit.command import VerbTask
+        from clozekit.errors import ConfigError
+        from clozekit.sweeps.lock import Lock
+        from clozekit.sweeps.record import SweepRecord
+        from clozekit.sweeps.running import SweepRun
+        from hydra_plugins._clozekit_jobs import JobMaker, command_line
+
+        if self.n_jobs < 1:
+            raise ConfigError(f"hydra.launcher.n_jobs={self.n_jobs}: it should be 1 or more")
+        assert isinstance(task_function, VerbTask), "it is clozekit's own launcher"
+        self.verb_task = task_function
+        self.made: dict[tuple[str, ...], Job] = {}
+        self.jobs: JobMaker = JobMaker(hydra_context, config)
+        self.executor: Executor = self.make_executor(self.jobs.name, self.jobs.folder)
+        asked = (command_line(), self.jobs.fixed, self.jobs.swept_as_given)
+        SweepRecord(self.jobs.name, self.jobs.folder, *asked)  # refuses another's folder
+        planned: list[Job] = []
+        if config.hydra.sweeper._target_ == GRID:
+            planned = [self.make_job(overrides) for overrides in self.jobs.grid()]
+        lock = Lock(self.jobs.folder / ".lock")
+        if not lock.acquire():
+            raise ConfigError(f"the sweep {self.jobs.folder} is being run by {lock.holder()}")
+        self.verb_task.cleanup.callback(lock.release)
+        lock.sign(os.getpid())
+        # Read once the lock is held, for until then another process may have written it.
+        record = SweepRecord(self.jobs.name, self.jobs.folder, *asked)
+        record.add(planned)
+        self.run: SweepRun = SweepRun(record, self.executor)
+
+    def make_job(self, overrides: Sequence[str]) -> "Job":
+        """Makes a job, and checks it, its folder, and whether it can be run.
+
+        Raises:
+            UserError: It cannot be used.
+        """
+        known = tuple(overrides)
+        if known not in self.made:
+            job = self.jobs.make(overrides)
+            job.check_folder()
+            self.executor.check(job)
+            self.made[known] = job
+        return self.made[known]
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Runs a sweeper's jobs; a job's return value is the metric that it is judged by."""
+        from clozekit.sweeps.running import Grid
+
+        jobs = [self.make_job(overrides) for overrides in job_overrides]
+        self.run_jobs(Grid(jobs))
+        return [_returned(job) for job in jobs]
+
+    def run_jobs(self, source: "JobSource") -> None:
+        """Runs the jobs of a source; ends the process where a signal says so.
+
+        Raises:
+            SystemExit: A signal came.
+        """
+        self.run.run(source)
+        self.verb_task.exit_code = self.run.exit_code
+        self.run.say_how_it_ended()
+        if self.run.stopped_by is not None:
+            raise SystemExit(self.run.exit_code)
+
+
+def _returned(job: "Job") -> JobReturn:
+    """Gives what Hydra's sweepers ask for; a failed job is told already and stops no other."""
+    monitored = job.monitored()
+    returned = JobReturn(overrides=list(job.overrides), status=JobStatus.COMPLETED)
+    returned.return_value = math.nan if monitored is None else monitored[1]
+    return returned
+
+
+class ProcessesLauncher(SweepLauncher):
+    """Runs jobs as processes of this machine."""
+
+    def make_executor(self, sweep: str, folder: Path) -> "Executor":
+        """Makes what starts the jobs."""
+        from clozekit.sweeps.processes import LocalExecutor
+
+        return LocalExecutor(sweep, self.n_jobs)
+
+
+class SubmititLauncher(SweepLauncher):
+    """Submits jobs with submitit, and waits for them."""
+
+    def __init__(self, cluster: str, n_jobs: int, timeout_min: int, parameters: DictConfig) -> None:
+        super().__init__(n_jobs)
+        self.cluster = cluster
+        self.timeout_min = timeout_min
+        self.parameters = {str(key): value for key, value in parameters.items()}
+
+    def make_executor(self, sweep: str, folder: Path) -> "Executor":
+        """Makes what starts the jobs."""
+        from clozekit.sweeps.submission import SubmititExecutor
+
+        return SubmititExecutor(
+            sweep, folder, self.n_jobs, self.cluster, self.timeout_min, self.parameters
+        )

@@ -1,0 +1,210 @@
+"""Hydra's side of a sweep that Optuna samples.
+
+Hydra imports this module at every start, so what does the work is imported where it is needed.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+
+    from hydra_plugins._clozekit_jobs import JobMaker
+
+
+@dataclass
+class OptunaSweeperConf:
+    """A study.
+
+    Attributes:
+        n_trials: How many trials there are to be in all, however often the sweep is run.
+        metric: The metric of the results; null for the one that the task is judged by.
+        direction: `minimize` or `maximize`; null with `metric` null.
+        storage: Where trials are kept, as SQLAlchemy writes it; null for `study.db` in the sweep's
+            folder.
+        study_name: The study's name; null for the sweep's.
+        sampler: What draws. Its seed changes with the trials that there are, lest it draws the same
+            again.
+        params: What is swept, beside what the command line says.
+    """
+
+    _target_: str = "hydra_plugins.clozekit_optuna.OptunaSweeper"
+    _recursive_: bool = False
+    n_trials: int = 20
+    metric: str | None = None
+    direction: str | None = None
+    storage: str | None = None
+    study_name: str | None = None
+    sampler: dict[str, Any] = field(
+        default_factory=lambda: {"_target_": "optuna.samplers.TPESampler", "seed": 0}
+    )
+    params: dict[str, Any] | None = None
+
+
+ConfigStore.instance().store(
+    "optuna", OptunaSweeperConf, group="hydra/sweeper", provider="clozekit"
+)
+
+
+class OptunaSweeper(Sweeper):
+    """Draws overrides from choices, ranges and intervals, and runs them as a sweep's jobs."""
+
+    def __init__(
+        self,
+        n_trials: int,
+        metric: str | None,
+        direction: Literal["minimize", "maximize"] | None,
+        storage: str | None,
+        study_name: str | None,
+        sampler: DictConfig,
+        params: DictConfig | None,
+    ) -> None:
+        self.n_trials = n_trials
+        self.metric = metric
+        self.direction = direction
+        self.storage = storage
+        self.study_name = study_name
+        self.sampler = sampler
+        self.params = params
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Checks the search space at its ends, before anything is written.
+
+        Raises:
+            UserError: Something of it cannot be used, or Optuna is not installed.
+        """
+        from hydra.core.plugins import Plugins
+
+        from clozekit.errors import ConfigError
+        from hydra_plugins._clozekit_jobs import JobMaker
+
+        try:
+            import optuna
+        except ImportError as error:
+            raise ConfigError(
+                "hydra/sweeper=optuna needs Optuna: pip install 'clozekit[sweep]'"
+            ) from error
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if (self.metric is None) != (self.direction is None):
+            raise ConfigError("hydra.sweeper.metric and hydra.sweeper.direction go together")
+        if str(self.direction) not in ("None", "minimize", "maximize"):
+            raise ConfigError(
+                f"hydra.sweeper.direction={self.direction}: it should be minimize or maximize"
+            )
+        jobs = JobMaker(hydra_context, config)
+        self.space = self._space(jobs)
+        self._check_ends(jobs)
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Runs the study's trials."""
+        from clozekit.command import import_from_here
+        from clozekit.errors import ConfigError
+        from clozekit.sweeps.study import Study, direction_of
+        from hydra_plugins.clozekit_launcher import SweepLauncher
+
+        launcher = self.launcher
+        if not isinstance(launcher, SweepLauncher):
+            raise ConfigError(
+                "hydra/sweeper=optuna needs hydra/launcher=processes, which is the default, or "
+                "submitit"
+            )
+        if self.metric is None:
+            import_from_here()
+            self.direction = direction_of(self.checked.config)
+        study = Study(
+            self._study(launcher.jobs), self.space, self.n_trials, self.metric, launcher.make_job
+        )
+        launcher.run_jobs(study)
+        best = study.best()
+        if best is not None:
+            print(best, flush=True)
+
+    def _space(self, jobs: "JobMaker") -> dict[str, "BaseDistribution"]:
+        params = [f"{key!s}={value}" for key, value in (self.params or {}).items()]
+        swept = [override for override in jobs.parse(params) if override.is_sweep_override()]
+        swept += [override for override in jobs.parsed if override.is_sweep_override()]
+        return {override.get_key_element(): _distribution(override) for override in swept}
+
+    def _check_ends(self, jobs: "JobMaker") -> None:
+        from clozekit.errors import ConfigError
+        from clozekit.sweeps.study import ends
+
+        if not self.space:
+            raise ConfigError(
+                "hydra/sweeper=optuna has nothing to draw: give a key a choice(…), range(…) or "
+                "interval(…)"
+            )
+        values = {key: ends(distribution) for key, distribution in self.space.items()}
+        # One after the other, not all pairs.
+        for chosen in itertools.zip_longest(*values.values()):
+            own = [
+                f"{key}={value if value is not None else given[0]}"
+                for (key, given), value in zip(values.items(), chosen, strict=True)
+            ]
+            self.checked = jobs.make(own)
+
+    def _study(self, jobs: "JobMaker") -> "Study":
+        import optuna
+
+        study = optuna.create_study(
+            study_name=self.study_name or jobs.name,
+            storage=self.storage or f"sqlite:///{jobs.folder}/study.db",
+            direction=self.direction,
+            load_if_exists=True,
+        )
+        study.sampler = self._sampler(len(study.get_trials(deepcopy=False)))
+        return study
+
+    def _sampler(self, num_trials: int) -> "BaseSampler":
+        from hydra.utils import instantiate
+
+        seed = self.sampler.get("seed")
+        more = {} if seed is None else {"seed": seed + num_trials}
+        sampler: BaseSampler = instantiate(self.sampler, **more)
+        return sampler
+
+
+def _distribution(override: "Override") -> "BaseDistribution":
+    from hydra.core.override_parser.types import IntervalSweep, RangeSweep
+    from optuna.distributions import CategoricalDistribution
+
+    from clozekit.errors import ConfigError
+
+    value: Any = override.value()
+    try:
+        if isinstance(value, IntervalSweep):
+            return _between(value.start, value.end, log="log" in value.tags)
+        if isinstance(value, RangeSweep):
+            # Hydra's range ends before its stop.
+            drawn = sorted(float(text) for text in override.sweep_string_iterator())
+            is_whole = all(isinstance(end, int) for end in (value.start, value.stop, value.step))
+            whole_or_not = int if is_whole else float
+            step = whole_or_not(abs(float(value.step)))
+            return _between(whole_or_not(drawn[0]), whole_or_not(drawn[-1]), step=step)
+        return CategoricalDistribution(list(override.sweep_string_iterator()))
+    except ValueError as error:
+        raise ConfigError(f"{override.input_line}: {error}") from error
+
+
+def _between(low: Any, high: Any, **more: Any) -> "BaseDistribution":
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if isinstance(low, int) and isinstance(high, int):
+        return IntDistribution(low, high, **more)
+    return FloatDistribution(float(low), float(high), **more)

@@ -1,0 +1,168 @@
+"""Whole sweeps: killed, interrupted, with a job that fails, and run again."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from tests.programs import sweep_watcher
+from tests.programs.commands import TINY, run_clozekit
+
+pytestmark = pytest.mark.slow
+
+STEPS = 8
+GRID = ("optimizer.lr=1e-3,1e-4", "seed=0,1")
+SMALL = (
+    *TINY,
+    "encoder.num_hidden_layers=1",
+    f"max_steps={STEPS}",
+    "global_batch_size=8",
+    "micro_batch_size=4",
+    "logger.wandb=null",
+    "callbacks.progress=null",
+)
+WATCHER = (
+    "+callbacks.watcher._target_=sweep_watcher.SweepWatcher",
+    "+callbacks.watcher.folder=.",
+)
+TWO_RANKS = ("trainer=ddp_cpu",)
+
+
+def sweep(
+    folder: Path, corpus: Path, *overrides: str, **watcher: object
+) -> subprocess.CompletedProcess[str]:
+    """Runs `clozekit train -m` with jobs that note their steps."""
+    shutil.copy(sweep_watcher.__file__, folder)
+    arguments = [f"+callbacks.watcher.{key}={value}" for key, value in watcher.items()]
+    given = (f"data.path={corpus}", *SMALL, *WATCHER, *arguments, *overrides)
+    return run_clozekit("train", "-m", "name=mine", *given, cwd=folder)
+
+
+def jobs(folder: Path) -> dict[str, dict[str, Any]]:
+    record = json.loads((folder / "runs" / "mine" / "sweep.json").read_text())
+    return {job["name"]: job for job in record["jobs"]}
+
+
+def notes(folder: Path, name: str, rank: int = 0) -> list[dict[str, Any]]:
+    lines = (folder / "steps" / f"{name}.{rank}").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def check_every_step_was_done_once(folder: Path, name: str, ranks: int) -> None:
+    """On all ranks, with the values that the job's name says; two micro-batches make a step."""
+    per_step = 1 if ranks == 2 else 2
+    for rank in range(ranks):
+        noted = notes(folder, name, rank)
+        assert [note["step"] for note in noted] == sorted(list(range(STEPS)) * per_step), name
+        (values,) = {(note["lr"], note["seed"]) for note in noted}
+        assert name == f"optimizer.lr-{values[0]!r}__seed-{values[1]}"
+
+
+@pytest.fixture(scope="module")
+def killed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A sweep that was killed in its second job and run again, and what both printed."""
+    folder = tmp_path_factory.mktemp("killed")
+    watcher = {"signal_name": "SIGKILL", "step": 3, "finished": 1}
+    first = sweep(folder, corpus, *GRID, *TWO_RANKS, **watcher)
+    assert first.returncode == -9, first.stderr
+    second = sweep(folder, corpus, *GRID, *TWO_RANKS, **watcher)
+    assert second.returncode == 0, second.stdout + second.stderr
+    return folder, first.stdout, second.stdout
+
+
+def test_a_killed_sweep_has_all_results_when_it_is_run_again(
+    killed: tuple[Path, str, str],
+) -> None:
+    folder, first, second = killed
+    names = [f"optimizer.lr-{lr}__seed-{seed}" for lr in ("0.001", "0.0001") for seed in (0, 1)]
+    assert list(jobs(folder)) == names
+    for name in names:
+        assert (folder / "runs" / "mine" / name / "results.json").is_file()
+        assert jobs(folder)[name]["status"] == "finished"
+    assert f"[2/4] {names[1]}: started" in first and names[2] not in first
+    assert f"[1/4] {names[0]}: finished before, validation/loss" in second
+    assert "runs/mine: 4 finished\n" in second
+
+
+def test_no_step_of_a_killed_sweep_is_done_twice(killed: tuple[Path, str, str]) -> None:
+    folder, _, _ = killed
+    for name in jobs(folder):
+        check_every_step_was_done_once(folder, name, ranks=2)
+
+
+def test_what_a_kill_has_left_running_saves_and_is_gone_on_with(
+    killed: tuple[Path, str, str],
+) -> None:
+    folder, _, _ = killed
+    starts = [job["starts"] for job in jobs(folder).values()]
+    assert starts == [1, 2, 1, 1]
+    log = (folder / "runs" / "mine" / "optimizer.lr-0.001__seed-1" / "job.log").read_text()
+    assert log.count("$ clozekit train ") == 2
+    assert "resumed at step " in log and "preempted.ckpt" in log
+
+
+def test_a_killed_study_has_the_trials_asked_for_and_none_twice(
+    corpus: Path, tmp_path: Path
+) -> None:
+    space = ("optimizer.lr=tag(log,interval(1e-5,1e-2))", "seed=choice(0,1)")
+    asked = (*space, "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", *TWO_RANKS)
+    watcher = {"signal_name": "SIGKILL", "step": 3, "finished": 1}
+    assert sweep(tmp_path, corpus, *asked, **watcher).returncode == -9
+    again = sweep(tmp_path, corpus, *asked, **watcher)
+    assert again.returncode == 0, again.stdout + again.stderr
+    study = optuna.load_study(study_name="mine", storage=f"sqlite:///{tmp_path}/runs/mine/study.db")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+    assert len({str(trial.params) for trial in study.trials}) == 3
+    assert [job["starts"] for job in jobs(tmp_path).values()] == [1, 2, 1]
+    for trial, name in zip(study.trials, jobs(tmp_path), strict=True):
+        check_every_step_was_done_once(tmp_path, name, ranks=2)
+        results = json.loads((tmp_path / "runs" / "mine" / name / "results.json").read_text())
+        assert trial.value == results["validation/loss"]
+    assert "best of 3 trials: " in again.stdout
+
+
+def test_jobs_side_by_side_of_which_one_fails(corpus: Path, tmp_path: Path) -> None:
+    asked = ("seed=0,1", "hydra.launcher.n_jobs=2")
+    finished = sweep(tmp_path, corpus, *asked, fail_seed=1)
+    assert finished.returncode == 1, finished.stderr
+    assert "[2/2] seed-1: failed with exit code 1 after" in finished.stdout
+    assert "RuntimeError: this one breaks" in finished.stdout
+    assert "[1/2] seed-0: finished in" in finished.stdout
+    first, second = finished.stdout.splitlines()[:2]
+    assert "seed-0: started" in first and "seed-1: started" in second
+    assert {name: job["status"] for name, job in jobs(tmp_path).items()} == {
+        "seed-0": "finished",
+        "seed-1": "failed",
+    }
+    assert notes(tmp_path, "seed-0")[0]["group"] == "mine"
+    (tmp_path / "mended").touch()
+    again = sweep(tmp_path, corpus, *asked, fail_seed=1)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [job["starts"] for job in jobs(tmp_path).values()] == [1, 2]
+
+
+def test_ctrl_c_ends_a_sweep_with_a_checkpoint_of_what_ran(corpus: Path, tmp_path: Path) -> None:
+    finished = sweep(tmp_path, corpus, "seed=0,1", signal_name="SIGINT", step=3)
+    assert finished.returncode == 130, finished.stderr
+    assert "SIGINT: the running jobs save and end" in finished.stdout
+    assert "seed-0: interrupted with exit code 75" in finished.stdout
+    assert finished.stderr == ""
+    statuses = [job["status"] for job in jobs(tmp_path).values()]
+    assert statuses == ["interrupted", "waiting"]
+    checkpoints = tmp_path / "runs" / "mine" / "seed-0" / "checkpoints"
+    assert (checkpoints / "preempted.ckpt").is_file()
+    assert not (tmp_path / "runs" / "mine" / "seed-1").exists()
+
+
+def test_submitit_runs_the_same_jobs_in_the_same_folders(corpus: Path, tmp_path: Path) -> None:
+    submitit = ("hydra/launcher=submitit", "hydra.launcher.cluster=local")
+    finished = sweep(tmp_path, corpus, "seed=choice(1)", *submitit)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "[1/1] seed-1: finished in" in finished.stdout
+    assert [job["status"] for job in jobs(tmp_path).values()] == ["finished"]
+    again = sweep(tmp_path, corpus, "seed=choice(1)")
+    assert "[1/1] seed-1: finished before" in again.stdout

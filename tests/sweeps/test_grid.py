@@ -1,0 +1,258 @@
+"""Grids, by Hydra's own sweeper, under the launcher that is the default."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clozekit.sweeps.job import Job
+from clozekit.sweeps.lock import Lock
+from tests.sweeps.fakes import FIXED, Sweeps
+
+LEARNING_RATES = "optimizer.lr=1e-3,1e-4"
+ONE, OTHER = "optimizer.lr-0.001", "optimizer.lr-0.0001"
+
+
+def test_a_job_for_every_combination(sweeps: Sweeps) -> None:
+    swept = (LEARNING_RATES, "seed=range(0,2)", "schedule=glob(warmup_*)")
+    assert sweeps.run(*FIXED, *swept) == 0
+    configs = [fake.job.config for fake in sweeps.executor.jobs]
+    assert sorted((c.optimizer.lr, c.seed, c.schedule.decay) for c in configs) == sorted(
+        (lr, seed, decay)
+        for lr in (1e-3, 1e-4)
+        for seed in (0, 1)
+        for decay in ("linear", "cosine")
+    )
+    record = sweeps.record()
+    assert [job["name"] for job in record["jobs"]] == sweeps.started
+    assert record["sweep"] == list(swept)
+    assert record["overrides"] == [o for o in FIXED if not o.startswith("name=")]
+    assert {job["folder"] for job in record["jobs"]} == {
+        f"runs/mine/{name}" for name in sweeps.started
+    }
+
+
+def test_a_job_is_a_single_run_of_its_own_name(sweeps: Sweeps) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    arguments = sweeps.executor.jobs[0].job.arguments
+    fixed = [o for o in FIXED if not o.startswith("name=")]
+    own = ["optimizer.lr=0.001", f"name=mine/{ONE}", "resume=auto"]
+    assert list(arguments) == ["train", *fixed, *own]
+
+
+def test_a_users_own_folder_of_configurations_goes_along(sweeps: Sweeps) -> None:
+    (sweeps.folder / "own" / "experiment").mkdir(parents=True)
+    text = (
+        "# @package _global_\nseed: 7\nhydra:\n  sweeper:\n    params:\n      optimizer.lr: 1,2\n"
+    )
+    (sweeps.folder / "own" / "experiment" / "mine.yaml").write_text(text)
+    assert sweeps.run("--config-dir", "own", "experiment=mine", *FIXED) == 0
+    assert sweeps.started == ["optimizer.lr-1", "optimizer.lr-2"]
+    job = sweeps.executor.jobs[0].job
+    assert job.config.seed == 7
+    assert job.arguments[:3] == ("train", "--config-dir", str(sweeps.folder / "own"))
+
+
+def test_what_has_finished_is_not_run_again(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    capsys.readouterr()
+    assert sweeps.run(*FIXED, f"{LEARNING_RATES},1e-5") == 0
+    assert sweeps.started == ["optimizer.lr-1e-05"]
+    assert f"[1/3] {ONE}: finished before, validation/loss 0.001" in capsys.readouterr().out
+    assert [job["starts"] for job in sweeps.record()["jobs"]] == [1, 1, 1]
+
+
+def test_a_failed_job_is_told_and_stops_no_other(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(job: Job) -> int:
+        return 3 if job.name == ONE else 0
+
+    assert sweeps.run(*FIXED, LEARNING_RATES, exit_code=fails) == 1
+    assert sweeps.statuses() == {ONE: "failed", OTHER: "finished"}
+    assert [job["exit_code"] for job in sweeps.record()["jobs"]] == [3, 0]
+    told = capsys.readouterr().out
+    assert f"{ONE}: failed with exit code 3 after 0 s: and said this" in told
+    assert f"runs/mine: 1 finished; 1 failed ({ONE})" in told
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    assert sweeps.started == [ONE], "the failed one is run again"
+    assert set(sweeps.statuses().values()) == {"finished"}
+    assert [job["starts"] for job in sweeps.record()["jobs"]] == [2, 1]
+
+
+def test_a_failure_in_one_batch_of_hydras_stops_no_other(sweeps: Sweeps) -> None:
+    fails: Callable[[Job], int] = lambda job: 1  # noqa: E731
+    overrides = (*FIXED, LEARNING_RATES, "hydra.sweeper.max_batch_size=1")
+    assert sweeps.run(*overrides, exit_code=fails) == 1
+    assert sweeps.started == [ONE, OTHER]
+
+
+def test_a_job_that_was_preempted_makes_the_sweep_say_so(sweeps: Sweeps) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES, exit_code=lambda job: 75 * (job.name == ONE)) == 75
+    assert sweeps.statuses() == {ONE: "interrupted", OTHER: "finished"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_reaches_the_running_jobs_and_nothing_new_starts(
+    sweeps: Sweeps, number: signal.Signals, code: int
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as exit_info:
+        sweeps.run(
+            *FIXED,
+            f"{LEARNING_RATES},1e-5",
+            "hydra.launcher.n_jobs=2",
+            looks=1000,
+            on_start=lambda job: os.kill(os.getpid(), number) if job.name == OTHER else None,
+        )
+    assert exit_info.value.code == code
+    assert [fake.signals for fake in sweeps.executor.jobs] == [[number], [number]]
+    statuses = {ONE: "interrupted", OTHER: "interrupted", "optimizer.lr-1e-05": "waiting"}
+    assert sweeps.statuses() == statuses
+    assert signal.getsignal(number) == before
+    assert sweeps.run(*FIXED, f"{LEARNING_RATES},1e-5") == 0
+    assert len(sweeps.started) == 3
+
+
+def test_a_third_signal_kills(sweeps: Sweeps) -> None:
+    def thrice(job: Job) -> None:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(SystemExit):
+        sweeps.run(*FIXED, LEARNING_RATES, looks=1000, on_start=thrice)
+    (fake,) = sweeps.executor.jobs
+    assert fake.signals == [signal.SIGINT, signal.SIGINT, signal.SIGKILL]
+
+
+def test_jobs_run_side_by_side_as_asked(sweeps: Sweeps) -> None:
+    assert sweeps.run(*FIXED, "seed=range(0,4)", "hydra.launcher.n_jobs=3") == 0
+    assert len(sweeps.started) == 4
+    assert sweeps.executor.slots[:3] == [0, 1, 2]
+    assert sweeps.executor.most == 3
+
+
+def test_another_configuration_under_the_same_name_is_refused(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    before = sweeps.files()
+    capsys.readouterr()
+    assert sweeps.run(*FIXED, f"{LEARNING_RATES},1e-5", "global_batch_size=32") == 2
+    assert capsys.readouterr().err == (
+        f"clozekit train: runs/mine/{ONE} was run with global_batch_size=64, the sweep has 32: "
+        "give the sweep another name=…, or remove that folder\n"
+    )
+    assert sweeps.started == []
+    assert sweeps.files() == before
+
+
+def test_how_a_job_is_run_may_differ(sweeps: Sweeps) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    assert sweeps.run(*FIXED, LEARNING_RATES, "micro_batch_size=8", "trainer=ddp_cpu") == 0
+    assert sweeps.started == []
+
+
+MISTAKES = {
+    "the last job's value": (["optimizer.lr=1e-3,1e-4,abc"], "optimizer.lr=abc: it should be a"),
+    "a swept key": (["optimizer.lrr=1,2"], "unknown key 'optimizer.lrr' (did you mean 'lr'?)"),
+    "a fixed key": ([LEARNING_RATES, "seeds=1"], "unknown key 'seeds' (did you mean 'seed'?)"),
+    "a choice": (["encoder=tiny,tinny"], "encoder=tinny: there is no such choice"),
+    "a missing file": (["data.path=corpus,nowhere"], "nowhere"),
+    "the grammar": (["seed=choice("], "'seed=choice(' is not an override"),
+    "the name, swept": (["name=a,b"], "name=a,b: name is the sweep's and cannot be swept"),
+    "the name, with a blank": (["name='a b'"], "name=a b: a sweep's name is made of letters"),
+    "resume": ([LEARNING_RATES, "resume=runs/first"], "resume=runs/first: a sweep goes on from"),
+    "an interval": (["optimizer.lr=interval(1,2)"], "does not support sweep type"),
+    "no jobs": (["seed=0,1", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: it should be 1"),
+    "nodes": (["seed=0,1", "trainer.num_nodes=2"], "trainer.num_nodes=2: a sweep's jobs run on"),
+    "the launcher": (["seed=0,1", "hydra/launcher=joblb"], "there are basic, processes, submitit"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line_before_anything_is_written(
+    mistake: str, sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides, message = MISTAKES[mistake]
+    fixed = [o for o in FIXED if not any(o.split("=")[0] == c.split("=")[0] for c in overrides)]
+    assert sweeps.run(*fixed, *overrides) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and message in told.err
+    assert told.out == ""
+    assert sweeps.started == []
+    assert not (sweeps.folder / "runs").exists()
+
+
+@pytest.mark.parametrize("launcher", ["basic"])
+@pytest.mark.parametrize("key", ["devices", "num_nodes"])
+def test_several_processes_under_another_launcher_are_refused(
+    launcher: str, key: str, sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = (*FIXED, LEARNING_RATES, f"hydra/launcher={launcher}", f"trainer.{key}=2")
+    assert sweeps.run(*overrides) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith(f"clozekit train: trainer.{key}=2: each process would start this")
+    assert not list((sweeps.folder / "runs").rglob("run.json"))
+
+
+def test_a_single_run_of_that_name_is_left_alone(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sweeps.folder / "runs" / "mine").mkdir(parents=True)
+    (sweeps.folder / "runs" / "mine" / "run.json").write_text("{}")
+    before = sweeps.files()
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 2
+    assert "runs/mine is there already, and is no sweep" in capsys.readouterr().err
+    assert sweeps.files() == before
+
+
+def test_a_folder_that_a_job_would_take_is_left_alone(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweeps.run(*FIXED, "optimizer.lr=1e-3") == 0
+    (sweeps.folder / "runs" / "mine" / OTHER).mkdir()
+    (sweeps.folder / "runs" / "mine" / OTHER / "notes.txt").write_text("mine")
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 2
+    assert f"runs/mine/{OTHER} is there already" in capsys.readouterr().err
+    assert sweeps.started == []
+
+
+def test_a_sweep_that_is_being_run_is_not_run_twice(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = Lock(Path("runs/mine/.lock"))
+    assert lock.acquire()
+    lock.sign(12345)
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 2
+    assert "the sweep runs/mine is being run by process 12345 on" in capsys.readouterr().err
+    lock.release()
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+
+
+def test_what_a_killed_sweep_had_running_counts_as_interrupted(sweeps: Sweeps) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    file = sweeps.folder / "runs" / "mine" / "sweep.json"
+    record = json.loads(file.read_text())
+    record["jobs"][0] |= {"status": "running"}
+    file.write_text(json.dumps(record))
+    (sweeps.folder / "runs" / "mine" / ONE / "results.json").unlink()
+    assert sweeps.run(*FIXED, "optimizer.lr=choice(1e-4)") == 0
+    assert sweeps.statuses() == {ONE: "interrupted", OTHER: "finished"}
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    assert sweeps.started == [ONE]
+
+
+def test_a_record_of_a_newer_version_is_refused(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    file = sweeps.folder / "runs" / "mine" / "sweep.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 99}))
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 2
+    assert "sweep.json is of a newer clozekit" in capsys.readouterr().err

@@ -1,0 +1,188 @@
+"""Optuna's sweeps: a study that is killed and run again has the trials asked for, each once."""
+
+import os
+import signal
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from clozekit.config.train import TrainConfig
+from clozekit.sweeps.job import Job
+from clozekit.sweeps.study import direction_of
+from hydra_plugins import clozekit_launcher, clozekit_optuna
+from tests.programs.commands import train_config
+from tests.sweeps.fakes import FIXED, Sweeps
+
+OPTUNA = (*FIXED, "hydra/sweeper=optuna")
+INTERVAL = "optimizer.lr=tag(log,interval(1e-5,1e-1))"
+
+
+def trials(name: str = "mine") -> list[FrozenTrial]:
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///runs/{name}/study.db")
+    return study.get_trials()
+
+
+def test_a_study_has_the_trials_asked_for_and_no_more(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (*OPTUNA, INTERVAL, "seed=choice(3,5)")
+    assert sweeps.run(*asked, "hydra.sweeper.n_trials=4") == 0
+    assert len(set(sweeps.started)) == len(sweeps.started) == 4
+    configs = [fake.job.config for fake in sweeps.executor.jobs]
+    assert all(1e-5 <= config.optimizer.lr <= 1e-1 and config.seed in (3, 5) for config in configs)
+    values = [trial.value for trial in trials()]
+    assert values == [config.optimizer.lr for config in configs], "what the jobs' results say"
+    assert (
+        f"best of 4 trials: {sweeps.started[values.index(min(values))]}" in capsys.readouterr().out
+    )
+    assert sweeps.run(*asked, "hydra.sweeper.n_trials=4") == 0
+    assert sweeps.started == []
+    assert sweeps.run(*asked, "hydra.sweeper.n_trials=6") == 0
+    assert len(sweeps.started) == 2
+    assert len({str(trial.params) for trial in trials()}) == len(trials()) == 6
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_trial_that_was_interrupted_goes_on_in_its_folder(sweeps: Sweeps, n_jobs: int) -> None:
+    asked = (*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=4", f"hydra.launcher.n_jobs={n_jobs}")
+    started: list[Job] = []
+
+    def stop_at_the_third(job: Job) -> None:
+        started.append(job)
+        if len(started) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as exit_info:
+        sweeps.run(*asked, on_start=stop_at_the_third)
+    assert exit_info.value.code == 75
+    left = [name for name, status in sweeps.statuses().items() if status == "interrupted"]
+    assert left
+    assert sweeps.run(*asked) == 0
+    assert sweeps.started[: len(left)] == left
+    assert len(sweeps.statuses()) == 4
+    assert [trial.state for trial in trials()] == [TrialState.COMPLETE] * 4
+    assert len({str(trial.params) for trial in trials()}) == 4
+
+
+def test_a_trial_that_a_kill_left_before_it_began_is_no_trial(sweeps: Sweeps) -> None:
+    asked = (*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=2")
+    assert sweeps.run(*asked) == 0
+    study = optuna.load_study(study_name="mine", storage="sqlite:///runs/mine/study.db")
+    study.ask()
+    assert sweeps.run(*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=3") == 0
+    assert [t.state for t in trials()].count(TrialState.COMPLETE) == 3
+    assert len(sweeps.started) == 1
+
+
+def test_a_failed_trial_counts_and_is_run_again(sweeps: Sweeps) -> None:
+    asked = (*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=3")
+    failed: list[str] = []
+
+    def fails(job: Job) -> int:
+        failed.append(job.name)
+        return 1 if len(failed) == 2 else 0
+
+    assert sweeps.run(*asked, exit_code=fails) == 1
+    assert len(sweeps.started) == 3
+    assert sweeps.run(*asked) == 0
+    assert sweeps.started == [failed[1]]
+    states = [trial.state for trial in trials()]
+    assert states.count(TrialState.COMPLETE) == 3 and states.count(TrialState.FAIL) == 1
+    assert sweeps.run(*asked) == 0
+    assert sweeps.started == []
+
+
+def test_a_small_space_ends_when_there_is_nothing_new(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (*OPTUNA, "seed=range(0,5,2)", "hydra.sweeper.n_trials=20")
+    assert sweeps.run(*asked) == 0
+    assert len(set(sweeps.started)) == len(sweeps.started) == 3
+    assert "there is nothing new to draw after 3 trials" in capsys.readouterr().out
+    assert {t.params["seed"] for t in trials()} == {0, 2, 4}
+
+
+def test_the_task_says_what_is_best() -> None:
+    assert direction_of(config()) == "minimize"
+    assert direction_of(config("task=tagging")) == "maximize"
+    chosen = ("callbacks.checkpoints.monitor=a", "callbacks.checkpoints.mode=max")
+    assert direction_of(config(*chosen)) == "maximize"
+
+
+def config(*overrides: str) -> TrainConfig:
+    return train_config("name=mine", "data.path=corpus", "max_steps=1", *overrides)
+
+
+def test_the_user_may_say_it_too(sweeps: Sweeps) -> None:
+    chosen = ("hydra.sweeper.metric=step", "hydra.sweeper.direction=maximize")
+    assert sweeps.run(*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=2", *chosen) == 0
+    assert [trial.value for trial in trials()] == [1, 1]
+
+
+MISTAKES = {
+    "nothing to draw": ([], "hydra/sweeper=optuna has nothing to draw"),
+    "an end of an interval": (["optimizer.lr=interval(-1,1)"], "optimizer.lr=-1.0: it should be"),
+    "a choice": (["optimizer.lr=1,2", "encoder=tiny,nope"], "encoder=nope: there is no such"),
+    "a logarithm": (
+        ["optimizer.lr=tag(log,interval(0,1))"],
+        "optimizer.lr=tag(log,",
+    ),
+    "half a metric": ([INTERVAL, "hydra.sweeper.metric=a"], "metric and hydra.sweeper.direction"),
+    "a direction": (
+        [INTERVAL, "hydra.sweeper.metric=a", "hydra.sweeper.direction=up"],
+        "hydra.sweeper.direction=up: it should be minimize or maximize",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_before_anything_is_written(
+    mistake: str, sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides, message = MISTAKES[mistake]
+    assert sweeps.run(*OPTUNA, *overrides) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and message in told
+    assert not (sweeps.folder / "runs").exists()
+
+
+def test_an_unknown_metric_is_told(sweeps: Sweeps, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ("hydra.sweeper.metric=los", "hydra.sweeper.direction=minimize")
+    assert sweeps.run(*OPTUNA, INTERVAL, *chosen) == 2
+    assert "hydra.sweeper.metric=los: the results of" in capsys.readouterr().err
+
+
+def test_another_search_space_under_the_same_name_is_refused(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweeps.run(*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=1") == 0
+    assert sweeps.run(*OPTUNA, "optimizer.lr=1e-3,1e-4", "hydra.sweeper.n_trials=2") == 2
+    assert "was begun with another search space" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (clozekit_launcher, "ProcessesLauncher"),
+        (clozekit_launcher, "SubmititLauncher"),
+        (clozekit_optuna, "OptunaSweeper"),
+    ],
+)
+def test_a_plugins_keys_are_those_of_its_constructor(module: Any, name: str) -> None:
+    values = vars(getattr(module, f"{name}Conf")())
+    assert values.pop("_target_") == f"{module.__name__}.{name}"
+    assert [key for key in values if key[0] != "_"] == list(
+        signature(getattr(module, name)).parameters
+    )
+
+
+def test_storage_elsewhere(sweeps: Sweeps, tmp_path: Path) -> None:
+    where = ("hydra.sweeper.storage='sqlite:///all.db'", "hydra.sweeper.study_name=shared")
+    assert sweeps.run(*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=1", *where) == 0
+    study = optuna.load_study(study_name="shared", storage="sqlite:///all.db")
+    assert len(study.trials) == 1
+    assert not (tmp_path / "runs" / "mine" / "study.db").exists()
