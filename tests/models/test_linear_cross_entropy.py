@@ -109,3 +109,8 @@ def test_a_second_backward_is_refused() -> None:
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="backward has run already"):
         loss.backward()
+
+
+def test_chunks_are_few_and_alike() -> None:
+    assert module._chunks(0, 5) == []
+    assert module._chunks(11, 5) == [slice(0, 3), slice(3, 7), slice(7, 11)]

@@ -1,5 +1,7 @@
 """Early checks of the components that ship with clozekit, before the classes are imported."""
 
+import os
+import shutil
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +14,7 @@ from clozekit.errors import ConfigError
 
 
 def check_components(config: TrainConfig) -> None:
-    """Checks the data group's values and files, and what the loggers need.
+    """Checks the data group's values and files, and what the loggers and `compile` need.
 
     Raises:
         ConfigError: A value cannot be used.
@@ -22,6 +24,18 @@ def check_components(config: TrainConfig) -> None:
     if schema is not None:
         _parse("data", schema, config.data.model_extra or {}).check_files()
     check_loggers(config)
+    if config.compile:
+        _check_compiler()
+
+
+def _check_compiler() -> None:
+    """Refuses `compile` where torch would find no compiler, at its first step."""
+    compilers = (os.environ.get("CXX", ""), "g++", "clang++")
+    if not any(name and shutil.which(name) for name in compilers):
+        raise ConfigError(
+            "compile=true needs a C++ compiler: g++ or clang++ on the PATH, or the name of one in "
+            "CXX"
+        )
 
 
 def _parse(group: str, schema: type[Any], values: dict[str, Any]) -> Any:

@@ -137,6 +137,9 @@ class TrainConfig(Closed):
         validate_every_n_steps: Optimizer steps between validations; null for one at the end.
         resume: `auto` goes on from the newest whole checkpoint of the run's folder, or starts where
             there is none; a path goes on from that checkpoint; null refuses an existing folder.
+        compile: Whether torch compiles the encoder, which takes a minute or so at the start.
+        activation_checkpointing: Whether backward computes the inside of blocks anew: less memory,
+            a third more work.
         divergence: What is done about a loss that is not a number, or too large.
         fine_tuning: How a pretrained encoder is treated.
         encoder: The encoder's sizes, or the checkpoint that it comes from.
@@ -158,6 +161,8 @@ class TrainConfig(Closed):
     micro_batch_size: PositiveInt
     validate_every_n_steps: PositiveInt | None = None
     resume: str | None = None
+    compile: bool = False
+    activation_checkpointing: bool = False
     divergence: DivergenceConfig = DivergenceConfig()
     fine_tuning: FineTuningConfig = FineTuningConfig()
     encoder: EncoderConfig

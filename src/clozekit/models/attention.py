@@ -1,10 +1,12 @@
 """Self-attention over packed tokens."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
+from clozekit.models import varlen
 from clozekit.models.dropout import dropout
 from clozekit.models.linear import Linear
 
@@ -13,7 +15,8 @@ class SelfAttention(nn.Module):
     """Multi-head attention of every token to the tokens of its own sequence.
 
     Vaswani et al. (2017), section 3.2.2. Query, key and value come from one matrix product. Only
-    the attention itself sees the padded form: what goes in and out is packed.
+    the attention itself sees the padded form, and on most GPUs not even that: what goes in and out
+    is packed.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -35,13 +38,18 @@ class SelfAttention(nn.Module):
         Returns:
             `[tokens, hidden]`.
         """
-        # [tokens, 3 * hidden] to [batch, seq_len, 3, heads, head_dim] in one copy, or none.
-        qkv = packing.pad(self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1)))
-        query, key, value = qkv.transpose(1, 3).unbind(2)
+        # [tokens, 3 * hidden] to [tokens, 3, heads, head_dim].
+        qkv = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
         dropout_prob = self.dropout_prob if self.training else 0.0
+        output: Tensor
+        if varlen.can_attend(qkv, dropout_prob):
+            output = self.output(varlen.attend(qkv, packing).flatten(1))
+            return output
+        # To [batch, seq_len, 3, heads, head_dim] in one copy, or none.
+        query, key, value = packing.pad(qkv).transpose(1, 3).unbind(2)
         context = _attend(query, key, value, key_mask, dropout_prob)
         # [batch, heads, seq_len, head_dim] to [tokens, hidden].
-        output: Tensor = self.output(packing.unpad(context.transpose(1, 2)).flatten(1))
+        output = self.output(packing.unpad(context.transpose(1, 2)).flatten(1))
         return output
 
 
@@ -53,8 +61,20 @@ def _attend(
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask=key_mask, dropout_p=dropout_prob
         )
-    # torch's kernel for the CPU has no dropout: it falls back to these steps, with a slower draw.
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    # torch's kernel for the CPU has no dropout: it falls back to these steps, with more passes over
+    # the scores and a slower draw.
+    batch_size, num_heads = query.shape[:2]
+    bias, beta = query.new_zeros(1, 1, 1), 0
     if key_mask is not None:
-        scores = scores.masked_fill(~key_mask, float("-inf"))
-    return dropout(scores.softmax(-1), dropout_prob, training=True) @ value
+        masked = key_mask.new_zeros(key_mask.shape, dtype=query.dtype)
+        masked = masked.masked_fill(~key_mask, float("-inf"))
+        bias, beta = masked.expand(batch_size, num_heads, -1, -1).flatten(0, 1), 1
+    scores = torch.baddbmm(
+        bias,
+        query.flatten(0, 1),
+        key.flatten(0, 1).transpose(1, 2),
+        beta=beta,
+        alpha=query.shape[-1] ** -0.5,
+    )
+    weights = dropout(scores.softmax(-1), dropout_prob, training=True)
+    return (weights @ value.flatten(0, 1)).view(query.shape)

@@ -14,6 +14,10 @@ _HAS_ONEDNN = (
 )
 
 
+NARROWEST = 256
+"""Below it oneDNN was not faster."""
+
+
 class Linear(nn.Linear):
     """A linear layer of packed tokens; on x86 in float32 its products are oneDNN's.
 
@@ -39,6 +43,7 @@ class Linear(nn.Linear):
             and inputs.dtype == self.weight.dtype == torch.float32
             and inputs.ndim == 2
             and inputs.numel() > 0
+            and min(self.weight.shape) >= NARROWEST
             and bool(torch.backends.mkldnn.enabled)
             and not torch.is_autocast_enabled("cpu")
             and not torch.compiler.is_compiling()

@@ -6,6 +6,7 @@ in the processor's cache. The same idea as in Cut Cross-Entropy (Wijmans et al.,
 Kernel's fused linear cross-entropy, in plain torch.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 LOGITS_AT_A_TIME = 1 << 23
-"""32 MiB of float32; fewer rows a product cost more on the CPU than the memory they save."""
+"""32 MiB of float32. With fewer, products of so few rows take longer on the CPU; more are given
+back to the system by malloc after each use, and cost a page fault every 4 KiB."""
 
 
 class CrossEntropy(NamedTuple):
@@ -85,7 +87,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         gradients = _Gradients(
             torch.empty_like(hidden_states),
-            torch.zeros_like(weight, dtype=_at_least_float32(weight.dtype)),
+            torch.empty_like(weight, dtype=_at_least_float32(weight.dtype)),
             torch.zeros_like(bias, dtype=_at_least_float32(bias.dtype)),
         )
         sums = _sums(hidden_states, weight, bias, labels, dtype, gradients)
@@ -116,9 +118,10 @@ def _sums(
     weight, bias = weight.to(dtype), bias.to(dtype)
     loss_sum = hidden_states.new_zeros((), dtype=wide)
     num_correct = labels.new_zeros(())
-    rows = max(1, LOGITS_AT_A_TIME // weight.shape[0])
-    for begin in range(0, len(labels), rows):
-        part = slice(begin, begin + rows)
+    is_narrow = dtype != wide
+    if gradients is not None and (is_narrow or not len(labels)):
+        gradients.weight.zero_()
+    for part in _chunks(len(labels), max(1, LOGITS_AT_A_TIME // weight.shape[0])):
         inputs, wanted = hidden_states[part].to(dtype), labels[part, None]
         logits = torch.addmm(bias, inputs, weight.t()).to(wide)
         highest, predicted = logits.max(dim=-1, keepdim=True)
@@ -133,11 +136,18 @@ def _sums(
         gradients.bias.add_(logits.sum(dim=0))
         gradient = logits.to(dtype)
         gradients.hidden_states[part] = gradient @ weight
-        if gradient.dtype == gradients.weight.dtype:
-            gradients.weight.addmm_(gradient.t(), inputs)
-        else:
+        if is_narrow:
             gradients.weight.add_(gradient.t() @ inputs)
+        else:
+            gradients.weight.addmm_(gradient.t(), inputs, beta=0 if part.start == 0 else 1)
     return CrossEntropy(loss_sum, num_correct)
+
+
+def _chunks(size: int, most: int) -> list[slice]:
+    """Cuts a range into chunks of nearly the same size, as few as can be."""
+    number = -(-size // most)
+    ends = [size * place // number for place in range(number + 1)] if number else []
+    return [slice(begin, end) for begin, end in pairwise(ends)]
 
 
 def _at_least_float32(dtype: torch.dtype) -> torch.dtype:

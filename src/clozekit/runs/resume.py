@@ -20,6 +20,8 @@ MAY_DIFFER = (
     "max_epochs",
     "micro_batch_size",
     "validate_every_n_steps",
+    "compile",
+    "activation_checkpointing",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",

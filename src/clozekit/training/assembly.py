@@ -111,6 +111,9 @@ def make_module(
         guard=DivergenceGuard(config.divergence, RunFolder(config.run_dir).last_checkpoint),
         **datamodule.task_arguments(),
     )
+    module.encoder.activation_checkpointing = config.activation_checkpointing
+    if config.compile:
+        module.encoder.compile(dynamic=True)
     if config.fine_tuning.freeze_encoder:
         module.encoder.requires_grad_(False)
     # The Trainer makes its own; this one refuses bad arguments before the run has a folder.
