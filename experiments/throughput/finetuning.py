@@ -25,7 +25,7 @@ from clozekit.models import ClassificationModel
 from clozekit.optim.groups import parameter_groups
 from clozekit.training.pretrained import load_pretrained
 
-SHAPES = {"sentences": (512, 32, 128), "documents": (48, 8, 512)}
+SHAPES = {"sentences": (512, 32, 128), "documents": (16, 8, 512)}
 """Texts, texts of a batch, and the longest sequence."""
 
 
@@ -79,7 +79,7 @@ def encoded(kind: str, number: int, max_seq_length: int) -> LabelledSource:
         features.example({"text": text, "label": label}, place, is_labelled=True)
         for place, (text, label) in enumerate(texts(kind, number))
     ]
-    features.learn_labels(examples, None)
+    features.learn_labels(examples, {})
     return LabelledSource(features.encode(examples, is_labelled=True), is_training=True)
 
 

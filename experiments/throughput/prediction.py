@@ -14,7 +14,7 @@ from timing import ratios, seconds_in_turn, spread
 import clozekit
 
 BATCH_SIZES = (1, 8, 32, 64)
-NUM_TEXTS = {"sentences": 512, "documents": 48}
+NUM_TEXTS = {"sentences": 512, "documents": 32}
 
 
 def measure(repetitions: int) -> list[dict[str, Any]]:

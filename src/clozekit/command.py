@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from clozekit.config.location import conf_dir
 from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
+from clozekit.environment import prepare_for_torch
 from clozekit.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -143,9 +144,7 @@ def _train(composed: DictConfig) -> None:
     check_components(config)
     if is_first_process():
         check_server(config)
-    # torch's threads wait for each other by spinning; where other programs share the cores that
-    # makes a step several times slower, and where none does it gains little. Read as torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    prepare_for_torch()
     import_from_here()
     from clozekit.train import train
     from clozekit.training.preemption import exit_on_sigterm
@@ -175,6 +174,7 @@ def _predict(composed: DictConfig) -> None:
 
     config = validated(composed, PredictConfig)
     config.check_output()
+    prepare_for_torch()
     import_from_here()
     from clozekit.predict import predict
 
@@ -187,6 +187,7 @@ def _evaluate(composed: DictConfig) -> None:
     config = validated(composed, EvaluateConfig)
     if config.out is not None:
         check_out(config.out)
+    prepare_for_torch()
     import_from_here()
     from clozekit.evaluate import evaluate
 

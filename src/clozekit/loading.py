@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer
 
 from clozekit.data.features import RowError
+from clozekit.environment import limit_kept_products
 from clozekit.errors import ConfigError
 from clozekit.inference.making import encoder_of, make_predictor, task_name
 from clozekit.inference.rows import Prediction
@@ -106,4 +107,5 @@ def load(path: str | Path, **options: Any) -> LoadedModel:
     Raises:
         DataError: There is none, or it cannot be read.
     """
+    limit_kept_products()
     return LoadedModel(load_pretrained(str(path)), **options)

@@ -121,3 +121,15 @@ def test_a_global_batch_without_a_target_has_a_denominator_all_the_same() -> Non
     source = LabelledSource(rows, is_training=True)
     step = source.step_of([Span(0, 0, np.array([0]))], 0, Position(step=1))
     assert step.num_targets == 1
+
+
+@tasks
+@pytest.mark.parametrize("max_tokens", [1, 40, 10_000])
+def test_evaluation_in_batches_of_few_tokens_leaves_nothing_out(task: str, max_tokens: int) -> None:
+    source = LabelledSource(drawn(task, NUM_ROWS), is_training=False)
+    spans = list(source.evaluation_spans(5, max_tokens))
+    samples = np.concatenate([span.samples for span in spans])
+    assert sorted(samples.tolist()) == list(range(NUM_ROWS))
+    for span in spans:
+        packing = source.build([span], None).packing
+        assert len(span) == 1 or packing.batch_size * packing.max_seqlen <= max_tokens

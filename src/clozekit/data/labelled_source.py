@@ -52,12 +52,20 @@ class LabelledSource:
             for span in spans
         ]
 
-    def evaluation_spans(self, size: int) -> Iterator[Span]:
-        """Yields every sample once, the longest first, at most `size` sequences at a time."""
+    def evaluation_spans(self, size: int, max_tokens: int | None = None) -> Iterator[Span]:
+        """Yields every sample once, the longest first.
+
+        Args:
+            size: The most sequences at a time, where samples are no larger.
+            max_tokens: The most places of the padded form at a time, likewise.
+        """
         by_length = self._by_length(np.arange(len(self._lengths)))
         taken, begin = 0, 0
         for place, sample in enumerate(by_length):
-            if place > begin and taken + self._sizes[sample] > size:
+            wanted = taken + self._sizes[sample]
+            longest = self._lengths[by_length[begin]]
+            is_full = max_tokens is not None and wanted * longest > max_tokens
+            if place > begin and (wanted > size or is_full):
                 yield Span(0, 0, by_length[begin:place])
                 taken, begin = 0, place
             taken += self._sizes[sample]

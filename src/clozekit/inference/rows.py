@@ -11,6 +11,10 @@ from clozekit.data.features import Features
 from clozekit.data.labelled_source import LabelledSource
 from clozekit.tasks.fine_tuning import FineTuningModule
 
+TOKENS_ON_CPU = 1024
+"""What a forward pass on the CPU takes at once: enough for its products, little enough for its
+caches. Whole reviews were classified 1.3 times as fast as with 32 at a time."""
+
 Prediction = dict[str, Any]
 """What is predicted of a row, in plain values."""
 
@@ -85,7 +89,8 @@ class RowPredictor:
             source: The rows.
             update: Computes a batch's logits in the place of the module, given both.
         """
-        for span in source.evaluation_spans(self.batch_size):
+        max_tokens = TOKENS_ON_CPU if self.module.device.type == "cpu" else None
+        for span in source.evaluation_spans(self.batch_size, max_tokens):
             batch = source.build([span], None).to(self.module.device)
             logits = self.module(batch) if update is None else update(self.module, batch)
             places = np.unique(batch.sample_ids[:, 2].cpu().numpy()).tolist()

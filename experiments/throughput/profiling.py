@@ -1,0 +1,212 @@
+"""Where a pretraining step's time goes, in clozekit and in transformers.
+
+    python experiments/throughput/profiling.py --corpus data/throughput --sizes tiny base
+
+Operations are told apart by the module that called them, backward's by the forward operation that
+they belong to. Python is what is left of a step that runs without the profiler. Lightning is what a
+step of the real command, `clozekit train`, takes on top.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from cases import MAX_NORM, OurPretraining, TheirPretraining, size_named
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from clozekit.data.pretraining import PretrainingDataModule
+
+FOLDER = Path(__file__).parent
+PREFIX = "part:"
+EMBEDDING, ATTENTION, FEED_FORWARD = "embedding", "attention", "feed-forward"
+REST_OF_BLOCK, HEADS, OPTIMIZER = "norms, dropout, residuals", "heads and loss", "optimizer"
+PARTS = (EMBEDDING, ATTENTION, FEED_FORWARD, REST_OF_BLOCK, HEADS, OPTIMIZER)
+OUTSIDE = ("Python", "data", "Lightning")
+STEPS = 6
+
+OURS = {
+    "Embeddings": EMBEDDING,
+    "SelfAttention": ATTENTION,
+    "FeedForward": FEED_FORWARD,
+    "Block": REST_OF_BLOCK,
+}
+THEIRS = {
+    "BertEmbeddings": EMBEDDING,
+    "BertSelfAttention": ATTENTION,
+    "BertIntermediate": FEED_FORWARD,
+    "BertSelfOutput": REST_OF_BLOCK,
+    "BertOutput": REST_OF_BLOCK,
+    "BertLayer": REST_OF_BLOCK,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", default="data/throughput")
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "base"])
+    given = parser.parse_args()
+    tables = {size: table(size, given.corpus) for size in given.sizes}
+    (FOLDER / "profile.json").write_text(json.dumps(tables, indent=2) + "\n")
+
+
+def table(size: str, corpus: str) -> dict[str, dict[str, float]]:
+    """Gives of both programs the milliseconds of a step by part."""
+    torch.manual_seed(0)
+    pairs = size_named(size).pairs[128]
+    data = PretrainingDataModule(
+        corpus, seed=0, global_batch_size=pairs, micro_batch_size=pairs, max_seq_length=128
+    )
+    stream = iter(data.train_dataloader())
+    batches: list[Any] = list(islice(stream, STEPS))
+    config = size_named(size).encoder(dropout=0.1)
+    config = config.model_copy(update={"vocab_size": data.vocab_size})
+    columns = {}
+    for name, steps, names in (
+        ("clozekit", OurPretraining(config), OURS),
+        ("transformers", TheirPretraining(config), THEIRS),
+    ):
+        label_parts(steps.model, names)
+        columns[name] = milliseconds(steps, batches)
+    ours = columns["clozekit"]
+    ours["data"] = 1e3 * statistics.median(seconds_of(lambda: next(stream)) for _ in range(20))
+    num_tokens = statistics.mean(batch.packing.num_tokens for batch in batches)
+    whole = 1e3 * num_tokens / tokens_per_second(size, corpus, pairs)
+    ours["Lightning"] = max(0.0, whole - sum(ours.values()))
+    for part in (*PARTS, *OUTSIDE):
+        told = "  ".join(f"{name} {of.get(part, 0):9.1f} ms" for name, of in columns.items())
+        print(f"{size:<6}{part:<28}{told}", flush=True)
+    return columns
+
+
+def label_parts(model: nn.Module, names: dict[str, str]) -> None:
+    for name, module in model.named_modules():
+        part = names.get(type(module).__name__)
+        if name.endswith("attention.output.dense"):
+            part = ATTENTION
+        elif name.endswith("output.dense"):
+            part = FEED_FORWARD
+        if part is not None:
+            label(module, PREFIX + part)
+
+
+def label(module: nn.Module, name: str) -> None:
+    entered: list[Any] = []
+
+    def enter(*_: object) -> None:
+        scope = record_function(name)
+        scope.__enter__()
+        entered.append(scope)
+
+    def leave(*_: object) -> None:
+        entered.pop().__exit__(None, None, None)
+
+    module.register_forward_pre_hook(enter)
+    module.register_forward_hook(leave)
+
+
+def milliseconds(steps: Any, batches: list[Any]) -> dict[str, float]:
+    def step(batch: Any) -> None:
+        with record_function(PREFIX + HEADS):
+            loss = loss_of(steps, batch)
+        loss.backward()
+        with record_function(PREFIX + OPTIMIZER):
+            nn.utils.clip_grad_norm_(steps.model.parameters(), MAX_NORM)
+            steps.optimizer.step()
+            steps.optimizer.zero_grad()
+
+    step(batches[0])
+    plain = [seconds_of(lambda b=batch: step(b)) for batch in batches]
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        for batch in batches:
+            step(batch)
+    parts = {part: of / len(batches) / 1e3 for part, of in microseconds(profiler.events()).items()}
+    parts["Python"] = max(0.0, 1e3 * statistics.mean(plain) - sum(parts.values()))
+    return parts
+
+
+def loss_of(steps: Any, batch: Any) -> torch.Tensor:
+    if isinstance(steps, OurPretraining):
+        return steps.loss(batch)
+    loss: torch.Tensor = steps.model(**steps.inputs(batch)).loss
+    return loss
+
+
+def microseconds(events: Any) -> dict[str, float]:
+    """Sums the operations' own time by part."""
+    totals: dict[str, float] = defaultdict(float)
+    part_of_node: dict[int, str] = {}
+    in_order = sorted(events, key=lambda event: event.time_range.start)
+    for event in in_order:
+        part = next((name for name in scopes(event)), None)
+        if part is not None and not is_backward(event) and event.sequence_nr >= 0:
+            part_of_node[event.sequence_nr] = part
+    for event in in_order:
+        if event.name.startswith(PREFIX):
+            continue
+        node = next((e for e in ancestors(event) if is_backward(e)), None)
+        if node is not None:
+            part = part_of_node.get(node.sequence_nr, OPTIMIZER)
+        else:
+            part = next(scopes(event), OPTIMIZER)
+        totals[part] += event.self_cpu_time_total
+    return totals
+
+
+def is_backward(event: Any) -> bool:
+    return bool(event.name.startswith("autograd::engine::evaluate_function"))
+
+
+def ancestors(event: Any) -> Iterator[Any]:
+    while event is not None:
+        yield event
+        event = event.cpu_parent
+
+
+def scopes(event: Any) -> Iterator[str]:
+    """Names the parts that an event lies in, the innermost first."""
+    for outer in ancestors(event):
+        if outer.name.startswith(PREFIX):
+            yield outer.name.removeprefix(PREFIX)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def tokens_per_second(size: str, corpus: str, pairs: int, steps: int = 60) -> float:
+    """Runs the real command; leaves its first rows out."""
+    with tempfile.TemporaryDirectory() as runs:
+        overrides = [
+            "name=profile",
+            f"runs_dir={runs}",
+            f"data.path={corpus}",
+            f"encoder={size}",
+            f"global_batch_size={pairs}",
+            f"micro_batch_size={pairs}",
+            f"max_steps={steps if size != 'base' else steps // 3}",
+            "trainer.log_every_n_steps=5",
+            "logger=csv",
+        ]
+        command = [sys.executable, "-m", "clozekit", "train", *overrides]
+        subprocess.run(command, check=True, capture_output=True)
+        with (Path(runs) / "profile" / "metrics.csv").open(newline="") as file:
+            rates = [row["train/tokens_per_second"] for row in csv.DictReader(file)]
+    return statistics.median(float(rate) for rate in rates[1:] if rate)
+
+
+if __name__ == "__main__":
+    main()

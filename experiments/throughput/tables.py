@@ -1,0 +1,156 @@
+"""Writes the tables of README.md from the figures that were measured.
+
+python experiments/throughput/tables.py
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from profiling import OUTSIDE, PARTS
+
+FOLDER = Path(__file__).parent
+README = FOLDER / "README.md"
+
+
+def main() -> None:
+    results = json.loads((FOLDER / "results.json").read_text())
+    profiles = json.loads((FOLDER / "profile.json").read_text())
+    curves = json.loads((FOLDER / "loss_against_time.json").read_text())
+    text = README.read_text()
+    for name, lines in (
+        ("pretraining", pretraining(results["pretraining"]["figures"])),
+        ("fine-tuning", fine_tuning(results["fine_tuning"]["figures"])),
+        ("prediction", prediction(results["prediction"]["figures"])),
+        ("memory", memory(results["memory"]["figures"])),
+        ("batches", batches(results["data"]["figures"])),
+        ("profile", profile(profiles)),
+        ("loss", loss(curves)),
+        ("machine", machine(results["pretraining"]["machine"])),
+    ):
+        text = replaced(text, name, "\n".join(lines))
+    README.write_text(text)
+
+
+def replaced(text: str, name: str, table: str) -> str:
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
+    new, count = re.subn(pattern, lambda m: m[1] + table + "\n" + m[2], text, flags=re.DOTALL)
+    assert count == 1, f"README.md has no place for {name}"
+    return new
+
+
+def with_spread(of: dict[str, float], form: str = ".2f") -> str:
+    return f"{of['median']:{form}} ({of['lowest']:{form}} to {of['highest']:{form}})"
+
+
+def row(*cells: object) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def header(*cells: str) -> Iterator[str]:
+    yield row(*cells)
+    yield "|" + "---|" * len(cells)
+
+
+def pretraining(figures: list[dict[str, Any]]) -> Iterator[str]:
+    yield from header(
+        "encoder", "length", "pairs", "padding", "times as fast", "clozekit, tokens/s",
+        "transformers, tokens/s", "share of the product rate",
+    )  # fmt: skip
+    for of in figures:
+        rates = {name: rate["median"] for name, rate in of["tokens_per_second"].items()}
+        share, theirs = of["share_of_it"]["clozekit"], of["share_of_it"]["transformers"]
+        yield row(
+            of["size"],
+            of["seq_len"],
+            of["pairs"],
+            f"{of['padding']:.0%}",
+            with_spread(of["ratio"]),
+            f"{rates['clozekit']:,.0f}",
+            f"{rates['transformers']:,.0f}",
+            f"{share:.0%}, {theirs:.0%} of {of['matrix_product_rate'] / 1e9:.0f} GFLOP/s",
+        )
+
+
+def fine_tuning(figures: list[dict[str, Any]]) -> Iterator[str]:
+    yield from header(
+        "texts", "tokens a text", "a batch", "against dynamic padding", "against length grouping",
+        "clozekit, tokens/s",
+    )  # fmt: skip
+    for of in figures:
+        yield row(
+            of["texts"],
+            f"{of['mean_tokens']:.0f}",
+            of["batch_size"],
+            with_spread(of["ratio"]["dynamic padding"]),
+            with_spread(of["ratio"]["length grouping"]),
+            f"{of['tokens_per_second']['clozekit']['median']:,.0f}",
+        )
+
+
+def prediction(figures: list[dict[str, Any]]) -> Iterator[str]:
+    yield from header("texts", "number", "times as fast", "clozekit, s", "the best pipeline")
+    for of in figures:
+        seconds = {name: values["median"] for name, values in of["seconds"].items()}
+        yield row(
+            of["texts"],
+            of["number"],
+            with_spread(of["ratio"]),
+            f"{seconds['clozekit']:.2f}",
+            f"{seconds[of['best']]:.2f} s, {of['best'].removeprefix('pipeline, ')}",
+        )
+
+
+def memory(of: dict[str, Any]) -> Iterator[str]:
+    yield from header("", "the process, MiB", "beside weights, gradients and Adam, MiB")
+    for name, mib in of["mib"].items():
+        yield row(
+            name,
+            f"{mib['process']:,.0f} ({of['share'][name]:.0%})",
+            f"{mib['beside_weights']:,.0f} ({of['share_beside_weights'][name]:.0%})",
+        )
+
+
+def batches(figures: dict[str, Any]) -> Iterator[str]:
+    yield from header("", "a second")
+    for name, of in figures.items():
+        yield row(name, with_spread(of, ",.0f"))
+
+
+def profile(tables: dict[str, Any]) -> Iterator[str]:
+    columns = [(size, name) for size, programs in tables.items() for name in programs]
+    yield from header("ms a step", *(f"{size}, {name}" for size, name in columns))
+    for part in (*PARTS, *OUTSIDE):
+        cells = [tables[size][name].get(part) for size, name in columns]
+        yield row(part, *("" if ms is None else f"{ms:,.1f}" for ms in cells))
+    yield row("all", *(f"{sum(tables[size][name].values()):,.1f}" for size, name in columns))
+
+
+def loss(curves: dict[str, Any]) -> Iterator[str]:
+    yield from header("encoder", "", "steps", "tokens", "held-out MLM loss", "as low after")
+    for size, programs in curves.items():
+        for name, curve in programs.items():
+            end = curve[-1]
+            others = [of[-1]["mlm_loss"] for other, of in programs.items() if other != name]
+            reached = [p["seconds"] for p in curve if p["mlm_loss"] <= max(others)]
+            yield row(
+                size,
+                name,
+                f"{end['step']:,}",
+                f"{end['tokens']:,}",
+                f"{end['mlm_loss']:.3f}",
+                f"{reached[0] / 60:.1f} min" if reached else "not reached",
+            )
+
+
+def machine(of: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"{of['threads']} threads, {of['system']}, {of['cpu']}, torch {of['torch']}, transformers "
+        f"{of['transformers']}"
+    )
+
+
+if __name__ == "__main__":
+    main()
