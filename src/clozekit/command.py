@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from clozekit.config.location import conf_dir
 from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
+from clozekit.config.overrides import as_overrides
 from clozekit.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def run_verb(verb: str) -> int:
         error is raised as it is, with its traceback. A sweep gives 1 where a job has failed.
     """
     command_line = list(sys.argv)
-    overrides = command_line[2:]
+    overrides = as_overrides(verb, command_line[2:])
     task = VerbTask(verb, command_line)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors reach the lines below
     sys.argv = [command_line[0], *overrides]

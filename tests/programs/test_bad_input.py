@@ -134,6 +134,10 @@ MISTAKES = {
         ("predict", "checkpoint=runs/a"),
         ["exactly one of text and input is needed"],
     ),
+    "a text as a person writes it, and a word for a number": (
+        ("predict", "checkpoint=runs/a", "text=the movie was [MASK] .", "top_k=many"),
+        ["top_k=many", "integer"],
+    ),
     "a second text beside a file": (
         ("predict", "checkpoint=runs/a", "input=a.jsonl", "text_pair=b"),
         ["text_pair goes with text"],
