@@ -204,6 +204,15 @@ def _export(composed: DictConfig) -> None:
     export(config)
 
 
+def _report(composed: DictConfig) -> None:
+    from clozekit.config.report import ReportConfig
+
+    config = validated(composed, ReportConfig)
+    from clozekit.report import report
+
+    report(config)
+
+
 def import_from_here() -> None:
     """Finds modules of the user's own, which lie beside where the command is run."""
     sys.path.insert(0, str(Path.cwd()))
@@ -215,4 +224,5 @@ _WORK: dict[str, Callable[[DictConfig], None]] = {
     "evaluate": _evaluate,
     "predict": _predict,
     "export": _export,
+    "report": _report,
 }
