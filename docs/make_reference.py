@@ -36,6 +36,7 @@ from clozekit.config.prepare import (
     TextSource,
     WordPieceConfig,
 )
+from clozekit.config.report import ReportConfig
 from clozekit.config.train import (
     DivergenceConfig,
     FineTuningConfig,
@@ -61,6 +62,7 @@ VERBS: dict[str, type[BaseModel]] = {
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "export": ExportConfig,
+    "report": ReportConfig,
 }
 NESTED: dict[str, type[BaseModel]] = {
     "divergence": DivergenceConfig,

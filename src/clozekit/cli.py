@@ -36,6 +36,10 @@ VERBS = {
         "write a checkpoint as a folder for transformers, safetensors or ONNX",
         "clozekit export checkpoint=runs/first format=transformers out=first-bert",
     ),
+    "report": Verb(
+        "tell what a sweep or some runs have found, the best first",
+        "clozekit report runs/lr",
+    ),
 }
 
 

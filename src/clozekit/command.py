@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from clozekit.config.location import conf_dir
 from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
+from clozekit.config.overrides import as_overrides
 from clozekit.environment import prepare_for_torch
 from clozekit.errors import ConfigError, UserError
 
@@ -74,7 +75,7 @@ def run_verb(verb: str) -> int:
         error is raised as it is, with its traceback. A sweep gives 1 where a job has failed.
     """
     command_line = list(sys.argv)
-    overrides = command_line[2:]
+    overrides = as_overrides(verb, command_line[2:])
     task = VerbTask(verb, command_line)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors reach the lines below
     sys.argv = [command_line[0], *overrides]
@@ -204,6 +205,15 @@ def _export(composed: DictConfig) -> None:
     export(config)
 
 
+def _report(composed: DictConfig) -> None:
+    from clozekit.config.report import ReportConfig
+
+    config = validated(composed, ReportConfig)
+    from clozekit.report import report
+
+    report(config)
+
+
 def import_from_here() -> None:
     """Finds modules of the user's own, which lie beside where the command is run."""
     sys.path.insert(0, str(Path.cwd()))
@@ -215,4 +225,5 @@ _WORK: dict[str, Callable[[DictConfig], None]] = {
     "evaluate": _evaluate,
     "predict": _predict,
     "export": _export,
+    "report": _report,
 }

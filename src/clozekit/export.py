@@ -21,7 +21,7 @@ from clozekit.interop.saving import (
 )
 from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
 from clozekit.runs.folder import RunFolder
-from clozekit.runs.history import read_series
+from clozekit.runs.series import read_series
 from clozekit.training.pretrained import from_checkpoint
 
 _LIBRARIES = {"transformers": "transformers", "safetensors": "clozekit", "onnx": "onnx"}

@@ -24,9 +24,10 @@ from clozekit.runs.folder import (
     write_json,
     write_text,
 )
-from clozekit.runs.history import CSVHistory, read_metrics
+from clozekit.runs.history import CSVHistory
 from clozekit.runs.plots import plot_curves
 from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
+from clozekit.runs.series import read_metrics
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import (

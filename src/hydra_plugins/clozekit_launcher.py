@@ -5,6 +5,7 @@ Hydra imports this module at every start, so what does the work is imported wher
 
 import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +108,7 @@ class SweepLauncher(Launcher):
         record = SweepRecord(self.jobs.name, self.jobs.folder, *asked)
         record.add(planned)
         self.run: SweepRun = SweepRun(record, self.executor)
+        self.is_reported = False
 
     def make_job(self, overrides: Sequence[str]) -> "Job":
         """Makes a job, and checks it, its folder, and whether it can be run.
@@ -138,11 +140,26 @@ class SweepLauncher(Launcher):
         Raises:
             SystemExit: A signal came.
         """
+        if not self.is_reported:
+            # Once, however many batches of jobs a sweeper has, and after what it says itself.
+            self.verb_task.cleanup.callback(_report, self.jobs.folder)
+            self.is_reported = True
         self.run.run(source)
         self.verb_task.exit_code = self.run.exit_code
         self.run.say_how_it_ended()
         if self.run.stopped_by is not None:
             raise SystemExit(self.run.exit_code)
+
+
+def _report(folder: Path) -> None:
+    """Prints what the sweep has found; a sweep is what it is, whether that works or not."""
+    from clozekit.config.report import ReportConfig
+    from clozekit.report import report
+
+    try:
+        report(ReportConfig(folder=folder))
+    except Exception as error:
+        print(f"no report: {error}", file=sys.stderr, flush=True)
 
 
 def _returned(job: "Job") -> JobReturn:

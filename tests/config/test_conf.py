@@ -26,6 +26,7 @@ from clozekit.config.export import ExportConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
+from clozekit.config.report import ReportConfig
 from clozekit.config.train import FineTuningConfig, ScheduleConfig, TrainConfig
 from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.module import StreamDataModule
@@ -92,6 +93,11 @@ def check_prepare(name: str, given: Given) -> None:
 def check_predict(name: str, given: Given) -> None:
     values = compose_values("predict", "checkpoint=runs/a", "text=b")
     assert PredictConfig.model_validate(values) == PredictConfig(checkpoint="runs/a", text="b")
+
+
+def check_report(name: str, given: Given) -> None:
+    values = compose_values("report", "folder=runs/a")
+    assert ReportConfig.model_validate(values) == ReportConfig(folder=Path("runs/a"))
 
 
 def check_evaluate(name: str, given: Given) -> None:
@@ -242,7 +248,7 @@ def check_tokenizer(name: str, given: Given) -> None:
 
 
 def check_hydra(name: str, given: Given) -> None:
-    for verb in ("prepare", "train", "evaluate", "predict", "export"):
+    for verb in ("prepare", "train", "evaluate", "predict", "export", "report"):
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             hydra = compose(verb, return_hydra_config=True).hydra
         assert hydra.runtime.choices["hydra"] == name
@@ -259,6 +265,7 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "evaluate.yaml": check_evaluate,
     "predict.yaml": check_predict,
     "export.yaml": check_export,
+    "report.yaml": check_report,
     "encoder": check_encoder,
     "task": check_task,
     "data": check_data,
@@ -396,6 +403,7 @@ def test_the_entries_defaults_are_those_of_their_files() -> None:
         ("evaluate.yaml", EvaluateConfig),
         ("predict.yaml", PredictConfig),
         ("export.yaml", ExportConfig),
+        ("report.yaml", ReportConfig),
     ):
         for key, value in plain(file).items():
             field = schema.model_fields[key]

@@ -12,7 +12,7 @@ from experiments.resume_exactness.cases import MAX_STEPS, Case, prepare_override
 from experiments.resume_exactness.comparing import TIMING, differences, history, same
 from experiments.resume_exactness.killing import Moment, read_records
 
-from clozekit.runs.history import read_rows
+from clozekit.runs.series import read_rows
 from clozekit.training.wandb import offline_history
 from tests.programs.forked import ONE, TWO_RANKS, Lab, main
 from tests.programs.full_disk import FullDisk

@@ -134,6 +134,21 @@ MISTAKES = {
         ("predict", "checkpoint=runs/a"),
         ["exactly one of text and input is needed"],
     ),
+    "a text as a person writes it, and a word for a number": (
+        ("predict", "checkpoint=runs/a", "text=the movie was [MASK] .", "top_k=many"),
+        ["top_k=many", "integer"],
+    ),
+    "a report on nothing": (("report",), ["folder is missing: give folder="]),
+    "a report on a folder that is not there": (
+        ("report", "runs/no where"),
+        ["runs/no where: there is no such folder"],
+    ),
+    "a report on a folder without a run": (("report", "{own}"), ["there is no run in it"]),
+    "a report on two folders": (("report", "{own}", "runs/b"), ["'runs/b' is not an override"]),
+    "an unknown key of report": (
+        ("report", "{own}", "metrik=a"),
+        ["unknown key 'metrik'", "did you mean 'metric'"],
+    ),
     "a second text beside a file": (
         ("predict", "checkpoint=runs/a", "input=a.jsonl", "text_pair=b"),
         ["text_pair goes with text"],

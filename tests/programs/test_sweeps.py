@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import optuna
@@ -88,6 +89,38 @@ def test_a_killed_sweep_has_all_results_when_it_is_run_again(
     assert "runs/mine: 4 finished\n" in second
 
 
+def test_a_sweep_ends_with_its_report(killed: tuple[Path, str, str]) -> None:
+    folder, first, second = killed
+    assert "report of" not in first
+    report = (folder / "runs" / "mine" / "report.txt").read_text()
+    assert report in second
+    head, _, titles, *rows = report.splitlines()
+    assert head == (
+        "report of runs/mine: 4 of 4 runs finished, 2 settings, best first by the smallest "
+        "validation/loss"
+    )
+    assert titles.split()[:3] == ["optimizer.lr", "runs", "validation/loss"]
+    losses = {
+        lr: [
+            json.loads((folder / "runs" / "mine" / name / "results.json").read_text())[
+                "validation/loss"
+            ]
+            for name in jobs(folder)
+            if f"lr-{lr}__" in name
+        ]
+        for lr in ("0.001", "0.0001")
+    }
+    ranked = sorted(losses, key=lambda lr: mean(losses[lr]))
+    for lr, row in zip(ranked, rows, strict=False):
+        shown = [lr, "2/2", f"{mean(losses[lr]):.4g}", "±", f"{stdev(losses[lr]):.2g}"]
+        assert row.split()[:5] == shown
+    command = report.splitlines()[-1].strip()
+    assert command.startswith("clozekit train ") and "name=mine-again" in command
+    assert f"optimizer.lr={ranked[0]}" in command and "resume=" not in command
+    for name in ("results.csv", "report_values.png", "report_curves.png"):
+        assert (folder / "runs" / "mine" / name).is_file()
+
+
 def test_no_step_of_a_killed_sweep_is_done_twice(killed: tuple[Path, str, str]) -> None:
     folder, _, _ = killed
     for name in jobs(folder):
@@ -123,6 +156,7 @@ def test_a_killed_study_has_the_trials_asked_for_and_none_twice(
         results = json.loads((tmp_path / "runs" / "mine" / name / "results.json").read_text())
         assert trial.value == results["validation/loss"]
     assert "best of 3 trials: " in again.stdout
+    assert "report of runs/mine: 3 of 3 runs finished" in again.stdout
 
 
 def test_jobs_side_by_side_of_which_one_fails(corpus: Path, tmp_path: Path) -> None:
@@ -132,6 +166,8 @@ def test_jobs_side_by_side_of_which_one_fails(corpus: Path, tmp_path: Path) -> N
     assert "[2/2] seed-1: failed with exit code 1 after" in finished.stdout
     assert "RuntimeError: this one breaks" in finished.stdout
     assert "[1/2] seed-0: finished in" in finished.stdout
+    assert "report of runs/mine: 1 of 2 runs finished" in finished.stdout
+    assert "failed (1): seed-1\n" in finished.stdout
     first, second = finished.stdout.splitlines()[:2]
     assert "seed-0: started" in first and "seed-1: started" in second
     assert {name: job["status"] for name, job in jobs(tmp_path).items()} == {
@@ -156,6 +192,7 @@ def test_ctrl_c_ends_a_sweep_with_a_checkpoint_of_what_ran(corpus: Path, tmp_pat
     checkpoints = tmp_path / "runs" / "mine" / "seed-0" / "checkpoints"
     assert (checkpoints / "preempted.ckpt").is_file()
     assert not (tmp_path / "runs" / "mine" / "seed-1").exists()
+    assert "interrupted (1): seed-0\nmissing (1): seed-1\n" in finished.stdout
 
 
 def test_submitit_runs_the_same_jobs_in_the_same_folders(corpus: Path, tmp_path: Path) -> None:

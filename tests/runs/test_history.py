@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from clozekit.runs.history import CSVHistory, read_rows, read_series
+from clozekit.runs.history import CSVHistory
+from clozekit.runs.series import read_rows, read_series
 
 
 @pytest.fixture

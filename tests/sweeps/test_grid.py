@@ -256,3 +256,25 @@ def test_a_record_of_a_newer_version_is_refused(
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 99}))
     assert sweeps.run(*FIXED, LEARNING_RATES) == 2
     assert "sweep.json is of a newer clozekit" in capsys.readouterr().err
+
+
+def test_a_sweep_ends_with_one_report_of_all_its_batches(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES, "hydra.sweeper.max_batch_size=1") == 0
+    told = capsys.readouterr().out
+    assert told.count("report of ") == 1
+    assert "report of runs/mine: 2 of 2 runs finished, 2 settings, best first by the small" in told
+
+
+def test_a_report_that_cannot_be_made_does_not_make_a_sweep_fail(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    (sweeps.folder / "runs" / "mine" / "results.csv").write_text("my,own\n")
+    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
+    told = capsys.readouterr().err
+    assert (
+        told
+        == "no report: runs/mine/results.csv is there already, and is no report: move it away\n"
+    )

@@ -2,7 +2,6 @@
 
 import csv
 import os
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
-STEP = "step"
-
-Series = dict[str, tuple[list[int], list[float]]]
+from clozekit.runs.series import STEP, read_rows
 
 
 class CSVHistory(Logger):
@@ -76,37 +73,6 @@ class CSVHistory(Logger):
             self._standing = {
                 (step, name) for row in kept if int(row[STEP]) == step for name in row if row[name]
             }
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Reads the whole rows of a history; none where there is no file."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    return list(csv.DictReader(whole.splitlines()))
-
-
-def read_metrics(path: Path) -> list[tuple[int, dict[str, float]]]:
-    """Reads a history: of every row its step and the metrics that it has."""
-    return [
-        (
-            int(row[STEP]),
-            {name: float(value) for name, value in row.items() if name != STEP and value},
-        )
-        for row in read_rows(path)
-    ]
-
-
-def read_series(path: Path) -> Series:
-    """Reads a history: of every metric its steps and values."""
-    series: Series = defaultdict(lambda: ([], []))
-    for step, metrics in read_metrics(path):
-        for name, value in metrics.items():
-            steps, values = series[name]
-            steps.append(step)
-            values.append(value)
-    return dict(series)
 
 
 def _columns(path: Path) -> list[str]:

@@ -1,7 +1,11 @@
 """The picture of a run: losses, accuracies, learning rate and speed over steps."""
 
+import os
+from pathlib import Path
+from typing import Any
+
 from clozekit.runs.folder import RunFolder
-from clozekit.runs.history import read_series
+from clozekit.runs.series import read_series
 
 PANELS = {
     "loss": ("loss", "mlm_loss", "nsp_loss"),
@@ -52,6 +56,11 @@ def plot_curves(folder: RunFolder) -> None:
         if axes.has_data():
             axes.legend(fontsize="small")
     figure.suptitle(folder.path.name)
-    temporary = folder.curves_file.with_name(f".{folder.curves_file.name}")
+    save_figure(figure, folder.curves_file)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Writes a picture whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(folder.curves_file)
+    temporary.replace(path)

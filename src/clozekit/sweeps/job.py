@@ -135,8 +135,8 @@ class Job:
             refuse_existing(self.folder)
 
     def _check_agreement(self, earlier: dict[str, Any]) -> None:
-        earlier_values = _flat(earlier)
-        values = _flat(self.config.model_dump(mode="json", by_alias=True))
+        earlier_values = flat(earlier)
+        values = flat(self.config.model_dump(mode="json", by_alias=True))
         # The run's own keys come before those that repeat them.
         keys = sorted(earlier_values.keys() | values.keys(), key=lambda key: (key.count("."), key))
         for key in keys:
@@ -148,14 +148,15 @@ class Job:
                 )
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Gives a configuration with the whole path of every value as its key."""
+    found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def _yaml(value: object) -> object:

@@ -70,10 +70,7 @@ class SweepRecord:
                     f"{self.folder} is there already, and is no sweep: give another name=…"
                 )
             return {}
-        earlier: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8"))
-        if earlier["format_version"] > FORMAT_VERSION:
-            raise ConfigError(f"{self.file} is of a newer clozekit, {earlier['clozekit']}")
-        return earlier
+        return read_record(self.folder)
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Notes jobs that will be run; those that are known stay as they are."""
@@ -118,6 +115,21 @@ class SweepRecord:
         self.folder.mkdir(parents=True, exist_ok=True)
         record = {**self._head, "changed": _now(), "jobs": list(self._jobs.values())}
         write_json(self.file, record)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Reads a sweep's record; it is empty where the folder has none.
+
+    Raises:
+        ConfigError: It is a newer version's.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return {}
+    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if record["format_version"] > FORMAT_VERSION:
+        raise ConfigError(f"{file} is of a newer clozekit, {record['clozekit']}")
+    return record
 
 
 def _now() -> str:

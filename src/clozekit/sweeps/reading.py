@@ -1,0 +1,221 @@
+"""What the folders of runs say: what each was asked for, what became of it, and its metrics."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from clozekit.errors import ConfigError, DataError
+from clozekit.runs.folder import RunFolder
+from clozekit.sweeps.job import Status, flat
+from clozekit.sweeps.lock import is_held
+from clozekit.sweeps.record import read_record
+
+Value = str | int | float | bool | None
+Mode = Literal["min", "max"]
+
+STEP = "step"
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it is there
+
+
+class Outcome(StrEnum):
+    """What became of a run."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    UNFINISHED = "unfinished"
+    """It has no results, and nothing says why: it may still run, unless it was killed."""
+    RUNNING = "running"
+    MISSING = "missing"
+    """A sweep's record has it, but it has no folder."""
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run as its folder, and the record of its sweep, say it.
+
+    Attributes:
+        name: Its folder, from the one that is reported on.
+        folder: Its folder.
+        outcome: What became of it.
+        own: The overrides that are its own in a sweep.
+        given: All overrides of its command line.
+        config: Its configuration, flat.
+        metrics: Its results.
+        monitor: The metric that it is judged by, and whether its `min` or `max` is best.
+        command: Its command line; empty where it is not known.
+    """
+
+    name: str
+    folder: Path
+    outcome: Outcome
+    own: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    monitor: tuple[str, Mode] | None = None
+    command: tuple[str, ...] = ()
+
+    def value(self, key: str) -> Value:
+        """Gives what a key stood at: by the configuration, else as it was given (a group's choice).
+
+        A group that was not given has no value.
+        """
+        if key in self.config:
+            found = self.config[key]
+            return found if isinstance(found, Value) else json.dumps(found)
+        given = self.own.get(key, self.given.get(key))
+        return None if given is None else _as_value(given)
+
+
+def read_runs(folder: Path) -> list[FoundRun]:
+    """Reads a run, a sweep, or a folder of runs and sweeps, at whatever depth.
+
+    A sweep's jobs come in the order of its record, with those that never began.
+
+    Raises:
+        ConfigError: There is no such folder, no run in it, or a newer version's record.
+        DataError: A file of a run cannot be read.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder")
+    if _is_run(folder):
+        place = folder.resolve()
+        record = read_record(place.parent)
+        noted = {job["name"]: job for job in record.get("jobs", ())}.get(place.name)
+        return [_read_run(folder, place.name, noted, _metric_of_study(record))]
+    runs = list(_walk(folder, folder))
+    if not runs:
+        raise ConfigError(f"{folder}: there is no run in it")
+    return runs
+
+
+def _walk(folder: Path, root: Path) -> Iterator[FoundRun]:
+    record = read_record(folder)
+    jobs = {job["name"]: job for job in record.get("jobs", ())}
+    judged_by = _metric_of_study(record)
+    for name, noted in jobs.items():
+        path = folder / name
+        yield _read_run(path, path.relative_to(root).as_posix(), noted, judged_by)
+    for child in sorted(folder.iterdir()):
+        if not child.is_dir() or child.name in jobs or child.name.startswith("."):
+            continue
+        if _is_run(child):
+            yield _read_run(child, child.relative_to(root).as_posix(), None, judged_by)
+        elif not child.is_symlink():
+            yield from _walk(child, root)
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("run.json", "config.yaml", "job.log"))
+
+
+def _read_run(
+    folder: Path, name: str, noted: dict[str, Any] | None, judged_by: tuple[str, Mode] | None
+) -> FoundRun:
+    run = RunFolder(folder)
+    record = _read_json(run.record_file)
+    results = _read_json(run.results_file)
+    command = tuple(shlex.split(record.get("command", "") or _command_in_log(folder / "job.log")))
+    monitor = (record["monitor"], record["monitor_mode"]) if "monitor" in record else None
+    return FoundRun(
+        name=name,
+        folder=folder,
+        outcome=_outcome(run, noted),
+        own=overrides_of(noted["overrides"]) if noted else {},
+        given=overrides_of(command[1:]),
+        config=_read_config(run.config_file),
+        metrics={key: float(value) for key, value in results.items() if key != STEP},
+        monitor=judged_by or monitor,
+        command=command,
+    )
+
+
+def _outcome(run: RunFolder, noted: dict[str, Any] | None) -> Outcome:
+    if run.results_file.is_file():
+        return Outcome.FINISHED
+    if not _is_run(run.path):
+        is_told = noted is not None and noted["status"] in (Status.FAILED, Status.INTERRUPTED)
+        return Outcome(noted["status"]) if noted and is_told else Outcome.MISSING
+    if is_held(run.path / ".lock"):
+        return Outcome.RUNNING
+    status = noted["status"] if noted else None
+    if status == Status.FAILED:
+        return Outcome.FAILED
+    # The sweep of a job that is said to run has been killed, for the job's lock is free.
+    was_saved = (run.checkpoints / "preempted.ckpt").is_file()
+    if status in (Status.INTERRUPTED, Status.RUNNING) or was_saved:
+        return Outcome.INTERRUPTED
+    return Outcome.UNFINISHED
+
+
+def _command_in_log(log_file: Path) -> str:
+    """Finds the command of a job that ended before it had a record of its own."""
+    if not log_file.is_file():
+        return ""
+    with log_file.open(encoding="utf-8", errors="replace") as log:
+        first = log.readline()
+    return first.removeprefix("$ ") if first.startswith("$ clozekit ") else ""
+
+
+def overrides_of(arguments: tuple[str, ...] | list[str]) -> dict[str, str]:
+    """Gives the overrides of a command line that set a key of the run; the last one counts."""
+    found = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and key[0] not in "-~" and not key.startswith(("hydra.", "hydra/")):
+            found[key.lstrip("+")] = value
+    return found
+
+
+def _metric_of_study(record: Mapping[str, Any]) -> tuple[str, Mode] | None:
+    """Gives the metric that a sweep under Optuna was told to go by, if it was."""
+    arguments = shlex.split(record.get("command", ""))
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    metric = given.get("hydra.sweeper.metric", "null").strip("'\"")
+    mode: Mode = "max" if given.get("hydra.sweeper.direction") == "maximize" else "min"
+    return None if metric == "null" else (metric, mode)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{path} cannot be read: it should be an object")
+    return values
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), _YAML_LOADER)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    return flat(values) if isinstance(values, dict) else {}
+
+
+def _as_value(text: str) -> Value:
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return None if text == "null" else text.strip("'\"")
+
+
+def as_text(value: Value) -> str:
+    """Writes a value as that of an override; a whole number is the same in both its types."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -1,0 +1,212 @@
+"""The runs of a sweep side by side: what differs between them, and which setting is the best."""
+
+import math
+import shlex
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clozekit.errors import ConfigError
+from clozekit.sweeps.job import MAY_DIFFER
+from clozekit.sweeps.reading import FoundRun, Mode, Outcome, Value, as_text
+
+SEED = "seed"
+"""Runs that differ in it alone are of one setting."""
+
+OF_THE_RUN = ("name", "runs_dir", *MAY_DIFFER)
+"""Keys in which runs may differ without being of different settings."""
+
+SMALL_IS_BEST = ("loss", "perplexity", "error")
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What runs are judged by.
+
+    Attributes:
+        metric: A metric of their results.
+        mode: Whether the smallest (`min`) or the largest (`max`) value is the best.
+    """
+
+    metric: str
+    mode: Mode
+
+    def rank(self, value: float | None) -> tuple[bool, float]:
+        """Gives what sorts values best first; what is missing or not a number comes last."""
+        if value is None or math.isnan(value):
+            return True, 0.0
+        return False, value if self.mode == "min" else -value
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The runs that differ in their seed alone.
+
+    Attributes:
+        values: What the swept keys stand at.
+        runs: The runs, whatever became of them.
+    """
+
+    values: tuple[Value, ...]
+    runs: tuple[FoundRun, ...]
+
+    def of(self, metric: str) -> list[float]:
+        """Gives a metric of the runs that have it."""
+        return [run.metrics[metric] for run in self.runs if metric in run.metrics]
+
+    def mean(self, metric: str) -> float | None:
+        """Gives the mean of a metric; None where no run has it."""
+        values = self.of(metric)
+        return math.fsum(values) / len(values) if values else None
+
+    def deviation(self, metric: str) -> float | None:
+        """Gives the standard deviation of a metric, by n - 1; None of less than two runs."""
+        values, mean = self.of(metric), self.mean(metric)
+        if mean is None or len(values) < 2:
+            return None
+        if not all(map(math.isfinite, values)):
+            return math.nan
+        return statistics.stdev(values)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A sweep, best setting first.
+
+    Attributes:
+        keys: The swept keys, without the seed.
+        has_seeds: Whether the seed is swept too.
+        criterion: What the runs are judged by; None where none of them got far enough to say it.
+        settings: The settings.
+        metrics: The names of all metrics, that of the criterion first.
+    """
+
+    keys: tuple[str, ...]
+    has_seeds: bool
+    criterion: Criterion | None
+    settings: tuple[Setting, ...]
+    metrics: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[FoundRun]:
+        """All runs, by their settings."""
+        return [run for setting in self.settings for run in setting.runs]
+
+    def named(self, outcome: Outcome) -> list[str]:
+        """Names the runs of which the same became."""
+        return [run.name for run in self.runs if run.outcome == outcome]
+
+    def best(self) -> FoundRun | None:
+        """Gives the best run of the best setting; None where none has the metric."""
+        criterion = self.criterion
+        if criterion is None:
+            return None
+        runs = [run for run in self.settings[0].runs if criterion.metric in run.metrics]
+        return min(
+            runs, key=lambda run: criterion.rank(run.metrics[criterion.metric]), default=None
+        )
+
+
+def summarize(
+    runs: Sequence[FoundRun],
+    metric: str | None = None,
+    mode: Literal["min", "max", "auto"] = "auto",
+) -> Summary:
+    """Compares runs.
+
+    Args:
+        runs: At least one.
+        metric: The metric that they are judged by; None for the one that most of them say.
+        mode: Whether its smallest or largest value is best; `auto` as the runs say it, or by the
+            metric's name.
+
+    Raises:
+        ConfigError: No run has the metric, or none says which one it is to be.
+    """
+    criterion = _criterion(runs, metric, mode)
+    swept = swept_keys(runs)
+    keys = tuple(key for key in swept if key != SEED)
+    by_values: dict[tuple[str, ...], list[FoundRun]] = {}
+    for run in runs:
+        by_values.setdefault(tuple(as_text(run.value(key)) for key in keys), []).append(run)
+    settings = [
+        Setting(tuple(same[0].value(key) for key in keys), tuple(same))
+        for same in by_values.values()
+    ]
+    metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
+    if criterion is not None:
+        settings.sort(key=lambda setting: criterion.rank(setting.mean(criterion.metric)))
+        metrics = [criterion.metric, *(name for name in metrics if name != criterion.metric)]
+    return Summary(keys, SEED in swept, criterion, tuple(settings), tuple(metrics))
+
+
+def _criterion(
+    runs: Sequence[FoundRun], metric: str | None, mode: Mode | Literal["auto"]
+) -> Criterion | None:
+    known = sorted({name for run in runs for name in run.metrics})
+    if metric is not None and metric not in known:
+        there_are = f"there are {', '.join(known)}" if known else "none has finished"
+        raise ConfigError(f"metric={metric}: no run has it; {there_are}")
+    said = Counter(run.monitor for run in runs if run.monitor is not None)
+    if metric is None:
+        if not said:
+            if known:
+                raise ConfigError(f"metric is not said by the runs: give one of {', '.join(known)}")
+            return None
+        (metric, _), _ = said.most_common(1)[0]
+    if mode != "auto":
+        return Criterion(metric, mode)
+    modes = [mode for (name, mode), _ in said.most_common() if name == metric]
+    words = metric.split("/")[-1].split("_")
+    by_name: Mode = "min" if any(word in SMALL_IS_BEST for word in words) else "max"
+    return Criterion(metric, modes[0] if modes else by_name)
+
+
+def swept_keys(runs: Sequence[FoundRun]) -> list[str]:
+    """Lists the keys that runs differ in.
+
+    They are those that sweeps had as their jobs' own, and those of which the command lines gave
+    different values; where there are none, those of different values in the configurations.
+    """
+    keys = list(dict.fromkeys(key for run in runs for key in run.own))
+    given = dict.fromkeys(key for run in runs for key in run.given if key not in OF_THE_RUN)
+    keys += [key for key in given if key not in keys and _differs(runs, key)]
+    return keys or _differing_in_config(runs)
+
+
+def _differs(runs: Sequence[FoundRun], key: str) -> bool:
+    known = [run for run in runs if run.config or run.given]
+    return len({as_text(run.value(key)) for run in known}) > 1
+
+
+def _differing_in_config(runs: Sequence[FoundRun]) -> list[str]:
+    configs: list[Mapping[str, Any]] = [run.config for run in runs if run.config]
+    # The run's own keys come before those that repeat them.
+    names = sorted(
+        {key for config in configs for key in config}, key=lambda key: (key.count("."), key)
+    )
+    found: dict[tuple[str, ...], str] = {}
+    for key in names:
+        values = tuple(str(config.get(key)) for config in configs)
+        if len(set(values)) > 1 and not _is_of_the_run(key):
+            found.setdefault(values, key)
+    return list(found.values())
+
+
+def _is_of_the_run(key: str) -> bool:
+    return any(key == other or key.startswith(f"{other}.") for other in OF_THE_RUN)
+
+
+def command_to_repeat(run: FoundRun) -> str | None:
+    """Gives the command that does a run again, under a name of its own; None if it is not known."""
+    if not run.command:
+        return None
+    arguments = []
+    for argument in run.command[1:]:
+        if argument.startswith("name="):
+            argument = f"{argument.split('/')[0]}-again"
+        if argument != "resume=auto":
+            arguments.append(argument)
+    return shlex.join(["clozekit", *arguments])
