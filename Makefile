@@ -14,8 +14,8 @@ help: ## list what can be made
 demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (about ten minutes)
 	$(BIN)/python experiments/demo/demo.py
 
-test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev ## run all tests, a file a core at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .

@@ -4,7 +4,6 @@ python experiments/throughput/memory.py clozekit base 128
 """
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -59,9 +58,9 @@ def peak_of(program: str, size_name: str, seq_len: int) -> dict[str, float]:
 
 
 def _peak() -> float:
-    # KiB on Linux, bytes on macOS.
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    """Reads the high-water mark of Linux; getrusage would tell the parent's from before exec."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**10
 
 
 if __name__ == "__main__":
