@@ -70,3 +70,15 @@ def test_attention_with_dropout_is_attention_but_for_the_drops(padded: bool) -> 
     query, key, value = (x[1:].expand(20_000, -1, -1, -1) for x in (query, key, value))
     mean = _attend(query, key, value, mask[1:] if padded else None, 0.5).mean(0)
     torch.testing.assert_close(mean, without[1], rtol=0, atol=0.05)
+
+
+def test_attention_with_dropout_has_scores_of_full_precision_in_half_precision() -> None:
+    """Rounded to bfloat16 a score of 50 is off by up to an eighth, and so is its exponential."""
+    torch.manual_seed(0)
+    query, key, value = (6 * torch.randn(3, 2, 4, 32, 16)).bfloat16()
+    exact = F.scaled_dot_product_attention(query.float(), key.float(), value.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        attended = _attend(query, key, value, None, 1e-9)
+    assert attended.dtype == torch.bfloat16
+    rounding = (exact.bfloat16() - exact).abs().max()
+    assert (attended - exact).abs().max() < 4 * rounding

@@ -62,19 +62,20 @@ def _attend(
             query, key, value, attn_mask=key_mask, dropout_p=dropout_prob
         )
     # torch's kernel for the CPU has no dropout: it falls back to these steps, with more passes over
-    # the scores and a slower draw.
+    # the scores and a slower draw. As in every such kernel, scores are not of half precision.
     batch_size, num_heads = query.shape[:2]
-    bias, beta = query.new_zeros(1, 1, 1), 0
+    wide = torch.promote_types(query.dtype, torch.float32)
+    bias, beta = query.new_zeros(1, 1, 1, dtype=wide), 0
     if key_mask is not None:
-        masked = key_mask.new_zeros(key_mask.shape, dtype=query.dtype)
-        masked = masked.masked_fill(~key_mask, float("-inf"))
+        masked = torch.zeros_like(key_mask, dtype=wide).masked_fill(~key_mask, float("-inf"))
         bias, beta = masked.expand(batch_size, num_heads, -1, -1).flatten(0, 1), 1
-    scores = torch.baddbmm(
-        bias,
-        query.flatten(0, 1),
-        key.flatten(0, 1).transpose(1, 2),
-        beta=beta,
-        alpha=query.shape[-1] ** -0.5,
-    )
-    weights = dropout(scores.softmax(-1), dropout_prob, training=True)
-    return (weights @ value.flatten(0, 1)).view(query.shape)
+    with torch.autocast("cpu", enabled=False):
+        scores = torch.baddbmm(
+            bias,
+            query.flatten(0, 1).to(wide),
+            key.flatten(0, 1).transpose(1, 2).to(wide),
+            beta=beta,
+            alpha=query.shape[-1] ** -0.5,
+        )
+        weights = dropout(scores.softmax(-1).to(value.dtype), dropout_prob, training=True)
+        return (weights @ value.flatten(0, 1)).view(query.shape)
