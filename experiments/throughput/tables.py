@@ -18,7 +18,6 @@ README = FOLDER / "README.md"
 def main() -> None:
     results = json.loads((FOLDER / "results.json").read_text())
     profiles = json.loads((FOLDER / "profile.json").read_text())
-    curves = json.loads((FOLDER / "loss_against_time.json").read_text())
     text = README.read_text()
     for name, lines in (
         ("pretraining", pretraining(results["pretraining"]["figures"])),
@@ -27,7 +26,6 @@ def main() -> None:
         ("memory", memory(results["memory"]["figures"])),
         ("batches", batches(results["data"]["figures"])),
         ("profile", profile(profiles)),
-        ("loss", loss(curves)),
         ("machine", machine(results["pretraining"]["machine"])),
     ):
         text = replaced(text, name, "\n".join(lines))
@@ -126,23 +124,6 @@ def profile(tables: dict[str, Any]) -> Iterator[str]:
         cells = [tables[size][name].get(part) for size, name in columns]
         yield row(part, *("" if ms is None else f"{ms:,.1f}" for ms in cells))
     yield row("all", *(f"{sum(tables[size][name].values()):,.1f}" for size, name in columns))
-
-
-def loss(curves: dict[str, Any]) -> Iterator[str]:
-    yield from header("encoder", "", "steps", "tokens", "held-out MLM loss", "as low after")
-    for size, programs in curves.items():
-        for name, curve in programs.items():
-            end = curve[-1]
-            others = [of[-1]["mlm_loss"] for other, of in programs.items() if other != name]
-            reached = [p["seconds"] for p in curve if p["mlm_loss"] <= max(others)]
-            yield row(
-                size,
-                name,
-                f"{end['step']:,}",
-                f"{end['tokens']:,}",
-                f"{end['mlm_loss']:.3f}",
-                f"{reached[0] / 60:.1f} min" if reached else "not reached",
-            )
 
 
 def machine(of: dict[str, Any]) -> Iterator[str]:
