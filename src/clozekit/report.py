@@ -28,13 +28,14 @@ def report(config: ReportConfig) -> None:
     folder = config.folder
     summary = summarize(read_runs(folder), config.metric, config.mode)
     text = report_text(summary, folder)
-    print(text, flush=True)
-    _refuse_others_files(folder)
+    told = [text]
     try:
-        written = list(_write(summary, text, folder))
+        _refuse_others_files(folder)
+        told.append(f"{', '.join(_write(summary, text, folder))}: in {folder}")
     except OSError as error:
         raise UserError(f"the report cannot be written: {error}") from error
-    print(f"{', '.join(written)}: in {folder}", flush=True)
+    finally:
+        print("\n".join(told), flush=True)
 
 
 def _write(summary: Summary, text: str, folder: Path) -> Iterator[str]:

@@ -47,7 +47,7 @@ def _config(*overrides: str) -> dict[str, Any]:
     for override in overrides:
         key, _, text = override.partition("=")
         group, _, last = key.rpartition(".")
-        node = values[group] if group else values
+        node = values.setdefault(group, {}) if group else values
         if not isinstance(node.get(last), dict):
             node[last] = json.loads(text) if text[0].isdigit() else text
     values["data"]["seed"] = values["seed"]  # what an interpolation repeats

@@ -165,7 +165,8 @@ def test_a_single_run(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_plain_folder_of_runs_is_compared_by_what_their_commands_say(tmp_path: Path) -> None:
     make_run(tmp_path / "first", "micro_batch_size=8", results={LOSS: 2.0})
-    make_run(tmp_path / "second", "schedule=warmup_cosine", "seed=1", results={LOSS: 1.0})
+    how = ("trainer=ddp_cpu", "logger.wandb=null")
+    make_run(tmp_path / "second", "schedule=warmup_cosine", "seed=1", *how, results={LOSS: 1.0})
     shutil.copytree(tmp_path / "second", tmp_path / "older" / "third")
     (tmp_path / "notes").mkdir()
     (tmp_path / "loop").symlink_to(tmp_path)
@@ -242,6 +243,9 @@ def test_a_file_of_the_users_is_left_alone(sweep: Path, capsys: pytest.CaptureFi
     (sweep / "results.csv").write_text("my,own\n")
     with pytest.raises(UserError, match=r"results.csv is there already, and is no report"):
         told(sweep, capsys)
+    assert capsys.readouterr().out.startswith("report of runs/lr: 4 of 4"), (
+        "it is told all the same"
+    )
     assert (sweep / "results.csv").read_text() == "my,own\n"
     assert not (sweep / "report.txt").exists()
 

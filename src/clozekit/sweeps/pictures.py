@@ -15,6 +15,9 @@ COLUMNS = 3
 MOST_NAMED = 10
 """The most settings that have a colour of their own, and a place in the legend; the best ones."""
 
+LONGEST_LABEL = 50
+"""The most characters of a setting in the legend."""
+
 TRAINING_LOSS = "train/loss"
 SPAN_OF_LOG = 8
 """Positive numbers whose largest is so many times the smallest are drawn on a logarithmic axis."""
@@ -135,7 +138,7 @@ def plot_all_curves(summary: Summary, path: Path) -> bool:
         return False
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2 + 5 * len(names), 5), layout="constrained")
+    figure = Figure(figsize=(4 + 5 * len(names), 5), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names, strict=True):
         for rank, (setting, same) in enumerate(zip(summary.settings, series, strict=True)):
             _plot_setting(axes, name, rank, _label(summary, setting), same)
@@ -171,4 +174,9 @@ def _label(summary: Summary, setting: Setting) -> str:
     if not summary.keys:
         return setting.runs[0].name if len(setting.runs) == 1 else "all seeds"
     pairs = zip(summary.keys, setting.values, strict=True)
-    return ", ".join(f"{key.split('.')[-1]}={as_text(value)}" for key, value in pairs)
+    label = ", ".join(f"{key.split('.')[-1]}={_short(value)}" for key, value in pairs)
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+
+
+def _short(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else as_text(value)

@@ -171,7 +171,7 @@ def swept_keys(runs: Sequence[FoundRun]) -> list[str]:
     different values; where there are none, those of different values in the configurations.
     """
     keys = list(dict.fromkeys(key for run in runs for key in run.own))
-    given = dict.fromkeys(key for run in runs for key in run.given if key not in OF_THE_RUN)
+    given = dict.fromkeys(key for run in runs for key in run.given if not _is_of_the_run(key))
     keys += [key for key in given if key not in keys and _differs(runs, key)]
     return keys or _differing_in_config(runs)
 
@@ -196,7 +196,8 @@ def _differing_in_config(runs: Sequence[FoundRun]) -> list[str]:
 
 
 def _is_of_the_run(key: str) -> bool:
-    return any(key == other or key.startswith(f"{other}.") for other in OF_THE_RUN)
+    # The group `trainer` says where a run is computed; precision and the like are keys of its own.
+    return key == "trainer" or any(f"{key}.".startswith(f"{other}.") for other in OF_THE_RUN)
 
 
 def command_to_repeat(run: FoundRun) -> str | None:
