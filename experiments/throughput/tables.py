@@ -21,7 +21,6 @@ def main() -> None:
     text = README.read_text()
     for name, lines in (
         ("pretraining", pretraining(results["pretraining"]["figures"])),
-        ("fine-tuning", fine_tuning(results["fine_tuning"]["figures"])),
         ("prediction", prediction(results["prediction"]["figures"])),
         ("memory", memory(results["memory"]["figures"])),
         ("batches", batches(results["data"]["figures"])),
@@ -29,6 +28,10 @@ def main() -> None:
         ("machine", machine(results["pretraining"]["machine"])),
     ):
         text = replaced(text, name, "\n".join(lines))
+    if "fine_tuning" in results:
+        text = replaced(
+            text, "fine-tuning", "\n".join(fine_tuning(results["fine_tuning"]["figures"]))
+        )
     README.write_text(text)
 
 
