@@ -32,7 +32,7 @@ from clozekit.data.batch import (
 from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.labelled_source import LabelledSource
 from clozekit.data.order import Span
-from clozekit.tasks.base import upcast
+from clozekit.models.precision import upcast
 from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
 from clozekit.training.assembly import encoder_config, make_datamodule, make_module, max_steps_of
 from clozekit.training.pretrained import load_pretrained

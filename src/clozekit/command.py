@@ -20,6 +20,7 @@ from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
 from clozekit.config.overrides import as_overrides
 from clozekit.environment import prepare_for_torch
 from clozekit.errors import ConfigError, UserError
+from clozekit.exit_codes import USER_ERROR
 
 if TYPE_CHECKING:
     from clozekit.config.train import TrainConfig
@@ -28,9 +29,6 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 _STARTED_BY_LIGHTNING = "hydra.job.name=train_ddp_process_"
 """What Lightning adds to the command line for the processes that it starts itself."""
-
-USER_ERROR = 2
-"""The exit code where the user has to mend something."""
 
 
 class VerbTask:

@@ -13,6 +13,7 @@ from clozekit.config.train import TrainConfig
 from clozekit.data.labelled import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import UserError
+from clozekit.exit_codes import INTERRUPTED, USER_ERROR
 from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
@@ -41,7 +42,7 @@ from clozekit.training.assembly import (
 )
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.monitoring import monitored
-from clozekit.training.preemption import INTERRUPTED, Preemption
+from clozekit.training.preemption import Preemption
 from clozekit.training.pretrained import from_checkpoint, load_pretrained
 from clozekit.training.ranks import watched
 from clozekit.training.steps import validation_is_due
@@ -245,7 +246,7 @@ def _exit_code(error: BaseException | None) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, UserError):
-        return 2
+        return USER_ERROR
     return 0 if error is None else 1
 
 

@@ -2,82 +2,35 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import yaml
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_class
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
-from pydantic import TypeAdapter
 
 from clozekit.config.build import build
 from clozekit.config.components import check_components
-from clozekit.config.data import SCHEMAS, LabelledDataConfig
-from clozekit.config.encoder import EncoderConfig
+from clozekit.config.data import LabelledDataConfig
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
 from clozekit.config.report import ReportConfig
-from clozekit.config.train import FineTuningConfig, ScheduleConfig, TrainConfig
-from clozekit.data.labelled import LabelledDataModule
+from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.models.encoder import Encoder
 from clozekit.optim.schedules import learning_rate_factor
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.fine_tuning import FineTuningModule
-from tests.config.hub_folders import READY, ready_overrides
+from tests.config.given import FILES, OF_A_CORPUS, TASKS, Given, read
 from tests.programs.commands import compose_values, train_config
-from tests.programs.task_files import write_task
 
-FILES = sorted(str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml"))
-TASKS = [Path(file).stem for file in FILES if file.startswith("task/")]
-OF_A_CORPUS = ("pretraining", "masked_lm")
 PARAMETER = torch.nn.Parameter(torch.zeros(2, 2))
-
-
-@dataclass
-class Given:
-    """What the configurations leave to the user."""
-
-    corpus: Path
-    hub: Path
-    folder: Path
-
-    def data(self, name: str) -> list[str]:
-        """The overrides that a choice of the data group needs; of the hub's, also the choice."""
-        if name in OF_A_CORPUS:
-            return [f"data.path={self.corpus}"]
-        tokenizer = f"data.tokenizer={self.corpus / 'tokenizer.json'}"
-        if name in READY:
-            return [*ready_overrides(self.hub, name), tokenizer]
-        return [f"data.train={write_task(self.folder, name, 20, seed=0)}", tokenizer]
-
-    def train(self, *overrides: str, data: str = "pretraining") -> TrainConfig:
-        is_chosen = data == "pretraining" or data in READY
-        chosen = [] if is_chosen else [f"task={data}", f"data={data}"]
-        sizes = ("max_steps=10", "global_batch_size=8", "micro_batch_size=4")
-        return train_config(
-            "name=mine",
-            f"runs_dir={self.folder}",
-            *chosen,
-            *overrides,
-            *self.data(data),
-            *sizes,
-        )
-
-
-@pytest.fixture
-def given(corpus: Path, hub: Path, tmp_path: Path) -> Given:
-    return Given(corpus, hub, tmp_path)
 
 
 def check_train(name: str, given: Given) -> None:
@@ -291,131 +244,3 @@ def test_a_file_composes_and_makes_what_it_describes(file: str, given: Given) ->
 def test_the_folder_is_the_checkouts() -> None:
     assert conf_dir() == Path(__file__).parents[2] / "conf"
     assert {"train.yaml", "encoder/tiny.yaml", "trainer/ddp_cpu.yaml"} <= set(FILES)
-
-
-def constructor_parameters(kind: type, base: type = object) -> dict[str, inspect.Parameter]:
-    """What a class takes by name, with what it passes on to the constructors of its bases.
-
-    Args:
-        kind: The class.
-        base: The base at which the chain of constructors ends; what it takes is left out.
-    """
-    found: dict[str, inspect.Parameter] = {}
-    for each in kind.__mro__[: kind.__mro__.index(base)]:
-        if "__init__" not in vars(each):
-            continue
-        _, *parameters = inspect.signature(each.__init__).parameters.values()  # type: ignore[misc]
-        named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
-        found = {**named, **found}
-        if len(named) == len(parameters):
-            break
-    return found
-
-
-def data_parameters(datamodule: type[StreamDataModule]) -> dict[str, inspect.Parameter]:
-    """What a DataModule takes, with what it passes on to its task's features."""
-    reading: dict[str, inspect.Parameter] = {}
-    if issubclass(datamodule, LabelledDataModule):
-        reading = constructor_parameters(datamodule.features_class)
-    return {**reading, **constructor_parameters(datamodule, StreamDataModule)}
-
-
-@pytest.mark.parametrize("target", SCHEMAS)
-def test_a_schema_has_the_fields_and_defaults_of_its_constructor(target: str) -> None:
-    parameters = data_parameters(get_class(target))
-    fields = SCHEMAS[target].model_fields
-    assert sorted(fields) == sorted(parameters)
-    for key, parameter in parameters.items():
-        field = fields[key]
-        assert field.is_required() == (parameter.default is inspect.Parameter.empty), key
-        if not field.is_required():
-            assert field.get_default() == parameter.default, key
-
-
-@pytest.mark.parametrize(
-    ("name", "target"),
-    [(target.rsplit(".", 2)[1], target) for target in SCHEMAS],
-)
-def test_a_data_file_says_the_defaults(name: str, target: str, given: Given) -> None:
-    config = given.train(data=name).data
-    values = config.model_extra or {}
-    assert config.target == target
-    assert values.keys() == SCHEMAS[target].model_fields.keys()
-    for key, field in SCHEMAS[target].model_fields.items():
-        if not field.is_required():
-            assert values[key] == field.get_default(), key
-
-
-@pytest.mark.parametrize("name", READY)
-def test_a_file_of_the_hubs_data_begins_with_that_of_its_task(name: str, given: Given) -> None:
-    config = given.train(data=name)
-    task = config.task.target.split(".")[-2]
-    assert config.data.target == read(f"data/{task}.yaml")["_target_"]
-    first, last = read(f"data/{name}.yaml")["defaults"]
-    assert last == "_self_"
-    expected = "squad" if name == "squad_bio" else task
-    assert first == (f"/data/{task}@_here_" if name.startswith("glue/") else expected)
-    assert (config.data.model_extra or {}).keys() == SCHEMAS[config.data.target].model_fields.keys()
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_a_task_file_says_the_defaults(name: str, given: Given) -> None:
-    config = given.train(data=name)
-    values = config.task.model_extra or {}
-    parameters = constructor_parameters(get_class(config.task.target), TaskModule)
-    known_by_the_data = build("data", config.data.arguments()).task_arguments().keys()
-    assert values.keys() | known_by_the_data | {"encoder"} == parameters.keys()
-    assert not values.keys() & known_by_the_data
-    for key, value in values.items():
-        assert parameters[key].default == value, key
-
-
-@pytest.mark.parametrize("name", ["checkpoints", "early_stopping"])
-def test_a_callbacks_file_says_the_defaults(name: str) -> None:
-    values = read(f"callbacks/{name}.yaml")[name]
-    parameters = constructor_parameters(get_class(values.pop("_target_")), Callback)
-    required = {key for key, p in parameters.items() if p.default is inspect.Parameter.empty}
-    assert values.keys() == parameters.keys()
-    for key in values.keys() - required:
-        assert values[key] == parameters[key].default, key
-
-
-def read(file: str) -> dict[str, Any]:
-    values = yaml.safe_load((conf_dir() / file).read_text())
-    assert isinstance(values, dict)
-    return values
-
-
-def plain(file: str) -> dict[str, Any]:
-    values = read(file)
-    values.pop("defaults", None)
-    return {key: value for key, value in values.items() if value != "???"}
-
-
-def test_the_encoders_defaults_are_those_of_its_file() -> None:
-    assert plain("encoder/default.yaml") == EncoderConfig().model_dump()
-
-
-def test_the_entries_defaults_are_those_of_their_files() -> None:
-    for file, schema in (
-        ("train.yaml", TrainConfig),
-        ("prepare.yaml", PrepareConfig),
-        ("evaluate.yaml", EvaluateConfig),
-        ("predict.yaml", PredictConfig),
-        ("export.yaml", ExportConfig),
-        ("report.yaml", ReportConfig),
-    ):
-        for key, value in plain(file).items():
-            field = schema.model_fields[key]
-            if not field.is_required():
-                default = TypeAdapter(Any).dump_python(field.get_default(), mode="json")
-                assert default == value, (file, key)
-
-
-def test_the_schedules_defaults_are_none_of_a_warmup_and_a_line_to_zero() -> None:
-    assert plain("schedule/constant.yaml") == ScheduleConfig(decay="constant").model_dump()
-    assert plain("schedule/warmup_linear.yaml") == ScheduleConfig(warmup_ratio=0.1).model_dump()
-
-
-def test_an_encoder_is_fine_tuned_as_in_the_paper_unless_told_otherwise() -> None:
-    assert plain("train.yaml")["fine_tuning"] == FineTuningConfig().model_dump()

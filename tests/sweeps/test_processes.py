@@ -119,14 +119,13 @@ def test_a_job_is_told_to_end_when_its_sweep_is_killed(tmp_path: Path) -> None:
     wait_until(Lock(tmp_path / "lock").acquire)
 
 
-def test_a_jobs_environment_tells_no_rank_and_its_group(job: Job) -> None:
+def test_a_jobs_environment_tells_no_rank_and_its_group() -> None:
     given = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "HOME": "/home/me"}
-    assert job_environment(job, "lr", given) == {
+    assert job_environment("lr", given) == {
         "HOME": "/home/me",
         "WANDB_RUN_GROUP": "lr",
-        "WANDB_JOB_TYPE": "pretraining",
     }
-    assert job_environment(job, "lr", {"WANDB_RUN_GROUP": "mine"})["WANDB_RUN_GROUP"] == "mine"
+    assert job_environment("lr", {"WANDB_RUN_GROUP": "mine"})["WANDB_RUN_GROUP"] == "mine"
 
 
 def test_a_log_keeps_what_earlier_starts_printed(job: Job) -> None:

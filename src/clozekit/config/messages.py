@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from clozekit.config.location import conf_dir
+from clozekit.config.values import as_yaml
 
 
 def of_validation(error: ValidationError) -> str:
@@ -106,11 +107,7 @@ def _of_detail(detail: ErrorDetails, title: str) -> str:
     if detail["type"] == "missing":
         return f"{key} is missing"
     message = detail["msg"].replace("Input should", "it should")
-    return f"{key}={_as_yaml(detail['input'])}: {message}"
-
-
-def _as_yaml(value: object) -> object:
-    return "null" if value is None else value
+    return f"{key}={as_yaml(detail['input'])}: {message}"
 
 
 def _first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.values import as_yaml
 
 
 class Closed(BaseModel):
@@ -178,7 +179,7 @@ class TrainConfig(Closed):
     def _one_length(self) -> Self:
         if (self.max_steps is None) == (self.max_epochs is None):
             raise ValueError(
-                f"max_steps={_yaml(self.max_steps)} and max_epochs={_yaml(self.max_epochs)}: "
+                f"max_steps={as_yaml(self.max_steps)} and max_epochs={as_yaml(self.max_epochs)}: "
                 "exactly one of them is needed, and null for the other"
             )
         return self
@@ -209,7 +210,3 @@ class TrainConfig(Closed):
     def run_dir(self) -> Path:
         """The run's folder."""
         return self.runs_dir / self.name
-
-
-def _yaml(value: object) -> object:
-    return "null" if value is None else value

@@ -55,6 +55,10 @@ class FullSentencesPlan:
         first = self.first_sequence[samples]
         return concatenated_ranges(first, self.first_sequence[samples + 1] - first)
 
+    def num_text_tokens_of(self, samples: Int64Array) -> Int64Array:
+        """Gives `[sequences]`, the text tokens of the samples' sequences."""
+        return self.num_text_tokens[self.sequences_of(samples)]
+
 
 def plan_full_sentences(
     sentence_offsets: NDArray[np.integer[Any]],

@@ -1,6 +1,6 @@
 """Samples of whole sentences from a corpus, planned by the shard, batches built from plans."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,13 @@ from clozekit.data.full_sentences import (
     plan_full_sentences,
 )
 from clozekit.data.masking import MaskingRule, mask_tokens
-from clozekit.data.order import Position, Span, concatenated_ranges, in_order
+from clozekit.data.order import Span, concatenated_ranges
 from clozekit.data.packing import Packing
-from clozekit.data.plans import ShardPlans
+from clozekit.data.plans import PlannedSource
 
 
-class FullSentencesSource:
-    """Sentences with masks from the shards of one split; see `clozekit.data.stream.Source`.
+class FullSentencesSource(PlannedSource[FullSentencesPlan]):
+    """Whole sentences with masks from the shards of one split.
 
     A sample has a sequence for each document that it touches, so a batch has more sequences than
     samples.
@@ -36,6 +36,8 @@ class FullSentencesSource:
         seed: What samples and masks depend on.
     """
 
+    num_special_tokens = NUM_SPECIAL_TOKENS
+
     def __init__(
         self,
         shards: Sequence[Path],
@@ -45,55 +47,25 @@ class FullSentencesSource:
         special_tokens: SpecialTokens,
         seed: int,
     ) -> None:
+        super().__init__(shards, masking, special_tokens, seed)
         self.max_seq_length = max_seq_length
         self.short_seq_prob = short_seq_prob
-        self.masking = masking
-        self.special_tokens = special_tokens
-        self.seed = seed
-        self._plans = ShardPlans(shards, self._make_plan)
 
-    @property
-    def num_shards(self) -> int:
-        """The number of shards."""
-        return len(self._plans.paths)
-
-    def num_samples(self, epoch: int, shard: int) -> int:
-        """The number of samples of a shard in an epoch."""
-        return len(self.plan(epoch, shard))
-
-    def plan(self, epoch: int, shard: int) -> FullSentencesPlan:
-        """Plans a shard's samples for an epoch; the last plans are kept."""
-        return self._plans.of(epoch, shard)[1]
-
-    def arranged(self, spans: list[Span]) -> list[Span]:
-        """Leaves a global batch as it is: most of its samples are equally long."""
-        return spans
-
-    def evaluation_spans(self, size: int) -> Iterator[Span]:
-        """Yields every sample of epoch 0 once, in the plan's order."""
-        return in_order(self.num_samples, self.num_shards, size)
-
-    def step_of(self, spans: list[Span], micro_step: int, next_position: Position) -> Step:
-        """Describes the global step; its targets follow from lengths, so nothing is built."""
-        plans = [(self.plan(span.epoch, span.shard), span.samples) for span in spans]
-        num_text_tokens = np.concatenate(
-            [plan.num_text_tokens[plan.sequences_of(samples)] for plan, samples in plans]
-        )
-        num_sequences = len(num_text_tokens)
-        return Step(
-            index=next_position.step - 1,
-            micro_step=micro_step,
-            num_sequences=num_sequences,
-            num_tokens=int(num_text_tokens.sum()) + NUM_SPECIAL_TOKENS * num_sequences,
-            num_targets=int(self.masking.num_targets(num_text_tokens).sum()),
-            next_position=next_position,
+    def make_plan(self, shard: Shard, epoch: int, index: int) -> FullSentencesPlan:
+        """Plans the samples of a shard in an epoch."""
+        return plan_full_sentences(
+            shard.sentence_offsets,
+            shard.document_offsets,
+            max_seq_length=self.max_seq_length,
+            short_seq_prob=self.short_seq_prob,
+            key=(self.seed, epoch, index),
         )
 
     def build(self, spans: list[Span], step: Step | None) -> MaskedLMBatch:
         """Gathers the sequences' tokens, masks them and lays them out as `[CLS] text [SEP]`."""
         texts, lengths, names = [], [], []
         for span in spans:
-            shard, plan = self._plans.of(span.epoch, span.shard)
+            shard, plan = self.planned(span.epoch, span.shard)
             sequences = plan.sequences_of(span.samples)
             start, length = plan.start[sequences], plan.num_text_tokens[sequences]
             texts.append(shard.tokens[concatenated_ranges(start, length)].astype(np.int64))
@@ -128,13 +100,4 @@ class FullSentencesSource:
             step=step,
             masked_lm_positions=torch.from_numpy(text_places[masked.places]),
             masked_lm_labels=torch.from_numpy(masked.labels),
-        )
-
-    def _make_plan(self, shard: Shard, epoch: int, index: int) -> FullSentencesPlan:
-        return plan_full_sentences(
-            shard.sentence_offsets,
-            shard.document_offsets,
-            max_seq_length=self.max_seq_length,
-            short_seq_prob=self.short_seq_prob,
-            key=(self.seed, epoch, index),
         )

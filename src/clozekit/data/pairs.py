@@ -55,6 +55,10 @@ class PairPlan:
         """`[pairs]`: the tokens of A and B, without special tokens."""
         return (self.a_end - self.a_start) + (self.b_end - self.b_start)
 
+    def num_text_tokens_of(self, samples: Int64Array) -> Int64Array:
+        """Gives `[pairs]`, the tokens of A and B of the pairs `samples`."""
+        return self.num_text_tokens[samples]
+
 
 def plan_pairs(
     sentence_offsets: NDArray[np.integer[Any]],

@@ -1,6 +1,6 @@
 """The samples of a pretraining corpus: pairs planned by the shard, batches built from plans."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +13,10 @@ from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.batch import PretrainingBatch, Step
 from clozekit.data.masking import MaskingRule, mask_tokens
-from clozekit.data.order import (
-    Position,
-    Span,
-    concatenated_ranges,
-    in_order,
-)
+from clozekit.data.order import Span, concatenated_ranges
 from clozekit.data.packing import Packing
 from clozekit.data.pairs import NUM_SPECIAL_TOKENS, PairPlan, plan_pairs
-from clozekit.data.plans import ShardPlans
+from clozekit.data.plans import PlannedSource
 
 
 @dataclass(frozen=True)
@@ -47,8 +42,18 @@ class _Texts:
     sample_ids: NDArray[np.int64]
 
 
-class PretrainingSource:
-    """Pairs with masks from the shards of one split; see `clozekit.data.stream.Source`."""
+class PretrainingSource(PlannedSource[PairPlan]):
+    """Pairs with masks from the shards of one split.
+
+    Args:
+        shards: The shards' files.
+        pairs: How pairs are cut.
+        masking: How the tokens of each pair are masked.
+        special_tokens: The ids of [CLS], [SEP] and the others.
+        seed: What pairs and masks depend on.
+    """
+
+    num_special_tokens = NUM_SPECIAL_TOKENS
 
     def __init__(
         self,
@@ -58,46 +63,17 @@ class PretrainingSource:
         special_tokens: SpecialTokens,
         seed: int,
     ) -> None:
+        super().__init__(shards, masking, special_tokens, seed)
         self.pairs = pairs
-        self.masking = masking
-        self.special_tokens = special_tokens
-        self.seed = seed
-        self._plans = ShardPlans(shards, self._make_plan)
 
-    @property
-    def num_shards(self) -> int:
-        """The number of shards."""
-        return len(self._plans.paths)
-
-    def num_samples(self, epoch: int, shard: int) -> int:
-        """The number of pairs of a shard in an epoch."""
-        return len(self.plan(epoch, shard))
-
-    def plan(self, epoch: int, shard: int) -> PairPlan:
-        """Plans a shard's pairs for an epoch; the last plans are kept."""
-        return self._plans.of(epoch, shard)[1]
-
-    def arranged(self, spans: list[Span]) -> list[Span]:
-        """Leaves a global batch as it is: most of its pairs are equally long."""
-        return spans
-
-    def evaluation_spans(self, size: int) -> Iterator[Span]:
-        """Yields every pair of epoch 0 once, in the data's own order."""
-        return in_order(self.num_samples, self.num_shards, size)
-
-    def step_of(self, spans: list[Span], micro_step: int, next_position: Position) -> Step:
-        """Describes the global step; its targets follow from lengths, so nothing is built."""
-        num_text_tokens = np.concatenate(
-            [self.plan(span.epoch, span.shard).num_text_tokens[span.samples] for span in spans]
-        )
-        num_pairs = len(num_text_tokens)
-        return Step(
-            index=next_position.step - 1,
-            micro_step=micro_step,
-            num_sequences=num_pairs,
-            num_tokens=int(num_text_tokens.sum()) + NUM_SPECIAL_TOKENS * num_pairs,
-            num_targets=int(self.masking.num_targets(num_text_tokens).sum()),
-            next_position=next_position,
+    def make_plan(self, shard: Shard, epoch: int, index: int) -> PairPlan:
+        """Plans the pairs of a shard in an epoch."""
+        return plan_pairs(
+            shard.sentence_offsets,
+            shard.document_offsets,
+            max_seq_length=self.pairs.max_seq_length,
+            short_seq_prob=self.pairs.short_seq_prob,
+            key=(self.seed, epoch, index),
         )
 
     def build(self, spans: list[Span], step: Step | None) -> PretrainingBatch:
@@ -138,7 +114,7 @@ class PretrainingSource:
     def _gather(self, spans: list[Span]) -> _Texts:
         ids, lengths, labels, sample_ids = [], [], [], []
         for span in spans:
-            shard, plan = self._plans.of(span.epoch, span.shard)
+            shard, plan = self.planned(span.epoch, span.shard)
             chosen = span.samples
             starts = np.stack([plan.a_start[chosen], plan.b_start[chosen]], axis=1)
             ends = np.stack([plan.a_end[chosen], plan.b_end[chosen]], axis=1)
@@ -162,13 +138,4 @@ class PretrainingSource:
             np.concatenate(lengths),
             np.concatenate(labels),
             np.concatenate(sample_ids),
-        )
-
-    def _make_plan(self, shard: Shard, epoch: int, index: int) -> PairPlan:
-        return plan_pairs(
-            shard.sentence_offsets,
-            shard.document_offsets,
-            max_seq_length=self.pairs.max_seq_length,
-            short_seq_prob=self.pairs.short_seq_prob,
-            key=(self.seed, epoch, index),
         )

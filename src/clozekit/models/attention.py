@@ -9,6 +9,7 @@ from clozekit.data.packing import Packing
 from clozekit.models import varlen
 from clozekit.models.dropout import dropout
 from clozekit.models.linear import Linear
+from clozekit.models.precision import at_least_float32
 
 
 class SelfAttention(nn.Module):
@@ -64,7 +65,7 @@ def _attend(
     # torch's kernel for the CPU has no dropout: it falls back to these steps, with more passes over
     # the scores and a slower draw. As in every such kernel, scores are not of half precision.
     batch_size, num_heads = query.shape[:2]
-    wide = torch.promote_types(query.dtype, torch.float32)
+    wide = at_least_float32(query.dtype)
     bias, beta = query.new_zeros(1, 1, 1, dtype=wide), 0
     if key_mask is not None:
         masked = torch.zeros_like(key_mask, dtype=wide).masked_fill(~key_mask, float("-inf"))

@@ -15,7 +15,7 @@ _HAS_ONEDNN = (
 
 
 NARROWEST = 256
-"""Below it oneDNN was not faster."""
+"""Below it oneDNN was not faster: see `experiments/throughput/levers.py`."""
 
 
 class Linear(nn.Linear):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from clozekit.models.precision import at_least_float32, upcast
+
 LOGITS_AT_A_TIME = 1 << 23
 """32 MiB of float32. With fewer, products of so few rows take longer on the CPU; more are given
 back to the system by malloc after each use, and cost a page fault every 4 KiB."""
@@ -65,7 +67,7 @@ def linear_cross_entropy(
 
 def _at_once(hidden_states: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> CrossEntropy:
     logits = torch.nn.functional.linear(hidden_states, weight, bias)
-    loss_sum = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+    loss_sum = torch.nn.functional.cross_entropy(upcast(logits), labels, reduction="sum")
     return CrossEntropy(loss_sum, (logits.argmax(-1) == labels).sum())
 
 
@@ -87,8 +89,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         gradients = _Gradients(
             torch.empty_like(hidden_states),
-            torch.empty_like(weight, dtype=_at_least_float32(weight.dtype)),
-            torch.zeros_like(bias, dtype=_at_least_float32(bias.dtype)),
+            torch.empty_like(weight, dtype=at_least_float32(weight.dtype)),
+            torch.zeros_like(bias, dtype=at_least_float32(bias.dtype)),
         )
         sums = _sums(hidden_states, weight, bias, labels, dtype, gradients)
         ctx.gradients = gradients
@@ -114,7 +116,7 @@ def _sums(
     gradients: _Gradients | None,
 ) -> CrossEntropy:
     """Goes over the targets in chunks, with products of `dtype`; fills `gradients`, if given."""
-    wide = _at_least_float32(dtype)
+    wide = at_least_float32(dtype)
     weight, bias = weight.to(dtype), bias.to(dtype)
     loss_sum = hidden_states.new_zeros((), dtype=wide)
     num_correct = labels.new_zeros(())
@@ -148,7 +150,3 @@ def _chunks(size: int, most: int) -> list[slice]:
     number = -(-size // most)
     ends = [size * place // number for place in range(number + 1)] if number else []
     return [slice(begin, end) for begin, end in pairwise(ends)]
-
-
-def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)

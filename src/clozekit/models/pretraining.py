@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -11,6 +10,7 @@ from clozekit.data.packing import Packing
 from clozekit.models.encoder import Encoder
 from clozekit.models.heads import MaskedLMHead, NextSentenceHead
 from clozekit.models.linear_cross_entropy import CrossEntropy
+from clozekit.models.precision import upcast
 
 
 class PretrainingOutput(NamedTuple):
@@ -101,8 +101,7 @@ class PretrainingModel(nn.Module):
         """
         sequence_output, pooled_output = self.encoder(input_ids, token_type_ids, packing=packing)
         masked = sequence_output.index_select(0, masked_lm_positions)
-        logits = self.next_sentence_head(pooled_output)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = upcast(self.next_sentence_head(pooled_output))
         return PretrainingLosses(
             self.masked_lm_head.cross_entropy(masked, masked_lm_labels),
             CrossEntropy(

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError, DataError
 from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
 
@@ -80,20 +81,22 @@ def check_agreement(
         raise ConfigError(
             f"{where} other data (hash {checkpoint.data_hash}, the configuration's {data_hash})"
         )
-    saved, given = _flat(checkpoint.config), _flat(config)
+    saved, given = flat(checkpoint.config), flat(config)
     # The run's own keys come before those that repeat them.
     for key in sorted(saved.keys() | given.keys(), key=lambda key: (key not in MUST_AGREE, key)):
         if saved.get(key) == given.get(key) or _is_under(key, MAY_DIFFER):
             continue
-        difference = f"{key}={_yaml(saved.get(key))}, the configuration has {_yaml(given.get(key))}"
+        difference = (
+            f"{key}={as_yaml(saved.get(key))}, the configuration has {as_yaml(given.get(key))}"
+        )
         if _is_under(key, (*MUST_AGREE, "encoder", "data", "optimizer")):
             raise ConfigError(f"{where} {difference}")
         warnings.warn(f"{where} {difference}, which holds from now on", stacklevel=2)
     for key in ("max_steps", "max_epochs"):
         if saved.get(key) != given.get(key):
             warnings.warn(
-                f"{where} {key}={_yaml(saved.get(key))}, now it is {_yaml(given.get(key))}; the "
-                "learning rate follows the new length from here on",
+                f"{where} {key}={as_yaml(saved.get(key))}, now it is {as_yaml(given.get(key))}; "
+                "the learning rate follows the new length from here on",
                 stacklevel=2,
             )
 
@@ -145,19 +148,5 @@ def _newest(folder: Path) -> Checkpoint:
     return max(found, key=lambda checkpoint: (checkpoint.step, checkpoint.path.stem == "last"))
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _is_under(key: str, groups: tuple[str, ...]) -> bool:
     return any(key == group or key.startswith(f"{group}.") for group in groups)
-
-
-def _yaml(value: object) -> object:
-    return "null" if value is None else value

@@ -1,6 +1,7 @@
 """A job of a sweep: a single run, what it is started with, and what its folder says of it."""
 
 import json
+import signal
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 import yaml
 
 from clozekit.config.train import TrainConfig
+from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError
+from clozekit.exit_codes import INTERRUPTED, PREEMPTED
 from clozekit.runs.folder import RunFolder, refuse_existing
 
 MAY_DIFFER = (
@@ -26,7 +29,7 @@ MAY_DIFFER = (
 )
 """Keys that say how a job is run, and do not change what comes out."""
 
-INTERRUPTED_CODES = (75, 130, -2, -15)
+INTERRUPTED_CODES = (PREEMPTED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
 """What a run exits with after SIGTERM or SIGINT; negative where it could not catch them yet."""
 
 
@@ -70,11 +73,6 @@ class Job:
     def lock_file(self) -> Path:
         """Is locked as long as the job's process lives."""
         return self.folder / ".lock"
-
-    @property
-    def task(self) -> str:
-        """The task's name, that of the module which its class stands in."""
-        return self.config.task.target.split(".")[-2:][0]
 
     def devices(self) -> int | None:
         """How many processes the job has on a machine; None where only the hardware tells."""
@@ -143,21 +141,6 @@ class Job:
             before, now = earlier_values.get(key), values.get(key)
             if before != now and not any(key == k or key.startswith(f"{k}.") for k in MAY_DIFFER):
                 raise ConfigError(
-                    f"{self.folder} was run with {key}={_yaml(before)}, the sweep has "
-                    f"{_yaml(now)}: give the sweep another name=…, or remove that folder"
+                    f"{self.folder} was run with {key}={as_yaml(before)}, the sweep has "
+                    f"{as_yaml(now)}: give the sweep another name=…, or remove that folder"
                 )
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Gives a configuration with the whole path of every value as its key."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
-def _yaml(value: object) -> object:
-    return "null" if value is None else value

@@ -19,11 +19,10 @@ PLACES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTE
 """What would tell a job that it is one of several processes."""
 
 
-def job_environment(job: Job, sweep: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Gives a job's environment: the sweep's, and its place in W&B."""
+def job_environment(sweep: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Gives a job's environment: the sweep's, and its group in W&B."""
     environment = {name: value for name, value in given.items() if name not in PLACES}
     environment.setdefault("WANDB_RUN_GROUP", sweep)
-    environment.setdefault("WANDB_JOB_TYPE", job.task)
     return environment
 
 
@@ -165,6 +164,6 @@ class LocalExecutor:
 
     def start(self, job: Job, slot: int, say: Callable[[str], None]) -> LocalJob:
         """Starts a job."""
-        environment = job_environment(job, self.sweep, os.environ)
+        environment = job_environment(self.sweep, os.environ)
         environment |= shares(job, self.n_jobs, slot, os.environ)
         return LocalJob(job, environment, say)

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import yaml
 
+from clozekit.config.values import flat
 from clozekit.errors import ConfigError, DataError
 from clozekit.runs.folder import RunFolder
-from clozekit.sweeps.job import Status, flat
+from clozekit.sweeps.job import Status
 from clozekit.sweeps.lock import is_held
 from clozekit.sweeps.record import read_record
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
+from clozekit.exit_codes import INTERRUPTED, PREEMPTED
 from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.record import SweepRecord
 
 FAILED = 1
-PREEMPTED = 75
-INTERRUPTED = 130
 SECONDS_BETWEEN_LOOKS = 0.1
 
 

@@ -40,7 +40,7 @@ class SubmittedCommand:
 
     def __call__(self) -> int:
         """Runs the job and gives its exit code."""
-        environment = job_environment(self.job, self.sweep, os.environ)
+        environment = job_environment(self.sweep, os.environ)
         rank = int(os.environ.get("SLURM_PROCID", "0"))
         poll: Callable[[], int | None]
         if rank == 0:

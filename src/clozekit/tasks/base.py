@@ -22,11 +22,6 @@ from clozekit.tasks.divergence import DivergenceGuard
 BatchT = TypeVar("BatchT", bound=Batch)
 
 
-def upcast(logits: Tensor) -> Tensor:
-    """Brings half-precision logits to float32, in which losses are computed; keeps float64."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
 class TaskModule(LightningModule, Generic[BatchT]):
     """A model and how it is trained. A task adds its steps and its metrics.
 

@@ -10,7 +10,8 @@ from torchmetrics import MeanMetric, Metric
 from clozekit.data.batch import Batch, Step
 from clozekit.data.features import Features
 from clozekit.data.labelled import LabelledDataModule
-from clozekit.tasks.base import TaskModule, step_of, upcast
+from clozekit.models.precision import upcast
+from clozekit.tasks.base import TaskModule, step_of
 
 BatchT = TypeVar("BatchT", bound=Batch)
 

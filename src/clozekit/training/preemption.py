@@ -12,14 +12,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 
 from clozekit.data.batch import Batch
+from clozekit.exit_codes import PREEMPTED
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.steps import ends_step, validation_is_due
-
-PREEMPTED = 75
-"""EX_TEMPFAIL of sysexits.h: the run can go on where it was."""
-
-INTERRUPTED = 130
-"""What a shell gives a program that SIGINT ended."""
 
 
 def exit_on_sigterm() -> None:

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
 
 from clozekit.errors import ConfigError
-from clozekit.training.preemption import PREEMPTED
+from clozekit.exit_codes import PREEMPTED
 
 BLOCK_SIZE = 32768
 FILE_HEADER_SIZE = 7

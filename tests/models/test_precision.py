@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from clozekit.tasks.base import upcast
+from clozekit.models.precision import upcast
 
 
 @pytest.mark.parametrize(
