@@ -3,8 +3,8 @@
     python experiments/throughput/profiling.py --corpus data/throughput --sizes tiny base
 
 Operations are told apart by the module that called them, backward's by the forward operation that
-they belong to. Python is what is left of a step that runs without the profiler. Lightning is what a
-step of the real command, `clozekit train`, takes on top.
+they belong to. Beside their sum stands what a step takes without the profiler, and what a step of
+the real command takes, `clozekit train` with Lightning, its callbacks and the data.
 """
 
 import argparse
@@ -33,7 +33,7 @@ PREFIX = "part:"
 EMBEDDING, ATTENTION, FEED_FORWARD = "embedding", "attention", "feed-forward"
 REST_OF_BLOCK, HEADS, OPTIMIZER = "norms, dropout, residuals", "heads and loss", "optimizer"
 PARTS = (EMBEDDING, ATTENTION, FEED_FORWARD, REST_OF_BLOCK, HEADS, OPTIMIZER)
-OUTSIDE = ("Python", "data", "Lightning")
+PLAIN, DATA, COMMAND = "a step without the profiler", "its data", "a step of the command"
 STEPS = 6
 
 OURS = {
@@ -80,11 +80,10 @@ def table(size: str, corpus: str) -> dict[str, dict[str, float]]:
         label_parts(steps.model, names)
         columns[name] = milliseconds(steps, batches)
     ours = columns["clozekit"]
-    ours["data"] = 1e3 * statistics.median(seconds_of(lambda: next(stream)) for _ in range(20))
+    ours[DATA] = 1e3 * statistics.median(seconds_of(lambda: next(stream)) for _ in range(20))
     num_tokens = statistics.mean(batch.packing.num_tokens for batch in batches)
-    whole = 1e3 * num_tokens / tokens_per_second(size, corpus, pairs)
-    ours["Lightning"] = max(0.0, whole - sum(ours.values()))
-    for part in (*PARTS, *OUTSIDE):
+    ours[COMMAND] = 1e3 * num_tokens / tokens_per_second(size, corpus, pairs)
+    for part in (*PARTS, PLAIN, DATA, COMMAND):
         told = "  ".join(f"{name} {of.get(part, 0):9.1f} ms" for name, of in columns.items())
         print(f"{size:<6}{part:<28}{told}", flush=True)
     return columns
@@ -127,13 +126,12 @@ def milliseconds(steps: Any, batches: list[Any]) -> dict[str, float]:
             steps.optimizer.zero_grad()
 
     step(batches[0])
-    plain = [seconds_of(lambda b=batch: step(b)) for batch in batches]
+    plain = statistics.median(seconds_of(lambda b=batch: step(b)) for batch in batches)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for batch in batches:
             step(batch)
     parts = {part: of / len(batches) / 1e3 for part, of in microseconds(profiler.events()).items()}
-    parts["Python"] = max(0.0, 1e3 * statistics.mean(plain) - sum(parts.values()))
-    return parts
+    return {**parts, PLAIN: 1e3 * plain}
 
 
 def loss_of(steps: Any, batch: Any) -> torch.Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from profiling import OUTSIDE, PARTS
+from profiling import COMMAND, DATA, PARTS, PLAIN
 
 FOLDER = Path(__file__).parent
 README = FOLDER / "README.md"
@@ -25,6 +25,7 @@ def main() -> None:
         ("memory", memory(results["memory"]["figures"])),
         ("batches", batches(results["data"]["figures"])),
         ("profile", profile(profiles)),
+        ("levers", levers(json.loads((FOLDER / "levers.json").read_text()))),
         ("machine", machine(results["pretraining"]["machine"])),
     ):
         text = replaced(text, name, "\n".join(lines))
@@ -123,10 +124,20 @@ def batches(figures: dict[str, Any]) -> Iterator[str]:
 def profile(tables: dict[str, Any]) -> Iterator[str]:
     columns = [(size, name) for size, programs in tables.items() for name in programs]
     yield from header("ms a step", *(f"{size}, {name}" for size, name in columns))
-    for part in (*PARTS, *OUTSIDE):
-        cells = [tables[size][name].get(part) for size, name in columns]
-        yield row(part, *("" if ms is None else f"{ms:,.1f}" for ms in cells))
-    yield row("all", *(f"{sum(tables[size][name].values()):,.1f}" for size, name in columns))
+    for part in PARTS:
+        yield row(part, *(f"{tables[size][name].get(part, 0):,.1f}" for size, name in columns))
+    sums = [sum(tables[size][name].get(part, 0) for part in PARTS) for size, name in columns]
+    yield row("their sum", *(f"{of:,.1f}" for of in sums))
+    for figure in (PLAIN, DATA, COMMAND):
+        cells = [tables[size][name].get(figure) for size, name in columns]
+        yield row(figure, *("" if ms is None else f"{ms:,.1f}" for ms in cells))
+
+
+def levers(figures: dict[str, Any]) -> Iterator[str]:
+    sizes = list(dict.fromkeys(size for of in figures.values() for size in of))
+    yield from header("times as fast with it", *sizes)
+    for lever, of in figures.items():
+        yield row(lever, *(with_spread(of[size]) if size in of else "" for size in sizes))
 
 
 def machine(of: dict[str, Any]) -> Iterator[str]:
