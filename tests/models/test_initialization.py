@@ -1,10 +1,13 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import nn
 
+from clozekit.config.encoder import EncoderConfig
 from clozekit.models import ClassificationModel, PretrainingModel, init_weights
+from clozekit.models.heads import SequenceClassificationHead, TokenClassificationHead
 from tests.models.batches import without_dropout
 
 STD = 0.05
@@ -22,6 +25,8 @@ def test_every_parameter_of_a_model(kind: str) -> None:
             assert not parameter.any(), name
         elif "norm" in name:
             assert (parameter == 1).all(), name
+        elif "classification_head" in name:
+            assert parameter.std().item() == pytest.approx(STD, rel=0.3), name
         else:
             assert parameter.abs().max() <= 2 * STD, name
             # Four standard errors; the kurtosis of the cut normal is below 3.
@@ -35,6 +40,26 @@ def test_the_cut_is_a_redraw_and_no_clamp() -> None:
     init_weights(layer, STD)
     at_the_limit = layer.weight.abs() > 2 * STD * 0.9999
     assert at_the_limit.float().mean() < 0.001
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda config: SequenceClassificationHead(config, 500, 0.0),
+        lambda config: TokenClassificationHead(config, 500, 0.0),
+    ],
+)
+def test_a_tasks_last_layer_is_drawn_from_the_whole_normal_distribution(
+    head: Callable[[EncoderConfig], nn.Module],
+) -> None:
+    torch.manual_seed(0)
+    [(_, weight), (_, bias)] = head(
+        without_dropout(hidden_size=200, initializer_range=STD)
+    ).named_parameters()
+    assert weight.std().item() == pytest.approx(STD, rel=4 / math.sqrt(2 * weight.numel()))
+    # A normal's share beyond two deviations.
+    assert (weight.abs() > 2 * STD).float().mean().item() == pytest.approx(0.0455, rel=0.1)
+    assert not bias.any()
 
 
 def test_layers_without_a_bias() -> None:

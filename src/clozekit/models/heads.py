@@ -1,4 +1,4 @@
-"""What stands on the encoder: one small module a task, each initialised as the encoder is."""
+"""What stands on the encoder: one small module a task."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 from clozekit.config.encoder import EncoderConfig
 from clozekit.models.blocks import gelu
 from clozekit.models.dropout import Dropout
-from clozekit.models.initialization import init_weights
+from clozekit.models.initialization import init_classifier, init_weights
 from clozekit.models.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 
 
@@ -82,7 +82,7 @@ class SequenceClassificationHead(nn.Module):
         super().__init__()
         self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
-        init_weights(self, config.initializer_range)
+        init_classifier(self.classifier, config.initializer_range)
 
     def forward(self, pooled_output: Tensor) -> Tensor:
         """Maps `[batch, hidden]` to logits `[batch, labels]`."""
@@ -103,7 +103,7 @@ class TokenClassificationHead(nn.Module):
         super().__init__()
         self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
-        init_weights(self, config.initializer_range)
+        init_classifier(self.classifier, config.initializer_range)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps `[targets, hidden]` to logits `[targets, labels]`."""
@@ -117,7 +117,7 @@ class AnswerSpanHead(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.outputs = nn.Linear(config.hidden_size, 2)
-        init_weights(self, config.initializer_range)
+        init_classifier(self.outputs, config.initializer_range)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps `[tokens, hidden]` to logits `[tokens, 2]`: the first token's and the last's."""

@@ -22,3 +22,18 @@ def init_weights(module: nn.Module, initializer_range: float) -> None:
             nn.init.ones_(layer.weight)
         if isinstance(layer, nn.Linear | nn.LayerNorm) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+def init_classifier(layer: nn.Linear, initializer_range: float) -> None:
+    """Initialises the last layer of a fine-tuning task, in place.
+
+    As transformers does, from the whole normal distribution. Cut at two deviations, as
+    google-research/bert has it here too, the weights are an eighth smaller, and in a short training
+    a tagger learns less (`experiments/finetune_tasks`). The bias is 0.
+
+    Args:
+        layer: The layer that gives a task's logits.
+        initializer_range: The standard deviation.
+    """
+    nn.init.normal_(layer.weight, std=initializer_range)
+    nn.init.zeros_(layer.bias)
