@@ -13,6 +13,7 @@ from clozekit.errors import ConfigError
 from clozekit.interop.heads import make_model
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder import Encoder, EncoderOutput, full_packing
+from clozekit.models.grouping import Group, Grouping
 
 TOLERANCE = 1e-4
 """How far outputs of ONNX may lie from torch's: sums are taken in another order."""
@@ -94,12 +95,12 @@ class PaddedModel(nn.Module):
             The outputs; those of tokens mean nothing at padding.
         """
         packing = full_packing(input_ids)
-        key_mask = attention_mask.bool()[:, None, None, :]
+        group = Group(packing, key_mask=attention_mask.bool()[:, None, None, :])
         hidden_states = self.encoder.embeddings(
             input_ids.flatten(), token_type_ids.flatten(), packing.position_ids
         )
         for block in self.encoder.blocks:
-            hidden_states = block(hidden_states, packing, key_mask)
+            hidden_states = block(hidden_states, Grouping(packing, (group,)))
         sequence_output = hidden_states.unflatten(0, input_ids.shape)
         encoded: tuple[Tensor, ...] = (sequence_output,)
         if self.encoder.pooler is not None:

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.data.packing import Packing
 from clozekit.models import varlen
 from clozekit.models.dropout import dropout
+from clozekit.models.grouping import Group, Grouping
 from clozekit.models.linear import Linear
 from clozekit.models.precision import at_least_float32
 
@@ -16,8 +16,8 @@ class SelfAttention(nn.Module):
     """Multi-head attention of every token to the tokens of its own sequence.
 
     Vaswani et al. (2017), section 3.2.2. Query, key and value come from one matrix product. Only
-    the attention itself sees the padded form, and on most GPUs not even that: what goes in and out
-    is packed.
+    the attention itself sees the padded form, on the CPU in groups of sequences of like length, and
+    on most GPUs not even that: what goes in and out is packed.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -27,14 +27,12 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_states: Tensor, packing: Packing, key_mask: Tensor | None) -> Tensor:
+    def forward(self, hidden_states: Tensor, grouping: Grouping) -> Tensor:
         """Mixes the tokens of each sequence.
 
         Args:
             hidden_states: `[tokens, hidden]`.
-            packing: Where each sequence lies.
-            key_mask: `[batch, 1, 1, seq_len]`, bool, True at real tokens; None where no sequence is
-                padded.
+            grouping: Where each sequence lies, and which are padded together.
 
         Returns:
             `[tokens, hidden]`.
@@ -42,16 +40,29 @@ class SelfAttention(nn.Module):
         # [tokens, 3 * hidden] to [tokens, 3, heads, head_dim].
         qkv = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
         dropout_prob = self.dropout_prob if self.training else 0.0
-        output: Tensor
         if varlen.can_attend(qkv, dropout_prob):
-            output = self.output(varlen.attend(qkv, packing).flatten(1))
-            return output
-        # To [batch, seq_len, 3, heads, head_dim] in one copy, or none.
-        query, key, value = packing.pad(qkv).transpose(1, 3).unbind(2)
-        context = _attend(query, key, value, key_mask, dropout_prob)
-        # [batch, heads, seq_len, head_dim] to [tokens, hidden].
-        output = self.output(packing.unpad(context.transpose(1, 2)).flatten(1))
+            context = varlen.attend(qkv, grouping.packing)
+        elif len(grouping.groups) == 1:
+            context = _attend_padded(qkv, grouping.groups[0], dropout_prob)
+        else:
+            of_groups = qkv.split([group.packing.num_tokens for group in grouping.groups])
+            context = torch.cat(
+                [
+                    _attend_padded(of_group, group, dropout_prob)
+                    for of_group, group in zip(of_groups, grouping.groups, strict=True)
+                ]
+            )
+        output: Tensor = self.output(context.flatten(1))
         return output
+
+
+def _attend_padded(qkv: Tensor, group: Group, dropout_prob: float) -> Tensor:
+    """From `[tokens, 3, heads, head_dim]` to `[tokens, heads, head_dim]` by the padded form."""
+    # To [batch, seq_len, 3, heads, head_dim] in one copy, or none.
+    query, key, value = group.packing.pad(qkv).transpose(1, 3).unbind(2)
+    context = _attend(query, key, value, group.key_mask, dropout_prob)
+    # [batch, heads, seq_len, head_dim] to [tokens, heads, head_dim].
+    return group.packing.unpad(context.transpose(1, 2))
 
 
 def _attend(

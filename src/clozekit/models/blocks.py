@@ -3,9 +3,9 @@
 from torch import Tensor, nn
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.data.packing import Packing
 from clozekit.models.attention import SelfAttention
 from clozekit.models.dropout import Dropout
+from clozekit.models.grouping import Grouping
 from clozekit.models.linear import Linear
 
 
@@ -43,9 +43,9 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden_states: Tensor, packing: Packing, key_mask: Tensor | None) -> Tensor:
+    def forward(self, hidden_states: Tensor, grouping: Grouping) -> Tensor:
         """Maps `[tokens, hidden]` to `[tokens, hidden]`; arguments as in `SelfAttention`."""
-        attended = self.dropout(self.attention(hidden_states, packing, key_mask))
+        attended = self.dropout(self.attention(hidden_states, grouping))
         hidden_states = self.attention_norm(hidden_states + attended)
         transformed = self.dropout(self.feed_forward(hidden_states))
         output: Tensor = self.feed_forward_norm(hidden_states + transformed)

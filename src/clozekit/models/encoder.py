@@ -10,6 +10,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.blocks import Block
 from clozekit.models.embeddings import Embeddings
+from clozekit.models.grouping import Grouping
 from clozekit.models.initialization import init_weights
 
 
@@ -94,15 +95,18 @@ class Encoder(nn.Module):
         self, input_ids: Tensor, token_type_ids: Tensor | None, packing: Packing
     ) -> EncoderOutput:
         self._check(input_ids, packing)
-        key_mask = None if packing.is_full else packing.attention_mask[:, None, None, :]
-        hidden_states = self.embeddings(input_ids, token_type_ids, packing.position_ids)
+        grouping = _grouping(packing)
+        hidden_states = self.embeddings(
+            grouping.arrange(input_ids),
+            None if token_type_ids is None else grouping.arrange(token_type_ids),
+            grouping.arrange(packing.position_ids),
+        )
         for block in self.blocks:
             if self.activation_checkpointing and torch.is_grad_enabled():
-                hidden_states = checkpoint(
-                    block, hidden_states, packing, key_mask, use_reentrant=False
-                )
+                hidden_states = checkpoint(block, hidden_states, grouping, use_reentrant=False)
             else:
-                hidden_states = block(hidden_states, packing, key_mask)
+                hidden_states = block(hidden_states, grouping)
+        hidden_states = grouping.restore(hidden_states)
         return EncoderOutput(hidden_states, self._pool(hidden_states, packing))
 
     def _pool(self, hidden_states: Tensor, packing: Packing) -> Tensor | None:
@@ -122,6 +126,13 @@ class Encoder(nn.Module):
                 f"input_ids of shape {list(input_ids.shape)} does not fit a packing of "
                 f"{packing.num_tokens} tokens"
             )
+
+
+def _grouping(packing: Packing) -> Grouping:
+    # Elsewhere lengths are not known without waiting for the device, or not when a graph is made.
+    if packing.slots.device.type != "cpu" or torch.compiler.is_compiling() or packing.is_full:
+        return Grouping.of_one(packing)
+    return Grouping.by_length(packing)
 
 
 def _packing_of_padded(input_ids: Tensor, attention_mask: Tensor | None) -> Packing:
