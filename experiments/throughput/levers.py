@@ -1,9 +1,9 @@
 """What each means to make a step fast is worth: the step with it and without it, in turn.
 
-    python experiments/throughput/levers.py
+    python experiments/throughput/levers.py [--only products groups …]
 
-The loss in chunks and oneDNN's products are turned off in the same process. What is set for a whole
-process, such as malloc, has processes of its own, in turn too.
+The loss in chunks, oneDNN's products and groups of like length are turned off in the same process.
+What is set for a whole process, such as malloc, has processes of its own, in turn too.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from clozekit.environment import prepare_for_torch
 from clozekit.models import linear
+from clozekit.models.grouping import Grouping
 
 FOLDER = Path(__file__).parent
 SEQ_LEN, DROPOUT, BATCHES = 128, 0.1, 2
@@ -29,29 +30,39 @@ SIZES = ("tiny", "mini", "small", "base")
 PROGRAMS = {"clozekit": OurPretraining, "transformers": TheirPretraining}
 
 Step = Callable[[], None]
+Figures = tuple[str, dict[str, dict[str, float]]]
+"""A lever's name, and what it is worth by the encoder's size."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--timed", nargs=3, metavar=("PROGRAM", "SIZE", "SETTING"))
     given = parser.parse_args()
     if given.timed:
         print(json.dumps(timed(*given.timed, given.repetitions)))
         return
-    figures: dict[str, dict[str, Any]] = {}
+    path = FOLDER / "levers.json"
+    figures: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    for part in given.only:
+        for lever, of in PARTS[part](given.repetitions):
+            figures.setdefault(lever, {}).update(of)
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def products(repetitions: int) -> Iterator[Figures]:
     for size in SIZES:
-        for lever, of in in_one_process(size, given.repetitions).items():
-            figures.setdefault(lever, {})[size] = of
+        yield from in_one_process(size, repetitions)
+
+
+def malloc(repetitions: int) -> Iterator[Figures]:
     for size in ("tiny", "small"):
         for program in PROGRAMS:
-            lever = f"malloc keeps freed memory, {program}"
-            figures.setdefault(lever, {})[size] = kept_memory(program, size, given.repetitions)
-    figures["compile"] = {"tiny": compiled("tiny", given.repetitions)}
-    (FOLDER / "levers.json").write_text(json.dumps(figures, indent=2) + "\n")
+            yield kept_memory(program, size, repetitions)
 
 
-def in_one_process(size_name: str, repetitions: int) -> dict[str, dict[str, float]]:
+def in_one_process(size_name: str, repetitions: int) -> Iterator[Figures]:
     steps, batches = made(OurPretraining, size_name)
     narrowest = linear.NARROWEST
 
@@ -80,15 +91,10 @@ def in_one_process(size_name: str, repetitions: int) -> dict[str, dict[str, floa
         },
         repetitions,
     )
-    return told(
-        size_name,
-        {
-            "the loss of masked tokens in chunks": ratios(
-                seconds["logits whole"], seconds["as it is"]
-            ),
-            "oneDNN's products in all blocks": ratios(seconds["MKL"], seconds["oneDNN"]),
-        },
-    )
+    in_chunks = ratios(seconds["logits whole"], seconds["as it is"])
+    yield told(size_name, "the loss of masked tokens in chunks", in_chunks)
+    by_library = ratios(seconds["MKL"], seconds["oneDNN"])
+    yield told(size_name, "oneDNN's products in all blocks", by_library)
 
 
 def with_whole_logits(steps: OurPretraining, batch: Any) -> Step:
@@ -103,7 +109,34 @@ def with_whole_logits(steps: OurPretraining, batch: Any) -> Step:
     return step
 
 
-def kept_memory(program: str, size: str, repetitions: int) -> dict[str, float]:
+def groups(repetitions: int) -> Iterator[Figures]:
+    """At 512 tokens too, where pairs are of less equal lengths."""
+    for seq_len in (SEQ_LEN, 512):
+        for size in SIZES[:3]:
+            steps, batches = made(OurPretraining, size, seq_len)
+            seconds = seconds_in_turn(
+                {
+                    "one group": [in_one_group(steps, batch) for batch in batches],
+                    "groups": [steps(batch) for batch in batches],
+                },
+                repetitions,
+            )
+            lever = f"attention in groups of like length, {seq_len} tokens"
+            yield told(size, lever, ratios(seconds["one group"], seconds["groups"]))
+
+
+def in_one_group(steps: OurPretraining, batch: Any) -> Step:
+    by_length = Grouping.by_length
+
+    def step() -> None:
+        Grouping.by_length = Grouping.of_one
+        steps(batch)()
+        Grouping.by_length = by_length
+
+    return step
+
+
+def kept_memory(program: str, size: str, repetitions: int) -> Figures:
     seconds: dict[str, list[float]] = {"default": [], "kept": []}
     for _ in range(repetitions):
         for setting, values in seconds.items():
@@ -113,7 +146,7 @@ def kept_memory(program: str, size: str, repetitions: int) -> dict[str, float]:
             ).stdout
             values.append(json.loads(output.splitlines()[-1]))
     lever = f"malloc keeps freed memory, {program}"
-    return told(size, {lever: ratios(seconds["default"], seconds["kept"])})[lever]
+    return told(size, lever, ratios(seconds["default"], seconds["kept"]))
 
 
 def timed(program: str, size: str, setting: str, repetitions: int) -> float:
@@ -124,7 +157,8 @@ def timed(program: str, size: str, setting: str, repetitions: int) -> float:
     return statistics.median(seconds[""])
 
 
-def compiled(size: str, repetitions: int) -> dict[str, float]:
+def compiled(repetitions: int) -> Iterator[Figures]:
+    size = "tiny"
     (plain, batches), (fast, _) = made(OurPretraining, size), made(OurPretraining, size)
     fast.model.encoder.compile(dynamic=True)
     seconds = seconds_in_turn(
@@ -132,20 +166,26 @@ def compiled(size: str, repetitions: int) -> dict[str, float]:
         repetitions,
         warm_up=2,
     )
-    return told(size, {"compile": ratios(seconds["plain"], seconds["fast"])})["compile"]
+    yield told(size, "compile", ratios(seconds["plain"], seconds["fast"]))
 
 
-def made(kind: Any, size_name: str) -> tuple[Any, list[Any]]:
+def made(kind: Any, size_name: str, seq_len: int = SEQ_LEN) -> tuple[Any, list[Any]]:
     torch.manual_seed(0)
     size = size_named(size_name)
-    return kind(size.encoder(DROPOUT)), pretraining_batches(size, SEQ_LEN, BATCHES)
+    return kind(size.encoder(DROPOUT)), pretraining_batches(size, seq_len, BATCHES)
 
 
-def told(size: str, figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    for lever, of in figures.items():
-        print(f"{size:<6}{lever}: {of['median']:.2f}", flush=True)
-    return figures
+def told(size: str, lever: str, figures: dict[str, float]) -> Figures:
+    print(f"{size:<6}{lever}: {figures['median']:.2f}", flush=True)
+    return lever, {size: figures}
 
+
+PARTS: dict[str, Callable[[int], Iterator[Figures]]] = {
+    "products": products,
+    "groups": groups,
+    "malloc": malloc,
+    "compile": compiled,
+}
 
 if __name__ == "__main__":
     main()
