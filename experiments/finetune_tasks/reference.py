@@ -8,7 +8,7 @@ model, its loss, its initial head, the schedule, the order of the rows and the l
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     torch.manual_seed(seed)
     model = make_model(task, module)
-    train(model, config, datamodule.sources["train"], max_steps)
+    train(model, loss_of_transformers, config, datamodule.sources["train"], max_steps)
     with autocast(config):
         metrics = evaluate(model, module, datamodule.sources["validation"])
 
@@ -101,7 +101,18 @@ def make_model(task: Task, module: FineTuningModule[Any]) -> nn.Module:
     return CLASSES[task.group].from_pretrained(get_model_path(), dtype=torch.float32, **options)
 
 
-def train(model: nn.Module, config: TrainConfig, rows: LabelledSource, max_steps: int) -> None:
+def loss_of_transformers(model: nn.Module, batch: Any) -> Tensor:
+    loss: Tensor = model(**inputs(batch), **labels(batch)).loss
+    return loss
+
+
+def train(
+    model: nn.Module,
+    loss_of: Callable[[Any, Any], Tensor],
+    config: TrainConfig,
+    rows: LabelledSource,
+    max_steps: int,
+) -> None:
     given = config.optimizer.arguments()
     optimizer = torch.optim.AdamW(
         decay_groups(model, given["weight_decay"]),
@@ -118,14 +129,14 @@ def train(model: nn.Module, config: TrainConfig, rows: LabelledSource, max_steps
             break
         batch = rows.build([Span(0, 0, samples)], None)
         with autocast(config):
-            loss = model(**inputs(batch), **labels(batch)).loss
+            loss = loss_of(model, batch)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.trainer.gradient_clip_val)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         if step % 10 == 9:
-            print(f"step {step + 1}/{max_steps}  loss {loss.item():.3f}", flush=True)
+            print(f"step {step + 1}/{max_steps}  loss {loss.item():.7f}", flush=True)
 
 
 def autocast(config: TrainConfig) -> torch.autocast:
@@ -146,7 +157,7 @@ def shuffled(rows: LabelledSource, seed: int, batch_size: int) -> Iterator[np.nd
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     named = dict(model.named_parameters())
-    spared = [name for name in named if name.endswith("bias") or "LayerNorm" in name]
+    spared = [name for name in named if name.endswith("bias") or "norm" in name.lower()]
     return [
         {"params": [p for n, p in named.items() if n not in spared], "weight_decay": weight_decay},
         {"params": [named[name] for name in spared], "weight_decay": 0.0},
