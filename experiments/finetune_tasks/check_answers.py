@@ -1,6 +1,6 @@
 """Judges real predictions by clozekit's metrics of answers and by torchmetrics' own.
 
-    python experiments/finetune_tasks/check_answers.py --checkpoint runs/finetune_tasks/qa/pretrained-1
+    python experiments/finetune_tasks/check_answers.py --checkpoint runs/qa
 
 The questions are the first 500 of the validation set. torchmetrics' SQuAD was written after the
 official script, apart from clozekit's.
