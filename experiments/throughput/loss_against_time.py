@@ -28,14 +28,14 @@ PROGRAMS = {"clozekit": OurPretraining, "transformers": TheirPretraining}
 FOLDER = Path(__file__).parent
 PAIRS, SEQ_LEN = 64, 128
 LEARNING_RATE, WARMUP_STEPS = 1e-3, 200
-HELD_OUT_BATCHES = 24
+HELD_OUT_BATCHES = 4
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", default="data/throughput")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--every", type=float, default=30, help="seconds between judgements")
+    parser.add_argument("--every", type=float, default=60, help="seconds between judgements")
     parser.add_argument("--sizes", nargs="+", default=["tiny", "mini"])
     given = parser.parse_args()
     curves = {size: side_by_side(size, given) for size in given.sizes}
