@@ -62,11 +62,13 @@ THEIRS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", default="data/throughput")
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "base"])
+    parser.add_argument("--sizes", nargs="*", default=["tiny", "base"])
     given = parser.parse_args()
-    tables = {size: pretraining_table(size, given.corpus) for size in given.sizes}
+    path = FOLDER / "profile.json"
+    tables = json.loads(path.read_text()) if path.exists() else {}
+    tables |= {size: pretraining_table(size, given.corpus) for size in given.sizes}
     tables[FINE_TUNING] = fine_tuning_table()
-    (FOLDER / "profile.json").write_text(json.dumps(tables, indent=2) + "\n")
+    path.write_text(json.dumps(tables, indent=2) + "\n")
 
 
 def pretraining_table(size: str, corpus: str) -> Columns:
