@@ -11,9 +11,10 @@ from typing import Any
 import torch
 import transformers
 from reference import (
-    autocast,
     configuration,
     evaluate,
+    inputs,
+    logits_of,
     loss_of_transformers,
     make_model,
     pieces,
@@ -25,7 +26,7 @@ from clozekit.models.attention import SelfAttention
 from clozekit.models.dropout import Dropout
 from clozekit.models.initialization import init_weights
 from clozekit.models.precision import upcast
-from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
+from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.pretrained import load_pretrained
 from tasks import TASKS, task_named
 
@@ -61,18 +62,13 @@ def main() -> None:
     torch.manual_seed(given.seed)
     if given.model == "transformers":
         train(theirs, loss_of_transformers, config, rows, steps)
-        with autocast(config):
-            metrics = evaluate(theirs, module, datamodule.sources["validation"])
+        theirs.eval()
+        metrics = evaluate(
+            lambda batch: logits_of(theirs(**inputs(batch)), batch), config, datamodule, module
+        )
     else:
         train(module, loss_of_clozekit, config, rows, steps)
-        with autocast(config), torch.inference_mode():
-            module.eval()
-            of_split = nn.ModuleDict(module.new_metrics())
-            source = datamodule.sources["validation"]
-            for span in source.evaluation_spans(16):
-                batch: Any = source.build([span], None)
-                module.update_metrics(of_split, upcast(module(batch)), batch)
-            metrics = computed_metrics(of_split)
+        metrics = evaluate(module.eval(), config, datamodule, module)
     print({name: round(float(value), 4) for name, value in metrics.items()})
 
 

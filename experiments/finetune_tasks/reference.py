@@ -62,8 +62,10 @@ def main() -> None:
     torch.manual_seed(seed)
     model = make_model(task, module)
     train(model, loss_of_transformers, config, datamodule.sources["train"], max_steps)
-    with autocast(config):
-        metrics = evaluate(model, module, datamodule.sources["validation"])
+    model.eval()
+    metrics = evaluate(
+        lambda batch: logits_of(model(**inputs(batch)), batch), config, datamodule, module
+    )
 
     folder = RUNS / task.run_name(TRANSFORMERS, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -194,13 +196,19 @@ def logits_of(output: Any, batch: Any) -> Tensor:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, module: FineTuningModule[Any], rows: LabelledSource, batch_size: int = 16
+    logits_of_batch: Callable[[Any], Tensor],
+    config: TrainConfig,
+    datamodule: LabelledDataModule[Any],
+    module: FineTuningModule[Any],
+    batch_size: int = 16,
 ) -> dict[str, Tensor]:
-    model.eval()
+    """Judges logits by the metrics of clozekit's module on the validation rows."""
+    rows = datamodule.sources["validation"]
     metrics = nn.ModuleDict(module.new_metrics())
     for span in rows.evaluation_spans(batch_size):
         batch = rows.build([span], None)
-        logits = upcast(logits_of(model(**inputs(batch)), batch))
+        with autocast(config):
+            logits = upcast(logits_of_batch(batch))
         module.update_metrics(metrics, logits, batch)
     return computed_metrics(metrics)
 

@@ -38,8 +38,10 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=60, help="seconds between judgements")
     parser.add_argument("--sizes", nargs="+", default=["tiny", "mini"])
     given = parser.parse_args()
-    curves = {size: side_by_side(size, given) for size in given.sizes}
-    (FOLDER / "loss_against_time.json").write_text(json.dumps(curves, indent=1) + "\n")
+    path = FOLDER / "loss_against_time.json"
+    curves = json.loads(path.read_text()) if path.exists() else {}
+    curves |= {size: side_by_side(size, given) for size in given.sizes}
+    path.write_text(json.dumps(curves, indent=1) + "\n")
     plot(curves, FOLDER / "loss_against_time.png")
 
 

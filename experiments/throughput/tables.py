@@ -13,6 +13,7 @@ from profiling import COMMAND, DATA, PARTS, PLAIN
 
 FOLDER = Path(__file__).parent
 README = FOLDER / "README.md"
+LOSSES = FOLDER / "loss_against_time.json"
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
         ("batches", batches(results["data"]["figures"])),
         ("profile", profile(profiles)),
         ("levers", levers(json.loads((FOLDER / "levers.json").read_text()))),
+        ("loss against time", loss_against_time(json.loads(LOSSES.read_text()))),
         ("machine", machine(results["pretraining"]["machine"])),
     ):
         text = replaced(text, name, "\n".join(lines))
@@ -138,6 +140,20 @@ def levers(figures: dict[str, Any]) -> Iterator[str]:
     yield from header("times as fast with it", *sizes)
     for lever, of in figures.items():
         yield row(lever, *(with_spread(of[size]) if size in of else "" for size in sizes))
+
+
+def loss_against_time(curves: dict[str, Any]) -> Iterator[str]:
+    programs = list(next(iter(curves.values())))
+    yield from header(
+        "after", *(f"{name}, {what}" for what in ("steps", "loss") for name in programs)
+    )
+    for size, of_size in curves.items():
+        ends = [of_size[name][-1] for name in programs]
+        yield row(
+            f"{size}, {ends[0]['seconds'] / 60:.0f} minutes",
+            *(end["step"] for end in ends),
+            *(f"{end['mlm_loss']:.2f}" for end in ends),
+        )
 
 
 def machine(of: dict[str, Any]) -> Iterator[str]:

@@ -1,7 +1,4 @@
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ from clozekit.corpus import pipeline
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import train_wordpiece
-from clozekit.errors import ConfigError, DataError
+from clozekit.errors import DataError
 from clozekit.prepare import prepare
 from tests.corpus.texts import (
     config,
@@ -33,15 +30,6 @@ DOCUMENTS = make_documents(120)
 @pytest.fixture
 def small_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "PARTITION_BYTES", 3_000)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    path = write_text(folder / "a.txt", DOCUMENTS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "PARTITION_BYTES", 3_000)
-        return prepare_text(folder / "out", path, shard_tokens=1_000)
 
 
 def splits_of(corpus: Corpus) -> dict[str, str]:
@@ -163,76 +151,6 @@ def test_documents_that_the_tokenizer_leaves_nothing_of_are_empty(tmp_path: Path
     assert kept == sum(map(len, DOCUMENTS)) + 1
 
 
-def test_the_same_command_again_does_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = write_text(tmp_path / "a.txt", DOCUMENTS)
-    corpus = prepare_text(tmp_path / "out", path)
-    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()}
-    path.unlink()
-    capsys.readouterr()
-    assert prepare_text(tmp_path / "out", path, workers=3) == corpus
-    assert "out is prepared already; there is nothing to do" in capsys.readouterr().out
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()} == before
-
-
-def test_another_configuration_is_refused_unless_told_to_overwrite(tmp_path: Path) -> None:
-    path, out = write_text(tmp_path / "a.txt", DOCUMENTS), tmp_path / "out"
-    prepare_text(out, path, shard_tokens=300)
-    before = content_of(out)
-    tokenizer = {"vocab_size": 200}
-    with pytest.raises(
-        ConfigError,
-        match=r"shard_tokens is 300 there and 500 here; "
-        r"tokenizer.vocab_size is 300 there and 200 here; .+overwrite=true",
-    ):
-        prepare_text(out, path, shard_tokens=500, tokenizer=tokenizer)
-    assert content_of(out) == before
-    (out / "notes.md").write_text("mine")
-    again = prepare_text(out, path, tokenizer=tokenizer, overwrite=True)
-    fresh = prepare_text(tmp_path / "fresh", path, tokenizer=tokenizer)
-    assert again.manifest == fresh.manifest
-    assert content_of(out) == {**content_of(tmp_path / "fresh"), "notes.md": b"mine"}
-
-
-@pytest.mark.parametrize("name", ["thesis.tex", ".work/thesis.tex", "manifest.json"])
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_of_something_else_is_left_alone(
-    tmp_path: Path, name: str, overwrite: bool
-) -> None:
-    path, out = write_text(tmp_path / "a.txt", DOCUMENTS), tmp_path / "out"
-    write_bytes(out / name, b"{}")
-    write_bytes(out / "train-00000.arrow", b"mine")
-    message = "is not the manifest" if name == "manifest.json" else "holds something else"
-    with pytest.raises((ConfigError, DataError), match=message):
-        prepare_text(out, path, overwrite=overwrite)
-    assert (out / name).read_bytes() == b"{}"
-    assert (out / "train-00000.arrow").read_bytes() == b"mine"
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    path = write_text(tmp_path / "a.txt", DOCUMENTS)
-    with pytest.raises(ConfigError, match=r"a.txt is a file; give a folder"):
-        prepare_text(path, path)
-
-
-def test_a_folder_that_another_process_writes_to_is_refused(tmp_path: Path) -> None:
-    path, out = write_text(tmp_path / "a.txt", DOCUMENTS), tmp_path / "out"
-    out.mkdir()
-    program = (
-        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX);"
-        "print('locked', flush=True); input()"
-    )
-    command = [sys.executable, "-c", program, str(out / ".lock")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"locked\n"
-        with pytest.raises(ConfigError, match=r"out is being written by another process"):
-            prepare_text(out, path)
-        other.communicate(b"\n")
-    prepare_text(out, path)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -280,65 +198,8 @@ def test_the_output_is_plain_and_short_without_a_terminal(
     assert "[UNK]" in written.out
 
 
-@pytest.mark.parametrize(
-    ("stage", "victim", "workers"),
-    [
-        ("read_partition", 2, 1),
-        ("count_piece", 3, 1),
-        ("tokenize_piece", 2, 1),
-        ("build_shard", 1, 1),
-        ("read_partition", 4, 2),
-        ("tokenize_piece", 4, 2),
-    ],
-)
-def test_a_killed_run_goes_on_where_it_was(
-    tmp_path: Path, uninterrupted: Corpus, stage: str, victim: int, workers: int
-) -> None:
-    out = tmp_path / "out"
-    values = {**uninterrupted.manifest.configuration, "out": str(out), "workers": workers}
-    wanted = PrepareConfig.model_validate(values)
-    killed = run_and_kill(wanted, stage, str(victim), tmp_path / "killed.log")
-    assert killed.returncode == -signal.SIGKILL
-    assert not (out / "manifest.json").exists()
-    logs = out / ".work" / "logs" / stage
-    num_tasks = json.loads((logs / "executor.json").read_text())["world_size"]
-    done = {int(completion.name) for completion in (logs / "completions").iterdir()}
-    assert done
-    assert victim not in done
-    with pytest.raises(ConfigError, match=r"validation_fraction is 0.2 there and 0.5 here"):
-        prepare(wanted.model_copy(update={"validation_fraction": 0.5}))
-    resumed = run_and_kill(wanted, stage, "none", tmp_path / "resumed.log")
-    assert resumed.returncode == 0, resumed.stderr
-    redone = {int(number) for number in (tmp_path / "resumed.log").read_text().split()}
-    assert victim in redone
-    assert not redone & done
-    assert redone | done == set(range(num_tasks))
-    assert content_of(out) == content_of(uninterrupted.folder)
-
-
-def test_a_killed_run_whose_source_has_changed_starts_anew(tmp_path: Path) -> None:
-    path = write_text(tmp_path / "a.txt", DOCUMENTS)
-    out = tmp_path / "out"
-    wanted = config(out, {"format": "text", "path": str(path)})
-    run_and_kill(wanted, "tokenize_piece", "2", tmp_path / "killed.log")
-    assert (out / ".work" / "pieces.json").exists()
-    write_text(path, DOCUMENTS[:-1])
-    changed = prepare(wanted)
-    assert changed.manifest == prepare_text(tmp_path / "fresh", path).manifest
-
-
 def jsonl(path: Path) -> dict[str, Any]:
     return {"format": "jsonl", "path": str(path), "id_column": "id"}
-
-
-def run_and_kill(
-    wanted: PrepareConfig, stage: str, victim: str, log: Path
-) -> subprocess.CompletedProcess[str]:
-    program = Path(__file__).with_name("killed_prepare.py")
-    arguments = [wanted.model_dump_json(), "3000", stage, victim, str(log)]
-    command = [sys.executable, str(program), *arguments]
-    # This waits for all processes that the run has started, also those that outlive it a little.
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def test_the_configuration_file_and_the_schema_say_the_same() -> None:

@@ -68,10 +68,10 @@ class Grouping:
         """Groups a batch on the CPU, the longest sequences first, where that saves enough."""
         lengths = packing.cu_seqlens.diff().numpy()
         by_length = np.argsort(-lengths, kind="stable")
-        bounds = list(_cut(lengths[by_length], CUTS_IN_HALF))
+        lengths = lengths[by_length]
+        bounds = list(_cut(lengths, CUTS_IN_HALF))
         if len(bounds) == 1:
             return cls.of_one(packing)
-        lengths = lengths[by_length]
         whole = Packing.from_lengths(lengths)
         groups = tuple(Group.of(Packing.from_lengths(lengths[begin:end])) for begin, end in bounds)
         if (np.diff(by_length) > 0).all():

@@ -1,0 +1,84 @@
+"""A killed `clozekit prepare` goes on where it was, to the same bytes."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clozekit.config.prepare import PrepareConfig
+from clozekit.corpus import pipeline
+from clozekit.corpus.manifest import Corpus
+from clozekit.errors import ConfigError
+from clozekit.prepare import prepare
+from tests.corpus.texts import config, content_of, make_documents, prepare_text, write_text
+
+DOCUMENTS = make_documents(120)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    path = write_text(folder / "a.txt", DOCUMENTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "PARTITION_BYTES", 3_000)
+        return prepare_text(folder / "out", path, shard_tokens=1_000)
+
+
+def run_and_kill(
+    wanted: PrepareConfig, stage: str, victim: str, log: Path
+) -> subprocess.CompletedProcess[str]:
+    program = Path(__file__).with_name("killed_prepare.py")
+    arguments = [wanted.model_dump_json(), "3000", stage, victim, str(log)]
+    command = [sys.executable, str(program), *arguments]
+    # This waits for all processes that the run has started, also those that outlive it a little.
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("stage", "victim", "workers"),
+    [
+        ("read_partition", 2, 1),
+        ("count_piece", 3, 1),
+        ("tokenize_piece", 2, 1),
+        ("build_shard", 1, 1),
+        ("read_partition", 4, 2),
+        ("tokenize_piece", 4, 2),
+    ],
+)
+def test_a_killed_run_goes_on_where_it_was(
+    tmp_path: Path, uninterrupted: Corpus, stage: str, victim: int, workers: int
+) -> None:
+    out = tmp_path / "out"
+    values = {**uninterrupted.manifest.configuration, "out": str(out), "workers": workers}
+    wanted = PrepareConfig.model_validate(values)
+    killed = run_and_kill(wanted, stage, str(victim), tmp_path / "killed.log")
+    assert killed.returncode == -signal.SIGKILL
+    assert not (out / "manifest.json").exists()
+    logs = out / ".work" / "logs" / stage
+    num_tasks = json.loads((logs / "executor.json").read_text())["world_size"]
+    done = {int(completion.name) for completion in (logs / "completions").iterdir()}
+    assert done
+    assert victim not in done
+    with pytest.raises(ConfigError, match=r"validation_fraction is 0.2 there and 0.5 here"):
+        prepare(wanted.model_copy(update={"validation_fraction": 0.5}))
+    resumed = run_and_kill(wanted, stage, "none", tmp_path / "resumed.log")
+    assert resumed.returncode == 0, resumed.stderr
+    redone = {int(number) for number in (tmp_path / "resumed.log").read_text().split()}
+    assert victim in redone
+    assert not redone & done
+    assert redone | done == set(range(num_tasks))
+    assert content_of(out) == content_of(uninterrupted.folder)
+
+
+def test_a_killed_run_whose_source_has_changed_starts_anew(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.txt", DOCUMENTS)
+    out = tmp_path / "out"
+    wanted = config(out, {"format": "text", "path": str(path)})
+    run_and_kill(wanted, "tokenize_piece", "2", tmp_path / "killed.log")
+    assert (out / ".work" / "pieces.json").exists()
+    write_text(path, DOCUMENTS[:-1])
+    changed = prepare(wanted)
+    assert changed.manifest == prepare_text(tmp_path / "fresh", path).manifest
