@@ -7,8 +7,8 @@ import sys
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Of glibc's malloc.h."""
 _NEVER_TRIM = 2**31 - 1
-_KEPT_PRODUCTS = "16"
-"""A step has eight shapes, each of them in every block."""
+_KEPT_PRODUCTS = "32"
+"""A step has some fifteen shapes, most of them in every block."""
 
 
 def prepare_for_torch() -> None:

@@ -2,10 +2,9 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812
 
-from clozekit.models.attention import _attend
 from clozekit.models.dropout import Dropout, dropout
+from tests.models.saved import saved_tensors
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -55,30 +54,7 @@ def test_nothing_is_done_without_need() -> None:
     assert Dropout(0.0).train()(values) is values
 
 
-@pytest.mark.parametrize("padded", [False, True])
-def test_attention_with_dropout_is_attention_but_for_the_drops(padded: bool) -> None:
-    torch.manual_seed(0)
-    query, key, value = torch.randn(3, 2, 4, 5, 8, dtype=torch.float64)
-    mask = torch.ones(2, 1, 1, 5, dtype=torch.bool)
-    mask[1, ..., 3:] = False
-    key_mask = mask if padded else None
-    without = F.scaled_dot_product_attention(query, key, value, attn_mask=key_mask)
-
-    # So small a probability is rounded to zero.
-    torch.testing.assert_close(_attend(query, key, value, key_mask, 1e-9), without)
-
-    query, key, value = (x[1:].expand(20_000, -1, -1, -1) for x in (query, key, value))
-    mean = _attend(query, key, value, mask[1:] if padded else None, 0.5).mean(0)
-    torch.testing.assert_close(mean, without[1], rtol=0, atol=0.05)
-
-
-def test_attention_with_dropout_has_scores_of_full_precision_in_half_precision() -> None:
-    """Rounded to bfloat16 a score of 50 is off by up to an eighth, and so is its exponential."""
-    torch.manual_seed(0)
-    query, key, value = (6 * torch.randn(3, 2, 4, 32, 16)).bfloat16()
-    exact = F.scaled_dot_product_attention(query.float(), key.float(), value.float())
-    with torch.autocast("cpu", torch.bfloat16):
-        attended = _attend(query, key, value, None, 1e-9)
-    assert attended.dtype == torch.bfloat16
-    rounding = (exact.bfloat16() - exact).abs().max()
-    assert (attended - exact).abs().max() < 4 * rounding
+def test_a_byte_a_value_is_kept_for_backward() -> None:
+    values = torch.ones(7, 3, requires_grad=True)
+    saved = saved_tensors(lambda: dropout(values, 0.5, training=True))
+    assert [(x.dtype, x.shape) for x in saved] == [(torch.bool, (7, 3))]

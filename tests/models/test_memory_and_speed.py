@@ -9,6 +9,7 @@ from torch import Tensor
 from clozekit.data.packing import Packing
 from clozekit.models import Encoder
 from tests.models.batches import tiny_config, without_dropout
+from tests.models.saved import saved_tensors
 
 
 def packed(lengths: list[int]) -> tuple[Tensor, Tensor, Packing]:
@@ -27,15 +28,12 @@ def outputs_and_gradients(encoder: Encoder, lengths: list[int]) -> list[Tensor]:
 
 
 def saved_bytes(run: Callable[[], object]) -> int:
-    sizes: dict[int, int] = {}
+    storages = {storage.data_ptr(): storage for storage in map(_storage, saved_tensors(run))}
+    return sum(storage.nbytes() for storage in storages.values())
 
-    def note(tensor: Tensor) -> Tensor:
-        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        run()
-    return sum(sizes.values())
+def _storage(tensor: Tensor) -> torch.UntypedStorage:
+    return tensor.untyped_storage()
 
 
 def test_checkpointing_changes_nothing_with_dropout_on_either() -> None:

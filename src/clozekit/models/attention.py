@@ -5,11 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.models import varlen
-from clozekit.models.dropout import dropout
+from clozekit.models import padded_attention, varlen
 from clozekit.models.grouping import Group, Grouping
 from clozekit.models.linear import Linear
-from clozekit.models.precision import at_least_float32
 
 
 class SelfAttention(nn.Module):
@@ -43,12 +41,12 @@ class SelfAttention(nn.Module):
         if varlen.can_attend(qkv, dropout_prob):
             context = varlen.attend(qkv, grouping.packing)
         elif len(grouping.groups) == 1:
-            context = _attend_padded(qkv, grouping.groups[0], dropout_prob)
+            context = _attend(qkv, grouping.groups[0], dropout_prob)
         else:
             of_groups = qkv.split([group.packing.num_tokens for group in grouping.groups])
             context = torch.cat(
                 [
-                    _attend_padded(of_group, group, dropout_prob)
+                    _attend(of_group, group, dropout_prob)
                     for of_group, group in zip(of_groups, grouping.groups, strict=True)
                 ]
             )
@@ -56,38 +54,14 @@ class SelfAttention(nn.Module):
         return output
 
 
-def _attend_padded(qkv: Tensor, group: Group, dropout_prob: float) -> Tensor:
-    """From `[tokens, 3, heads, head_dim]` to `[tokens, heads, head_dim]` by the padded form."""
+def _attend(qkv: Tensor, group: Group, dropout_prob: float) -> Tensor:
+    """From `[tokens, 3, heads, head_dim]` to `[tokens, heads, head_dim]`, by the padded form."""
+    if dropout_prob and qkv.device.type == "cpu" and not torch.compiler.is_compiling():
+        return padded_attention.attend(qkv, group, dropout_prob)
     # To [batch, seq_len, 3, heads, head_dim] in one copy, or none.
     query, key, value = group.packing.pad(qkv).transpose(1, 3).unbind(2)
-    context = _attend(query, key, value, group.key_mask, dropout_prob)
+    context = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=group.key_mask, dropout_p=dropout_prob
+    )
     # [batch, heads, seq_len, head_dim] to [tokens, heads, head_dim].
     return group.packing.unpad(context.transpose(1, 2))
-
-
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, key_mask: Tensor | None, dropout_prob: float
-) -> Tensor:
-    """Scaled dot-product attention of `[batch, heads, seq_len, head_dim]`."""
-    if dropout_prob == 0 or query.device.type != "cpu":
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=key_mask, dropout_p=dropout_prob
-        )
-    # torch's kernel for the CPU has no dropout: it falls back to these steps, with more passes over
-    # the scores and a slower draw. As in every such kernel, scores are not of half precision.
-    batch_size, num_heads = query.shape[:2]
-    wide = at_least_float32(query.dtype)
-    bias, beta = query.new_zeros(1, 1, 1, dtype=wide), 0
-    if key_mask is not None:
-        masked = torch.zeros_like(key_mask, dtype=wide).masked_fill(~key_mask, float("-inf"))
-        bias, beta = masked.expand(batch_size, num_heads, -1, -1).flatten(0, 1), 1
-    with torch.autocast("cpu", enabled=False):
-        scores = torch.baddbmm(
-            bias,
-            query.flatten(0, 1).to(wide),
-            key.flatten(0, 1).transpose(1, 2).to(wide),
-            beta=beta,
-            alpha=query.shape[-1] ** -0.5,
-        )
-        weights = dropout(scores.softmax(-1).to(value.dtype), dropout_prob, training=True)
-        return (weights @ value.flatten(0, 1)).view(query.shape)

@@ -6,12 +6,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.models.attention import SelfAttention
 from clozekit.models.dropout import Dropout
 from clozekit.models.grouping import Grouping
-from clozekit.models.linear import Linear
-
-
-def gelu(config: EncoderConfig) -> nn.GELU:
-    """The activation that `hidden_act` names (Hendrycks and Gimpel, 2016)."""
-    return nn.GELU("tanh" if config.hidden_act == "gelu_pytorch_tanh" else "none")
+from clozekit.models.linear import GELULinear, Linear, gelu_approximation
 
 
 class FeedForward(nn.Module):
@@ -20,12 +15,13 @@ class FeedForward(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.intermediate = Linear(config.hidden_size, config.intermediate_size)
-        self.activation = gelu(config)
-        self.output = Linear(config.intermediate_size, config.hidden_size)
+        self.output = GELULinear(
+            config.intermediate_size, config.hidden_size, gelu_approximation(config)
+        )
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps `[tokens, hidden]` to `[tokens, hidden]`, by way of `[tokens, intermediate]`."""
-        output: Tensor = self.output(self.activation(self.intermediate(hidden_states)))
+        output: Tensor = self.output(self.intermediate(hidden_states))
         return output
 
 

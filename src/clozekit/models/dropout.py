@@ -1,7 +1,10 @@
-"""Dropout with random bits that are cheap on the CPU."""
+"""Dropout with random bits that are cheap on the CPU, and a byte a value kept for backward."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 _LEVELS = 1 << 16
@@ -22,9 +25,7 @@ class Dropout(nn.Module):
 def dropout(values: Tensor, p: float, training: bool) -> Tensor:
     """Sets each value to zero with probability `p` and scales the others to keep the mean.
 
-    On the CPU torch draws one number after the other, two random words for each value, which costs
-    as much as a block's matrix products on a small encoder. There, four values share one 64-bit
-    draw: `p` is rounded to a multiple of 2**-16, and the scale follows the rounded value.
+    On the CPU see `draw_kept`; a byte a value is kept for backward, where torch keeps a number.
 
     Args:
         values: Any shape.
@@ -36,10 +37,48 @@ def dropout(values: Tensor, p: float, training: bool) -> Tensor:
     """
     if not training or p == 0:
         return values
-    if values.device.type != "cpu":
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
         return F.dropout(values, p)
+    kept, scale = draw_kept(values.shape, p)
+    dropped: Tensor = _Dropout.apply(values, kept, scale)  # type: ignore[no-untyped-call]
+    return dropped
+
+
+def draw_kept(shape: torch.Size, p: float) -> tuple[Tensor, float]:
+    """Draws which values are kept, on the CPU.
+
+    There torch draws one number after the other, two random words for each value, which costs as
+    much as a block's matrix products on a small encoder. Here four values share one 64-bit draw:
+    `p` is rounded to a multiple of 2**-16, and the scale follows the rounded value.
+
+    Args:
+        shape: The shape of the values.
+        p: The probability that a value is dropped, in [0, 1).
+
+    Returns:
+        Which are kept, bool; and what to multiply them by to keep the mean.
+    """
     num_dropped = round(p * _LEVELS)
-    words = torch.empty(-(-values.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    levels = words.view(torch.int16)[: values.numel()].view(values.shape)
-    kept = levels >= num_dropped - _LEVELS // 2
-    return values * kept.to(values.dtype).mul_(_LEVELS / (_LEVELS - num_dropped))
+    words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    levels = words.view(torch.int16)[: shape.numel()].view(shape)
+    return levels >= num_dropped - _LEVELS // 2, _LEVELS / (_LEVELS - num_dropped)
+
+
+def apply_kept(values: Tensor, kept: Tensor) -> Tensor:
+    """Sets those that are not kept to zero; both `[...]`, and so is the result."""
+    # As bytes: torch multiplies by them in one pass, and by bool in two.
+    return values * kept.view(torch.uint8)
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, kept: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(kept)
+        ctx.scale = scale
+        return apply_kept(values, kept).mul_(scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (kept,) = ctx.saved_tensors
+        return apply_kept(gradient, kept).mul_(ctx.scale), None, None

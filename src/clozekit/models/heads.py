@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.models.blocks import gelu
 from clozekit.models.dropout import Dropout
 from clozekit.models.initialization import init_classifier, init_weights
+from clozekit.models.linear import gelu_approximation
 from clozekit.models.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 
 
@@ -26,7 +26,7 @@ class MaskedLMHead(nn.Module):
     def __init__(self, config: EncoderConfig, token_embedding: nn.Embedding) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = gelu(config)
+        self.activation = nn.GELU(gelu_approximation(config))
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(token_embedding.num_embeddings))
         # In a tuple torch does not see the module, and so does not register it here too.

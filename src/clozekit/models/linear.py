@@ -1,60 +1,36 @@
-"""The linear layer of the blocks, by the faster of torch's two libraries for the CPU."""
+"""The linear layers of the blocks."""
 
-import platform
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F  # noqa: N812
 
-_HAS_ONEDNN = (
-    platform.machine() in ("x86_64", "AMD64")
-    and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-)
-
-
-NARROWEST = 256
-"""Below it oneDNN was not faster: see `experiments/throughput/levers.py`."""
+from clozekit.config.encoder import EncoderConfig
+from clozekit.models import onednn
 
 
 class Linear(nn.Linear):
-    """A linear layer of packed tokens; on x86 in float32 its products are oneDNN's.
-
-    `torch.nn.functional.linear` multiplies float32 by MKL there, whose products are slower on
-    AMD's processors: `experiments/throughput/` has the figures. All else goes torch's way.
-    """
+    """A linear layer of packed tokens; on x86 in float32 its products are oneDNN's."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name that nn.Linear gives it)
         """Maps `[tokens, in_features]` to `[tokens, out_features]`."""
-        if not self._is_for_onednn(input):
+        if not onednn.can_multiply(input, self.weight):
             return super().forward(input)
         if torch.is_grad_enabled():
             output: Tensor = _OneDNNLinear.apply(  # type: ignore[no-untyped-call]
                 input, self.weight, self.bias
             )
             return output
-        return _product(input, self.weight, self.bias)
-
-    def _is_for_onednn(self, inputs: Tensor) -> bool:
-        return (
-            _HAS_ONEDNN
-            and inputs.device.type == "cpu"
-            and inputs.dtype == self.weight.dtype == torch.float32
-            and inputs.ndim == 2
-            and inputs.numel() > 0
-            and min(self.weight.shape) >= NARROWEST
-            and bool(torch.backends.mkldnn.enabled)
-            and not torch.is_autocast_enabled("cpu")
-            and not torch.compiler.is_compiling()
-        )
+        return onednn.product(input, self.weight, self.bias)
 
 
 class _OneDNNLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        return _product(inputs, weight, bias)
+        return onednn.product(inputs, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -62,13 +38,73 @@ class _OneDNNLinear(torch.autograd.Function):
         inputs, weight = ctx.saved_tensors
         of_inputs, of_weight, of_bias = ctx.needs_input_grad
         return (
-            _product(gradient, weight.t(), None) if of_inputs else None,
-            gradient.t() @ inputs if of_weight else None,
-            gradient.sum(dim=0) if of_bias else None,
+            onednn.product(gradient, weight.t()) if of_inputs else None,
+            *_parameter_gradients((of_weight, of_bias), gradient, inputs),
         )
 
 
-def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`inputs @ weight.T + bias`."""
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
-    return product
+def gelu_approximation(config: EncoderConfig) -> str:
+    """Which GELU `hidden_act` names (Hendrycks and Gimpel, 2016): the exact one, or by tanh."""
+    return "tanh" if config.hidden_act == "gelu_pytorch_tanh" else "none"
+
+
+class GELULinear(Linear):
+    """A linear layer of the GELU of what it is given.
+
+    Where its products are oneDNN's, backward computes the GELU anew: it is the widest tensor of a
+    block, and costs less than a hundredth of a step.
+
+    Args:
+        in_features: The width of what it is given.
+        out_features: The width of what it gives.
+        approximate: GELU's approximation, "none" or "tanh".
+    """
+
+    def __init__(self, in_features: int, out_features: int, approximate: str) -> None:
+        super().__init__(in_features, out_features)
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Maps `[tokens, in_features]` to `[tokens, out_features]`."""
+        if torch.is_grad_enabled() and onednn.can_multiply(input, self.weight):
+            output: Tensor = _OneDNNGELULinear.apply(  # type: ignore[no-untyped-call]
+                input, self.weight, self.bias, self.approximate
+            )
+            return output
+        return super().forward(F.gelu(input, approximate=self.approximate))
+
+
+class _OneDNNGELULinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, approximate: str) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        ctx.approximate = approximate
+        return onednn.product(F.gelu(inputs, approximate=approximate), weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, weight = ctx.saved_tensors
+        of_inputs, of_weight, of_bias = ctx.needs_input_grad[:3]
+        activated = F.gelu(inputs, approximate=ctx.approximate)
+        of_parameters = _parameter_gradients((of_weight, of_bias), gradient, activated)
+        del activated
+        if not of_inputs:
+            return None, *of_parameters, None
+        of_activated = onednn.product(gradient, weight.t())
+        # In place: it is as wide.
+        torch.ops.aten.gelu_backward.grad_input(
+            of_activated, inputs, approximate=ctx.approximate, grad_input=of_activated
+        )
+        return of_activated, *of_parameters, None
+
+
+def _parameter_gradients(
+    needed: tuple[bool, bool], gradient: Tensor, inputs: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of a linear layer's weight and bias, of those that are needed."""
+    of_weight, of_bias = needed
+    return (
+        onednn.product_over_tokens(gradient, inputs) if of_weight else None,
+        gradient.sum(dim=0) if of_bias else None,
+    )

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F  # noqa: N812
 
+from clozekit.models import onednn
 from clozekit.models.precision import at_least_float32, upcast
 
 LOGITS_AT_A_TIME = 1 << 23
@@ -66,8 +68,8 @@ def linear_cross_entropy(
 
 
 def _at_once(hidden_states: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> CrossEntropy:
-    logits = torch.nn.functional.linear(hidden_states, weight, bias)
-    loss_sum = torch.nn.functional.cross_entropy(upcast(logits), labels, reduction="sum")
+    logits = F.linear(hidden_states, weight, bias)
+    loss_sum = F.cross_entropy(upcast(logits), labels, reduction="sum")
     return CrossEntropy(loss_sum, (logits.argmax(-1) == labels).sum())
 
 
@@ -125,7 +127,8 @@ def _sums(
         gradients.weight.zero_()
     for part in _chunks(len(labels), max(1, LOGITS_AT_A_TIME // weight.shape[0])):
         inputs, wanted = hidden_states[part].to(dtype), labels[part, None]
-        logits = torch.addmm(bias, inputs, weight.t()).to(wide)
+        multiply = onednn.product if onednn.can_multiply(inputs, weight) else F.linear
+        logits = multiply(inputs, weight, bias).to(wide)
         highest, predicted = logits.max(dim=-1, keepdim=True)
         of_label = logits.gather(-1, wanted) - highest
         # From here on the logits are overwritten: by exp(logit - highest), then by the gradient.
@@ -137,7 +140,7 @@ def _sums(
         logits.div_(total).scatter_add_(-1, wanted, torch.full_like(of_label, -1.0))
         gradients.bias.add_(logits.sum(dim=0))
         gradient = logits.to(dtype)
-        gradients.hidden_states[part] = gradient @ weight
+        gradients.hidden_states[part] = multiply(gradient, weight.t())
         if is_narrow:
             gradients.weight.add_(gradient.t() @ inputs)
         else:
