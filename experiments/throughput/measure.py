@@ -63,10 +63,21 @@ def machine() -> dict[str, Any]:
     return {
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cpu": f"{processor()}, {torch.backends.cpu.get_cpu_capability()}",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
+
+
+def processor() -> str:
+    """Names the processor by what Linux tells of it: its name alone is often a guest's."""
+    file = Path("/proc/cpuinfo")
+    if not file.exists():
+        return platform.processor()
+    pairs = (line.partition(":") for line in file.read_text().splitlines())
+    of = {key.strip(): value.strip() for key, _, value in pairs}
+    known = (f"{key} {of[key]}" for key in ("cpu family", "model") if key in of)
+    return ", ".join([of.get("model name", platform.processor()), *known])
 
 
 def plot(figures: list[dict[str, Any]], path: Path) -> None:

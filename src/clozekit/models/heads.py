@@ -2,12 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.models.dropout import Dropout
 from clozekit.models.initialization import init_classifier, init_weights
-from clozekit.models.linear import gelu_approximation
+from clozekit.models.linear import Linear, gelu_approximation, linear
 from clozekit.models.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 
 
@@ -25,7 +24,7 @@ class MaskedLMHead(nn.Module):
 
     def __init__(self, config: EncoderConfig, token_embedding: nn.Embedding) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = Linear(config.hidden_size, config.hidden_size)
         self.activation = nn.GELU(gelu_approximation(config))
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(token_embedding.num_embeddings))
@@ -35,7 +34,7 @@ class MaskedLMHead(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps the vectors of masked tokens, `[targets, hidden]`, to logits `[targets, vocab]`."""
-        return F.linear(self._transform(hidden_states), self._tied[0].weight, self.bias)
+        return linear(self._transform(hidden_states), self._tied[0].weight, self.bias)
 
     def cross_entropy(self, hidden_states: Tensor, labels: Tensor) -> CrossEntropy:
         """Judges the vectors of masked tokens by what stood there; logits are never whole.
