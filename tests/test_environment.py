@@ -30,6 +30,38 @@ print(resident() - before)
 """
 
 
+WAITING = """
+import os
+from clozekit.environment import prepare_for_torch
+prepare_for_torch()
+print(os.environ["OMP_WAIT_POLICY"], os.environ.get("GOMP_SPINCOUNT"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "passive 1000"),
+        ({"OMP_WAIT_POLICY": "active"}, "active None"),
+        ({"GOMP_SPINCOUNT": "5"}, "passive 5"),
+        ({"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}, "passive 1000"),
+    ],
+)
+def test_threads_wait_briefly_unless_the_user_says_how(
+    given: dict[str, str], expected: str
+) -> None:
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    finished = subprocess.run(
+        [sys.executable, "-c", WAITING],
+        env={**environment, **given},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.stdout.strip() == expected
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and sets glibc's malloc")
 def test_products_of_ever_new_shapes_take_no_memory() -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from reviews import texts
 
 FOLDER = Path(__file__).parent
+ONE_CORE, FIRST_STEP = "prepare on one core, known vocabulary", "seconds to the first step"
 ROWS = 5
 """Rows of metrics.csv after which training is stopped."""
 
@@ -53,8 +54,8 @@ def main() -> None:
             }
         known = ["tokenizer=existing", f"tokenizer.path={folder}/small/tokenizer.json"]
         one_core = run(prepare(folder, "small", "again", *known), folder, cores={0})
-        figures["prepare on one core, known vocabulary"] = asdict(one_core)
-        figures["seconds to the first step"] = [
+        figures[ONE_CORE] = asdict(one_core)
+        figures[FIRST_STEP] = [
             run(
                 train(folder, "small", f"start-{i}"), folder, has_rows(folder, f"start-{i}", 1)
             ).seconds

@@ -8,6 +8,7 @@ What is set for a whole process, such as malloc, has processes of its own, in tu
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -20,13 +21,18 @@ from cases import OurPretraining, TheirPretraining, finished, pretraining_batche
 from timing import ratios, seconds_in_turn
 from torch.nn import functional as F  # noqa: N812
 
-from clozekit.environment import prepare_for_torch
+from clozekit.environment import keep_freed_memory
 from clozekit.models import onednn
 from clozekit.models.grouping import Grouping
 
 FOLDER = Path(__file__).parent
 SEQ_LEN, DROPOUT, BATCHES = 128, 0.1, 2
 SIZES = ("tiny", "mini", "small", "base")
+VARIABLES = {
+    "passive": {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
+    "brief": {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"},
+}
+"""What has to be set before torch is imported."""
 PROGRAMS = {"clozekit": OurPretraining, "transformers": TheirPretraining}
 
 Step = Callable[[], None]
@@ -59,7 +65,14 @@ def products(repetitions: int) -> Iterator[Figures]:
 def malloc(repetitions: int) -> Iterator[Figures]:
     for size in ("tiny", "small"):
         for program in PROGRAMS:
-            yield kept_memory(program, size, repetitions)
+            lever = f"malloc keeps freed memory, {program}"
+            yield in_processes(lever, program, size, ("default", "kept"), repetitions)
+
+
+def waiting(repetitions: int) -> Iterator[Figures]:
+    for size in SIZES:
+        lever = "threads spin briefly before they sleep"
+        yield in_processes(lever, "clozekit", size, ("passive", "brief"), repetitions)
 
 
 def in_one_process(size_name: str, repetitions: int) -> Iterator[Figures]:
@@ -126,22 +139,28 @@ def in_one_group(steps: OurPretraining, batch: Any) -> Step:
     return step
 
 
-def kept_memory(program: str, size: str, repetitions: int) -> Figures:
-    seconds: dict[str, list[float]] = {"default": [], "kept": []}
+def in_processes(
+    lever: str, program: str, size: str, settings: tuple[str, str], repetitions: int
+) -> Figures:
+    seconds: dict[str, list[float]] = {setting: [] for setting in settings}
     for _ in range(repetitions):
         for setting, values in seconds.items():
             command = [sys.executable, __file__, "--timed", program, size, setting]
             output = subprocess.run(
-                [*command, "--repetitions", "3"], check=True, capture_output=True, text=True
+                [*command, "--repetitions", "3"],
+                check=True,
+                capture_output=True,
+                text=True,
+                env={**os.environ, **VARIABLES.get(setting, {})},
             ).stdout
             values.append(json.loads(output.splitlines()[-1]))
-    lever = f"malloc keeps freed memory, {program}"
-    return told(size, lever, ratios(seconds["default"], seconds["kept"]))
+    without, with_it = settings
+    return told(size, lever, ratios(seconds[without], seconds[with_it]))
 
 
 def timed(program: str, size: str, setting: str, repetitions: int) -> float:
     if setting == "kept":
-        prepare_for_torch()
+        keep_freed_memory()
     steps, batches = made(PROGRAMS[program], size)
     seconds = seconds_in_turn({"": [steps(batch) for batch in batches]}, repetitions)
     return statistics.median(seconds[""])
@@ -174,6 +193,7 @@ PARTS: dict[str, Callable[[int], Iterator[Figures]]] = {
     "products": products,
     "groups": groups,
     "malloc": malloc,
+    "waiting": waiting,
     "compile": compiled,
 }
 

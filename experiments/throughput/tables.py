@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from commands import FIRST_STEP, ONE_CORE
 from profiling import COMMAND, DATA, PARTS, PLAIN
 
 FOLDER = Path(__file__).parent
@@ -28,6 +29,7 @@ def main() -> None:
         ("profile", profile(profiles)),
         ("levers", levers(json.loads((FOLDER / "levers.json").read_text()))),
         ("loss against time", loss_against_time(json.loads(LOSSES.read_text()))),
+        ("commands", commands(json.loads((FOLDER / "commands.json").read_text()))),
         ("machine", machine(results["pretraining"]["machine"])),
     ):
         text = replaced(text, name, "\n".join(lines))
@@ -159,6 +161,25 @@ def loss_against_time(curves: dict[str, Any]) -> Iterator[str]:
             *(end["step"] for end in ends),
             *(f"{end['mlm_loss']:.2f}" for end in ends),
         )
+
+
+def commands(of: dict[str, Any]) -> Iterator[str]:
+    yield from header("", "text, MB", "cores", "s", "MB/s", "memory at most, MiB")
+    one_core = {"megabytes": of["small"]["megabytes"], **of[ONE_CORE]}
+    for what, cores, prepared in (
+        ("prepare, a known vocabulary", 1, one_core),
+        ("prepare", of["cores"], {**of["small"], **of["small"]["prepare"]}),
+        ("prepare", of["cores"], {**of["large"], **of["large"]["prepare"]}),
+    ):
+        megabytes, seconds = prepared["megabytes"], prepared["seconds"]
+        rate = f"{megabytes / seconds:.1f}"
+        peak = f"{prepared['peak_mib']:,.0f}"
+        yield row(what, f"{megabytes:,.0f}", cores, f"{seconds:.1f}", rate, peak)
+    for size in ("small", "large"):
+        peak = f"{of[size]['train']['peak_mib']:,.0f}"
+        yield row("train, tiny", f"{of[size]['megabytes']:,.0f}", of["cores"], "", "", peak)
+    first = of[FIRST_STEP]
+    yield row("train, until its first step", "", of["cores"], f"{max(first):.1f}", "", "")
 
 
 def machine(of: dict[str, Any]) -> Iterator[str]:

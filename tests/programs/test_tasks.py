@@ -86,7 +86,8 @@ def test_an_evaluation_gives_the_metrics_of_training_on_the_same_rows(
     of_run = folder / task / "runs" / "killed" / "evaluation-validation"
     for evaluation in (folder / task / "eval", of_run):
         metrics = json.loads((evaluation / "metrics.json").read_text())["metrics"]
-        assert metrics == pytest.approx(at_end, rel=1e-5, abs=1e-6)
+        # Rounding depends on the rows of a batch, and a correlation of near-equal values shows it.
+        assert metrics == pytest.approx(at_end, rel=1e-5, abs=1e-5)
     files = {path.name for path in of_run.iterdir()}
     assert files == {"metrics.json", "predictions.jsonl", *PICTURES[task]}
 
