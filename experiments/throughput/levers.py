@@ -75,6 +75,17 @@ def waiting(repetitions: int) -> Iterator[Figures]:
         yield in_processes(lever, "clozekit", size, ("passive", "brief"), repetitions)
 
 
+def sharing(repetitions: int) -> Iterator[Figures]:
+    """Beside a program that keeps one of the cores busy."""
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        lever = "the same, beside a busy program, than as torch does"
+        yield in_processes(lever, "clozekit", "tiny", ("default", "brief"), repetitions)
+    finally:
+        busy.kill()
+        busy.wait()
+
+
 def in_one_process(size_name: str, repetitions: int) -> Iterator[Figures]:
     steps, batches = made(OurPretraining, size_name)
 
@@ -167,15 +178,22 @@ def timed(program: str, size: str, setting: str, repetitions: int) -> float:
 
 
 def compiled(repetitions: int) -> Iterator[Figures]:
+    """With sizes of any number, as the option does, and with a graph for each batch's sizes."""
     size = "tiny"
-    (plain, batches), (fast, _) = made(OurPretraining, size), made(OurPretraining, size)
-    fast.model.encoder.compile(dynamic=True)
+    (plain, batches), (dynamic, _) = made(OurPretraining, size), made(OurPretraining, size)
+    static, _ = made(OurPretraining, size)
+    dynamic.model.encoder.compile(dynamic=True)
+    static.model.encoder.compile(dynamic=False)
     seconds = seconds_in_turn(
-        {"plain": [plain(batch) for batch in batches], "fast": [fast(batch) for batch in batches]},
+        {
+            name: [steps(batch) for batch in batches]
+            for name, steps in (("plain", plain), ("dynamic", dynamic), ("static", static))
+        },
         repetitions,
         warm_up=2,
     )
-    yield told(size, "compile", ratios(seconds["plain"], seconds["fast"]))
+    yield told(size, "compile", ratios(seconds["plain"], seconds["dynamic"]))
+    yield told(size, "compile, static sizes", ratios(seconds["plain"], seconds["static"]))
 
 
 def made(kind: Any, size_name: str, seq_len: int = SEQ_LEN) -> tuple[Any, list[Any]]:
@@ -194,6 +212,7 @@ PARTS: dict[str, Callable[[int], Iterator[Figures]]] = {
     "groups": groups,
     "malloc": malloc,
     "waiting": waiting,
+    "sharing": sharing,
     "compile": compiled,
 }
 

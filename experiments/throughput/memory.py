@@ -1,5 +1,7 @@
 """The most memory that pretraining steps take, each program in a process of its own.
 
+Beside it what autograd keeps of a forward for its backward, which is exact.
+
 python experiments/throughput/memory.py clozekit base 128
 """
 
@@ -31,13 +33,16 @@ def measure(size: str, seq_len: int) -> dict[str, Any]:
         figures["mib"][program] = json.loads(output.splitlines()[-1])
     peaks = {program: of["process"] for program, of in figures["mib"].items()}
     beside = {program: of["beside_weights"] for program, of in figures["mib"].items()}
-    for name, of in (("share", peaks), ("share_beside_weights", beside)):
+    kept = {program: of["kept_for_backward"] for program, of in figures["mib"].items()}
+    shares = {"share": peaks, "share_beside_weights": beside, "share_kept_for_backward": kept}
+    for name, of in shares.items():
         figures[name] = {program: mib / of["transformers"] for program, mib in of.items()}
     for program, share in figures["share"].items():
         print(
             f"memory of {size}, {seq_len}: {program} {peaks[program]:,.0f} MiB, {share:.0%} of "
             f"transformers'; beside weights, gradients and Adam {beside[program]:,.0f} MiB, "
-            f"{figures['share_beside_weights'][program]:.0%}",
+            f"{figures['share_beside_weights'][program]:.0%}; kept for backward "
+            f"{kept[program]:,.0f} MiB, {figures['share_kept_for_backward'][program]:.0%}",
             flush=True,
         )
     return figures
@@ -54,7 +59,28 @@ def peak_of(program: str, size_name: str, seq_len: int) -> dict[str, float]:
     for batch in batches:
         steps(batch)()
     fixed = sum(p.numel() for p in steps.model.parameters()) * BYTES_OF_ADAM / 2**20
-    return {"process": _peak(), "beside_weights": _peak() - before - fixed}
+    peak = _peak()
+    return {
+        "process": peak,
+        "beside_weights": peak - before - fixed,
+        "kept_for_backward": kept_for_backward(steps, batches[0]),
+    }
+
+
+def kept_for_backward(steps: Any, batch: Any) -> float:
+    """Adds up what autograd keeps of a step's forward, but for the weights."""
+    weights = {p.untyped_storage().data_ptr() for p in steps.model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        steps.loss(batch)
+    return sum(storage.nbytes() for storage in kept.values()) / 2**20
 
 
 def _peak() -> float:

@@ -115,12 +115,16 @@ def prediction(figures: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def memory(of: dict[str, Any]) -> Iterator[str]:
-    yield from header("", "the process, MiB", "beside weights, gradients and Adam, MiB")
+    yield from header(
+        "", "the process, MiB", "beside weights, gradients and Adam, MiB",
+        "kept for backward, MiB",
+    )  # fmt: skip
     for name, mib in of["mib"].items():
         yield row(
             name,
             f"{mib['process']:,.0f} ({of['share'][name]:.0%})",
             f"{mib['beside_weights']:,.0f} ({of['share_beside_weights'][name]:.0%})",
+            f"{mib['kept_for_backward']:,.0f} ({of['share_kept_for_backward'][name]:.0%})",
         )
 
 

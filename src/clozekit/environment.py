@@ -23,8 +23,8 @@ def prepare_for_torch() -> None:
 def wait_briefly() -> None:
     """Lets torch's threads spin for a moment while they wait for each other, and then sleep.
 
-    By default they spin so long that a step takes several times as long where another program
-    shares the cores. To wake a thread that sleeps costs more than most waits.
+    By default they spin so long that a step takes half as long again where another program keeps a
+    core busy. To wake a thread that sleeps costs more than most waits.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"
