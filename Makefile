@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (about ten minutes)
+demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (about five minutes)
 	$(BIN)/python experiments/demo/demo.py
 
 test: $(VENV)/.dev ## run all tests, a file a core at a time
