@@ -79,7 +79,7 @@ def sharing(repetitions: int) -> Iterator[Figures]:
     """Beside a program that keeps one of the cores busy."""
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        lever = "the same, beside a busy program, than as torch does"
+        lever = "a brief spin instead of torch's long one, beside a busy program"
         yield in_processes(lever, "clozekit", "tiny", ("default", "brief"), repetitions)
     finally:
         busy.kill()

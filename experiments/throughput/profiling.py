@@ -66,8 +66,9 @@ def main() -> None:
     given = parser.parse_args()
     path = FOLDER / "profile.json"
     tables = json.loads(path.read_text()) if path.exists() else {}
-    tables |= {size: pretraining_table(size, given.corpus) for size in given.sizes}
-    tables[FINE_TUNING] = fine_tuning_table()
+    for size in given.sizes:
+        tables.setdefault(size, {}).update(pretraining_table(size, given.corpus))
+    tables.setdefault(FINE_TUNING, {}).update(fine_tuning_table())
     path.write_text(json.dumps(tables, indent=2) + "\n")
 
 

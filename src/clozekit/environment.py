@@ -8,7 +8,6 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Of glibc's malloc.h."""
 _NEVER_TRIM = 2**31 - 1
 _SPINS = "1000"
-"""Some microseconds, which most waits within a step are shorter than."""
 _KEPT_PRODUCTS = "32"
 """A step has some fifteen shapes, most of them in every block."""
 
@@ -24,7 +23,8 @@ def wait_briefly() -> None:
     """Lets torch's threads spin for a moment while they wait for each other, and then sleep.
 
     By default they spin so long that a step takes half as long again where another program keeps a
-    core busy. To wake a thread that sleeps costs more than most waits.
+    core busy. If they slept at once, a small step would spend a twelfth on waking them. Both are
+    measured in `experiments/throughput/levers.py`.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"

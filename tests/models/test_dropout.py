@@ -32,6 +32,12 @@ def test_the_mean_is_kept_whatever_the_rounding() -> None:
     assert dropped.max().item() == pytest.approx(1 / (1 - 2**-16), rel=1e-12)
 
 
+def test_nearly_all_may_be_dropped() -> None:
+    """Rounded, such a probability would be 1, and the scale without bounds."""
+    dropped = dropout(torch.ones(1000), 0.999999, training=True)
+    assert dropped.isfinite().all()
+
+
 def test_the_gradient_has_the_same_mask() -> None:
     values = torch.randn(7, 3, requires_grad=True)
     dropped = dropout(values, 0.5, training=True)

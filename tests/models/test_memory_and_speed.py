@@ -28,12 +28,8 @@ def outputs_and_gradients(encoder: Encoder, lengths: list[int]) -> list[Tensor]:
 
 
 def saved_bytes(run: Callable[[], object]) -> int:
-    storages = {storage.data_ptr(): storage for storage in map(_storage, saved_tensors(run))}
-    return sum(storage.nbytes() for storage in storages.values())
-
-
-def _storage(tensor: Tensor) -> torch.UntypedStorage:
-    return tensor.untyped_storage()
+    storages = [tensor.untyped_storage() for tensor in saved_tensors(run)]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def test_checkpointing_changes_nothing_with_dropout_on_either() -> None:

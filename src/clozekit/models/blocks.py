@@ -6,7 +6,12 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.models.attention import SelfAttention
 from clozekit.models.dropout import Dropout
 from clozekit.models.grouping import Grouping
-from clozekit.models.linear import GELULinear, Linear, gelu_approximation
+from clozekit.models.linear import GELULinear, Linear
+
+
+def gelu_approximation(config: EncoderConfig) -> str:
+    """Which GELU `hidden_act` names (Hendrycks and Gimpel, 2016): the exact one, or by tanh."""
+    return "tanh" if config.hidden_act == "gelu_pytorch_tanh" else "none"
 
 
 class FeedForward(nn.Module):

@@ -58,7 +58,7 @@ def draw_kept(shape: torch.Size, p: float) -> tuple[Tensor, float]:
     Returns:
         Which are kept, bool; and what to multiply them by to keep the mean.
     """
-    num_dropped = round(p * _LEVELS)
+    num_dropped = min(round(p * _LEVELS), _LEVELS - 1)
     words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
     levels = words.view(torch.int16)[: shape.numel()].view(shape)
     return levels >= num_dropped - _LEVELS // 2, _LEVELS / (_LEVELS - num_dropped)
@@ -66,7 +66,7 @@ def draw_kept(shape: torch.Size, p: float) -> tuple[Tensor, float]:
 
 def apply_kept(values: Tensor, kept: Tensor) -> Tensor:
     """Sets those that are not kept to zero; both `[...]`, and so is the result."""
-    # As bytes: torch multiplies by them in one pass, and by bool in two.
+    # As bytes: torch takes longer to multiply by bool.
     return values * kept.view(torch.uint8)
 
 

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.models.blocks import gelu_approximation
 from clozekit.models.dropout import Dropout
 from clozekit.models.initialization import init_classifier, init_weights
-from clozekit.models.linear import Linear, gelu_approximation, linear
+from clozekit.models.linear import Linear, linear
 from clozekit.models.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 
 

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
-from clozekit.config.encoder import EncoderConfig
 from clozekit.models import onednn
 
 
@@ -57,16 +56,11 @@ class _OneDNNLinear(torch.autograd.Function):
         )
 
 
-def gelu_approximation(config: EncoderConfig) -> str:
-    """Which GELU `hidden_act` names (Hendrycks and Gimpel, 2016): the exact one, or by tanh."""
-    return "tanh" if config.hidden_act == "gelu_pytorch_tanh" else "none"
-
-
 class GELULinear(Linear):
     """A linear layer of the GELU of what it is given.
 
     Where its products are oneDNN's, backward computes the GELU anew: it is the widest tensor of a
-    block, and costs about a hundredth of a step.
+    block, and cheap beside the products.
 
     Args:
         in_features: The width of what it is given.

@@ -1,7 +1,7 @@
 """Products of float32 on x86 by oneDNN, the faster of torch's two libraries for the CPU.
 
-`torch.nn.functional.linear` multiplies float32 by MKL there, whose products are slower on AMD's
-processors: `experiments/throughput/` has the figures.
+`torch.nn.functional.linear` multiplies float32 by MKL there, which is slower on processors of AMD:
+`experiments/throughput/` has the figures of two.
 """
 
 import platform
