@@ -11,7 +11,7 @@ import sys
 from clozekit.environment import prepare_for_torch
 prepare_for_torch()
 import torch
-from clozekit.models.linear import Linear
+from clozekit.models.kernels.linear import Linear
 
 def resident() -> int:
     with open("/proc/self/statm") as file:

@@ -11,7 +11,7 @@ import torch
 
 from clozekit.metrics.correlation import ScoreMetrics
 from clozekit.metrics.entities import EntityF1
-from clozekit.metrics.squad import SquadMetric
+from clozekit.metrics.squad_metric import SquadMetric
 
 WORD = re.compile(r"\w+")
 

@@ -23,11 +23,11 @@ from reference import (
 from torch import Tensor, nn
 
 from clozekit.models.attention import SelfAttention
-from clozekit.models.dropout import Dropout
 from clozekit.models.initialization import init_weights
+from clozekit.models.kernels.dropout import Dropout
 from clozekit.models.precision import upcast
+from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.tasks.fine_tuning import FineTuningModule
-from clozekit.training.pretrained import load_pretrained
 from tasks import TASKS, task_named
 
 

@@ -29,13 +29,13 @@ from clozekit.data.batch import (
     RegressionBatch,
     TaggingBatch,
 )
-from clozekit.data.labelled import LabelledDataModule
-from clozekit.data.labelled_source import LabelledSource
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
+from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.order import Span
 from clozekit.models.precision import upcast
+from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
 from clozekit.training.assembly import encoder_config, make_datamodule, make_module, max_steps_of
-from clozekit.training.pretrained import load_pretrained
 from tasks import PRETRAINED, RUNS, TASKS, TRANSFORMERS, Task, task_named
 
 CLASSES = {

@@ -24,12 +24,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 import torch  # noqa: E402
-from experiments.resume_exactness import running  # noqa: E402
-from experiments.resume_exactness.cases import Case  # noqa: E402
 from experiments.resume_exactness.harness import Harness  # noqa: E402
 from experiments.resume_exactness.reporting import machine, write_readme  # noqa: E402
+from tests.harness import running  # noqa: E402
+from tests.harness.cases import Case  # noqa: E402
 
-from clozekit.data.samples import PretrainingSource  # noqa: E402
+from clozekit.data.pretraining.pair_source import PretrainingSource  # noqa: E402
 from clozekit.tasks.base import TaskModule  # noqa: E402
 
 CASE = Case("pretraining", workers=0, persistent=True, ranks=1, accumulation=1)

@@ -22,8 +22,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from experiments.resume_exactness import killing, running  # noqa: E402
-from experiments.resume_exactness.cases import (  # noqa: E402
+from experiments.resume_exactness.reporting import machine, write_readme  # noqa: E402
+from tests.harness import killing, running  # noqa: E402
+from tests.harness.cases import (  # noqa: E402
     MAX_STEPS,
     SAVED_STEPS,
     STEPS_BETWEEN_VALIDATIONS,
@@ -32,9 +33,8 @@ from experiments.resume_exactness.cases import (  # noqa: E402
     prepare_overrides,
     write_data,
 )
-from experiments.resume_exactness.comparing import differences  # noqa: E402
-from experiments.resume_exactness.killing import Moment  # noqa: E402
-from experiments.resume_exactness.reporting import machine, write_readme  # noqa: E402
+from tests.harness.comparing import differences  # noqa: E402
+from tests.harness.killing import Moment  # noqa: E402
 
 KILLED = -9
 VALIDATED_STEPS = (

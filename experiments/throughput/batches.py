@@ -13,7 +13,7 @@ from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
 
 from clozekit.corpus.shards import Shard
 from clozekit.data.order import Position
-from clozekit.data.pairs import plan_pairs
+from clozekit.data.pretraining.pairs import plan_pairs
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
 
 SEQ_LEN, PAIRS, NUM_DOCUMENTS, NUM_BATCHES = 128, 64, 40_000, 50

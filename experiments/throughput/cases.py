@@ -14,9 +14,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import PretrainingBatch
-from clozekit.data.masking import MaskingRule
 from clozekit.data.order import Position
-from clozekit.data.samples import PairRule, PretrainingSource
+from clozekit.data.pretraining.masking import MaskingRule
+from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.models import PretrainingLosses, PretrainingModel
 from clozekit.optim.groups import parameter_groups

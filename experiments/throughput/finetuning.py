@@ -19,12 +19,12 @@ from torch.nn import functional as F  # noqa: N812
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from clozekit.data.batch import ClassificationBatch
-from clozekit.data.classification import ClassificationFeatures
-from clozekit.data.labelled_source import LabelledSource
+from clozekit.data.labelled.classification import ClassificationFeatures
+from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.order import Span
 from clozekit.models import ClassificationModel
 from clozekit.optim.groups import parameter_groups
-from clozekit.training.pretrained import load_pretrained
+from clozekit.runs.load_pretrained import load_pretrained
 
 SHAPES = {"sentences": (512, 32, 128), "documents": (16, 8, 512)}
 """Texts, texts of a batch, and the longest sequence."""

@@ -22,8 +22,8 @@ from timing import ratios, seconds_in_turn
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.environment import keep_freed_memory
-from clozekit.models import onednn
-from clozekit.models.grouping import Grouping
+from clozekit.models.kernels import onednn
+from clozekit.models.kernels.grouping import Grouping
 
 FOLDER = Path(__file__).parent
 SEQ_LEN, DROPOUT, BATCHES = 128, 0.1, 2

@@ -22,7 +22,7 @@ import torch
 from cases import OurPretraining, TheirPretraining, size_named
 
 from clozekit.data.batch import PretrainingBatch
-from clozekit.data.pretraining import PretrainingDataModule
+from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 
 PROGRAMS = {"clozekit": OurPretraining, "transformers": TheirPretraining}
 FOLDER = Path(__file__).parent

@@ -29,7 +29,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from clozekit.data.order import Span
-from clozekit.data.pretraining import PretrainingDataModule
+from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 
 FOLDER = Path(__file__).parent
 PREFIX = "part:"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from clozekit.models import onednn
+from clozekit.models.kernels import onednn
 
 Step = Any
 

@@ -15,14 +15,10 @@ from torch import Tensor
 from clozekit.config.build import build
 from clozekit.config.evaluate import EvaluateConfig, check_out
 from clozekit.data.batch import Batch
-from clozekit.data.labelled import LabelledDataModule, read_examples
-from clozekit.data.labelled_source import LabelledSource
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, read_examples
+from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.errors import ConfigError
-from clozekit.inference.making import make_predictor
-from clozekit.inference.rows import Prediction, RowPredictor, single_labels
-from clozekit.interop.pretrained import Pretrained
-from clozekit.runs.folder import write_json
-from clozekit.runs.pictures import (
+from clozekit.inference.figures import (
     confusion_counts,
     per_class,
     per_label,
@@ -30,11 +26,15 @@ from clozekit.runs.pictures import (
     plot_confusion,
     plot_scores,
 )
+from clozekit.inference.load_predictor import make_predictor
+from clozekit.inference.row_predictor import Prediction, RowPredictor, single_labels
+from clozekit.interop.pretrained import Pretrained
+from clozekit.runs.folder import write_json
+from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
 from clozekit.tasks.regression import RegressionModule
-from clozekit.training.pretrained import load_pretrained
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, float]:

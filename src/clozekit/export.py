@@ -19,10 +19,10 @@ from clozekit.interop.saving import (
     save_safetensors,
     save_transformers,
 )
-from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
+from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.folder import RunFolder
-from clozekit.runs.series import read_series
-from clozekit.training.pretrained import from_checkpoint
+from clozekit.runs.load_pretrained import from_checkpoint
+from clozekit.runs.metrics_file import read_series
 
 _LIBRARIES = {"transformers": "transformers", "safetensors": "clozekit", "onnx": "onnx"}
 """What loads a folder of each format."""

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from clozekit.data.features import RowError
+from clozekit.data.labelled.features import RowError
 from clozekit.environment import limit_kept_products
 from clozekit.errors import ConfigError
-from clozekit.inference.making import encoder_of, make_predictor, task_name
-from clozekit.inference.rows import Prediction
+from clozekit.inference.load_predictor import encoder_of, make_predictor, task_name
+from clozekit.inference.row_predictor import Prediction
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder import Encoder
-from clozekit.training.pretrained import load_pretrained
+from clozekit.runs.load_pretrained import load_pretrained
 
 Row = str | tuple[str, str] | Mapping[str, Any]
 """A text, a pair of texts, or a row by its columns."""

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clozekit.config.predict import PredictConfig
-from clozekit.data.features import RowError
-from clozekit.data.row_files import BadRow, read_row_file
+from clozekit.data.files.row_files import BadRow, read_row_file
+from clozekit.data.labelled.features import RowError
 from clozekit.errors import ConfigError, DataError
-from clozekit.inference.making import make_predictor
-from clozekit.inference.rows import Prediction, Predictor
-from clozekit.training.pretrained import load_pretrained
+from clozekit.inference.load_predictor import make_predictor
+from clozekit.inference.row_predictor import Prediction, Predictor
+from clozekit.runs.load_pretrained import load_pretrained
 
 ROWS_AT_ONCE = 1024
 """Rows that are read and sorted by length before they are predicted on; all that is held."""

@@ -10,13 +10,15 @@ from typing import Any
 from lightning.pytorch import Trainer, seed_everything
 
 from clozekit.config.train import TrainConfig
-from clozekit.data.labelled import LabelledDataModule
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import UserError
 from clozekit.exit_codes import INTERRUPTED, USER_ERROR
 from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
-from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
+from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
+from clozekit.runs.csv_history import CSVHistory
+from clozekit.runs.curves import plot_curves
 from clozekit.runs.folder import (
     RunFolder,
     is_first_process,
@@ -25,10 +27,9 @@ from clozekit.runs.folder import (
     write_json,
     write_text,
 )
-from clozekit.runs.history import CSVHistory
-from clozekit.runs.plots import plot_curves
+from clozekit.runs.load_pretrained import from_checkpoint, load_pretrained
+from clozekit.runs.metrics_file import read_metrics
 from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
-from clozekit.runs.series import read_metrics
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import (
@@ -43,10 +44,9 @@ from clozekit.training.assembly import (
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.monitoring import monitored
 from clozekit.training.preemption import Preemption
-from clozekit.training.pretrained import from_checkpoint, load_pretrained
-from clozekit.training.ranks import watched
+from clozekit.training.rank_watch import watched
+from clozekit.training.run_summary import print_summary
 from clozekit.training.steps import validation_is_due
-from clozekit.training.summary import print_summary
 from clozekit.training.tensorboard import TensorBoardLogger
 from clozekit.training.wandb import WandbLogger
 

@@ -48,6 +48,13 @@ class Given:
         )
 
 
+def data_choice(target: str) -> str:
+    """The choice of the data group whose file names a DataModule."""
+    name = target.rsplit(".", 2)[1]
+    names = {"pair_datamodule": "pretraining", "masked_lm_datamodule": "masked_lm"}
+    return names.get(name, name)
+
+
 def read(file: str) -> dict[str, Any]:
     values = yaml.safe_load((conf_dir() / file).read_text())
     assert isinstance(values, dict)

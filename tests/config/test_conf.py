@@ -27,7 +27,7 @@ from clozekit.models.encoder import Encoder
 from clozekit.optim.schedules import learning_rate_factor
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.fine_tuning import FineTuningModule
-from tests.config.given import FILES, OF_A_CORPUS, TASKS, Given, read
+from tests.config.given import FILES, OF_A_CORPUS, TASKS, Given, data_choice, read
 from tests.programs.commands import compose_values, train_config
 
 PARAMETER = torch.nn.Parameter(torch.zeros(2, 2))
@@ -174,7 +174,7 @@ def check_experiment(name: str, given: Given) -> None:
     plain = compose_values(
         "train", "name=mine", f"experiment={name}", "++data.path=a", "++data.train=a"
     )
-    data = plain["data"]["_target_"].rsplit(".", 2)[1]
+    data = data_choice(plain["data"]["_target_"])
     overrides = ["name=mine", f"experiment={name}", f"runs_dir={given.folder}", *given.data(data)]
     config = train_config(*overrides)
     assert (config.max_steps or config.max_epochs or 0) > 0

@@ -17,10 +17,10 @@ from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig
 from clozekit.config.report import ReportConfig
 from clozekit.config.train import FineTuningConfig, ScheduleConfig, TrainConfig
-from clozekit.data.labelled import LabelledDataModule
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.tasks.base import TaskModule
-from tests.config.given import TASKS, Given, read
+from tests.config.given import TASKS, Given, data_choice, read
 from tests.config.hub_folders import READY
 
 
@@ -65,7 +65,7 @@ def test_a_schema_has_the_fields_and_defaults_of_its_constructor(target: str) ->
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [(target.rsplit(".", 2)[1], target) for target in SCHEMAS],
+    [(data_choice(target), target) for target in SCHEMAS],
 )
 def test_a_data_file_says_the_defaults(name: str, target: str, given: Given) -> None:
     config = given.train(data=name).data

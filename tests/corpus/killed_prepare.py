@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus import pipeline
-from clozekit.corpus.work import Work
+from clozekit.corpus.work_folder import Work
 from clozekit.prepare import prepare
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clozekit.corpus.files import write_atomically
 from clozekit.corpus.shards import Shard, token_dtype, write_record_batch, write_shard
 from clozekit.corpus.tokenized import TokenizedDocuments, offsets_of
 from clozekit.errors import DataError
+from clozekit.files import write_atomically
 
 DOCUMENTS = st.lists(st.lists(st.lists(st.integers(0, 65_535), max_size=5), max_size=4), max_size=8)
 

@@ -18,7 +18,7 @@ from clozekit.corpus.vocabulary import (
     load_tokenizer,
     train_wordpiece,
 )
-from clozekit.corpus.words import Encoder, Words
+from clozekit.corpus.word_cache import Encoder, Words
 from clozekit.errors import DataError
 from tests.corpus.texts import make_documents
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clozekit.data import stream as stream_module
 from clozekit.data.batch import Batch
-from clozekit.data.labelled_source import LabelledSource
+from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.order import (
     Position,
     concatenated_ranges,
@@ -21,7 +21,7 @@ from clozekit.data.order import (
 )
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.errors import DataError
-from tests.data.labelled_rows import drawn
+from tests.data.labelled.labelled_rows import drawn
 
 sizes_of_shards = st.lists(st.integers(0, 12), min_size=1, max_size=4).filter(any)
 seeds = st.integers(0, 2**32)

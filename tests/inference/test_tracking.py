@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clozekit.data.labelled import LabelledDataModule
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.inference import tracking
 from clozekit.inference.tracking import log_predictions
 from clozekit.tasks.fine_tuning import FineTuningModule

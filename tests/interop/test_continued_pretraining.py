@@ -13,10 +13,10 @@ from transformers import BertForPreTraining, BertModel
 
 from clozekit.data.batch import PretrainingBatch
 from clozekit.errors import ConfigError
-from clozekit.runs.checkpoint import load_checkpoint
+from clozekit.runs.checkpoint_file import load_checkpoint
+from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.train import train
 from clozekit.training.assembly import encoder_config, make_datamodule, make_module
-from clozekit.training.pretrained import load_pretrained
 from tests.interop.folders import random_model
 from tests.programs.commands import QUIET, run_clozekit, train_config
 from tests.programs.texts import make_documents, write_documents, write_labelled

@@ -14,7 +14,7 @@ import torch
 from torch import distributed
 
 from clozekit.metrics.entities import EntityF1
-from clozekit.metrics.squad import SquadMetric
+from clozekit.metrics.squad_metric import SquadMetric
 
 QUESTIONS: list[tuple[str, list[str], float]] = [
     ("Paris", ["Paris", "the city of Paris"], -2.0),

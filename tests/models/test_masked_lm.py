@@ -9,8 +9,8 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import MaskedLMBatch
 from clozekit.data.order import Span
 from clozekit.models import MaskedLMModel, PretrainingModel
-from clozekit.models.grouping import Grouping
-from tests.data.shards_of_words import VOCAB_SIZE, full_sentences_of, write_words
+from clozekit.models.kernels.grouping import Grouping
+from tests.data.pretraining.shards_of_words import VOCAB_SIZE, full_sentences_of, write_words
 from tests.models.batches import without_dropout
 
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.resume_exactness.cases import Case
-from experiments.resume_exactness.comparing import differences, history
-from experiments.resume_exactness.killing import Moment
-
+from tests.harness.cases import Case
+from tests.harness.comparing import differences, history
+from tests.harness.killing import Moment
 from tests.programs.forked import ONE, TWO_RANKS, Lab, main
 from tests.programs.signaller import Signaller
 from tests.programs.spoiler import Comparer, Spoiler

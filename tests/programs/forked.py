@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.resume_exactness import cases, running
-from experiments.resume_exactness.cases import Case
-
+from tests.harness import cases, running
+from tests.harness.cases import Case
 from tests.programs.commands import child_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -69,7 +68,7 @@ class Lab:
             self.data,
             self.folder / name,
             "resume=auto",
-            "+callbacks.recorder._target_=experiments.resume_exactness.killing.Recorder",
+            "+callbacks.recorder._target_=tests.harness.killing.Recorder",
             f"+callbacks.recorder.folder={self.folder / name}",
             *overrides,
         )

@@ -3,9 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from experiments.resume_exactness.comparing import differences
-from experiments.resume_exactness.running import torchrun_variables
-
+from tests.harness.comparing import differences
+from tests.harness.running import torchrun_variables
 from tests.programs.forked import ONE, TWO_RANKS, Lab, main
 from tests.programs.signaller import Signaller
 

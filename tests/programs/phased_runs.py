@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from experiments.resume_exactness.cases import MAX_STEPS, Case
-from experiments.resume_exactness.comparing import differences, history
-from experiments.resume_exactness.killing import Moment, read_records
 
+from tests.harness.cases import MAX_STEPS, Case
+from tests.harness.comparing import differences, history
+from tests.harness.killing import Moment, read_records
 from tests.programs.forked import ONE, TWO_RANKS, Lab, main
 
 FIRST_STEPS = 7

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from experiments.resume_exactness import killing
-from experiments.resume_exactness.cases import MAX_STEPS, Case, prepare_overrides
-from experiments.resume_exactness.comparing import TIMING, differences, history, same
-from experiments.resume_exactness.killing import Moment, read_records
 
-from clozekit.runs.series import read_rows
+from clozekit.runs.metrics_file import read_rows
 from clozekit.training.wandb import offline_history
+from tests.harness import killing
+from tests.harness.cases import MAX_STEPS, Case, prepare_overrides
+from tests.harness.comparing import TIMING, differences, history, same
+from tests.harness.killing import Moment, read_records
 from tests.programs.forked import ONE, TWO_RANKS, Lab, main
 from tests.programs.full_disk import FullDisk
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 import torch
-from experiments.resume_exactness.comparing import same
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from tests.harness.comparing import same
 
 
 class Spoiler(Callback):

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from experiments.resume_exactness import running
-from experiments.resume_exactness.comparing import history, same
-from experiments.resume_exactness.killing import Moment
 
 # Imported once, for all children.
 from clozekit import evaluate, export, predict  # noqa: F401
@@ -19,6 +16,9 @@ from clozekit.tasks import (  # noqa: F401
     regression,
     tagging,
 )
+from tests.harness import running
+from tests.harness.comparing import history, same
+from tests.harness.killing import Moment
 from tests.programs.commands import TINY, train_config
 from tests.programs.forked import Lab, main
 from tests.programs.task_files import FILES, OVERRIDES, group_of, write_task, write_unlabelled

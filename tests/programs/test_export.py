@@ -16,9 +16,9 @@ from clozekit.data.packing import Packing
 from clozekit.errors import DataError
 from clozekit.export import export
 from clozekit.models import ClassificationModel, PretrainingModel
-from clozekit.runs.checkpoint import load_checkpoint
+from clozekit.runs.checkpoint_file import load_checkpoint
+from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.train import train
-from clozekit.training.pretrained import load_pretrained
 from tests.programs.commands import QUIET, run_clozekit, train_config
 from tests.programs.texts import TOPICS, write_labelled
 

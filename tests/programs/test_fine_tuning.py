@@ -12,10 +12,10 @@ import torch
 import yaml
 
 from clozekit.config.predict import PredictConfig
-from clozekit.data.classification import ClassificationDataModule
+from clozekit.data.labelled.classification import ClassificationDataModule
 from clozekit.errors import ConfigError, DataError
 from clozekit.predict import predict
-from clozekit.runs.checkpoint import load_checkpoint
+from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.train import train
 from tests.programs.commands import QUIET, TINY, read_rows, run_clozekit, train_config
 from tests.programs.texts import (

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from experiments.resume_exactness import running
 from torch import Tensor
 
 from clozekit.train import train
+from tests.harness import running
 from tests.programs import recorder
 from tests.programs.commands import QUIET, TINY, TORCHRUN, read_rows, run_clozekit, train_config
 from tests.programs.interrupted_runs import slurm_variables

@@ -20,7 +20,7 @@ from clozekit.errors import ConfigError
 from clozekit.evaluate import evaluate
 from clozekit.export import export
 from clozekit.predict import predict
-from clozekit.runs.checkpoint import load_checkpoint
+from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.train import train
 from clozekit.training.assembly import make_datamodule
 from tests.interop.folders import random_model

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from experiments.resume_exactness.cases import MAX_STEPS
 
+from tests.harness.cases import MAX_STEPS
 from tests.programs import phased_runs
 from tests.programs.forked import results_of
 from tests.programs.phased_runs import FIRST_STEPS, KILLED_AT

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiments.resume_exactness.cases import MAX_STEPS
 
-from clozekit.data.pairs import plan_pairs
-from clozekit.data.pretraining import PretrainingDataModule
-from clozekit.data.samples import PretrainingSource
+from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
+from clozekit.data.pretraining.pair_source import PretrainingSource
+from clozekit.data.pretraining.pairs import plan_pairs
+from tests.harness.cases import MAX_STEPS
 from tests.programs import resumed_runs
 from tests.programs.forked import results_of
 from tests.programs.resumed_runs import name_of, pairwise
@@ -162,7 +162,7 @@ def test_nothing_is_built_again_however_far_a_run_was(
         return plan_pairs(*arguments, **options)
 
     monkeypatch.setattr(PretrainingSource, "build", counted_build)
-    monkeypatch.setattr("clozekit.data.samples.plan_pairs", counted_plan)
+    monkeypatch.setattr("clozekit.data.pretraining.pair_source.plan_pairs", counted_plan)
     costs = []
     for step, epoch in ((10, 0), (1_000_000, 20_000)):
         datamodule = PretrainingDataModule(

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from clozekit import __version__
 from clozekit.config.train import TrainConfig
 from clozekit.corpus.manifest import Corpus
-from clozekit.runs.checkpoint import META_KEY, load_checkpoint
+from clozekit.runs.checkpoint_file import META_KEY, load_checkpoint
 from tests.programs.commands import read_rows
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from experiments.resume_exactness.running import free_port
 
+from tests.harness.running import free_port
 from tests.programs.commands import COMMAND, QUIET, TINY, environment_with_tests
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import torch
 import wandb
 
 from clozekit.config.build import build
-from clozekit.runs.checkpoint import load_checkpoint
+from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.tasks.divergence import NonFiniteLossError
 from clozekit.train import train
 from tests.programs import saboteur

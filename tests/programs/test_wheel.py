@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clozekit.runs.checkpoint import load_checkpoint
+from clozekit.runs.checkpoint_file import load_checkpoint
 from tests.programs.commands import TINY, read_rows, run_clozekit
 
 CHECKOUT = Path(__file__).parents[2]

@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
-from clozekit.data.classification import ClassificationDataModule
+from clozekit.data.labelled.classification import ClassificationDataModule
 from clozekit.errors import ConfigError, DataError
-from clozekit.runs.checkpoint import AtomicCheckpointIO, Checkpoint, CheckpointMeta, load_checkpoint
+from clozekit.runs.checkpoint_file import (
+    AtomicCheckpointIO,
+    Checkpoint,
+    CheckpointMeta,
+    load_checkpoint,
+)
 from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
 from tests.programs.commands import compose_values
 from tests.programs.texts import write_labelled

@@ -17,10 +17,10 @@ from clozekit.command import run_verb
 from clozekit.config.report import ReportConfig
 from clozekit.errors import DataError, UserError
 from clozekit.report import report
+from clozekit.sweeps.figures import is_log
 from clozekit.sweeps.job import Status
 from clozekit.sweeps.lock import Lock
-from clozekit.sweeps.pictures import is_log
-from clozekit.sweeps.reading import FoundRun, Outcome, read_runs
+from clozekit.sweeps.read_runs import FoundRun, Outcome, read_runs
 from clozekit.sweeps.summary import summarize, swept_keys
 from tests.sweeps.made_runs import ACCURACY, LOSS, make_record, make_run
 

@@ -13,7 +13,7 @@ from clozekit.tasks.question_answering import QuestionAnsweringModule
 from clozekit.tasks.question_answering_bio import QuestionAnsweringBIOModule
 from clozekit.tasks.regression import RegressionModule
 from clozekit.tasks.tagging import TaggingModule
-from tests.data.labelled_rows import TASKS
+from tests.data.labelled.labelled_rows import TASKS
 from tests.data.spelling import spelling_tokenizer
 from tests.tasks.models import small_encoder, training_arguments
 

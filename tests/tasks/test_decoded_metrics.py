@@ -12,11 +12,11 @@ from seqeval.scheme import IOB2
 from sklearn.metrics import f1_score, matthews_corrcoef
 from torch.nn import functional as F  # noqa: N812
 
-from clozekit.data.labelled_source import LabelledSource
+from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.stream import EvaluationStream
-from clozekit.metrics.squad import exact_match, f1, normalize_answer
+from clozekit.metrics.squad_metric import exact_match, f1, normalize_answer
 from clozekit.tasks.fine_tuning import computed_metrics
-from tests.data.labelled_rows import drawn, encoded, make_features, whole_batch, words
+from tests.data.labelled.labelled_rows import drawn, encoded, make_features, whole_batch, words
 from tests.tasks.modules import LABELS, TAGS, Module, guessing, module_of, tasks
 
 

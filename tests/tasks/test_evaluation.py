@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.data.batch import ClassificationBatch, PretrainingBatch
-from clozekit.data.classification import ClassificationDataModule
+from clozekit.data.labelled.classification import ClassificationDataModule
 from clozekit.data.packing import Packing
-from clozekit.data.pretraining import PretrainingDataModule
+from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.data.stream import EvaluationStream
 from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.fine_tuning import computed_metrics

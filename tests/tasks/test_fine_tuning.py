@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.data.batch import Batch
-from clozekit.data.labelled_source import LabelledSource
+from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.order import Position
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.tasks.classification import ClassificationModule
-from tests.data.labelled_rows import drawn
+from tests.data.labelled.labelled_rows import drawn
 from tests.tasks.modules import Module, module_of, tasks
 
 

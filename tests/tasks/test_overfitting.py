@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.data.batch import ClassificationBatch, PretrainingBatch
-from clozekit.data.classification import ClassificationDataModule
-from clozekit.data.pretraining import PretrainingDataModule
+from clozekit.data.labelled.classification import ClassificationDataModule
+from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.pretraining import PretrainingModule
 from tests.programs.texts import write_labelled

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from clozekit.data.batch import Window
-from clozekit.data.paragraphs import Question
+from clozekit.data.labelled.paragraphs import Question
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.question_answering import QuestionAnsweringModule
 from clozekit.tasks.question_answering_bio import QuestionAnsweringBIOModule
 from clozekit.tasks.spans import Candidate, best_by_ends, best_by_tags, merged
-from tests.data.labelled_rows import drawn, make_features, whole_batch
+from tests.data.labelled.labelled_rows import drawn, make_features, whole_batch
 from tests.data.spelling import spelling_tokenizer
 from tests.tasks.models import small_encoder, training_arguments
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clozekit.errors import ConfigError
-from clozekit.runs.checkpoint import load_checkpoint
+from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.train import train
 from tests.programs.commands import QUIET, read_rows, train_config
 from tests.programs.texts import write_labelled

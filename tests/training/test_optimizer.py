@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clozekit.config.train import TrainConfig
-from clozekit.data.pretraining import PretrainingDataModule
+from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.training.assembly import make_module
 from tests.programs.commands import TINY, train_config
 

@@ -9,8 +9,8 @@ import torch
 
 from clozekit.data.batch import Batch, Step
 from clozekit.data.order import Position, global_batches
-from clozekit.data.pretraining import PretrainingDataModule
-from clozekit.runs.checkpoint import load_checkpoint
+from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
+from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.training.steps import StatelessSteps
 
 

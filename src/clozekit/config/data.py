@@ -27,7 +27,7 @@ class StreamConfig(Closed):
 
 
 class CorpusDataConfig(StreamConfig):
-    """The arguments of `clozekit.data.prepared.CorpusDataModule`."""
+    """The arguments of `clozekit.data.pretraining.corpus_datamodule.CorpusDataModule`."""
 
     path: str
     max_seq_length: int = Field(128, ge=8)
@@ -65,7 +65,7 @@ class CorpusDataConfig(StreamConfig):
 
 
 class LabelledDataConfig(StreamConfig):
-    """The arguments of `clozekit.data.labelled.LabelledDataModule`."""
+    """The arguments of `clozekit.data.labelled.labelled_datamodule.LabelledDataModule`."""
 
     train: str
     validation: str | None = None
@@ -94,20 +94,20 @@ class TextDataConfig(LabelledDataConfig):
 
 
 class ClassificationDataConfig(TextDataConfig):
-    """The arguments of `clozekit.data.classification.ClassificationDataModule`."""
+    """The arguments of `clozekit.data.labelled.classification.ClassificationDataModule`."""
 
     label_column: str = "label"
     multi_label: bool = False
 
 
 class RegressionDataConfig(TextDataConfig):
-    """The arguments of `clozekit.data.regression.RegressionDataModule`."""
+    """The arguments of `clozekit.data.labelled.regression.RegressionDataModule`."""
 
     score_column: str = "score"
 
 
 class TaggingDataConfig(LabelledDataConfig):
-    """The arguments of `clozekit.data.tagging.TaggingDataModule`."""
+    """The arguments of `clozekit.data.labelled.tagging.TaggingDataModule`."""
 
     words_column: str = "tokens"
     tags_column: str = "tags"
@@ -115,7 +115,7 @@ class TaggingDataConfig(LabelledDataConfig):
 
 
 class QuestionDataConfig(LabelledDataConfig):
-    """The arguments of `clozekit.data.paragraphs.QuestionDataModule`."""
+    """The arguments of `clozekit.data.labelled.paragraphs.QuestionDataModule`."""
 
     max_seq_length: int = Field(384, ge=8)
     question_column: str = "question"
@@ -127,7 +127,7 @@ class QuestionDataConfig(LabelledDataConfig):
 
 
 class MultipleChoiceDataConfig(LabelledDataConfig):
-    """The arguments of `clozekit.data.multiple_choice.MultipleChoiceDataModule`."""
+    """The arguments of `clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule`."""
 
     context_column: str = "context"
     question_column: str | None = "question"
@@ -136,13 +136,15 @@ class MultipleChoiceDataConfig(LabelledDataConfig):
 
 
 SCHEMAS: dict[str, type[StreamConfig]] = {
-    "clozekit.data.pretraining.PretrainingDataModule": CorpusDataConfig,
-    "clozekit.data.masked_lm.MaskedLMDataModule": CorpusDataConfig,
-    "clozekit.data.classification.ClassificationDataModule": ClassificationDataConfig,
-    "clozekit.data.regression.RegressionDataModule": RegressionDataConfig,
-    "clozekit.data.tagging.TaggingDataModule": TaggingDataConfig,
-    "clozekit.data.question_answering.QuestionAnsweringDataModule": QuestionDataConfig,
-    "clozekit.data.question_answering_bio.QuestionAnsweringBIODataModule": QuestionDataConfig,
-    "clozekit.data.multiple_choice.MultipleChoiceDataModule": MultipleChoiceDataConfig,
+    "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": CorpusDataConfig,
+    "clozekit.data.pretraining.masked_lm_datamodule.MaskedLMDataModule": CorpusDataConfig,
+    "clozekit.data.labelled.classification.ClassificationDataModule": ClassificationDataConfig,
+    "clozekit.data.labelled.regression.RegressionDataModule": RegressionDataConfig,
+    "clozekit.data.labelled.tagging.TaggingDataModule": TaggingDataConfig,
+    "clozekit.data.labelled.question_answering.QuestionAnsweringDataModule": QuestionDataConfig,
+    "clozekit.data.labelled.question_answering_bio.QuestionAnsweringBIODataModule": (
+        QuestionDataConfig
+    ),
+    "clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule": MultipleChoiceDataConfig,
 }
 """The schema of each DataModule's arguments; a user's own is checked by its constructor."""

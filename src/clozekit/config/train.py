@@ -187,7 +187,7 @@ class TrainConfig(Closed):
     @model_validator(mode="after")
     def _next_sentences_are_there_to_learn(self) -> Self:
         learns = self.task.target == "clozekit.tasks.pretraining.PretrainingModule"
-        if learns and self.data.target == "clozekit.data.masked_lm.MaskedLMDataModule":
+        if learns and self.data.target.endswith(".MaskedLMDataModule"):
             raise ValueError(
                 "task=pretraining learns next sentences, of which data=masked_lm has none: "
                 "it is for task=masked_lm, or data=pretraining for this task"

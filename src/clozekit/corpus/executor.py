@@ -14,7 +14,7 @@ from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
 from clozekit.corpus.progress import show_progress
-from clozekit.corpus.work import Work
+from clozekit.corpus.work_folder import Work
 from clozekit.errors import UserError
 
 Task: TypeAlias = Callable[[Work, int], None]

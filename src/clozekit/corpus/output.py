@@ -10,7 +10,7 @@ from typing import Any
 
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.manifest import MANIFEST_FILE, TOKENIZER_FILE, Corpus
-from clozekit.corpus.work import Work
+from clozekit.corpus.work_folder import Work
 from clozekit.errors import ConfigError, UserError
 
 _LOCK_FILE = ".lock"

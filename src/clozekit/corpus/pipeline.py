@@ -15,7 +15,6 @@ from clozekit.config.prepare import (
     WordPieceConfig,
 )
 from clozekit.corpus.executor import run_tasks
-from clozekit.corpus.files import sha256_of_file, write_atomically
 from clozekit.corpus.hold_out import DUPLICATE, MIN_DOCUMENTS, assign_splits, count_shards
 from clozekit.corpus.manifest import (
     FORMAT_VERSION,
@@ -31,8 +30,9 @@ from clozekit.corpus.output import erase, remove_shards
 from clozekit.corpus.readers import plan_partitions
 from clozekit.corpus.stages import build_shard, count_piece, read_partition, tokenize_piece
 from clozekit.corpus.vocabulary import load_tokenizer, train_from_counts
-from clozekit.corpus.work import Piece, Plan, ShardPlan, Work, map_batch
+from clozekit.corpus.work_folder import Piece, Plan, ShardPlan, Work, map_batch
 from clozekit.errors import DataError
+from clozekit.files import sha256_of_file, write_atomically
 
 PARTITION_BYTES = 8 * 2**20
 _FILES_AT_ONCE = 64

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from clozekit.corpus.files import write_atomically
 from clozekit.errors import DataError
+from clozekit.files import write_atomically
 
 TokenArray: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 OffsetArray: TypeAlias = NDArray[np.int32]

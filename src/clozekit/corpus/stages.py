@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from clozekit.config.prepare import WordPieceConfig
 from clozekit.corpus.documents import Document
-from clozekit.corpus.files import sha256_of_file, write_atomically, write_json
 from clozekit.corpus.hold_out import DUPLICATE, SPLIT_CODES, shard_bounds, shard_keys
 from clozekit.corpus.manifest import ShardRecord
 from clozekit.corpus.readers import read_documents
@@ -17,8 +16,9 @@ from clozekit.corpus.sentences import hash_content, hash_text, split_sentences
 from clozekit.corpus.shards import write_record_batch
 from clozekit.corpus.tokenized import TokenizedDocuments, offsets_of
 from clozekit.corpus.vocabulary import SpecialTokens, count_words
-from clozekit.corpus.words import Encoder
-from clozekit.corpus.work import Work
+from clozekit.corpus.word_cache import Encoder
+from clozekit.corpus.work_folder import Work
+from clozekit.files import sha256_of_file, write_atomically, write_json
 
 _PIECE_SCHEMA = pa.schema(
     {

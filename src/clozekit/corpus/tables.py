@@ -18,8 +18,8 @@ from clozekit.corpus.documents import (
     columns_of,
     document_of_row,
 )
-from clozekit.corpus.files import write_atomically
 from clozekit.errors import DataError
+from clozekit.files import write_atomically
 
 _ROWS_AT_ONCE = 1_024
 

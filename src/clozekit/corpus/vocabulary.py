@@ -14,7 +14,7 @@ from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
 from clozekit.config.prepare import WordPieceConfig
-from clozekit.corpus.words import Words
+from clozekit.corpus.word_cache import Words
 from clozekit.errors import DataError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -4,9 +4,9 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from clozekit.data.labelled import LabelledDataModule
-from clozekit.data.labelled_source import LabelledSource
-from clozekit.inference.rows import Prediction, RowPredictor, single_labels
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
+from clozekit.data.labelled.labelled_source import LabelledSource
+from clozekit.inference.row_predictor import Prediction, RowPredictor, single_labels
 from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 

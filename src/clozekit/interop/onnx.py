@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from clozekit.errors import ConfigError
-from clozekit.interop.heads import make_model
+from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder import Encoder, EncoderOutput, full_packing
-from clozekit.models.grouping import Group, Grouping
+from clozekit.models.kernels.grouping import Group, Grouping
 
 TOLERANCE = 1e-4
 """How far outputs of ONNX may lie from torch's: sums are taken in another order."""

@@ -7,14 +7,14 @@ from typing import Any
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from clozekit.interop.heads import (
+from clozekit.interop.head_names import (
     HEADS_OF_ARCHITECTURE,
     HEADS_WITH_LABELS,
     TASK_HEADS,
     WITHOUT_POOLER,
 )
-from clozekit.interop.naming import correspondence, to_transformers
 from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.tensor_names import correspondence, to_transformers
 
 
 def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[str]:

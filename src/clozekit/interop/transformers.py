@@ -12,15 +12,15 @@ from torch import Tensor
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.messages import of_validation
 from clozekit.errors import DataError
-from clozekit.interop import naming
-from clozekit.interop.files import (
+from clozekit.interop import tensor_names
+from clozekit.interop.head_names import HEADS_OF_ARCHITECTURE, HEADS_WITH_LABELS, TASK_HEADS, shapes
+from clozekit.interop.model_folder import (
     download,
     encoder_folder,
     read_json,
     read_tensors,
     read_tokenizer,
 )
-from clozekit.interop.heads import HEADS_OF_ARCHITECTURE, HEADS_WITH_LABELS, TASK_HEADS, shapes
 from clozekit.interop.pretrained import Pretrained
 
 ACTIVATIONS = {
@@ -128,17 +128,17 @@ def _canonical(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]
     """Gives tensors today's names, in float32, without constants and doubles of tied ones."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        new = naming.canonical_name(name)
+        new = tensor_names.canonical_name(name)
         if new in renamed:
             raise DataError(f"{folder}: the weights have {new} twice, once as {name}")
-        if new in naming.BUFFERS:
+        if new in tensor_names.BUFFERS:
             continue
         if not tensor.is_floating_point():
             raise DataError(f"{folder}: {name} is of {tensor.dtype}; floating-point is needed")
         renamed[new] = tensor.float()
     tied = (
-        (naming.DECODER_WEIGHT, naming.TOKEN_EMBEDDINGS),
-        (naming.DECODER_BIAS, naming.MASKED_LM_BIAS),
+        (tensor_names.DECODER_WEIGHT, tensor_names.TOKEN_EMBEDDINGS),
+        (tensor_names.DECODER_BIAS, tensor_names.MASKED_LM_BIAS),
     )
     for copy, original in tied:
         if copy in renamed:
@@ -167,7 +167,7 @@ def _to_ours(
     optional = _OPTIONAL if head is None else ()
     weights: dict[str, Tensor] = {}
     used: set[str] = set()
-    for ours, parts in naming.correspondence(encoder.num_hidden_layers).items():
+    for ours, parts in tensor_names.correspondence(encoder.num_hidden_layers).items():
         if ours not in expected:
             continue
         absent = [part for part in parts if part not in tensors]
@@ -182,7 +182,9 @@ def _to_ours(
         weights[ours] = torch.cat([tensors[p] for p in parts]) if parts[1:] else tensors[parts[0]]
     _check_parts_are_whole(weights, expected, folder)
     left = sorted(tensors.keys() - used)
-    ignored = naming.TASK_HEADS if head is None else naming.TASK_HEADS + naming.UNUSED_IN_TASKS
+    ignored = tensor_names.TASK_HEADS
+    if head is not None:
+        ignored += tensor_names.UNUSED_IN_TASKS
     unknown = [name for name in left if not name.startswith(ignored)]
     if unknown:
         raise DataError(

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.models import padded_attention, varlen
-from clozekit.models.grouping import Group, Grouping
-from clozekit.models.linear import Linear
+from clozekit.models.kernels import padded_attention, varlen
+from clozekit.models.kernels.grouping import Group, Grouping
+from clozekit.models.kernels.linear import Linear
 
 
 class SelfAttention(nn.Module):

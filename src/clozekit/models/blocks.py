@@ -4,9 +4,9 @@ from torch import Tensor, nn
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.models.attention import SelfAttention
-from clozekit.models.dropout import Dropout
-from clozekit.models.grouping import Grouping
-from clozekit.models.linear import GELULinear, Linear
+from clozekit.models.kernels.dropout import Dropout
+from clozekit.models.kernels.grouping import Grouping
+from clozekit.models.kernels.linear import GELULinear, Linear
 
 
 def gelu_approximation(config: EncoderConfig) -> str:

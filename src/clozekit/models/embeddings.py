@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.models.dropout import Dropout
+from clozekit.models.kernels.dropout import Dropout
 
 
 class Embeddings(nn.Module):

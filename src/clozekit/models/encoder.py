@@ -10,8 +10,8 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.blocks import Block
 from clozekit.models.embeddings import Embeddings
-from clozekit.models.grouping import Grouping
 from clozekit.models.initialization import init_weights
+from clozekit.models.kernels.grouping import Grouping
 
 
 class EncoderOutput(NamedTuple):

@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.models.blocks import gelu_approximation
-from clozekit.models.dropout import Dropout
 from clozekit.models.initialization import init_classifier, init_weights
-from clozekit.models.linear import Linear, linear
-from clozekit.models.linear_cross_entropy import CrossEntropy, linear_cross_entropy
+from clozekit.models.kernels.dropout import Dropout
+from clozekit.models.kernels.linear import Linear, linear
+from clozekit.models.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
 
 
 class MaskedLMHead(nn.Module):

@@ -9,7 +9,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.encoder import Encoder
 from clozekit.models.heads import MaskedLMHead, NextSentenceHead
-from clozekit.models.linear_cross_entropy import CrossEntropy
+from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
 from clozekit.models.precision import upcast
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError, DataError
-from clozekit.runs.checkpoint import Checkpoint, load_checkpoint
+from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 
 MUST_AGREE = ("seed", "global_batch_size", "task._target_", "data._target_")
 """Keys without whose values a place in the stream means nothing."""

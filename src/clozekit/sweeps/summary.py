@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from clozekit.errors import ConfigError
 from clozekit.sweeps.job import MAY_DIFFER
-from clozekit.sweeps.reading import FoundRun, Mode, Outcome, Value, as_text
+from clozekit.sweeps.read_runs import FoundRun, Mode, Outcome, Value, as_text
 
 SEED = "seed"
 """Runs that differ in it alone are of one setting."""

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clozekit.sweeps.reading import Outcome, as_text
+from clozekit.sweeps.read_runs import Outcome, as_text
 from clozekit.sweeps.summary import SEED, Setting, Summary, command_to_repeat
 
 WIDTH = 120

@@ -9,8 +9,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from clozekit.data.batch import AnswerTaggingBatch, QuestionAnsweringBatch
-from clozekit.data.paragraphs import Question
-from clozekit.metrics.squad import SquadMetric, final_answer
+from clozekit.data.labelled.paragraphs import Question
+from clozekit.metrics.squad_metric import SquadMetric, final_answer
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.tasks.spans import Candidate
 

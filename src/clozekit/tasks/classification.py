@@ -17,7 +17,7 @@ from torchmetrics.classification import (
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import ClassificationBatch
-from clozekit.data.classification import ClassificationDataModule, LabelledText
+from clozekit.data.labelled.classification import ClassificationDataModule, LabelledText
 from clozekit.metrics.correlation import MatthewsCorrelation
 from clozekit.models.classification import ClassificationModel
 from clozekit.tasks.fine_tuning import FineTuningModule

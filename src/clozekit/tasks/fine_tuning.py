@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
 from clozekit.data.batch import Batch, Step
-from clozekit.data.features import Features
-from clozekit.data.labelled import LabelledDataModule
+from clozekit.data.labelled.features import Features
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.models.precision import upcast
 from clozekit.tasks.base import TaskModule, step_of
 

@@ -8,7 +8,7 @@ from torchmetrics import MeanMetric, MetricCollection
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import MaskedLMBatch, Step
-from clozekit.models.linear_cross_entropy import CrossEntropy
+from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
 from clozekit.models.masked_lm import MaskedLMModel
 from clozekit.tasks.base import TaskModule, step_of
 

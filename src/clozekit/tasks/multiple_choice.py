@@ -9,7 +9,7 @@ from torchmetrics import MeanMetric, Metric
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import MultipleChoiceBatch
-from clozekit.data.multiple_choice import ChoiceQuestion, MultipleChoiceDataModule
+from clozekit.data.labelled.multiple_choice import ChoiceQuestion, MultipleChoiceDataModule
 from clozekit.models.multiple_choice import MultipleChoiceModel
 from clozekit.tasks.fine_tuning import FineTuningModule
 

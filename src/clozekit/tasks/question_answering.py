@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import QuestionAnsweringBatch
-from clozekit.data.question_answering import QuestionAnsweringDataModule
+from clozekit.data.labelled.question_answering import QuestionAnsweringDataModule
 from clozekit.models.question_answering import QuestionAnsweringModel
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.spans import SURELY_NONE, Candidate, best_by_ends, merged

@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import AnswerTaggingBatch
-from clozekit.data.question_answering_bio import QuestionAnsweringBIODataModule
+from clozekit.data.labelled.question_answering_bio import QuestionAnsweringBIODataModule
 from clozekit.models.question_answering import QuestionAnsweringBIOModel
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.spans import SURELY_NONE, Candidate, best_by_tags, merged

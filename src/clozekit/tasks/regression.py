@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import RegressionBatch
-from clozekit.data.regression import RegressionDataModule, ScoredText
+from clozekit.data.labelled.regression import RegressionDataModule, ScoredText
 from clozekit.metrics.correlation import ScoreMetrics
 from clozekit.models.classification import ClassificationModel
 from clozekit.tasks.fine_tuning import FineTuningModule

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clozekit.data.batch import Window
-from clozekit.data.paragraphs import Question
+from clozekit.data.labelled.paragraphs import Question
 
 SURELY_NONE = 1e9
 """The score of "no answer" where nothing could be one: a number, for files have no infinity."""

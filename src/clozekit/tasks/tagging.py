@@ -11,8 +11,8 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import TaggingBatch
-from clozekit.data.reading import MISSING_LABEL
-from clozekit.data.tagging import TaggedWords, TaggingDataModule
+from clozekit.data.files.rows import MISSING_LABEL
+from clozekit.data.labelled.tagging import TaggedWords, TaggingDataModule
 from clozekit.metrics.entities import EntityF1, is_bio
 from clozekit.models.token_classification import TokenClassificationModel
 from clozekit.tasks.fine_tuning import FineTuningModule

@@ -18,15 +18,15 @@ from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.initialization import init_weights
-from clozekit.runs.checkpoint import AtomicCheckpointIO, CheckpointMeta
+from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
 from clozekit.runs.folder import RunFolder
+from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
 from clozekit.training.preemption import Preemption
-from clozekit.training.pretrained import check_tokenizers_agree
-from clozekit.training.ranks import RankWatch
+from clozekit.training.rank_watch import RankWatch
 from clozekit.training.steps import StatelessSteps
 
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"

@@ -1,0 +1,1 @@
+"""Rows with labels: one file per task, and what the tasks share."""

@@ -1,0 +1,144 @@
+"""Classification: rows of one text or two, and a class, or several labels at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from clozekit.data.batch import ClassificationBatch
+from clozekit.data.files.rows import as_name, is_missing, ordered_names
+from clozekit.data.labelled.features import EncodedRows, RowError, unknown_label
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
+from clozekit.data.labelled.texts import TextExample, TextFeatures
+
+LABEL_SEPARATOR = ";"
+"""What parts the labels of a row in files that have no lists, such as CSV."""
+
+
+@dataclass(frozen=True)
+class LabelledText(TextExample):
+    """A text or a pair with its classes.
+
+    Attributes:
+        labels: The names of its classes: one, or any number where rows may have several.
+    """
+
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassifiedRows(EncodedRows[LabelledText]):
+    """Rows with the targets of classification.
+
+    Attributes:
+        labels: `[rows]`, int64; or `[rows, labels]`, float32, where rows may have several.
+    """
+
+    labels: NDArray[Any]
+
+    def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> ClassificationBatch:
+        """Adds the labels."""
+        return ClassificationBatch(**common, labels=torch.from_numpy(self.labels[chosen]))
+
+
+class ClassificationFeatures(TextFeatures[LabelledText]):
+    """How classified texts are read.
+
+    Args:
+        tokenizer: What text is read with.
+        max_seq_length: The longest sequence, special tokens included; longer rows are cut.
+        text_column: The column of the text.
+        text_pair_column: The column of the second text, if there is one.
+        label_column: The column of the class.
+        multi_label: Whether a row may have several labels at once, or none: a list, or in files
+            without lists names with `;` between them.
+        id_column: The column of the rows' ids; None for their numbers.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        max_seq_length: int = 128,
+        text_column: str = "text",
+        text_pair_column: str | None = None,
+        label_column: str = "label",
+        multi_label: bool = False,
+        id_column: str | None = None,
+    ) -> None:
+        super().__init__(
+            tokenizer, max_seq_length, text_column, text_pair_column, label_column, id_column
+        )
+        self.multi_label = multi_label
+
+    def example(
+        self, row: Mapping[str, Any], number: int, is_labelled: bool
+    ) -> LabelledText | None:
+        """Reads a row's texts and classes."""
+        texts = self.texts(row, is_labelled)
+        if not is_labelled:
+            return LabelledText(self.row_id(row, number), *texts, labels=())
+        label = row[self.label_column]
+        if is_missing(label):
+            return None
+        return LabelledText(self.row_id(row, number), *texts, labels=self._labels(label))
+
+    def learn_labels(
+        self, examples: Sequence[LabelledText], class_names: Mapping[str, list[str]]
+    ) -> None:
+        """Takes the data set's own classes, or those of the rows in order."""
+        found = {label for example in examples for label in example.labels}
+        self.label_names = class_names.get(self.label_column) or ordered_names(found)
+
+    def check_labels(self, example: LabelledText) -> None:
+        """Checks that the classes are those of the training rows."""
+        assert self.label_names is not None
+        for label in example.labels:
+            if label not in self.label_names:
+                raise unknown_label(label, self.label_names)
+
+    def strata(self, examples: Sequence[LabelledText]) -> list[str]:
+        """Groups rows by their class; of sets of labels, most may occur but once."""
+        if self.multi_label:
+            return super().strata(examples)
+        return [example.labels[0] for example in examples]
+
+    def task_arguments(self) -> dict[str, Any]:
+        """Says whether rows may have several labels."""
+        return {"multi_label": self.multi_label}
+
+    def encode(self, examples: Sequence[LabelledText], is_labelled: bool) -> ClassifiedRows:
+        """Turns every row into a sequence."""
+        ids = {name: index for index, name in enumerate(self.label_names or ())}
+        labels: NDArray[Any] = np.zeros(len(examples), np.int64)
+        if self.multi_label:
+            labels = np.zeros((len(examples), len(ids)), np.float32)
+        if is_labelled:
+            for row, example in enumerate(examples):
+                for label in example.labels:
+                    if self.multi_label:
+                        labels[row, ids[label]] = 1
+                    else:
+                        labels[row] = ids[label]
+        return ClassifiedRows(**self.encoded_texts(examples), labels=labels)
+
+    def _labels(self, label: Any) -> tuple[str, ...]:
+        if not self.multi_label:
+            if isinstance(label, list | dict):
+                raise RowError(f"{self.label_column} is {label!r}, where one label is needed")
+            return (as_name(label),)
+        each = label if isinstance(label, list) else as_name(label).split(LABEL_SEPARATOR)
+        names = (as_name(one).strip() for one in each if not is_missing(one))
+        return tuple(name for name in names if name)
+
+
+class ClassificationDataModule(LabelledDataModule[LabelledText]):
+    """Texts or pairs with classes.
+
+    Its arguments are those of `LabelledDataModule` and of `ClassificationFeatures`.
+    """
+
+    features_class = ClassificationFeatures

@@ -1,0 +1,248 @@
+"""Questions with paragraphs, cut into windows: what both ways of answering share."""
+
+import unicodedata
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from clozekit.data.batch import Window
+from clozekit.data.files.rows import Rows
+from clozekit.data.files.squad import read_squad
+from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError
+from clozekit.data.labelled.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, token_ids, windows
+
+
+@dataclass(frozen=True)
+class Question(Example):
+    """A question with its paragraph.
+
+    Attributes:
+        question: The question.
+        context: The paragraph.
+        answers: The right answers, slices of the paragraph; none where it has no answer.
+        answer_start: Where each of them begins in the paragraph, in characters.
+    """
+
+    question: str
+    context: str
+    answers: tuple[str, ...]
+    answer_start: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class QuestionRows(EncodedRows[Question]):
+    """Questions and windows of their paragraphs, one a sequence.
+
+    Attributes:
+        begins: `[sequences]`. The place of the window's first token in its sequence.
+        offsets: Of every sequence, `[window's tokens, 2]`: where each token lies in the paragraph.
+        starts: `[sequences]`. The place in the window of the answer's first token, or -1 where the
+            window does not have all of the answer.
+        ends: `[sequences]`. The place of the answer's last token, or -1.
+    """
+
+    begins: NDArray[np.int64]
+    offsets: Sequence[NDArray[np.int64]]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    def windows(self, chosen: NDArray[np.int64]) -> tuple[Window, ...]:
+        """Gives the windows of sequences, by the place of their row among the rows of `chosen`."""
+        _, examples = np.unique(self.owners[chosen], return_inverse=True)
+        return tuple(
+            Window(int(example), int(self.begins[i]), self.offsets[i])
+            for example, i in zip(examples, chosen, strict=True)
+        )
+
+
+RowsT = TypeVar("RowsT", bound=QuestionRows)
+
+
+class QuestionFeatures(Features[Question], Generic[RowsT]):
+    """How questions and paragraphs are read.
+
+    A paragraph that is too long becomes overlapping windows, each behind the question.
+
+    Args:
+        tokenizer: What text is read with.
+        max_seq_length: The longest sequence, special tokens included.
+        question_column: The column of the question.
+        context_column: The column of the paragraph.
+        answers_column: The column of the answers, as SQuAD has them: `text` and `answer_start`.
+        max_query_length: The most tokens of a question; longer ones are cut.
+        doc_stride: The tokens between the beginnings of two windows of a long paragraph, at most
+            half a window, for an answer that lies across a window's end is whole in the next.
+        id_column: The column of the questions' ids; None for their numbers.
+    """
+
+    rows_class: type[RowsT]
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        max_seq_length: int = 384,
+        question_column: str = "question",
+        context_column: str = "context",
+        answers_column: str = "answers",
+        max_query_length: int = 64,
+        doc_stride: int = 128,
+        id_column: str | None = "id",
+    ) -> None:
+        super().__init__(tokenizer, max_seq_length, id_column)
+        self.question_column = question_column
+        self.context_column = context_column
+        self.answers_column = answers_column
+        self.doc_stride = doc_stride
+        # Some of the paragraph stands in every window.
+        room = max_seq_length - NUM_SPECIAL_TOKENS[2]
+        self.max_query_length = min(max_query_length, room // 2)
+        self.has_unanswerable = False
+
+    @property
+    def input_columns(self) -> list[str]:
+        """The columns of question and paragraph."""
+        return [self.question_column, self.context_column]
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The column of the answers."""
+        return [self.answers_column]
+
+    def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> Question | None:
+        """Reads a row's question, paragraph and answers.
+
+        Raises:
+            RowError: A value cannot be used, or an answer is not where it should be.
+        """
+        question, context = (self.text(row, column) for column in self.input_columns)
+        row_id = self.row_id(row, number)
+        if not is_labelled:
+            return Question(row_id, question, context, (), ())
+        given = row[self.answers_column]
+        if given is None:
+            return None
+        texts, starts = _answers(given, self.answers_column)
+        for text, start in zip(texts, starts, strict=True):
+            if context[start : start + len(text)] != text or not text or start < 0:
+                found = context[max(start, 0) : max(start, 0) + len(text)]
+                raise RowError(
+                    f"the answer {text!r} of the question with id {row_id!r} is not in its "
+                    f"paragraph at character {start}, where {found!r} stands"
+                )
+        return Question(row_id, question, context, texts, starts)
+
+    def read_rows(self, source: str) -> Rows:
+        """Reads SQuAD's nested JSON, or another file."""
+        return read_squad(source) or super().read_rows(source)
+
+    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
+        """Makes a row of a question and its paragraph."""
+        if text_pair is None:
+            raise RowError("text_pair is missing: text is the question, text_pair the paragraph")
+        return {self.question_column: text, self.context_column: text_pair}
+
+    def learn_labels(
+        self, examples: Sequence[Question], class_names: Mapping[str, list[str]]
+    ) -> None:
+        """Finds out whether there are questions without an answer."""
+        self.has_unanswerable = any(not example.answers for example in examples)
+
+    def groups(self, examples: Sequence[Question]) -> list[Hashable]:
+        """Groups questions by their paragraph, which would else be read in training already."""
+        return [example.context for example in examples]
+
+    def task_arguments(self) -> dict[str, Any]:
+        """Says whether there are questions without an answer."""
+        return {"has_unanswerable": self.has_unanswerable}
+
+    def encode(self, examples: Sequence[Question], is_labelled: bool) -> RowsT:
+        """Turns every row into a sequence, or into windows."""
+        questions = token_ids(self.tokenizer, [example.question for example in examples])
+        contexts = self._contexts(examples)
+        segments: list[tuple[Ids, Ids]] = []
+        owners, begins, offsets, starts, ends = [], [], [], [], []
+        for row, example in enumerate(examples):
+            question = questions[row][: self.max_query_length]
+            tokens, places = contexts[example.context]
+            first, last = _answer_tokens(example, places)
+            size = self.max_seq_length - NUM_SPECIAL_TOKENS[2] - len(question)
+            for begin, end in windows(len(tokens), size, min(self.doc_stride, size // 2)):
+                is_whole = first >= begin and last < end
+                segments.append((question, tokens[begin:end]))
+                owners.append(row)
+                begins.append(len(question) + 2)
+                offsets.append(places[begin:end])
+                starts.append(first - begin if is_whole else -1)
+                ends.append(last - begin if is_whole else -1)
+        num_cut = sum(len(question) > self.max_query_length for question in questions)
+        return self.rows_class(
+            examples=examples,
+            sequences=lay_out(segments, self.special_tokens),
+            owners=np.array(owners, np.int64),
+            num_targets=self.num_targets(offsets),
+            num_truncated=num_cut,
+            begins=np.array(begins, np.int64),
+            offsets=offsets,
+            starts=np.array(starts, np.int64),
+            ends=np.array(ends, np.int64),
+        )
+
+    def num_targets(self, offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Gives of every sequence what the loss is averaged over."""
+        raise NotImplementedError
+
+    def _contexts(self, examples: Sequence[Question]) -> dict[str, tuple[Ids, NDArray[np.int64]]]:
+        """Tokenises every paragraph once, however many questions are asked of it."""
+        texts = list(dict.fromkeys(example.context for example in examples))
+        encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        return {
+            text: (
+                np.array(encoding.ids, np.int32),
+                _with_marks(text, np.array(encoding.offsets, np.int64).reshape(-1, 2)),
+            )
+            for text, encoding in zip(texts, encodings, strict=True)
+        }
+
+
+def _answers(given: Any, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    try:
+        texts, starts = tuple(given["text"]), tuple(given["answer_start"])
+    except (TypeError, KeyError):
+        texts, starts = (None,), ()
+    is_text = all(isinstance(text, str) for text in texts)
+    if not is_text or len(texts) != len(starts) or not all(isinstance(s, int) for s in starts):
+        raise RowError(
+            f"{column} is {given!r}, where lists `text` and `answer_start` of one length are needed"
+        )
+    return texts, starts
+
+
+def _with_marks(text: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Lets tokens end behind the marks, such as accents, that the tokenizer took off them."""
+    if text.isascii():
+        return places
+    limits = np.append(places[1:, 0], len(text))
+    for token in np.flatnonzero(places[:, 1] < limits):
+        end = places[token, 1]
+        while end < limits[token] and unicodedata.category(text[end]).startswith("M"):
+            end += 1
+        places[token, 1] = end
+    return places
+
+
+def _answer_tokens(example: Question, places: NDArray[np.int64]) -> tuple[int, int]:
+    """Gives the first and the last token of the first answer; -1 and -1 where there is none.
+
+    They are those that have a character of the answer, so that the tokens' slice of the paragraph
+    has all of it.
+    """
+    if not example.answers:
+        return -1, -1
+    begin = example.answer_start[0]
+    end = begin + len(example.answers[0])
+    inside = np.flatnonzero((places[:, 1] > begin) & (places[:, 0] < end))
+    return (int(inside[0]), int(inside[-1])) if len(inside) else (-1, -1)

@@ -1,0 +1,100 @@
+"""What tasks on one text or a pair share: a row is a sequence, cut where it is too long."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from clozekit.data.labelled.features import Example, Features
+from clozekit.data.labelled.sequences import lay_out, token_ids, truncated
+
+_PAIR = "text_pair"
+
+
+@dataclass(frozen=True)
+class TextExample(Example):
+    """A text or a pair of texts.
+
+    Attributes:
+        text: The text.
+        text_pair: The second text, where there is one.
+    """
+
+    text: str
+    text_pair: str | None
+
+
+TextT = TypeVar("TextT", bound=TextExample)
+
+
+class TextFeatures(Features[TextT]):
+    """How texts and pairs are read.
+
+    Args:
+        tokenizer: What text is read with.
+        max_seq_length: The longest sequence, special tokens included; longer rows are cut.
+        text_column: The column of the text.
+        text_pair_column: The column of the second text, if there is one.
+        label_column: The column of the label.
+        id_column: The column of the rows' ids; None for their numbers.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        max_seq_length: int,
+        text_column: str,
+        text_pair_column: str | None,
+        label_column: str,
+        id_column: str | None,
+    ) -> None:
+        super().__init__(tokenizer, max_seq_length, id_column)
+        self.text_column = text_column
+        self.text_pair_column = text_pair_column
+        self.label_column = label_column
+
+    @property
+    def input_columns(self) -> list[str]:
+        """The columns of the texts."""
+        pair = self.text_pair_column
+        return [self.text_column] if pair is None else [self.text_column, pair]
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The column of the label."""
+        return [self.label_column]
+
+    def texts(self, row: Mapping[str, Any], is_labelled: bool) -> tuple[str, str | None]:
+        """Gives a row's texts.
+
+        A row to predict on may have a second text in `text_pair` where the training rows had none.
+        """
+        pair = self.text_pair_column
+        if pair is None and not is_labelled and row.get(_PAIR) is not None:
+            pair = _PAIR
+        return self.text(row, self.text_column), None if pair is None else self.text(row, pair)
+
+    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
+        """Makes a row of a text or a pair."""
+        return {self.text_column: text, self.text_pair_column or _PAIR: text_pair}
+
+    def encoded_texts(self, examples: Sequence[TextT]) -> dict[str, Any]:
+        """Turns every row into a sequence; gives what `EncodedRows` is made of."""
+        first = token_ids(self.tokenizer, [example.text for example in examples])
+        second = token_ids(self.tokenizer, [example.text_pair or "" for example in examples])
+        segments = []
+        num_truncated = 0
+        for example, a, b in zip(examples, first, second, strict=True):
+            pair = None if example.text_pair is None else b
+            kept, was_cut = truncated(a, pair, self.max_seq_length)
+            segments.append(kept)
+            num_truncated += was_cut
+        return {
+            "examples": examples,
+            "sequences": lay_out(segments, self.special_tokens),
+            "owners": np.arange(len(examples)),
+            "num_targets": np.ones(len(examples), np.int64),
+            "num_truncated": num_truncated,
+        }

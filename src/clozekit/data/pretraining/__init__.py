@@ -1,0 +1,1 @@
+"""Sentence pairs and whole sentences with masks, from a prepared corpus."""

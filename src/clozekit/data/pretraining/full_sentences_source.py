@@ -1,0 +1,103 @@
+"""Samples of whole sentences from a corpus, planned by the shard, batches built from plans."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clozekit import rng
+from clozekit.corpus.shards import Shard
+from clozekit.corpus.vocabulary import SpecialTokens
+from clozekit.data.batch import MaskedLMBatch, Step
+from clozekit.data.order import Span, concatenated_ranges
+from clozekit.data.packing import Packing
+from clozekit.data.pretraining.full_sentences import (
+    NUM_SPECIAL_TOKENS,
+    FullSentencesPlan,
+    plan_full_sentences,
+)
+from clozekit.data.pretraining.masking import MaskingRule, mask_tokens
+from clozekit.data.pretraining.planned_source import PlannedSource
+
+
+class FullSentencesSource(PlannedSource[FullSentencesPlan]):
+    """Whole sentences with masks from the shards of one split.
+
+    A sample has a sequence for each document that it touches, so a batch has more sequences than
+    samples.
+
+    Args:
+        shards: The shards' files.
+        max_seq_length: The most tokens of a sample, the special tokens of its sequences included.
+        short_seq_prob: The probability that a sample aims at a shorter length.
+        masking: How the tokens of each sequence are masked.
+        special_tokens: The ids of [CLS], [SEP] and the others.
+        seed: What samples and masks depend on.
+    """
+
+    num_special_tokens = NUM_SPECIAL_TOKENS
+
+    def __init__(
+        self,
+        shards: Sequence[Path],
+        max_seq_length: int,
+        short_seq_prob: float,
+        masking: MaskingRule,
+        special_tokens: SpecialTokens,
+        seed: int,
+    ) -> None:
+        super().__init__(shards, masking, special_tokens, seed)
+        self.max_seq_length = max_seq_length
+        self.short_seq_prob = short_seq_prob
+
+    def make_plan(self, shard: Shard, epoch: int, index: int) -> FullSentencesPlan:
+        """Plans the samples of a shard in an epoch."""
+        return plan_full_sentences(
+            shard.sentence_offsets,
+            shard.document_offsets,
+            max_seq_length=self.max_seq_length,
+            short_seq_prob=self.short_seq_prob,
+            key=(self.seed, epoch, index),
+        )
+
+    def build(self, spans: list[Span], step: Step | None) -> MaskedLMBatch:
+        """Gathers the sequences' tokens, masks them and lays them out as `[CLS] text [SEP]`."""
+        texts, lengths, names = [], [], []
+        for span in spans:
+            shard, plan = self.planned(span.epoch, span.shard)
+            sequences = plan.sequences_of(span.samples)
+            start, length = plan.start[sequences], plan.num_text_tokens[sequences]
+            texts.append(shard.tokens[concatenated_ranges(start, length)].astype(np.int64))
+            lengths.append(length)
+            names.append(
+                np.stack(
+                    [np.full_like(start, span.epoch), np.full_like(start, span.shard), start],
+                    axis=1,
+                )
+            )
+        text_ids, text_lengths = np.concatenate(texts), np.concatenate(lengths)
+        sample_ids = np.concatenate(names)
+        epoch, shard_index, start = sample_ids.T
+        masked = mask_tokens(
+            text_ids,
+            text_lengths[:, None],
+            rng.hash64(self.seed, epoch, shard_index, start),
+            self.masking,
+        )
+        ends = np.cumsum(text_lengths + NUM_SPECIAL_TOKENS)
+        begins = ends - text_lengths - NUM_SPECIAL_TOKENS
+        text_places = concatenated_ranges(begins + 1, text_lengths)
+        input_ids = np.empty(int(ends[-1]), np.int64)
+        input_ids[text_places] = masked.input_ids
+        input_ids[begins] = self.special_tokens.cls
+        input_ids[ends - 1] = self.special_tokens.sep
+        return MaskedLMBatch(
+            input_ids=torch.from_numpy(input_ids),
+            token_type_ids=torch.zeros(len(input_ids), dtype=torch.int64),
+            packing=Packing.from_lengths(ends - begins),
+            sample_ids=torch.from_numpy(sample_ids),
+            step=step,
+            masked_lm_positions=torch.from_numpy(text_places[masked.places]),
+            masked_lm_labels=torch.from_numpy(masked.labels),
+        )

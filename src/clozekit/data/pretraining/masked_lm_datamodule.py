@@ -1,0 +1,40 @@
+"""The DataModule of MLM alone: whole sentences, packed to the length, from a prepared corpus."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
+from clozekit.data.pretraining.full_sentences import NUM_SPECIAL_TOKENS
+from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
+
+
+class MaskedLMDataModule(CorpusDataModule):
+    """Sentences for MLM: a sample is a run of them, a sequence for every document that it touches.
+
+    `global_batch_size` and `micro_batch_size` count samples; its arguments are those of every
+    corpus.
+    """
+
+    def make_source(self, shards: Sequence[Path], max_seq_length: int) -> FullSentencesSource:
+        """Makes the source of a split's samples."""
+        return FullSentencesSource(
+            shards,
+            max_seq_length,
+            self.short_seq_prob,
+            self.masking,
+            self.special_tokens,
+            self.seed,
+        )
+
+    def facts(self) -> dict[str, str]:
+        """Tells of the first shard's samples in epoch 0."""
+        source = self.sources["train"]
+        assert isinstance(source, FullSentencesSource)
+        plan = source.plan(0, 0)
+        num_sequences, num_samples = len(plan.start), max(1, len(plan))
+        num_tokens = int(plan.num_text_tokens.sum()) + NUM_SPECIAL_TOKENS * num_sequences
+        return super().facts() | {
+            "samples": f"{len(plan):,} in the first of {source.num_shards} shards, each of "
+            f"{num_sequences / num_samples:.1f} sequences and {num_tokens / num_samples:.0f} "
+            f"tokens in the mean; {plan.num_cut_sentences:,} sentences cut to fit",
+        }

@@ -1,0 +1,30 @@
+"""The DataModule of pretraining: sentence pairs with masks from a prepared corpus."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
+from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
+
+
+class PretrainingDataModule(CorpusDataModule):
+    """Pairs for MLM and NSP: a sample is a pair, and its arguments are those of every corpus."""
+
+    def make_source(self, shards: Sequence[Path], max_seq_length: int) -> PretrainingSource:
+        """Makes the source of a split's pairs."""
+        pairs = PairRule(max_seq_length=max_seq_length, short_seq_prob=self.short_seq_prob)
+        return PretrainingSource(shards, pairs, self.masking, self.special_tokens, self.seed)
+
+    def facts(self) -> dict[str, str]:
+        """Tells of the first shard's pairs in epoch 0."""
+        source = self.sources["train"]
+        assert isinstance(source, PretrainingSource)
+        plan = source.plan(0, 0)
+        num_tokens = int(plan.num_text_tokens.sum())
+        cut = plan.num_truncated_tokens / max(1, num_tokens + plan.num_truncated_tokens)
+        return super().facts() | {
+            "pairs": f"{len(plan):,} in the first of {source.num_shards} shards, "
+            f"{plan.next_sentence_label.mean():.1%} random",
+            "text left out": f"{plan.num_lone_sentences:,} sentences that stand alone, "
+            f"{cut:.1%} of the tokens cut off to fit",
+        }

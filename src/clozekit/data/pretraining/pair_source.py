@@ -1,0 +1,141 @@
+"""The samples of a pretraining corpus: pairs planned by the shard, batches built from plans."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clozekit import rng
+from clozekit.corpus.shards import Shard
+from clozekit.corpus.vocabulary import SpecialTokens
+from clozekit.data.batch import PretrainingBatch, Step
+from clozekit.data.order import Span, concatenated_ranges
+from clozekit.data.packing import Packing
+from clozekit.data.pretraining.masking import MaskingRule, mask_tokens
+from clozekit.data.pretraining.pairs import NUM_SPECIAL_TOKENS, PairPlan, plan_pairs
+from clozekit.data.pretraining.planned_source import PlannedSource
+
+
+@dataclass(frozen=True)
+class PairRule:
+    """How pairs are cut.
+
+    Attributes:
+        max_seq_length: The longest sequence, special tokens included.
+        short_seq_prob: The probability of a shorter target length.
+    """
+
+    max_seq_length: int
+    short_seq_prob: float
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The pairs of a batch before masking: A and B of every pair, end to end."""
+
+    ids: NDArray[np.int64]
+    segment_lengths: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    sample_ids: NDArray[np.int64]
+
+
+class PretrainingSource(PlannedSource[PairPlan]):
+    """Pairs with masks from the shards of one split.
+
+    Args:
+        shards: The shards' files.
+        pairs: How pairs are cut.
+        masking: How the tokens of each pair are masked.
+        special_tokens: The ids of [CLS], [SEP] and the others.
+        seed: What pairs and masks depend on.
+    """
+
+    num_special_tokens = NUM_SPECIAL_TOKENS
+
+    def __init__(
+        self,
+        shards: Sequence[Path],
+        pairs: PairRule,
+        masking: MaskingRule,
+        special_tokens: SpecialTokens,
+        seed: int,
+    ) -> None:
+        super().__init__(shards, masking, special_tokens, seed)
+        self.pairs = pairs
+
+    def make_plan(self, shard: Shard, epoch: int, index: int) -> PairPlan:
+        """Plans the pairs of a shard in an epoch."""
+        return plan_pairs(
+            shard.sentence_offsets,
+            shard.document_offsets,
+            max_seq_length=self.pairs.max_seq_length,
+            short_seq_prob=self.pairs.short_seq_prob,
+            key=(self.seed, epoch, index),
+        )
+
+    def build(self, spans: list[Span], step: Step | None) -> PretrainingBatch:
+        """Gathers the pairs' tokens, masks them and lays them out as `[CLS] A [SEP] B [SEP]`."""
+        texts = self._gather(spans)
+        epoch, shard, sentence = texts.sample_ids.T
+        masked = mask_tokens(
+            texts.ids,
+            texts.segment_lengths,
+            rng.hash64(self.seed, epoch, shard, sentence),
+            self.masking,
+        )
+        a_lengths, b_lengths = texts.segment_lengths.T
+        lengths = a_lengths + b_lengths + NUM_SPECIAL_TOKENS
+        ends = np.cumsum(lengths)
+        begins = ends - lengths
+
+        segment_begins = np.stack([begins + 1, begins + a_lengths + 2], axis=1)
+        text_places = concatenated_ranges(segment_begins.ravel(), texts.segment_lengths.ravel())
+        input_ids = np.empty(int(ends[-1]), np.int64)
+        input_ids[text_places] = masked.input_ids
+        input_ids[begins] = self.special_tokens.cls
+        input_ids[begins + a_lengths + 1] = self.special_tokens.sep
+        input_ids[ends - 1] = self.special_tokens.sep
+        segment_sizes = np.stack([a_lengths + 2, b_lengths + 1], axis=1).ravel()
+        token_type_ids = np.repeat(np.tile(np.arange(2), len(lengths)), segment_sizes)
+        return PretrainingBatch(
+            input_ids=torch.from_numpy(input_ids),
+            token_type_ids=torch.from_numpy(token_type_ids),
+            packing=Packing.from_lengths(lengths),
+            sample_ids=torch.from_numpy(texts.sample_ids),
+            step=step,
+            masked_lm_positions=torch.from_numpy(text_places[masked.places]),
+            masked_lm_labels=torch.from_numpy(masked.labels),
+            next_sentence_label=torch.from_numpy(texts.labels),
+        )
+
+    def _gather(self, spans: list[Span]) -> _Texts:
+        ids, lengths, labels, sample_ids = [], [], [], []
+        for span in spans:
+            shard, plan = self.planned(span.epoch, span.shard)
+            chosen = span.samples
+            starts = np.stack([plan.a_start[chosen], plan.b_start[chosen]], axis=1)
+            ends = np.stack([plan.a_end[chosen], plan.b_end[chosen]], axis=1)
+            places = concatenated_ranges(starts.ravel(), (ends - starts).ravel())
+            ids.append(shard.tokens[places].astype(np.int64))
+            lengths.append(ends - starts)
+            labels.append(plan.next_sentence_label[chosen])
+            sentence = plan.first_sentence[chosen]
+            sample_ids.append(
+                np.stack(
+                    [
+                        np.full_like(sentence, span.epoch),
+                        np.full_like(sentence, span.shard),
+                        sentence,
+                    ],
+                    axis=1,
+                )
+            )
+        return _Texts(
+            np.concatenate(ids),
+            np.concatenate(lengths),
+            np.concatenate(labels),
+            np.concatenate(sample_ids),
+        )

@@ -1,0 +1,164 @@
+"""Sentence pairs for next-sentence prediction, planned for a whole shard by array operations.
+
+The rules are those of `create_pretraining_data.py` in google-research/bert, but for one: there a
+random B is fetched from anywhere and the sentences that it displaced are put back, which makes more
+than half of the pairs random and lets a pair's lengths betray its label. Here half of the pairs
+exchange their Bs among pairs with Bs of nearly the same length from other documents. So exactly
+half are random, every sentence stands once an epoch, and lengths say nothing.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clozekit import rng
+from clozekit.data.pretraining.random_segments import exchange_partners
+
+NUM_SPECIAL_TOKENS = 3
+"""[CLS] A [SEP] B [SEP]."""
+
+Int64Array = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """Every pair of a shard in one epoch, as slices of the shard's tokens.
+
+    Attributes:
+        a_start: `[pairs]`, int64. A is `tokens[a_start:a_end]`, already truncated.
+        a_end: `[pairs]`, int64.
+        b_start: `[pairs]`, int64. B is `tokens[b_start:b_end]`, already truncated.
+        b_end: `[pairs]`, int64.
+        next_sentence_label: `[pairs]`, int64. 0 where B continues A, 1 where B is random.
+        first_sentence: `[pairs]`, int64. The index of A's first sentence, which names the pair.
+        num_lone_sentences: Last sentences of documents that were left alone and start no pair.
+        num_truncated_tokens: Tokens that did not fit.
+    """
+
+    a_start: Int64Array
+    a_end: Int64Array
+    b_start: Int64Array
+    b_end: Int64Array
+    next_sentence_label: Int64Array
+    first_sentence: Int64Array
+    num_lone_sentences: int
+    num_truncated_tokens: int
+
+    def __len__(self) -> int:
+        return len(self.first_sentence)
+
+    @cached_property
+    def num_text_tokens(self) -> Int64Array:
+        """`[pairs]`: the tokens of A and B, without special tokens."""
+        return (self.a_end - self.a_start) + (self.b_end - self.b_start)
+
+    def num_text_tokens_of(self, samples: Int64Array) -> Int64Array:
+        """Gives `[pairs]`, the tokens of A and B of the pairs `samples`."""
+        return self.num_text_tokens[samples]
+
+
+def plan_pairs(
+    sentence_offsets: NDArray[np.integer[Any]],
+    document_offsets: NDArray[np.integer[Any]],
+    *,
+    max_seq_length: int,
+    short_seq_prob: float,
+    key: tuple[int, int, int],
+) -> PairPlan:
+    """Plans the pairs of one shard for one epoch.
+
+    Args:
+        sentence_offsets: `[sentences + 1]`. Where each sentence begins in the shard's tokens.
+        document_offsets: `[documents + 1]`. Where each document begins in the shard's sentences.
+        max_seq_length: The longest sequence, special tokens included.
+        short_seq_prob: The probability of a shorter target length, drawn uniformly from 2 up.
+        key: (seed, epoch, shard): what every draw depends on.
+
+    Returns:
+        The pairs in the order of their first sentences.
+    """
+    seed, epoch, shard = key
+    offsets = sentence_offsets.astype(np.int64)
+    budget = max_seq_length - NUM_SPECIAL_TOKENS
+
+    begins, ends, num_lone = _chunks(
+        offsets, document_offsets, budget=budget, short_seq_prob=short_seq_prob, key=key
+    )
+    sentences_in_a = 1 + rng.below(ends - begins - 1, seed, rng.Stream.SPLIT, epoch, shard, begins)
+    a_start, a_end = offsets[begins], offsets[begins + sentences_in_a]
+    b_start, b_end = a_end, offsets[ends]
+
+    document = np.searchsorted(document_offsets, begins, side="right")
+    owner = exchange_partners(b_end - b_start, document, begins, key=key)
+    b_start, b_end = b_start[owner], b_end[owner]
+
+    cut_a, cut_b = _excess(a_end - a_start, b_end - b_start, budget)
+    front_a = rng.binomial_half(cut_a, seed, rng.Stream.TRUNCATE_A, epoch, shard, begins)
+    front_b = rng.binomial_half(cut_b, seed, rng.Stream.TRUNCATE_B, epoch, shard, begins)
+    return PairPlan(
+        a_start=a_start + front_a,
+        a_end=a_end - (cut_a - front_a),
+        b_start=b_start + front_b,
+        b_end=b_end - (cut_b - front_b),
+        next_sentence_label=(owner != np.arange(len(owner))).astype(np.int64),
+        first_sentence=begins,
+        num_lone_sentences=num_lone,
+        num_truncated_tokens=int(cut_a.sum() + cut_b.sum()),
+    )
+
+
+def _chunks(
+    offsets: Int64Array,
+    document_offsets: NDArray[np.integer[Any]],
+    *,
+    budget: int,
+    short_seq_prob: float,
+    key: tuple[int, int, int],
+) -> tuple[Int64Array, Int64Array, int]:
+    """Cuts the documents into runs of two sentences or more.
+
+    Returns:
+        First sentences `[pairs]`, ends `[pairs]` (exclusive), and the number of lone sentences.
+    """
+    seed, epoch, shard = key
+    num_sentences = len(offsets) - 1
+    sentences = np.arange(num_sentences)
+
+    target = np.full(num_sentences, budget)
+    is_short = rng.uniform(seed, rng.Stream.SHORT_TARGET, epoch, shard, sentences) < short_seq_prob
+    short = sentences[is_short]
+    target[short] = 2 + rng.below(budget - 1, seed, rng.Stream.TARGET_LENGTH, epoch, shard, short)
+
+    # The end of the chunk that would begin at each sentence: where the target is reached, but two
+    # sentences at least, and never past the document.
+    end = np.searchsorted(offsets, offsets[:-1] + target)
+    np.maximum(end, sentences + 2, out=end)
+    documents_sizes = np.diff(document_offsets)
+    np.minimum(end, np.repeat(document_offsets[1:], documents_sizes), out=end)
+
+    begins = np.array(walk(end.tolist()), np.int64)
+    ends = end[begins]
+    is_pair = ends - begins > 1
+    return begins[is_pair], ends[is_pair], int((~is_pair).sum())
+
+
+def walk(next_of: list[int]) -> list[int]:
+    """Follows `next_of` from 0 on and lists where it comes by."""
+    begins: list[int] = []
+    sentence, num_sentences = 0, len(next_of)
+    while sentence < num_sentences:
+        begins.append(sentence)
+        sentence = next_of[sentence]
+    return begins
+
+
+def _excess(
+    a_length: Int64Array, b_length: Int64Array, budget: int
+) -> tuple[Int64Array, Int64Array]:
+    """Counts what is cut off A and B when one token at a time leaves the longer (B in a tie)."""
+    kept_a = np.minimum(a_length, np.maximum(budget - budget // 2, budget - b_length))
+    kept_b = np.minimum(b_length, np.maximum(budget // 2, budget - a_length))
+    return a_length - kept_a, b_length - kept_b

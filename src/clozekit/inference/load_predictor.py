@@ -1,0 +1,152 @@
+"""From a trained model, wherever it comes from, to what predicts with it."""
+
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
+import torch
+
+from clozekit.config.build import build
+from clozekit.data.labelled.features import Features
+from clozekit.data.labelled.labelled_datamodule import columns_of
+from clozekit.errors import ConfigError, DataError
+from clozekit.inference.pretraining_predictor import PretrainingPredictor
+from clozekit.inference.row_predictor import Predictor, RowPredictor
+from clozekit.interop.pretrained import Pretrained
+from clozekit.models.encoder import Encoder
+from clozekit.models.masked_lm import MaskedLMModel
+from clozekit.models.pretraining import PretrainingModel
+from clozekit.runs.load_pretrained import REGRESSION
+from clozekit.tasks.fine_tuning import FineTuningModule
+
+TASKS_OF_HEADS = {
+    "classification_head": "clozekit.tasks.classification.ClassificationModule",
+    "token_classification_head": "clozekit.tasks.tagging.TaggingModule",
+    "question_answering_head": "clozekit.tasks.question_answering.QuestionAnsweringModule",
+    "answer_tagging_head": "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule",
+    "multiple_choice_head": "clozekit.tasks.multiple_choice.MultipleChoiceModule",
+}
+"""The task of a model of another library, by its head."""
+
+PRETRAINING_TASKS = (".PretrainingModule", ".MaskedLMModule")
+"""How the targets of the tasks of pretraining end."""
+
+
+def make_predictor(
+    pretrained: Pretrained,
+    *,
+    data_options: Mapping[str, Any] | None = None,
+    task_options: Mapping[str, Any] | None = None,
+    top_k: int = 5,
+    batch_size: int = 32,
+    device: str = "auto",
+) -> Predictor | None:
+    """Makes what predicts with a model.
+
+    Args:
+        pretrained: The model.
+        data_options: Arguments of the DataModule that say how rows are read, where not as in
+            training.
+        task_options: Arguments of the task, likewise.
+        top_k: How many words are given for a [MASK].
+        batch_size: The most sequences of one forward pass.
+        device: A device of torch; `auto` for a GPU where there is one.
+
+    Returns:
+        The predictor; None of an encoder without a head.
+
+    Raises:
+        ConfigError: An argument is not one of the task's.
+        DataError: There is no tokenizer.
+    """
+    if pretrained.tokenizer is None:
+        raise DataError(
+            f"{pretrained.path}: there is no tokenizer; a tokenizer.json or vocab.txt is needed"
+        )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = torch.device(device)
+    group = _task_group(pretrained)
+    if group is None:
+        if "masked_lm_head.bias" not in pretrained.weights:
+            return None
+        model_class = PretrainingModel if _judges_pairs(pretrained) else MaskedLMModel
+        model = model_class(pretrained.encoder)
+        pretrained.load_into(model)
+        return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size)
+    module = build(
+        "task",
+        {**group, **(task_options or {})},
+        encoder=pretrained.encoder,
+        **_task_arguments(pretrained),
+    )
+    if not isinstance(module, FineTuningModule):
+        raise ConfigError(
+            f"{pretrained.path}: there is no prediction for its task, {type(module).__name__}"
+        )
+    module.model.load_state_dict(pretrained.weights)
+    features = _features(module, pretrained, data_options or {})
+    return RowPredictor(module.to(place).eval(), features, batch_size)
+
+
+def task_name(pretrained: Pretrained) -> str:
+    """Gives the name of a model's task: `pretraining`, `classification`, …, or `encoder`."""
+    group = _task_group(pretrained)
+    if group is not None:
+        return str(group["_target_"]).split(".")[-2]
+    if "masked_lm_head.bias" not in pretrained.weights:
+        return "encoder"
+    return "pretraining" if _judges_pairs(pretrained) else "masked_lm"
+
+
+def encoder_of(pretrained: Pretrained) -> Encoder:
+    """Makes the encoder of a model."""
+    weights = pretrained.part("encoder")
+    encoder = Encoder(pretrained.encoder, add_pooling_layer="pooler.weight" in weights)
+    encoder.load_state_dict(weights)
+    return encoder.eval()
+
+
+def _judges_pairs(pretrained: Pretrained) -> bool:
+    return "next_sentence_head.seq_relationship.weight" in pretrained.weights
+
+
+def _task_group(pretrained: Pretrained) -> Mapping[str, Any] | None:
+    """Gives a fine-tuned model's task group; None where it was pretrained, or has no head."""
+    if pretrained.task is not None:
+        target = str(pretrained.task["_target_"])
+        return None if target.endswith(PRETRAINING_TASKS) else pretrained.task
+    heads = {name.partition(".")[0] for name in pretrained.weights}
+    for head, target in TASKS_OF_HEADS.items():
+        if head in heads:
+            is_regression = pretrained.problem_type == "regression"
+            return {"_target_": REGRESSION if is_regression else target}
+    return None
+
+
+def _task_arguments(pretrained: Pretrained) -> Mapping[str, Any]:
+    """Gives what the task is told of its data, or what another library's folder says of it."""
+    if pretrained.task is not None:
+        return pretrained.task_arguments
+    arguments: dict[str, Any] = {}
+    if pretrained.label_names is not None and pretrained.problem_type != "regression":
+        arguments["label_names"] = pretrained.label_names
+    if pretrained.problem_type == "multi_label_classification":
+        arguments["multi_label"] = True
+    return arguments
+
+
+def _features(
+    module: FineTuningModule[Any], pretrained: Pretrained, options: Mapping[str, Any]
+) -> Features[Any]:
+    features_class = module.features_class
+    arguments = columns_of(pretrained.data or {}, features_class)
+    longest = pretrained.encoder.max_position_embeddings
+    if "max_seq_length" not in arguments:
+        arguments["max_seq_length"] = min(longest, 512)
+    known = signature(features_class).parameters.keys() - {"tokenizer"}
+    for key in sorted(options.keys() - known):
+        raise ConfigError(f"data_options has {key!r}, which is none of {', '.join(sorted(known))}")
+    features = features_class(pretrained.tokenizer, **{**arguments, **options})  # type: ignore[arg-type]
+    features.label_names = module.label_names
+    return features

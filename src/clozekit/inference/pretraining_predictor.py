@@ -1,0 +1,123 @@
+"""Predictions of a pretrained model: words at [MASK], and whether a text follows another."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clozekit.corpus.vocabulary import SpecialTokens
+from clozekit.data.labelled.features import RowError
+from clozekit.data.packing import Packing
+from clozekit.inference.row_predictor import Prediction
+from clozekit.interop.pretrained import Pretrained
+from clozekit.models.encoder import Encoder
+from clozekit.models.masked_lm import MaskedLMModel
+from clozekit.models.pretraining import PretrainingModel, PretrainingOutput
+
+MASK = "[MASK]"
+
+
+class PretrainingPredictor:
+    """Fills in [MASK] and judges next sentences with a pretrained model.
+
+    Args:
+        model: The model; one of MLM alone does not judge pairs.
+        pretrained: Where it comes from.
+        top_k: How many words are given for a [MASK].
+        batch_size: The most texts of one forward pass.
+    """
+
+    def __init__(
+        self,
+        model: PretrainingModel | MaskedLMModel,
+        pretrained: Pretrained,
+        top_k: int = 5,
+        batch_size: int = 32,
+    ) -> None:
+        assert pretrained.tokenizer is not None
+        self._model = model
+        self.tokenizer = pretrained.tokenizer
+        self.judges_pairs = isinstance(model, PretrainingModel)
+        self.top_k = top_k
+        self.batch_size = batch_size
+        self.mask_id = SpecialTokens.from_tokenizer(self.tokenizer).mask
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The torch module."""
+        return self._model
+
+    @property
+    def _encoder(self) -> Encoder:
+        return self._model.encoder
+
+    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
+        """Makes a row of a text or a pair."""
+        return {"text": text, "text_pair": text_pair}
+
+    def read(self, row: Mapping[str, Any], number: int) -> Any:
+        """Reads a row."""
+        text, pair = row.get("text"), row.get("text_pair")
+        if not isinstance(text, str) or not isinstance(pair, str | None):
+            raise RowError(f"text is {text!r} and text_pair {pair!r}, where texts are needed")
+        if MASK not in text + (pair or "") and (pair is None or not self.judges_pairs):
+            alternative = ", or a text_pair" if self.judges_pairs else ""
+            raise RowError(f"text={text!r}: a pretrained model needs a {MASK} in it{alternative}")
+        encoding = self.tokenizer.encode(text, pair)
+        longest = self._encoder.config.max_position_embeddings
+        if len(encoding.ids) > longest:
+            raise RowError(
+                f"text: its {len(encoding.ids)} tokens, special ones included, are more than the "
+                f"model's max_position_embeddings={longest}"
+            )
+        return encoding, pair is not None
+
+    @torch.inference_mode()
+    def predict(self, examples: Sequence[Any]) -> list[Prediction]:
+        """Predicts on texts that were read."""
+        predictions: list[Prediction] = []
+        for begin in range(0, len(examples), self.batch_size):
+            predictions += self._predict(examples[begin : begin + self.batch_size])
+        return predictions
+
+    def _predict(self, examples: Sequence[Any]) -> list[Prediction]:
+        encodings = [encoding for encoding, _ in examples]
+        device = self._encoder.embeddings.token_embeddings.weight.device
+        packing = Packing.of_lists([e.ids for e in encodings]).to(device)
+        input_ids = torch.tensor([i for e in encodings for i in e.ids], device=device)
+        token_types = torch.tensor([i for e in encodings for i in e.type_ids], device=device)
+        masks = (input_ids == self.mask_id).nonzero().squeeze(-1)
+        logits, follows = self._outputs(input_ids, token_types, packing, masks)
+        top = logits.softmax(dim=-1).topk(min(self.top_k, logits.shape[1]), dim=-1)
+        words = iter(self._words(top.indices.tolist(), top.values.tolist()))
+        predictions = []
+        for number, (encoding, is_pair) in enumerate(examples):
+            prediction: Prediction = {
+                "words": [next(words) for i in encoding.ids if i == self.mask_id]
+            }
+            if is_pair and follows is not None:
+                prediction["follows"] = follows[number]
+            predictions.append(prediction)
+        return predictions
+
+    def _outputs(
+        self, input_ids: Tensor, token_type_ids: Tensor, packing: Packing, masks: Tensor
+    ) -> tuple[Tensor, list[float] | None]:
+        """Gives the logits at [MASK], and how likely each pair's second text follows the first."""
+        output = self._model(input_ids, token_type_ids, packing, masks)
+        if isinstance(output, PretrainingOutput):
+            follows = output.seq_relationship_logits.float().softmax(dim=-1)[:, 0]
+            return output.prediction_logits.float(), follows.tolist()
+        return output.float(), None
+
+    def _words(
+        self, ids: list[list[int]], probabilities: list[list[float]]
+    ) -> list[list[dict[str, Any]]]:
+        return [
+            [
+                {"word": self.tokenizer.id_to_token(i) or "", "probability": p}
+                for i, p in zip(row, values, strict=True)
+            ]
+            for row, values in zip(ids, probabilities, strict=True)
+        ]

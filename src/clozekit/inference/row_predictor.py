@@ -1,0 +1,112 @@
+"""Predictions of a fine-tuned model, a row's windows put together."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clozekit.data.labelled.features import Features
+from clozekit.data.labelled.labelled_source import LabelledSource
+from clozekit.tasks.fine_tuning import FineTuningModule
+
+TOKENS_ON_CPU = 1024
+"""What a forward pass on the CPU takes at once: enough for its products, and little enough for its
+caches."""
+
+Prediction = dict[str, Any]
+"""What is predicted of a row, in plain values."""
+
+
+class Predictor(Protocol):
+    """Predicts on rows."""
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The torch module."""
+        ...
+
+    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
+        """Makes a row of a text or a pair; a `RowError` where the task's rows are others."""
+        ...
+
+    def read(self, row: Mapping[str, Any], number: int) -> Any:
+        """Reads a row; a `RowError` where it cannot be used."""
+        ...
+
+    def predict(self, examples: Sequence[Any]) -> list[Prediction]:
+        """Predicts on rows that were read, in their order."""
+        ...
+
+
+class RowPredictor:
+    """Predicts with a fine-tuned model.
+
+    Args:
+        module: The task's module.
+        features: How its rows are read.
+        batch_size: The most sequences of one forward pass.
+    """
+
+    def __init__(
+        self, module: FineTuningModule[Any], features: Features[Any], batch_size: int = 32
+    ) -> None:
+        self.module = module
+        self.features = features
+        self.batch_size = batch_size
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The torch module."""
+        return self.module.model
+
+    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
+        """Makes a row of a text or a pair."""
+        return self.features.row_of(text, text_pair)
+
+    def read(self, row: Mapping[str, Any], number: int) -> Any:
+        """Reads a row."""
+        return self.features.example(row, number, is_labelled=False)
+
+    def predict(self, examples: Sequence[Any]) -> list[Prediction]:
+        """Predicts on rows, those of nearly the same length together."""
+        rows = self.features.encode(examples, is_labelled=False)
+        predictions: list[Prediction] = [{}] * len(examples)
+        for place, prediction in self.predictions(LabelledSource(rows, is_training=False)):
+            predictions[place] = prediction
+        return predictions
+
+    @torch.inference_mode()
+    def predictions(
+        self,
+        source: LabelledSource,
+        update: Callable[[Any, Any], Tensor] | None = None,
+    ) -> Iterator[tuple[int, Prediction]]:
+        """Yields the prediction on every row of a source with the row's place in it.
+
+        Args:
+            source: The rows.
+            update: Computes a batch's logits in the place of the module, given both.
+        """
+        max_tokens = TOKENS_ON_CPU if self.module.device.type == "cpu" else None
+        for span in source.evaluation_spans(self.batch_size, max_tokens):
+            batch = source.build([span], None).to(self.module.device)
+            logits = self.module(batch) if update is None else update(self.module, batch)
+            places = np.unique(batch.sample_ids[:, 2].cpu().numpy()).tolist()
+            yield from zip(places, self.module.decode(logits.float(), batch), strict=True)
+
+
+def single_labels(
+    golds: Sequence[Any], predictions: Sequence[Prediction]
+) -> tuple[list[str], list[str]]:
+    """Gives gold and predicted class of every example, or of every word that has a tag."""
+    if predictions and "tags" in predictions[0]:
+        pairs = [
+            pair
+            for gold, prediction in zip(golds, predictions, strict=True)
+            for pair in zip(gold, prediction["tags"], strict=True)
+            if pair[0] is not None
+        ]
+        return [gold for gold, _ in pairs], [predicted for _, predicted in pairs]
+    return list(golds), [prediction["label"] for prediction in predictions]

@@ -1,0 +1,155 @@
+"""Cross-entropy over a vocabulary without the logits ever standing whole in memory.
+
+The logits of a few targets at a time are computed, turned into their own gradient in place, and
+multiplied into the gradients of what they came from: what backward would do, done while they are
+in the processor's cache. The same idea as in Cut Cross-Entropy (Wijmans et al., 2024) and Liger
+Kernel's fused linear cross-entropy, in plain torch.
+"""
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F  # noqa: N812
+
+from clozekit.models.kernels import onednn
+from clozekit.models.precision import at_least_float32, upcast
+
+LOGITS_AT_A_TIME = 1 << 23
+"""32 MiB of float32. With fewer, products of so few rows take longer on the CPU; more are given
+back to the system by malloc after each use, and cost a page fault every 4 KiB."""
+
+
+class CrossEntropy(NamedTuple):
+    """What comes of the logits.
+
+    Attributes:
+        loss_sum: The cross-entropy summed over the targets, float32 or float64.
+        num_correct: How many targets have the largest logit of their row, int64.
+    """
+
+    loss_sum: Tensor
+    num_correct: Tensor
+
+
+def linear_cross_entropy(
+    hidden_states: Tensor, weight: Tensor, bias: Tensor, labels: Tensor
+) -> CrossEntropy:
+    """Computes the cross-entropy of `hidden_states @ weight.T + bias` in chunks of targets.
+
+    Gradients are computed with the loss, where they are asked for, and only scaled in backward.
+    Under autocast the products are of its precision; the softmax is of float32 at least. Gradients
+    of float16 would be too small without their loss scale, so with it logits are kept whole.
+
+    Args:
+        hidden_states: `[targets, hidden]`.
+        weight: `[vocab, hidden]`.
+        bias: `[vocab]`.
+        labels: `[targets]`, int64.
+
+    Returns:
+        The sums over all targets.
+    """
+    device = hidden_states.device.type
+    dtype = hidden_states.dtype
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+    if dtype == torch.float16:
+        return _at_once(hidden_states, weight, bias, labels)
+    with torch.autocast(device, enabled=False):
+        if torch.is_grad_enabled():
+            sums = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+                hidden_states, weight, bias, labels, dtype
+            )
+            return CrossEntropy(*sums)
+        return _sums(hidden_states, weight, bias, labels, dtype, gradients=None)
+
+
+def _at_once(hidden_states: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> CrossEntropy:
+    logits = F.linear(hidden_states, weight, bias)
+    loss_sum = F.cross_entropy(upcast(logits), labels, reduction="sum")
+    return CrossEntropy(loss_sum, (logits.argmax(-1) == labels).sum())
+
+
+class _Gradients(NamedTuple):
+    hidden_states: Tensor
+    weight: Tensor
+    bias: Tensor
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_states: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        labels: Tensor,
+        dtype: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:
+        gradients = _Gradients(
+            torch.empty_like(hidden_states),
+            torch.empty_like(weight, dtype=at_least_float32(weight.dtype)),
+            torch.zeros_like(bias, dtype=at_least_float32(bias.dtype)),
+        )
+        sums = _sums(hidden_states, weight, bias, labels, dtype, gradients)
+        ctx.gradients = gradients
+        ctx.mark_non_differentiable(sums.num_correct)
+        return sums.loss_sum, sums.num_correct
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        # Scaled in place, so that backward runs once: the weight's gradient is large.
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            raise RuntimeError("linear_cross_entropy: backward has run already")
+        return *(gradient.mul_(loss_gradient) for gradient in gradients), None, None
+
+
+def _sums(
+    hidden_states: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    labels: Tensor,
+    dtype: torch.dtype,
+    gradients: _Gradients | None,
+) -> CrossEntropy:
+    """Goes over the targets in chunks, with products of `dtype`; fills `gradients`, if given."""
+    wide = at_least_float32(dtype)
+    weight, bias = weight.to(dtype), bias.to(dtype)
+    loss_sum = hidden_states.new_zeros((), dtype=wide)
+    num_correct = labels.new_zeros(())
+    is_narrow = dtype != wide
+    if gradients is not None and (is_narrow or not len(labels)):
+        gradients.weight.zero_()
+    for part in _chunks(len(labels), max(1, LOGITS_AT_A_TIME // weight.shape[0])):
+        inputs, wanted = hidden_states[part].to(dtype), labels[part, None]
+        multiply = onednn.product if onednn.can_multiply(inputs, weight) else F.linear
+        logits = multiply(inputs, weight, bias).to(wide)
+        highest, predicted = logits.max(dim=-1, keepdim=True)
+        of_label = logits.gather(-1, wanted) - highest
+        # From here on the logits are overwritten: by exp(logit - highest), then by the gradient.
+        total = logits.sub_(highest).exp_().sum(dim=-1, keepdim=True)
+        loss_sum += (total.log() - of_label).sum()
+        num_correct += (predicted == wanted).sum()
+        if gradients is None:
+            continue
+        logits.div_(total).scatter_add_(-1, wanted, torch.full_like(of_label, -1.0))
+        gradients.bias.add_(logits.sum(dim=0))
+        gradient = logits.to(dtype)
+        gradients.hidden_states[part] = multiply(gradient, weight.t())
+        if is_narrow:
+            gradients.weight.add_(gradient.t() @ inputs)
+        else:
+            gradients.weight.addmm_(gradient.t(), inputs, beta=0 if part.start == 0 else 1)
+    return CrossEntropy(loss_sum, num_correct)
+
+
+def _chunks(size: int, most: int) -> list[slice]:
+    """Cuts a range into chunks of nearly the same size, as few as can be."""
+    number = -(-size // most)
+    ends = [size * place // number for place in range(number + 1)] if number else []
+    return [slice(begin, end) for begin, end in pairwise(ends)]

@@ -1,0 +1,91 @@
+"""The history of a run in `metrics.csv`: a row a logged step and split, each of them once."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import Logger
+
+from clozekit.runs.metrics_file import STEP, read_rows
+
+
+class CSVHistory(Logger):
+    """Writes every row at once, so that a killed run keeps its history.
+
+    A run that goes on from a checkpoint drops the rows after that checkpoint's step; it will write
+    them again, the same. What stands at that step itself, such as the last validation of a run that
+    was killed before its end, is not written twice.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._columns: list[str] | None = None
+        self._standing: set[tuple[int | None, str]] = set()
+
+    @property
+    def name(self) -> str:
+        """The logger's name."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """A run has one history."""
+        return ""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> "CSVHistory":
+        """The logger itself."""
+        return self
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: the run's folder holds the configuration."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Appends a row."""
+        if all((step, metric) in self._standing for metric in metrics):
+            return
+        row: dict[str, Any] = {STEP: step, **metrics}
+        if self._columns is None:
+            self._columns = _columns(self.path) or [STEP]
+        new = [name for name in metrics if name not in self._columns]
+        if new:
+            self._columns += new
+            _write(self.path, self._columns, read_rows(self.path))
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, self._columns).writerow(row)
+
+    @rank_zero_only
+    def rewind(self, step: int) -> None:
+        """Drops the rows after a step, and a row that a kill left unfinished."""
+        rows = read_rows(self.path)
+        if rows:
+            kept = [row for row in rows if int(row[STEP]) <= step]
+            _write(self.path, _columns(self.path) or [STEP], kept)
+            self._standing = {
+                (step, name) for row in kept if int(row[STEP]) == step for name in row if row[name]
+            }
+
+
+def _columns(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file), [])
+
+
+def _write(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, path)

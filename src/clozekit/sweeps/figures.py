@@ -1,0 +1,182 @@
+"""Pictures of a sweep: its metric against what was swept, and the curves of all runs."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from clozekit.runs.curves import save_figure
+from clozekit.runs.folder import RunFolder
+from clozekit.runs.metrics_file import read_series
+from clozekit.sweeps.read_runs import Value, as_text
+from clozekit.sweeps.summary import SEED, Criterion, Setting, Summary
+
+COLUMNS = 3
+MOST_NAMED = 10
+"""The most settings that have a colour of their own, and a place in the legend; the best ones."""
+
+LONGEST_LABEL = 50
+"""The most characters of a setting in the legend."""
+
+TRAINING_LOSS = "train/loss"
+SPAN_OF_LOG = 8
+"""Positive numbers whose largest is so many times the smallest are drawn on a logarithmic axis."""
+
+
+def plot_values(summary: Summary, path: Path) -> bool:
+    """Draws the metric against the swept values, a panel a key.
+
+    Of each setting the mean stands large with its deviation, in the colour of its curves.
+
+    Returns:
+        Whether there was something to draw.
+    """
+    criterion = summary.criterion
+    settings = [s for s in summary.settings if criterion and s.of(criterion.metric)]
+    keys = [key for key in summary.keys if len(_values_of(settings, summary, key)) > 1]
+    if not keys and summary.has_seeds and len(_values_of(settings, summary, SEED)) > 1:
+        keys = [SEED]
+    if criterion is None or not keys:
+        return False
+    from matplotlib.figure import Figure
+
+    columns = min(len(keys), COLUMNS)
+    rows = math.ceil(len(keys) / columns)
+    figure = Figure(figsize=(1 + 4.5 * columns, 4 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    for axes, key in zip(panels, keys, strict=False):
+        _plot_key(axes, key, settings, summary, criterion, is_alone=len(keys) == 1)
+    for axes in panels[::columns]:
+        axes.set_ylabel(criterion.metric)
+    for axes in panels[len(keys) :]:
+        axes.set_axis_off()
+    save_figure(figure, path)
+    return True
+
+
+def _values_of(settings: Sequence[Setting], summary: Summary, key: str) -> list[Value]:
+    """Lists the values of a key, each once."""
+    if key == SEED:
+        values = [run.value(SEED) for setting in settings for run in setting.runs]
+    else:
+        values = [setting.values[summary.keys.index(key)] for setting in settings]
+    return list({as_text(value): value for value in values}.values())
+
+
+def _plot_key(
+    axes: Any,
+    key: str,
+    settings: Sequence[Setting],
+    summary: Summary,
+    criterion: Criterion,
+    *,
+    is_alone: bool,
+) -> None:
+    place = _axis(axes, key, _values_of(settings, summary, key))
+    means: list[tuple[float, float]] = []
+    for rank, setting in enumerate(settings):
+        runs = [run for run in setting.runs if criterion.metric in run.metrics]
+        places = [place(run.value(key)) for run in runs]
+        values = [run.metrics[criterion.metric] for run in runs]
+        axes.plot(places, values, "o", color=_colour(rank), alpha=0.4, markersize=4)
+        if key != SEED:
+            mean, deviation = setting.mean(criterion.metric), setting.deviation(criterion.metric)
+            assert mean is not None
+            axes.errorbar(
+                places[0], mean, deviation or 0.0, fmt="o", color=_colour(rank), capsize=3
+            )
+            means.append((places[0], mean))
+    if is_alone and all(map(_is_number, _values_of(settings, summary, key))) and key != SEED:
+        # With several keys the means of one differ in the others too, and a line would mislead.
+        axes.plot(*zip(*sorted(means), strict=True), color="grey", alpha=0.6, zorder=1)
+    axes.set(xlabel=key)
+    axes.grid(alpha=0.3)
+
+
+def _colour(rank: int) -> str:
+    return f"C{rank}" if rank < MOST_NAMED else "grey"
+
+
+def _axis(axes: Any, key: str, values: Sequence[Value]) -> Any:
+    """Prepares the axis of a key and gives what maps its values to places."""
+    numbers = [value for value in values if _is_number(value)]
+    are_numbers = len(numbers) == len(values)
+    if are_numbers and key != SEED:
+        if is_log(numbers):
+            axes.set_xscale("log")
+        return lambda value: value
+    names = [as_text(value) for value in (sorted(numbers) if are_numbers else values)]
+    axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 12 else 0)
+    axes.margins(x=0.2)
+    places = {name: index for index, name in enumerate(names)}
+    return lambda value: places[as_text(value)]
+
+
+def _is_number(value: Value) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_log(numbers: Sequence[float]) -> bool:
+    """Whether numbers span so much that a logarithmic axis shows them better."""
+    return min(numbers) > 0 and max(numbers) / min(numbers) >= SPAN_OF_LOG
+
+
+def plot_all_curves(summary: Summary, path: Path) -> bool:
+    """Draws the curves of all runs in one picture, a colour a setting, the best ones named.
+
+    Returns:
+        Whether there was something to draw.
+    """
+    criterion = summary.criterion
+    names = list(dict.fromkeys([*([criterion.metric] if criterion else []), TRAINING_LOSS]))
+    series = [
+        [read_series(RunFolder(run.folder).metrics_file) for run in setting.runs]
+        for setting in summary.settings
+    ]
+    names = [name for name in names if any(name in curves for same in series for curves in same)]
+    if not names:
+        return False
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 + 5 * len(names), 5), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names, strict=True):
+        for rank, (setting, same) in enumerate(zip(summary.settings, series, strict=True)):
+            _plot_setting(axes, name, rank, _label(summary, setting), same)
+        axes.set(title=name, xlabel="step")
+        axes.grid(alpha=0.3)
+    lines, labels = figure.axes[0].get_legend_handles_labels()
+    if len(summary.runs) > 1 and lines:
+        figure.legend(lines, labels, loc="outside right upper", fontsize="small")
+    save_figure(figure, path)
+    return True
+
+
+def _plot_setting(axes: Any, name: str, rank: int, label: str, same: Sequence[Any]) -> None:
+    is_named = rank < MOST_NAMED
+    for curves in same:
+        steps, values = curves.get(name, ((), ()))
+        if not steps:
+            continue
+        axes.plot(
+            steps,
+            values,
+            "-" if name == TRAINING_LOSS else "o-",
+            color=_colour(rank),
+            alpha=0.8 if is_named else 0.3,
+            linewidth=1,
+            markersize=3,
+            label=label if is_named else None,
+        )
+        is_named = False  # once is enough
+
+
+def _label(summary: Summary, setting: Setting) -> str:
+    if not summary.keys:
+        return setting.runs[0].name if len(setting.runs) == 1 else "all seeds"
+    pairs = zip(summary.keys, setting.values, strict=True)
+    label = ", ".join(f"{key.split('.')[-1]}={_short(value)}" for key, value in pairs)
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+
+
+def _short(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else as_text(value)

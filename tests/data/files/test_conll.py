@@ -1,0 +1,93 @@
+"""CoNLL files: sentences with their lines, and what is refused."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clozekit.data.files.conll import read_conll
+from clozekit.errors import DataError
+from tests.data.labelled.written_rows import read
+
+
+def conll(folder: Path, content: str | bytes, name: str = "a.conll") -> list[dict[str, Any]]:
+    path = folder / name
+    raw = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    return read(read_conll(str(path), "tokens", "tags"))
+
+
+def sentence(line: int, words: str, tags: str) -> dict[str, Any]:
+    return {"tokens": words.split("|"), "tags": tags.split(), "#line": line}
+
+
+CONLL: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "blanks": (
+        "U.N. B\nhere O\n\nAnn B\n",
+        [sentence(1, "U.N.|here", "B O"), sentence(4, "Ann", "B")],
+    ),
+    "tabs": (
+        "New York\tB-LOC\n10\u00a0000\tO\n\n\n",
+        [sentence(1, "New York|10\u00a0000", "B-LOC O")],
+    ),
+    "four columns": (
+        "-DOCSTART- -X- -X- O\n\na DT I O\nb NN I B-X\n",
+        [sentence(3, "a|b", "O B-X")],
+    ),
+    "Windows": ("a X\r\n\r\nb Y\r\n", [sentence(1, "a", "X"), sentence(3, "b", "Y")]),
+    "a byte order mark": ("\ufeffa\tX\nb\tY\n", [sentence(1, "a|b", "X Y")]),
+    "no end of line": ("a X\nb Y", [sentence(1, "a|b", "X Y")]),
+    "blank lines with blanks": ("a X\n \t\nb Y\n", [sentence(1, "a", "X"), sentence(3, "b", "Y")]),
+    "columns aligned by blanks": (" a   X  \n bc  Y\n", [sentence(1, "a|bc", "X Y")]),
+    "another space in a word": (
+        "10\u00a0000 X\n\u3000 Y\n",
+        [sentence(1, "10\u00a0000|\u3000", "X Y")],
+    ),
+    "comments, tabs": (
+        "# newdoc id = x\n# text = a\na\tX\n#\tSYM\n\n# newdoc id = y\n#\tSYM\nb\tX\n",
+        [sentence(3, "a|#", "X SYM"), sentence(7, "#|b", "SYM X")],
+    ),
+    "comments, blanks": (
+        "# newdoc id = x\na X\n# X\n\n# newdoc id = y\n# X\n#hash X\nb X\n",
+        [sentence(2, "a|#", "X X"), sentence(6, "#|#hash|b", "X X X")],
+    ),
+    # As the files of MultiCoNER have it.
+    "comments of as many columns": (
+        "# id 12ab domain=train\na _ _ B-X\n\n# id 34cd domain=train\nb _ _ O\n",
+        [sentence(2, "a", "B-X"), sentence(5, "b", "O")],
+    ),
+    "an empty tag": ("a\tX\nb\t\n", [{"tokens": ["a", "b"], "tags": ["X", ""], "#line": 1}]),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), CONLL.values(), ids=list(CONLL))
+@pytest.mark.parametrize("name", ["a.conll", "a.txt.gz"])
+def test_conll(content: str, expected: list[dict[str, Any]], name: str, tmp_path: Path) -> None:
+    assert conll(tmp_path, content, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a X\nb\n", "line 2: it has 1 columns, where 2 are needed"),
+        ("a\tX\n\nb\tX\tY\n", "line 3: it has 3 columns, where 2 are needed"),
+        ("a\n\nb\n", "line 1: it has 1 columns, where 2 are needed"),
+        (b"a X\n\xe9 X\n", "line 2: it is not UTF-8"),
+        ("", "the file has no rows"),
+        ("# a comment\n\n", "the file has no rows"),
+    ],
+)
+def test_a_conll_file_that_cannot_be_read_is_told_with_its_line(
+    content: str | bytes, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message):
+        conll(tmp_path, content)
+
+
+def test_a_conll_file_whose_gzip_is_spoilt_is_told(tmp_path: Path) -> None:
+    whole = gzip.compress("".join(f"{number} X\n\n" for number in range(9999)).encode())
+    for spoilt in (whole[:2000], whole[:1000] + b"\xff" * 50 + whole[1050:], b"a X\n"):
+        (tmp_path / "a.conll.gz").write_bytes(spoilt)
+        with pytest.raises(DataError, match=r"a\.conll\.gz: it cannot be read"):
+            read(read_conll(str(tmp_path / "a.conll.gz"), "tokens", "tags"))

@@ -1,0 +1,116 @@
+"""Labels of several kinds: several at once, scores, choices."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clozekit.data.labelled.classification import ClassificationFeatures
+from clozekit.data.labelled.features import RowError
+from clozekit.data.labelled.labelled_datamodule import hold_out
+from clozekit.data.labelled.multiple_choice import MultipleChoiceFeatures
+from clozekit.data.labelled.regression import RegressionFeatures
+from clozekit.errors import DataError
+from tests.data.labelled.written_rows import datamodule, written
+from tests.data.spelling import spelling_tokenizer
+
+
+def multi_label(value: Any) -> tuple[str, ...] | None:
+    features = ClassificationFeatures(spelling_tokenizer(), multi_label=True)
+    example = features.example({"text": "a", "label": value}, 0, is_labelled=True)
+    return None if example is None else example.labels
+
+
+@pytest.mark.parametrize(
+    ("value", "labels"),
+    [
+        (["b", "a"], ("b", "a")),
+        ([], ()),
+        (["a", None, ""], ("a",)),
+        ([1.0, 2], ("1", "2")),
+        ("a", ("a",)),
+        ("a;b", ("a", "b")),
+        (" a ; ;b;", ("a", "b")),
+        (3, ("3",)),
+        (3.0, ("3",)),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_several_labels_are_a_list_or_have_semicolons_between(
+    value: object, labels: tuple[str, ...] | None
+) -> None:
+    assert multi_label(value) == labels
+
+
+def test_several_labels_of_a_csv_file_become_rows_of_ones_and_zeros(tmp_path: Path) -> None:
+    rows = [("a", "x;z"), ("b", "y"), ("c", ""), ("d", "z")]
+    data = datamodule(written(tmp_path, "csv", rows), multi_label=True)
+    assert data.features.label_names == ["x", "y", "z"]
+    assert data.task_arguments() == {"multi_label": True, "label_names": ["x", "y", "z"]}
+    targets = data.sources["train"].rows.labels.tolist()  # type: ignore[attr-defined]
+    assert targets == [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
+
+
+def test_a_list_is_not_one_label(tmp_path: Path) -> None:
+    path = written(tmp_path, "jsonl", [("a", ["x"]), ("b", ["y"])])
+    with pytest.raises(DataError, match=r"rows\.jsonl, row 1: label is \['x'\], where one label"):
+        datamodule(path)
+
+
+def test_rows_are_held_out_though_every_set_of_labels_occurs_once() -> None:
+    features = ClassificationFeatures(spelling_tokenizer(), multi_label=True)
+    rows = [{"text": "a", "label": [str(number), "x"]} for number in range(20)]
+    examples = [features.example(row, i, is_labelled=True) for i, row in enumerate(rows)]
+    stay, held_out = hold_out(
+        examples,  # type: ignore[type-var,arg-type]
+        features.strata(examples),
+        features.groups(examples),
+        0.2,
+        seed=3,
+    )
+    assert (len(stay), len(held_out)) == (16, 4)
+
+
+@pytest.mark.parametrize(("value", "score"), [("0.5", 0.5), (3, 3.0), ("nan", None), ("", None)])
+def test_a_score_may_be_written_as_text(value: object, score: float | None) -> None:
+    features = RegressionFeatures(spelling_tokenizer())
+    example = features.example({"text": "a", "score": value}, 0, is_labelled=True)
+    assert (None if example is None else example.score) == score
+
+
+@pytest.mark.parametrize("value", ["good", [1.0], "inf", math.inf])
+def test_what_is_no_score_is_told(value: object) -> None:
+    features = RegressionFeatures(spelling_tokenizer())
+    with pytest.raises(RowError, match="where a number is needed"):
+        features.example({"text": "a", "score": value}, 0, is_labelled=True)
+
+
+def choice(label: Any, choices: Any = ("a", "b")) -> int | None:
+    features = MultipleChoiceFeatures(spelling_tokenizer(), question_column=None)
+    row = {"context": "c", "choices": list(choices), "label": label}
+    example = features.example(row, 0, is_labelled=True)
+    return None if example is None else example.label
+
+
+@pytest.mark.parametrize(
+    ("label", "place"), [(1, 1), (0.0, 0), ("1", 1), (None, None), (-100, None), (math.nan, None)]
+)
+def test_the_right_choice_is_a_place(label: object, place: int | None) -> None:
+    assert choice(label) == place
+
+
+@pytest.mark.parametrize("label", [2, -1, 0.5, "a", math.inf, True, [0]])
+def test_what_is_no_place_of_a_choice_is_told(label: object) -> None:
+    with pytest.raises(RowError, match="the place of one of 2 choices is needed"):
+        choice(label)
+
+
+def test_choices_are_two_or_more_and_as_many_in_every_row() -> None:
+    with pytest.raises(RowError, match="there are 1 choices, where two or more are needed"):
+        choice(0, ["a"])
+    features = MultipleChoiceFeatures(spelling_tokenizer(), question_column=None)
+    features.example({"context": "c", "choices": ["a", "b"], "label": 0}, 0, is_labelled=True)
+    with pytest.raises(RowError, match="there are 3 choices, where the first row has 2"):
+        features.example({"context": "c", "choices": ["a", "b", "c"], "label": 0}, 1, True)

@@ -1,0 +1,244 @@
+"""Tags of words: every word once, at its first token, in the window with the most around it."""
+
+import random
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from clozekit.data.labelled.features import RowError
+from clozekit.data.labelled.labelled_source import LabelledSource
+from clozekit.data.labelled.sequences import windows
+from clozekit.data.labelled.tagging import TaggedRows, TaggingDataModule, TaggingFeatures
+from clozekit.data.order import Position
+from clozekit.data.stream import BatchShape, Phase, TrainingStream
+from clozekit.errors import DataError
+from tests.data.labelled.labelled_rows import encoded, whole_batch
+from tests.data.spelling import WORDS, special_tokens, spelling_tokenizer
+
+# Words of several tokens, of one, and such as the tokenizer leaves nothing of.
+odd_words = st.sampled_from(
+    ["", " ", "\u200b", "\x07", "\ufffd", "\u0301", "\u3000", "a b", "北京", "[SEP]", "a" * 120]
+)
+some_words = (
+    st.sampled_from([*WORDS, "playing", "horses", "U.N."]) | odd_words | st.text(max_size=5)
+)
+# Long sentences too, of which hypothesis would draw few.
+any_words = st.integers(1, 40).flatmap(
+    lambda number: st.lists(some_words, min_size=number, max_size=number)
+)
+TAGS = ("x", "y", "z")
+
+
+def features_of(max_seq_length: int = 128, doc_stride: int = 64) -> TaggingFeatures:
+    return TaggingFeatures(spelling_tokenizer(), max_seq_length, doc_stride=doc_stride)
+
+
+def tags_for(words: list[str]) -> list[str]:
+    return [TAGS[number % 3] for number in range(len(words))]
+
+
+def token_lists(words: list[str]) -> list[list[int]]:
+    """Every word's tokens, of each word on its own."""
+    tokens = [spelling_tokenizer().encode(word, add_special_tokens=False).ids for word in words]
+    return [ids or [special_tokens().unk] for ids in tokens]
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(any_words, min_size=1, max_size=3), st.integers(8, 20), st.integers(1, 20))
+@example([["\u200b"], ["a", "\x07", "\u200b", "b"]], 8, 1)
+def test_every_word_has_one_place_that_of_its_first_token(
+    sentences: list[list[str]], max_seq_length: int, doc_stride: int
+) -> None:
+    # A row with all tags, so that all are known.
+    rows = [{"tokens": words, "tags": tags_for(words)} for words in [["a", "b", "c"], *sentences]]
+    batch = whole_batch(encoded(features_of(max_seq_length, doc_stride), rows))
+    words = [word for row in rows for word in row["tokens"]]
+    firsts = [ids[0] for ids in token_lists(words)]
+    assert batch.input_ids[batch.positions].tolist() == firsts
+    assert batch.labels.tolist() == [
+        TAGS.index(tag) for row in rows for tag in tags_for(row["tokens"])
+    ]
+    assert len(set(batch.positions.tolist())) == len(words)
+    assert batch.packing.max_seqlen <= max_seq_length
+
+
+@settings(deadline=None, max_examples=100)
+@given(any_words, st.integers(8, 20), st.integers(1, 12))
+def test_a_words_window_is_the_one_with_the_most_around_its_first_token(
+    words: list[str], max_seq_length: int, doc_stride: int
+) -> None:
+    rows = encoded(
+        features_of(max_seq_length, doc_stride),
+        [{"tokens": ["a"], "tags": ["y"]}, {"tokens": words, "tags": ["x"] * len(words)}],
+    )
+    tokens = token_lists(words)
+    number = sum(map(len, tokens))
+    size = max_seq_length - 2
+    pieces = windows(number, size, min(doc_stride, size // 2))
+    assert len(rows.owners) == 1 + len(pieces)
+    first, found = 0, placed(rows, row=1)
+    for word, ids in enumerate(tokens):
+        context = [
+            min(
+                first - begin if begin else number,
+                end - 1 - first if end < number else number,
+            )
+            if begin <= first < end
+            else -1
+            for begin, end in pieces
+        ]
+        piece, place = found[word]
+        assert context[piece] == max(context) >= 0
+        assert place == first - pieces[piece][0] + 1
+        first += len(ids)
+
+
+def placed(rows: TaggedRows, row: int) -> list[tuple[int, int]]:
+    """Of every word of a row, the window that has it and its place there."""
+    sequences = np.flatnonzero(rows.owners == row)
+    return [
+        (piece, int(rows.places[rows.first_words[sequence] + number]))
+        for piece, sequence in enumerate(sequences)
+        for number in range(rows.num_words[sequence])
+    ]
+
+
+def test_training_reads_every_words_tag_once_an_epoch_in_windows_of_any_order() -> None:
+    draw = random.Random(0)
+    kinds = {word: f"tag-{word}" for word in ("the", "old", "horse", "cow")}
+    sentences = [draw.choices(list(kinds), k=draw.randint(1, 50)) for _ in range(12)]
+    rows = [{"tokens": words, "tags": [kinds[w] for w in words]} for words in sentences]
+    features = features_of(16, 5)
+    source = LabelledSource(encoded(features, rows), is_training=True)
+    names = features.label_names
+    assert names is not None and source.num_samples(0, 0) > len(rows)
+    shape = BatchShape(source.num_samples(0, 0), 4)
+    tokenizer, number = spelling_tokenizer(), 0
+    for batch in islice(TrainingStream([Phase(source, shape)], 0, Position()), shape.accumulation):
+        ids = batch.input_ids[batch.positions].tolist()  # type: ignore[attr-defined]
+        for token, label in zip(ids, batch.labels.tolist(), strict=True):  # type: ignore[attr-defined]
+            assert names[label] == kinds[tokenizer.id_to_token(token)]
+            number += 1
+        assert batch.step is not None
+        assert batch.step.num_targets == sum(map(len, sentences))
+    assert number == sum(map(len, sentences))
+
+
+def tagged(tags: Any, words: Any = None) -> tuple[str | None, ...] | None:
+    row = {"tokens": ["w"] * len(tags) if words is None else words, "tags": tags}
+    found = features_of().example(row, 0, is_labelled=True)
+    return None if found is None else found.tags
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("I-PER I-PER O I-LOC B-LOC I-LOC", "B-PER I-PER O B-LOC B-LOC I-LOC"),
+        ("I-PER I-LOC O O", "B-PER B-LOC O O"),
+        ("B-PER I-PER O B-LOC B-LOC", "B-PER I-PER O B-LOC B-LOC"),
+        ("O O", "O O"),
+        # Of another scheme, and no scheme.
+        ("B-PER I-PER E-PER S-LOC I-LOC", "B-PER I-PER E-PER S-LOC I-LOC"),
+        ("I- NOUN I-x", "I- NOUN I-x"),
+    ],
+)
+def test_tags_of_iob1_become_iob2_and_others_stay(given: str, expected: str) -> None:
+    assert tagged(given.split()) == tuple(expected.split())
+    as_texts = tagged(given, words="w " * len(given.split()))
+    assert as_texts == tuple(expected.split())
+
+
+def test_a_file_in_iob1_is_learnt_in_iob2(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("the I-PER\nold I-PER\ncow B-PER\n\nhorse O\n")
+    data = datamodule(tmp_path / "a.conll")
+    assert data.features.label_names == ["O", "B-PER", "I-PER"]
+    assert sorted(all_labels(data)) == [0, 1, 1, 2]
+
+
+def test_every_type_of_entity_has_both_tags_in_the_order_of_types() -> None:
+    features = features_of()
+    encoded(features, [{"tokens": ["a", "b"], "tags": ["B-b", "B-a"]}])
+    assert features.label_names == ["O", "B-a", "I-a", "B-b", "I-b"]
+    encoded(features, [{"tokens": ["a", "b"], "tags": ["NOUN", "ADJ"]}])
+    assert features.label_names == ["ADJ", "NOUN"]
+    encoded(features, [{"tokens": ["a", "b", "c"], "tags": [10, 9, 2.0]}])
+    assert features.label_names == ["2", "9", "10"]
+
+
+@pytest.mark.parametrize("missing", [None, -100, "", float("nan")])
+def test_a_missing_tag_is_left_out_of_the_loss_and_a_row_of_them_altogether(
+    missing: object,
+) -> None:
+    assert tagged([missing, "x", "y"]) == (None, "x", "y")
+    assert tagged([missing, missing]) is None
+    assert tagged(missing, ["a", "b"]) is None
+    rows = encoded(features_of(), [{"tokens": ["a", "b", "c"], "tags": ["x", missing, "y"]}])
+    batch = whole_batch(rows)
+    assert batch.labels.tolist() == [0, -100, 1]
+    assert rows.num_targets.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"tokens": ["a", "b"], "tags": ["x"]}, "tags has 1 tags for 2 words"),
+        ({"tokens": ["a"], "tags": ["x", "y"]}, "tags has 2 tags for 1 words"),
+        ({"tokens": ["a", 2], "tags": ["x", "y"]}, "tokens has 2, where a word is needed"),
+        ({"tokens": None, "tags": ["x", "y"]}, "tokens is None, where a list is needed"),
+        ({"tokens": ["a"], "tags": 3}, "tags is 3, where a list is needed"),
+    ],
+)
+def test_rows_that_do_not_fit_are_told(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(RowError, match=message):
+        features_of().example(row, 0, is_labelled=True)
+
+
+def test_a_row_to_predict_on_needs_no_tags_and_may_be_a_text() -> None:
+    found = features_of().example({"tokens": "the  old horse"}, 4, is_labelled=False)
+    assert found is not None
+    assert (found.id, found.words, found.tags) == (4, ("the", "old", "horse"), (None,) * 3)
+    batch = whole_batch(features_of().encode([found], is_labelled=False))
+    assert batch.labels.tolist() == [-100] * 3
+
+
+def test_a_sentence_without_words_can_be_predicted_on() -> None:
+    rows = [features_of().example({"tokens": words}, 0, False) for words in ([], ["a"], [])]
+    batch = whole_batch(features_of().encode(rows, is_labelled=False))  # type: ignore[arg-type]
+    assert batch.packing.cu_seqlens.tolist() == [0, 2, 5, 7]
+    assert batch.positions.tolist() == [3]
+
+
+def datamodule(train: Path, validation: Path | None = None) -> TaggingDataModule:
+    return TaggingDataModule(
+        tokenizer=spelling_tokenizer(),
+        train=str(train),
+        validation=str(validation or train),
+        seed=0,
+        global_batch_size=2,
+        micro_batch_size=2,
+    )
+
+
+def all_labels(data: TaggingDataModule) -> list[int]:
+    return [label for batch in data.val_dataloader() for label in batch.labels.tolist()]  # type: ignore[attr-defined]
+
+
+def test_rows_of_a_file_that_do_not_fit_are_told_with_file_and_row(tmp_path: Path) -> None:
+    good = tmp_path / "good.jsonl"
+    good.write_text('{"tokens": ["a", "b"], "tags": ["x", "y"]}\n')
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(good.read_text() + '{"tokens": ["a", "b"], "tags": ["x"]}\n')
+    with pytest.raises(DataError, match=r"bad\.jsonl, row 2: tags has 1 tags for 2 words"):
+        datamodule(good, bad)
+    other = tmp_path / "other.conll"
+    other.write_text("# a comment\na x\n\nb z\n")
+    with pytest.raises(
+        DataError,
+        match=r"other\.conll, the sentence of line 4: the label 'z' is not one of .*, x, y$",
+    ):
+        datamodule(good, other)

@@ -1,0 +1,87 @@
+"""The history in `metrics.csv`: a row at once, each step once, whatever a kill left."""
+
+from pathlib import Path
+
+import pytest
+
+from clozekit.runs.csv_history import CSVHistory
+from clozekit.runs.metrics_file import read_rows, read_series
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "metrics.csv"
+
+
+def steps_of(file: Path, metric: str) -> list[int]:
+    return read_series(file)[metric][0]
+
+
+def test_a_row_is_in_the_file_once_it_is_logged(file: Path) -> None:
+    history = CSVHistory(str(file))
+    history.log_metrics({"train/loss": 0.1 + 0.2}, step=1)
+    assert read_rows(file) == [{"step": "1", "train/loss": repr(0.1 + 0.2)}]
+
+
+def test_a_new_metric_is_a_new_column_and_old_rows_stay(file: Path) -> None:
+    history = CSVHistory(str(file))
+    history.log_metrics({"train/loss": 3.0}, step=1)
+    history.log_metrics({"validation/loss": 2.0, "train/loss": 1.0}, step=2)
+    assert file.read_text().splitlines() == [
+        "step,train/loss,validation/loss",
+        "1,3.0,",
+        "2,1.0,2.0",
+    ]
+    assert read_series(file) == {
+        "train/loss": ([1, 2], [3.0, 1.0]),
+        "validation/loss": ([2], [2.0]),
+    }
+
+
+def test_a_resumed_run_drops_what_came_after_its_checkpoint(file: Path) -> None:
+    killed = CSVHistory(str(file))
+    for step in range(1, 6):
+        killed.log_metrics({"train/loss": float(step)}, step=step)
+    resumed = CSVHistory(str(file))
+    resumed.rewind(3)
+    assert steps_of(file, "train/loss") == [1, 2, 3]
+    for step in range(4, 8):
+        resumed.log_metrics({"train/loss": float(step)}, step=step)
+    assert read_series(file)["train/loss"] == ([*range(1, 8)], [float(s) for s in range(1, 8)])
+
+
+def test_what_stands_at_the_checkpoints_step_is_not_logged_again(file: Path) -> None:
+    killed = CSVHistory(str(file))
+    killed.log_metrics({"train/loss": 1.0}, step=3)
+    killed.log_metrics({"validation/loss": 2.0, "epoch": 1}, step=3)
+    before = file.read_text()
+    resumed = CSVHistory(str(file))
+    resumed.rewind(3)
+    resumed.log_metrics({"validation/loss": 2.0, "epoch": 1}, step=3)
+    assert file.read_text() == before
+    resumed.log_metrics({"test/loss": 4.0, "epoch": 1}, step=3)
+    assert read_series(file)["test/loss"] == ([3], [4.0])
+    assert read_series(file)["epoch"] == ([3, 3], [1.0, 1.0])
+    assert steps_of(file, "validation/loss") == [3]
+
+
+def test_a_row_that_a_kill_cut_is_dropped(file: Path) -> None:
+    CSVHistory(str(file)).log_metrics({"train/loss": 1.5, "train/epoch": 0}, step=1)
+    with file.open("a") as opened:
+        opened.write("2,0.7")
+    assert [row["step"] for row in read_rows(file)] == ["1"]
+    resumed = CSVHistory(str(file))
+    resumed.rewind(5)
+    resumed.log_metrics({"train/loss": 0.75, "train/epoch": 0}, step=2)
+    assert read_series(file)["train/loss"] == ([1, 2], [1.5, 0.75])
+
+
+def test_a_run_that_begins_anew_has_an_empty_history(file: Path) -> None:
+    CSVHistory(str(file)).log_metrics({"train/loss": 1.0}, step=1)
+    CSVHistory(str(file)).rewind(0)
+    assert read_rows(file) == []
+
+
+def test_there_is_nothing_to_rewind_without_a_file(file: Path) -> None:
+    CSVHistory(str(file)).rewind(3)
+    assert not file.exists()

@@ -1,0 +1,28 @@
+"""The picture of a run."""
+
+from pathlib import Path
+
+from clozekit.runs.curves import plot_curves
+from clozekit.runs.folder import RunFolder
+
+HISTORY = """epoch,step,train/loss,train/learning_rate,validation/loss
+,10,2.5,0.001,
+1.0,10,,,2.75
+,20,2.0,0.0005,
+"""
+
+
+def test_the_history_of_both_splits_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(HISTORY)
+    plot_curves(RunFolder(tmp_path))
+    whole = (tmp_path / "curves.png").read_bytes()
+    assert whole.startswith(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "metrics.csv").write_text(HISTORY.splitlines()[0] + "\n")
+    plot_curves(RunFolder(tmp_path))
+    assert (tmp_path / "curves.png").read_bytes() != whole
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.csv", "curves.png"}
+
+
+def test_without_a_history_nothing_is_drawn(tmp_path: Path) -> None:
+    plot_curves(RunFolder(tmp_path))
+    assert not list(tmp_path.iterdir())
