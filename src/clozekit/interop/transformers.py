@@ -182,7 +182,7 @@ def _to_ours(
         weights[ours] = torch.cat([tensors[p] for p in parts]) if parts[1:] else tensors[parts[0]]
     _check_parts_are_whole(weights, expected, folder)
     left = sorted(tensors.keys() - used)
-    ignored = tensor_names.TASK_HEADS
+    ignored: tuple[str, ...] = tensor_names.TASK_HEADS
     if head is not None:
         ignored += tensor_names.UNUSED_IN_TASKS
     unknown = [name for name in left if not name.startswith(ignored)]
