@@ -206,7 +206,7 @@ def evaluate(
     rows = datamodule.sources["validation"]
     metrics = nn.ModuleDict(module.new_metrics())
     for span in rows.evaluation_spans(batch_size):
-        batch = rows.build([span], None)
+        batch = rows.build([span], is_training=False)
         with autocast(config):
             logits = upcast(logits_of_batch(batch))
         module.update_metrics(metrics, logits, batch)

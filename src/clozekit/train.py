@@ -36,7 +36,6 @@ from clozekit.training.assembly import (
     encoder_config,
     make_datamodule,
     make_module,
-    make_trainer,
     max_steps_of,
     reinitialize,
     resolved,
@@ -46,8 +45,9 @@ from clozekit.training.monitoring import monitored
 from clozekit.training.preemption import Preemption
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
-from clozekit.training.steps import validation_is_due
 from clozekit.training.tensorboard import TensorBoardLogger
+from clozekit.training.trainer import make_trainer
+from clozekit.training.validation import validation_follows
 from clozekit.training.wandb import WandbLogger
 
 
@@ -64,7 +64,7 @@ def train(config: TrainConfig) -> dict[str, float]:
     Raises:
         UserError: Something in the configuration or the data cannot be used.
     """
-    _quieten()
+    _quieten(shows_profile=config.trainer.profiler is not None)
     folder = RunFolder.at(config.run_dir)
     if is_first_process() and config.resume is None:
         refuse_existing(folder.path)
@@ -86,6 +86,8 @@ def train(config: TrainConfig) -> dict[str, float]:
     if resumed is None:
         reinitialize(module, config.fine_tuning)
     trainer = make_trainer(config, encoder, datamodule, folder, max_steps)
+    if config.trainer.fast_dev_run:
+        return _try_out(trainer, module, datamodule)
 
     if trainer.is_global_zero:
         # Not before all is made of the configuration, so that a refused one takes no name.
@@ -108,6 +110,21 @@ def train(config: TrainConfig) -> dict[str, float]:
     return results
 
 
+def _try_out(
+    trainer: Trainer, module: TaskModule[Any], datamodule: StreamDataModule
+) -> dict[str, float]:
+    """Runs Lightning's `fast_dev_run`: a few steps of everything, of which nothing is kept."""
+    with watched(trainer):
+        trainer.fit(module, datamodule=datamodule)
+        results = _metrics(trainer)
+        if "test" in datamodule.sources:
+            trainer.test(module, datamodule=datamodule, verbose=False)
+            results |= _metrics(trainer)
+    if trainer.is_global_zero:
+        print("fast_dev_run: training, validation and test ran; nothing was written")
+    return results
+
+
 def _load_pretrained_weights(module: TaskModule[Any], pretrained: Pretrained) -> None:
     new_parts = pretrained.load_into(module.model)
     if is_first_process():
@@ -127,10 +144,10 @@ def _evaluate(
     if module.evaluates_best:
         best = folder.best_checkpoint
         checkpoint = best if best.exists() else folder.last_checkpoint
-    is_validated = validation_is_due(trainer) and len(_metrics(trainer)) > 0
+    is_validated = validation_follows(trainer) and len(_metrics(trainer)) > 0
     # The weights at hand are the best where the last validation was of them.
     is_at_hand = checkpoint is None or load_checkpoint(checkpoint).step == trainer.global_step
-    if not (is_validated and is_at_hand):
+    if trainer.limit_val_batches and not (is_validated and is_at_hand):
         trainer.validate(
             module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
         )
@@ -147,7 +164,7 @@ def _metrics(trainer: Trainer) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in trainer.callback_metrics.items()
-        if name not in ("step", "epoch")
+        if name.startswith(("validation/", "test/"))
     }
 
 
@@ -254,10 +271,12 @@ def _wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
 
 
-def _quieten() -> None:
+def _quieten(shows_profile: bool) -> None:
     """Silences advice that does not fit a run whose epochs and batches are clozekit's own."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if shows_profile:
+        logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
     os.environ.setdefault("WANDB_SILENT", "true")
     for message in (
         ".*does not have many workers.*",

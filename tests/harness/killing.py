@@ -72,23 +72,25 @@ class Recorder(Callback):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self._batch: Any = None
+        self._step: Any = None
+        self._micro_step = 0
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._batch = batch
+        self._step, self._micro_step = batch, 0
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor
     ) -> None:
         # Not at the batch's end, where a checkpoint of the step may have been saved already.
         record = {
-            "step": self._batch.step.index,
-            "micro_step": self._batch.step.micro_step,
+            "step": self._step.index,
+            "micro_step": self._micro_step,
             "loss": float(loss.detach()).hex(),
-            "samples": self._batch.sample_ids.tolist(),
+            "samples": self._step.micro_batches[self._micro_step].sample_ids.tolist(),
         }
+        self._micro_step += 1
         with (self.folder / f"records-{trainer.global_rank}.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
 
@@ -98,14 +100,15 @@ class Killer(Callback):
 
     def __init__(self, kind: str, step: int, micro_step: int, rank: int) -> None:
         self.moment = Moment(kind, step, micro_step, rank)
-        self._batch: Any = None
+        self._step: Any = None
+        self._micro_step = 0
         if kind in IN_A_SAVE:
             self._break_into_saves()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._batch = batch
+        self._step, self._micro_step = batch, 0
         self._kill_in_step("batch begins", trainer)
 
     def on_before_backward(
@@ -115,6 +118,11 @@ class Killer(Callback):
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._kill_in_step("after backward", trainer)
+        is_last = self._micro_step == len(self._step.micro_batches) - 1
+        if not is_last:
+            self._kill_in_step("batch ends", trainer)
+            self._micro_step += 1
+            self._kill_in_step("batch begins", trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -124,14 +132,16 @@ class Killer(Callback):
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        self._kill_in_validation("validation batch", trainer)
+        if not trainer.sanity_checking:
+            self._kill_in_validation("validation batch", trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._kill_in_validation("validation ends", trainer)
+        if not trainer.sanity_checking:
+            self._kill_in_validation("validation ends", trainer)
 
     def _kill_in_step(self, kind: str, trainer: Trainer) -> None:
-        step, moment = self._batch.step, self.moment
-        here = (kind, step.index, step.micro_step, trainer.global_rank)
+        moment = self.moment
+        here = (kind, self._step.index, self._micro_step, trainer.global_rank)
         if here == (moment.kind, moment.step, moment.micro_step, moment.rank):
             kill_self()
 

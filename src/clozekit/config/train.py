@@ -1,12 +1,24 @@
 """The configuration of `clozekit train`: its own keys closed, its components open by `_target_`."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    StrictFloat,
+    model_validator,
+)
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.trainer_keys import check_trainer_keys
 from clozekit.config.values import as_yaml
+
+Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 
 
 class Closed(BaseModel):
@@ -40,17 +52,46 @@ class OptimizerConfig(Component):
 
 
 class TrainerConfig(Component):
-    """The Lightning Trainer.
+    """The Lightning Trainer; a batch of Lightning is an optimizer step.
 
     Attributes:
         precision: The numbers that are computed with.
         gradient_clip_val: The largest gradient norm; null for no clipping.
+        gradient_clip_algorithm: Whether the norm of all gradients is limited (`norm`), or every
+            value (`value`).
         log_every_n_steps: Optimizer steps between rows of the history.
+        val_check_interval: Validations by Lightning's key, in the place of
+            `validate_every_n_steps`: steps, a share of an epoch, or a time such as 00:01:00:00.
+        num_sanity_val_steps: Batches of validation before training, so that what fails in
+            validation fails at once; -1 for all.
+        limit_train_batches: Steps of an epoch, or a share of them; null for all.
+        limit_val_batches: Batches of a validation, or a share of them; null for all.
+        overfit_batches: Trains on the first steps alone, again and again; 0 for all.
+        fast_dev_run: Runs one step of training, validation and test, or so many, and leaves
+            nothing behind.
+        max_time: Ends training after a time, such as 00:12:00:00; null for no limit.
+        profiler: `simple`, `advanced` or `pytorch`; its report is printed at the end.
+        detect_anomaly: Whether torch looks for the operation that made a gradient NaN.
     """
 
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"] = "32-true"
     gradient_clip_val: NonNegativeFloat | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
     log_every_n_steps: PositiveInt = 10
+    val_check_interval: PositiveInt | Share | str | dict[str, int] | None = None
+    num_sanity_val_steps: int = Field(1, ge=-1)
+    limit_train_batches: PositiveInt | Share | None = None
+    limit_val_batches: NonNegativeInt | Share | None = None
+    overfit_batches: NonNegativeInt | Share = 0
+    fast_dev_run: bool | NonNegativeInt = False
+    max_time: str | dict[str, int] | None = None
+    profiler: str | dict[str, Any] | None = None
+    detect_anomaly: bool = False
+
+    @model_validator(mode="after")
+    def _keys_are_supported(self) -> Self:
+        check_trainer_keys(self.target, self.model_extra or {})
+        return self
 
 
 class ScheduleConfig(Closed):
@@ -181,6 +222,16 @@ class TrainConfig(Closed):
             raise ValueError(
                 f"max_steps={as_yaml(self.max_steps)} and max_epochs={as_yaml(self.max_epochs)}: "
                 "exactly one of them is needed, and null for the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_interval_of_validation(self) -> Self:
+        interval = self.trainer.val_check_interval
+        if self.validate_every_n_steps is not None and interval is not None:
+            raise ValueError(
+                f"validate_every_n_steps={self.validate_every_n_steps} and "
+                f"trainer.val_check_interval={as_yaml(interval)}: give one of them"
             )
         return self
 

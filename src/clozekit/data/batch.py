@@ -1,42 +1,13 @@
-"""What the loaders give and the tasks read: packed sequences, their labels, and their step."""
+"""What the tasks read: packed sequences and their labels."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clozekit.data.order import Position
 from clozekit.data.packing import Packing, TensorContainer
-
-
-@dataclass(frozen=True)
-class Step:
-    """The global step that a training micro-batch is part of.
-
-    Attributes:
-        index: The global step, from 0.
-        micro_step: The micro-batch's number in the step on its rank, from 0.
-        num_sequences: Sequences in the whole global batch.
-        num_tokens: Real tokens in the whole global batch.
-        num_targets: What the task's loss is averaged over, in the whole global batch.
-        next_position: Where the stream goes on after the step.
-        num_micro_steps: The micro-batches of the step on every rank.
-    """
-
-    index: int
-    micro_step: int
-    num_sequences: int
-    num_tokens: int
-    num_targets: int
-    next_position: Position
-    num_micro_steps: int = 1
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the micro-batch is the last of the step on its rank."""
-        return self.micro_step == self.num_micro_steps - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +18,8 @@ class Batch(TensorContainer):
         input_ids: `[tokens]`, int64.
         token_type_ids: `[tokens]`, int64. The segment of every token, 0 or 1.
         packing: Where each sequence lies.
-        sample_ids: `[batch, 3]`, int64. Epoch, shard and sample of every sequence.
-        step: The global step that the batch is part of; None in evaluation.
+        sample_ids: `[batch, 3]`, int64. Epoch, shard and sample of every sequence; they stay on the
+            CPU, where they are read.
         examples: In evaluation of labelled rows, the rows that the sequences were made of.
     """
 
@@ -56,13 +27,16 @@ class Batch(TensorContainer):
     token_type_ids: Tensor
     packing: Packing
     sample_ids: Tensor
-    step: Step | None = None
     examples: tuple[Any, ...] = ()
 
     @property
     def batch_size(self) -> int:
         """The number of sequences."""
         return self.packing.batch_size
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Moves every tensor but `sample_ids`, as `torch.Tensor.to` does."""
+        return replace(super().to(*args, **kwargs), sample_ids=self.sample_ids)
 
     def padded(self) -> dict[str, Tensor]:
         """The same inputs as other libraries read them, each `[batch, max_seqlen]`."""

@@ -1,4 +1,4 @@
-"""What every DataModule shares: the loaders over its sources, and its place in the stream."""
+"""What every DataModule shares: the loaders over its sources, and its position in the stream."""
 
 import sys
 from dataclasses import asdict
@@ -10,13 +10,15 @@ from torch.utils.data import DataLoader
 
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position
+from clozekit.data.step import EvaluationBatch
 from clozekit.data.stream import (
     BatchShape,
     EvaluationStream,
     Phase,
     Source,
+    TrainingLoader,
     TrainingStream,
-    make_loader,
+    loader_options,
 )
 
 
@@ -32,6 +34,7 @@ class StreamDataModule(LightningDataModule):
 
     Attributes:
         position: Where the stream goes on after the last optimizer step; saved in checkpoints.
+        overfit_steps: How many steps are trained on again and again; None for all of the data.
         data_hash: What names the data, where it has a name.
         sources: The source of each split: `train`, `validation`, and `test` where there is one.
     """
@@ -53,6 +56,7 @@ class StreamDataModule(LightningDataModule):
         self.max_seq_length = max_seq_length
         self.data_hash: str | None = None
         self.position = Position()
+        self.overfit_steps: int | None = None
         self.sources: dict[str, Source] = {}
 
     tokenizer: Tokenizer
@@ -90,27 +94,26 @@ class StreamDataModule(LightningDataModule):
         """Gives what a person should know of the data before training, by name."""
         return {}
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Gives this process's micro-batches from `position` on, without end."""
-        # Of a training that no Trainer does, the end is not known.
+    def train_dataloader(self) -> TrainingLoader:
+        """Gives this process's share of every step from `position` on, without end."""
+        # Without a Trainer, as in a test, the end is not known.
         max_steps = sys.maxsize if self.trainer is None else self.trainer.max_steps
         phases = self.phases(max_steps, *self._rank())
-        stream = TrainingStream(phases, self.seed, self.position)
-        return make_loader(stream, self.num_workers, self._pins_memory())
+        stream = TrainingStream(phases, self.seed, self.position, self.overfit_steps)
+        options = loader_options(self.num_workers, self._pins_memory())
+        return TrainingLoader(stream, lambda: self.position, **options)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader[EvaluationBatch[Batch]]:
         """Gives this process's share of the validation split."""
         return self._evaluation_loader("validation")
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> DataLoader[EvaluationBatch[Batch]]:
         """Gives this process's share of the test split."""
         return self._evaluation_loader("test")
 
-    def advance(self, batch: Batch) -> None:
-        """Takes note that a training batch is done; the position moves with its global step."""
-        assert batch.step is not None
-        if batch.step.is_last:
-            self.position = batch.step.next_position
+    def num_evaluation_batches(self, split: str, rank: int, world_size: int) -> int:
+        """Counts a process's batches of a split, which reads all of its shards' lengths."""
+        return self._evaluation_stream(split, rank, world_size).num_batches()
 
     def state_dict(self) -> dict[str, Any]:
         """Gives the position, as plain integers."""
@@ -120,10 +123,13 @@ class StreamDataModule(LightningDataModule):
         """Goes to a saved position."""
         self.position = Position(**state_dict["position"])
 
-    def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
-        stream = EvaluationStream(self.sources[split], self.micro_batch_size, *self._rank())
+    def _evaluation_loader(self, split: str) -> DataLoader[EvaluationBatch[Batch]]:
+        stream = self._evaluation_stream(split, *self._rank())
         # Evaluation builds little; its workers would sit idle all through training.
-        return make_loader(stream, num_workers=0, pin_memory=self._pins_memory())
+        return DataLoader(stream, **loader_options(0, self._pins_memory()))
+
+    def _evaluation_stream(self, split: str, rank: int, world_size: int) -> EvaluationStream:
+        return EvaluationStream(self.sources[split], self.micro_batch_size, rank, world_size)
 
     def _rank(self) -> tuple[int, int]:
         if self.trainer is None:

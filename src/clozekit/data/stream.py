@@ -1,16 +1,17 @@
-"""Loaders over a source of samples: which rank and worker builds which micro-batch of a step."""
+"""Loaders over a source of samples: which rank and worker builds which part of which step."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, islice
+from itertools import cycle, islice
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from clozekit.data.batch import Batch, Step
+from clozekit.data.batch import Batch
 from clozekit.data.order import Position, Span, global_batches, part_of
+from clozekit.data.step import EvaluationBatch, StepBatch, StepTotals
 from clozekit.errors import ConfigError
 
 
@@ -26,8 +27,8 @@ class Source(Protocol):
         """The number of samples that a shard has in an epoch."""
         ...
 
-    def step_of(self, spans: list[Span], micro_step: int, next_position: Position) -> Step:
-        """Describes the global step whose batch is `spans`."""
+    def totals(self, spans: list[Span]) -> StepTotals:
+        """Counts what the global batch `spans` holds, without building it."""
         ...
 
     def arranged(self, spans: list[Span]) -> list[Span]:
@@ -38,8 +39,8 @@ class Source(Protocol):
         """Yields every sample once, in batches of at most `size` sequences where one can be cut."""
         ...
 
-    def build(self, spans: list[Span], step: Step | None) -> Batch:
-        """Builds the batch of the samples in `spans`; `step` is None in evaluation."""
+    def build(self, spans: list[Span], is_training: bool) -> Batch:
+        """Builds the batch of the samples in `spans`."""
         ...
 
 
@@ -72,6 +73,16 @@ class BatchShape:
         """Micro-batches of an optimizer step on each process."""
         return -(-self.global_batch_size // (self.micro_batch_size * self.world_size))
 
+    @property
+    def num_parts(self) -> int:
+        """Micro-batches of an optimizer step on all processes."""
+        return self.accumulation * self.world_size
+
+    @property
+    def own_parts(self) -> range:
+        """This process's micro-batches among those of all."""
+        return range(self.rank, self.num_parts, self.world_size)
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -88,11 +99,11 @@ class Phase:
     first_step: int = 0
 
 
-class TrainingStream(IterableDataset[Batch]):
-    """One rank's micro-batches from a position on, without end.
+class TrainingStream(IterableDataset[StepBatch[Batch]]):
+    """One rank's share of every step from a position on, without end.
 
-    A DataLoader takes its workers' batches in turn, so worker w of W builds every W-th micro-batch
-    and the stream is the same for any number of workers.
+    A DataLoader takes its workers' items in turn, so worker w of W builds every W-th step and the
+    stream is the same for any number of workers.
 
     A step's phase follows from its index alone. A phase begins with an epoch of its own, since a
     place in an epoch means nothing among samples of another length.
@@ -100,32 +111,41 @@ class TrainingStream(IterableDataset[Batch]):
     Args:
         phases: The phases in their order, the first from step 0 on.
         seed: What the order of shards and samples depends on.
-        start: Where to begin.
+        start: Where an iterator begins; the loader sets it.
+        overfit_steps: How many steps are repeated for ever; None for no repetition.
     """
 
-    def __init__(self, phases: Sequence[Phase], seed: int, start: Position) -> None:
+    def __init__(
+        self,
+        phases: Sequence[Phase],
+        seed: int,
+        start: Position,
+        overfit_steps: int | None = None,
+    ) -> None:
         self.phases = list(phases)
         self.seed = seed
         self.start = start
+        self.overfit_steps = overfit_steps
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[StepBatch[Batch]]:
         worker, num_workers = _this_worker()
-        micro_batches = count()
-        for phase, drawn, next_position in self._steps():
+        steps = self._steps() if self.overfit_steps is None else self._repeated_steps()
+        for phase, spans, next_position in islice(steps, worker, None, num_workers):
             source, shape = phase.source, phase.shape
-            spans = source.arranged(drawn)
-            for micro_step in range(shape.accumulation):
-                if next(micro_batches) % num_workers != worker:
-                    continue
-                part = micro_step * shape.world_size + shape.rank
-                num_parts = shape.accumulation * shape.world_size
-                step = source.step_of(spans, micro_step, next_position)
-                step = replace(step, num_micro_steps=shape.accumulation)
-                yield source.build(part_of(spans, part, num_parts), step)
+            totals, arranged = source.totals(spans), source.arranged(spans)
+            yield StepBatch(
+                index=next_position.step - 1,
+                totals=totals,
+                next_position=next_position,
+                micro_batches=tuple(
+                    source.build(part_of(arranged, part, shape.num_parts), is_training=True)
+                    for part in shape.own_parts
+                ),
+            )
 
-    def _steps(self) -> Iterator[tuple[Phase, list[Span], Position]]:
+    def _steps(self, start: Position | None = None) -> Iterator[tuple[Phase, list[Span], Position]]:
         """Yields the phase of every step, its global batch, and the position after it."""
-        position = self.start
+        position = start or self.start
         while True:
             number = self._phase_of(position.step)
             if position.phase != number:
@@ -137,12 +157,21 @@ class TrainingStream(IterableDataset[Batch]):
                 spans, position = next(steps)
                 yield phase, spans, position
 
+    def _repeated_steps(self) -> Iterator[tuple[Phase, list[Span], Position]]:
+        """Yields the first steps again and again; only their numbers go on."""
+        assert self.overfit_steps is not None
+        first = list(islice(self._steps(Position()), self.overfit_steps))
+        done = self.start.step
+        for phase, spans, position in islice(cycle(first), done % self.overfit_steps, None):
+            done += 1
+            yield phase, spans, replace(position, step=done)
+
     def _phase_of(self, step: int) -> int:
         return sum(phase.first_step <= step for phase in self.phases[1:])
 
 
-class EvaluationStream(IterableDataset[Batch]):
-    """One rank's share of all samples, each once over all ranks, never padded with doubles."""
+class EvaluationStream(IterableDataset[EvaluationBatch[Batch]]):
+    """One rank's share of all samples, each once over all ranks, never padded with duplicates."""
 
     def __init__(self, source: Source, batch_size: int, rank: int, world_size: int) -> None:
         self.source = source
@@ -150,26 +179,52 @@ class EvaluationStream(IterableDataset[Batch]):
         self.rank = rank
         self.world_size = world_size
 
-    def __iter__(self) -> Iterator[Batch]:
-        worker, num_workers = _this_worker()
+    def __iter__(self) -> Iterator[EvaluationBatch[Batch]]:
+        for span in self._own_spans():
+            yield EvaluationBatch(self.source.build([span], is_training=False))
+
+    def num_batches(self) -> int:
+        """Counts this rank's batches, which plans every shard."""
+        return sum(1 for _ in self._own_spans())
+
+    def _own_spans(self) -> Iterator[Span]:
         spans = self.source.evaluation_spans(self.batch_size)
-        own = islice(spans, self.rank, None, self.world_size)
-        for span in islice(own, worker, None, num_workers):
-            yield self.source.build([span], None)
+        return islice(spans, self.rank, None, self.world_size)
 
 
-def make_loader(
-    stream: TrainingStream | EvaluationStream, num_workers: int, pin_memory: bool
-) -> DataLoader[Batch]:
-    """Wraps a stream, whose items are whole batches already, in a DataLoader."""
-    return DataLoader(
-        stream,
-        batch_size=None,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-        persistent_workers=num_workers > 0,
-        worker_init_fn=_leave_signals_to_the_main_process if num_workers else None,
-    )
+class TrainingLoader(DataLoader[StepBatch[Batch]]):
+    """Every iterator goes on from the current position.
+
+    Lightning begins a new iterator after `limit_train_batches` steps; workers may have built steps
+    beyond them, which are built again. Workers end with their iterator, for they know only the
+    position that it began at.
+
+    Args:
+        stream: The steps.
+        position: Gives the current position.
+        **options: The arguments of torch's DataLoader.
+    """
+
+    def __init__(
+        self, stream: TrainingStream, position: Callable[[], Position], **options: Any
+    ) -> None:
+        super().__init__(stream, **options)
+        self.stream = stream
+        self.position = position
+
+    def __iter__(self) -> Any:
+        self.stream.start = self.position()
+        return super().__iter__()
+
+
+def loader_options(num_workers: int, pin_memory: bool) -> dict[str, Any]:
+    """Gives a DataLoader's options for streams, whose items are whole batches already."""
+    return {
+        "batch_size": None,
+        "num_workers": num_workers,
+        "pin_memory": pin_memory,
+        "worker_init_fn": _leave_signals_to_the_main_process if num_workers else None,
+    }
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:

@@ -91,7 +91,7 @@ class RowPredictor:
         """
         max_tokens = TOKENS_ON_CPU if self.module.device.type == "cpu" else None
         for span in source.evaluation_spans(self.batch_size, max_tokens):
-            batch = source.build([span], None).to(self.module.device)
+            batch = source.build([span], is_training=False).to(self.module.device)
             logits = self.module(batch) if update is None else update(self.module, batch)
             places = np.unique(batch.sample_ids[:, 2].cpu().numpy()).tolist()
             yield from zip(places, self.module.decode(logits.float(), batch), strict=True)

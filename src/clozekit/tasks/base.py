@@ -1,20 +1,27 @@
-"""What all tasks share: the optimizer, the loss's scale, a step's sums over all processes."""
+"""What all tasks share: one optimizer step, from its micro-batches to its metrics."""
 
+from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from clozekit import rng
 from clozekit.config.train import ScheduleConfig
-from clozekit.data.batch import Batch, Step
+from clozekit.data.batch import Batch
 from clozekit.data.order import Position
+from clozekit.data.step import StepBatch
 from clozekit.models.encoder import Encoder
+from clozekit.optim.clipping import GradientClipping
 from clozekit.optim.groups import parameter_groups, with_layerwise_decay
 from clozekit.optim.schedules import learning_rate_factor
 from clozekit.tasks.divergence import DivergenceGuard
@@ -23,19 +30,22 @@ BatchT = TypeVar("BatchT", bound=Batch)
 
 
 class TaskModule(LightningModule, Generic[BatchT]):
-    """A model and how it is trained. A task adds its steps and its metrics.
+    """A model and how it is trained. A task adds its loss and its metrics.
 
-    A training batch is a micro-batch of a global step. Lightning divides its loss by the number of
-    micro-batches, and DDP averages gradients over processes; both are undone by `as_global_mean`,
-    so that the gradient is that of the mean over the whole global batch, however it was shared out.
+    A training batch is one optimizer step, so every counter of Lightning counts steps. A step
+    depends on nothing but its number: the stream gives its samples, and dropout is seeded by (seed,
+    step, micro-batch, process). A killed and resumed run therefore equals one that was never
+    killed.
 
     Args:
         optimizer: Makes the optimizer from parameter groups; None of a module that is not trained.
-        schedule: The learning rate's course.
-        max_steps: The optimizer step at which the course ends.
+        schedule: The course of the learning rate.
+        seed: What dropout depends on.
+        max_steps: The optimizer step at which the schedule ends.
         weight_decay: The decay of all parameters but biases and norms.
         layerwise_lr_decay: What the learning rate of each block is multiplied with from the block
             above it down; see `parameter_groups`.
+        clipping: How gradients are clipped.
         log_every_n_steps: How often a step's metrics are logged, and so computed.
         guard: What watches for steps that diverge.
 
@@ -44,6 +54,9 @@ class TaskModule(LightningModule, Generic[BatchT]):
         evaluates_best: Whether the task is judged by its best checkpoint, not by its last weights.
         monitor: The validation metric that checkpoints and early stopping go by.
         monitor_mode: Whether its smallest (`min`) or its largest (`max`) value is the best.
+        stop_requested: Whether this process was asked to end the run, by a signal.
+        stop_agreed: Whether a process was asked to, as all processes know since the last step.
+        logged: The metrics of the last step that was logged.
     """
 
     model: nn.Module
@@ -56,22 +69,32 @@ class TaskModule(LightningModule, Generic[BatchT]):
         *,
         optimizer: Callable[[list[dict[str, Any]]], Optimizer] | None = None,
         schedule: ScheduleConfig | None = None,
+        seed: int = 0,
         max_steps: int = 1,
         weight_decay: float = 0.0,
         layerwise_lr_decay: float = 1.0,
+        clipping: GradientClipping | None = None,
         log_every_n_steps: int = 10,
         guard: DivergenceGuard | None = None,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.make_optimizer = optimizer
         self.schedule = schedule or ScheduleConfig()
+        self.seed = seed
         self.max_steps = max_steps
         self.weight_decay = weight_decay
         self.layerwise_lr_decay = layerwise_lr_decay
+        self.clipping = clipping or GradientClipping()
         self.log_every_n_steps = log_every_n_steps
         self.guard = guard or DivergenceGuard()
-        self.step_state: dict[str, float | Tensor] = {}
-        self._step_sums: dict[str, Tensor] = {}
+        self.stop_requested = False
+        self.stop_agreed = False
+        self.logged: dict[str, float] = {}
+        self._step: StepBatch[BatchT] | None = None
+        self._losses: list[Tensor] = []
+        self._sums: dict[str, Tensor] = {}
+        self._totals: dict[str, float] = {}
 
     @property
     def encoder(self) -> Encoder:
@@ -79,6 +102,78 @@ class TaskModule(LightningModule, Generic[BatchT]):
         encoder = self.model.encoder
         assert isinstance(encoder, Encoder)
         return encoder
+
+    @abstractmethod
+    def micro_loss(self, batch: BatchT, step: StepBatch[BatchT]) -> Tensor:
+        """Computes a micro-batch's share of the step's loss.
+
+        The step's loss is the sum of the shares of all micro-batches on all processes. A share is
+        the sum over the micro-batch's targets, divided by the number of targets in the step.
+        """
+
+    @abstractmethod
+    def step_metrics(self, step: StepBatch[BatchT], sums: dict[str, float]) -> dict[str, float]:
+        """Turns the sums that `micro_loss` has added over the step into the metrics to log."""
+
+    def training_step(self, step: StepBatch[BatchT], batch_idx: int) -> None:
+        """Takes one optimizer step: forward and backward of every micro-batch, then the update."""
+        self._step, self._losses, self._sums = step, [], {}
+        last = len(step.micro_batches) - 1
+        for number, batch in enumerate(step.micro_batches):
+            self._seed_dropout(step.index, number)
+            loss = self.micro_loss(batch, step)
+            with self._outside_autocast(), self._gradient_sync(number == last):
+                # DDP takes the mean of the processes' gradients, where their sum is needed.
+                self.manual_backward(loss * self.trainer.world_size)
+            self._losses.append(loss.detach())
+
+        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizer, LightningOptimizer) and isinstance(scheduler, LRScheduler)
+        with self._outside_autocast():
+            optimizer.step()  # calls `on_before_optimizer_step`, which clips and judges
+        optimizer.zero_grad()
+        scheduler.step()
+
+        self._advance(step)
+        if self.is_logged(step):
+            self._log(step)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clips gradients and judges the step, once mixed precision has unscaled them.
+
+        What the host has to know of a step is summed over processes and brought to the host at
+        once: the only wait for the device, and the only reduction beside that of the gradients.
+
+        Raises:
+            DivergenceError: The step diverges, and the run is to stop.
+        """
+        assert self._step is not None
+        grad_norm = self.clipping.clip(optimizer)
+        values = {
+            # All processes have the same norm; the sum below is divided again.
+            "grad_norm": grad_norm,
+            "loss": torch.stack(self._losses).sum(),
+            "stop": torch.full_like(grad_norm, float(self.stop_requested)),
+            **self._sums,
+        }
+        self._totals = self._summed_over_processes(values)
+        self._totals["grad_norm"] /= self.trainer.world_size
+        self._totals["learning_rate"] = max(group["lr"] for group in optimizer.param_groups)
+        self.stop_agreed = self._totals.pop("stop") > 0
+        self.guard.judge(self, optimizer, self._step, self._losses, self._totals)
+
+    def on_train_start(self) -> None:
+        """Continues Lightning's counts and the learning rate from the number of steps done."""
+        steps = self.trainer.global_step
+        epoch_loop = self.trainer.fit_loop.epoch_loop
+        # A checkpoint holds whole steps. Lightning would look for the rest of a batch or of a
+        # validation, and in some cases miscount the steps by which it decides when to log.
+        epoch_loop.restarting = False
+        epoch_loop._batches_that_stepped = steps
+        # The schedule of a run that was made longer has changed.
+        for group in self._optimizer().param_groups:
+            factor = learning_rate_factor(steps, self.schedule, self.max_steps)
+            group["lr"] = group["initial_lr"] * factor
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Makes the optimizer and the schedule, which moves with every optimizer step."""
@@ -97,43 +192,12 @@ class TaskModule(LightningModule, Generic[BatchT]):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
-    def on_train_start(self) -> None:
-        """Sets the learning rate of the next step, which a longer run than planned has changed."""
-        steps = self.trainer.global_step
-        for group in self._optimizer().param_groups:
-            factor = learning_rate_factor(steps, self.schedule, self.max_steps)
-            group["lr"] = group["initial_lr"] * factor
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips by the norm of all gradients, and keeps that norm to be logged.
-
-        Raises:
-            DivergenceError: The step diverges, and the run is to stop.
-        """
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val or torch.inf)
-        self.step_state = {
-            "grad_norm": norm.detach(),
-            "learning_rate": max(group["lr"] for group in optimizer.param_groups),
-        }
-        self.guard.end_step(self, optimizer, float(norm))
-
-    def as_global_mean(self, total: Tensor, denominator: int) -> Tensor:
-        """Scales a micro-batch's summed loss to its share of the global batch's mean."""
-        micro_batches = self.trainer.accumulate_grad_batches * self.trainer.world_size
-        return total * (micro_batches / denominator)
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the number of rollbacks."""
         checkpoint["rollbacks"] = self.guard.rollbacks
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the number of rollbacks over; makes room for weights of double precision.
+        """Restores the number of rollbacks; makes room for weights of double precision.
 
         Lightning loads weights before it converts the module, which would round them.
         """
@@ -141,34 +205,14 @@ class TaskModule(LightningModule, Generic[BatchT]):
             self.double()
         self.guard.rollbacks = checkpoint.get("rollbacks", 0)
 
-    def _optimizer(self) -> Optimizer:
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, Optimizer)
-        return optimizer
-
-    def is_logged(self, step: Step) -> bool:
-        """Whether the global step's metrics are logged; elsewhere they need not be computed."""
+    def is_logged(self, step: StepBatch[BatchT]) -> bool:
+        """Whether the step's metrics are logged; at other steps they need not be computed."""
         return (step.index + 1) % self.log_every_n_steps == 0
 
     def add_to_step(self, **sums: Tensor) -> None:
-        """Adds a micro-batch's sums to those of the global step."""
+        """Adds a micro-batch's sums to those of the step."""
         for name, value in sums.items():
-            self._step_sums[name] = self._step_sums.get(name, 0.0) + value.detach()
-
-    def take_step_sums(self) -> dict[str, float]:
-        """Gives the global step's sums over all processes, and clears them.
-
-        Every process must call it at the same steps.
-        """
-        names, values = list(self._step_sums), list(self._step_sums.values())
-        self._step_sums = {}
-        if not names:
-            return {}
-        # MPS has no float64.
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        stacked = torch.stack([value.to(dtype) for value in values])
-        total = self.trainer.strategy.reduce(stacked, reduce_op="sum")
-        return dict(zip(names, total.tolist(), strict=True))
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach()
 
     def log_evaluation(self, metrics: dict[str, Any]) -> None:
         """Logs a split's metrics at the number of steps done, in the data's own epoch.
@@ -181,12 +225,46 @@ class TaskModule(LightningModule, Generic[BatchT]):
         places = {"step": float(self.trainer.global_step), "epoch": float(position.epoch)}
         self.log_dict({**metrics, **places}, logger=not repeats)
 
-    def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
-        """Turns a global step's sums into the metrics that are logged."""
-        raise NotImplementedError
+    def _seed_dropout(self, step: int, micro_step: int) -> None:
+        key = (self.seed, rng.Stream.DROPOUT, step, micro_step, self.global_rank)
+        torch.manual_seed(rng.seed_from(*key))
 
+    def _outside_autocast(self) -> AbstractContextManager[Any]:
+        """Computes in the dtypes of the tensors themselves, as is meant for backward."""
+        return torch.autocast(self.device.type, enabled=False)
 
-def step_of(batch: Batch) -> Step:
-    """Gives a training batch's step."""
-    assert batch.step is not None, "a training batch names its step"
-    return batch.step
+    def _gradient_sync(self, is_last: bool) -> AbstractContextManager[Any]:
+        """Lets processes exchange gradients in the backward of the last micro-batch alone."""
+        strategy = self.trainer.strategy
+        if is_last or not isinstance(strategy, ParallelStrategy):
+            return nullcontext()
+        return strategy.block_backward_sync()
+
+    def _summed_over_processes(self, values: dict[str, Tensor]) -> dict[str, float]:
+        # MPS has no float64.
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        stacked = torch.stack([value.to(dtype) for value in values.values()])
+        total = self.trainer.strategy.reduce(stacked, reduce_op="sum")
+        return dict(zip(values, total.tolist(), strict=True))
+
+    def _advance(self, step: StepBatch[BatchT]) -> None:
+        """Moves the stream's position past the step, before a callback saves a checkpoint."""
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        datamodule.position = step.next_position
+
+    def _log(self, step: StepBatch[BatchT]) -> None:
+        """Logs for callbacks and progress bars; `StepHistory` writes the row of the loggers."""
+        state = {name: self._totals[name] for name in ("grad_norm", "learning_rate")}
+        sums = {name: self._totals[name] for name in self._sums}
+        metrics = {**self.step_metrics(step, sums), **state, "epoch": step.next_position.epoch}
+        self.logged = {f"train/{name}": value for name, value in metrics.items()}
+        for name, value in self.logged.items():
+            # Lightning would write a row after the checkpoints of this step are saved. A run that
+            # is killed in between would lack it.
+            logged = torch.tensor(value, dtype=torch.float64)
+            self.log(name, logged, prog_bar=name.endswith("loss"), logger=False, on_epoch=False)
+
+    def _optimizer(self) -> Optimizer:
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        return optimizer

@@ -1,22 +1,23 @@
 """Steps that diverge: found before they change a weight, alike on all processes."""
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from clozekit.config.train import DivergenceConfig
-from clozekit.data.batch import Batch
+from clozekit.data.step import StepBatch
 
 if TYPE_CHECKING:
     from clozekit.tasks.base import TaskModule
 
 
 class DivergenceError(RuntimeError):
-    """A step's loss or gradient is too large, or no number."""
+    """A step's loss or gradient is too large, or not a number."""
 
 
 class NonFiniteLossError(DivergenceError):
@@ -24,9 +25,7 @@ class NonFiniteLossError(DivergenceError):
 
 
 class DivergenceGuard:
-    """Watches every step's loss and gradient norm.
-
-    Which processes saw a bad loss does not matter: what is decided by is equal on all of them.
+    """Judges every step by its loss and its gradient norm, which all processes know alike.
 
     Args:
         config: What counts as diverging, and what is done about it.
@@ -42,74 +41,69 @@ class DivergenceGuard:
         self.config = config or DivergenceConfig()
         self.checkpoint = checkpoint
         self.rollbacks = 0
-        self._loss: Tensor | None = None
-        self._step = 0
-        self._bad_samples: list[str] = []
 
-    def watch(self, loss: Tensor, batch: Batch) -> None:
-        """Takes note of a micro-batch's loss, as it goes into backward."""
-        assert batch.step is not None
-        self._step = batch.step.index
-        loss = loss.detach()
-        self._loss = loss if self._loss is None else self._loss + loss
-        if not torch.isfinite(loss):
-            self._bad_samples += [f"{e}:{s}:{i}" for e, s, i in batch.sample_ids.tolist()]
-
-    def end_step(self, module: "TaskModule", optimizer: Optimizer, grad_norm: float) -> None:  # type: ignore[type-arg]
+    def judge(
+        self,
+        module: "TaskModule[Any]",
+        optimizer: Optimizer,
+        step: StepBatch[Any],
+        losses: Sequence[Tensor],
+        totals: Mapping[str, float],
+    ) -> None:
         """Judges a step whose gradients are complete, before the optimizer uses them.
 
+        Args:
+            module: The task.
+            optimizer: Its optimizer.
+            step: The step.
+            losses: The shares of this process's micro-batches, each `[]`.
+            totals: The step's `loss` and `grad_norm`, the same on all processes.
+
         Raises:
-            DivergenceError: It diverges, and the run is to stop.
+            DivergenceError: The step diverges, and the run is to stop.
         """
-        loss, samples = self._loss, self._bad_samples
-        self._loss, self._bad_samples = None, []
-        problem = self._problem(module, loss, samples, grad_norm)
+        problem = self._problem(module, step, losses, totals)
         if problem is None:
             return
         if self.config.action == "stop":
             raise problem
-        self._roll_back(module, optimizer, problem)
+        self._roll_back(module, optimizer, step, problem)
 
     def _problem(
         self,
-        module: "TaskModule",  # type: ignore[type-arg]
-        loss: Tensor | None,
-        samples: list[str],
-        grad_norm: float,
+        module: "TaskModule[Any]",
+        step: StepBatch[Any],
+        losses: Sequence[Tensor],
+        totals: Mapping[str, float],
     ) -> DivergenceError | None:
-        reduce = module.trainer.strategy.reduce
-        at = f"at step {self._step}"
+        at = f"at step {step.index}"
+        loss, grad_norm = totals["loss"], totals["grad_norm"]
+        if not math.isfinite(loss):
+            return NonFiniteLossError(
+                f"the loss is not a finite number {at}; the samples of its micro-batches "
+                f"(epoch:shard:sample) are {_bad_samples(step, losses)}"
+            )
         if not math.isfinite(grad_norm):
-            # All processes come here together, for the norm is that of the summed gradients. With a
-            # gradient scaler it may be infinite where no loss is: then the scaler skips the step.
-            num_bad = torch.tensor(float(len(samples)), device=module.device)
-            if reduce(num_bad, reduce_op="sum") > 0:
-                listed = ", ".join(samples) or "on another process"
-                return NonFiniteLossError(
-                    f"the loss is not a finite number {at}; the samples of its micro-batches "
-                    f"(epoch:shard:sample) are {listed}"
-                )
-            if module.trainer.precision != "16-mixed":
-                return DivergenceError(f"the gradient's norm is {grad_norm} {at}")
-            return None
+            # A gradient scaler tries scales that are too large, and skips the step.
+            if module.trainer.precision == "16-mixed":
+                return None
+            return DivergenceError(f"the gradient's norm is {grad_norm} {at}")
         if self.config.max_grad_norm is not None and grad_norm > self.config.max_grad_norm:
             return DivergenceError(
                 f"the gradient's norm is {grad_norm:.4g} {at}, more than divergence.max_grad_norm="
                 f"{self.config.max_grad_norm}"
             )
-        if self.config.max_loss is not None and loss is not None:
-            mean = reduce(loss / module.trainer.accumulate_grad_batches, reduce_op="mean")
-            if mean > self.config.max_loss:
-                return DivergenceError(
-                    f"the loss is {float(mean):.4g} {at}, more than divergence.max_loss="
-                    f"{self.config.max_loss}"
-                )
+        if self.config.max_loss is not None and loss > self.config.max_loss:
+            return DivergenceError(
+                f"the loss is {loss:.4g} {at}, more than divergence.max_loss={self.config.max_loss}"
+            )
         return None
 
     def _roll_back(
         self,
-        module: "TaskModule",  # type: ignore[type-arg]
+        module: "TaskModule[Any]",
         optimizer: Optimizer,
+        step: StepBatch[Any],
         problem: DivergenceError,
     ) -> None:
         if self.checkpoint is None or not self.checkpoint.is_file():
@@ -127,4 +121,15 @@ class DivergenceGuard:
         if module.trainer.is_global_zero:
             print(f"{problem}; back to the weights of step {content['global_step']}", flush=True)
         for logger in module.trainer.loggers:
-            logger.log_metrics({"train/rollbacks": float(self.rollbacks)}, step=self._step + 1)
+            logger.log_metrics({"train/rollbacks": float(self.rollbacks)}, step=step.index + 1)
+
+
+def _bad_samples(step: StepBatch[Any], losses: Sequence[Tensor]) -> str:
+    """Names the samples of this process's micro-batches whose loss is not finite."""
+    bad = [
+        f"{epoch}:{shard}:{sample}"
+        for batch, loss in zip(step.micro_batches, losses, strict=True)
+        if not torch.isfinite(loss)
+        for epoch, shard, sample in batch.sample_ids.tolist()
+    ]
+    return ", ".join(bad) or "on another process"

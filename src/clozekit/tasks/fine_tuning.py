@@ -7,11 +7,12 @@ from typing import Any, ClassVar, TypeVar
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
-from clozekit.data.batch import Batch, Step
+from clozekit.data.batch import Batch
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
+from clozekit.data.step import EvaluationBatch, StepBatch
 from clozekit.models.precision import upcast
-from clozekit.tasks.base import TaskModule, step_of
+from clozekit.tasks.base import TaskModule
 
 BatchT = TypeVar("BatchT", bound=Batch)
 
@@ -71,19 +72,16 @@ class FineTuningModule(TaskModule[BatchT]):
     def gold(self, example: Any) -> Any:
         """Gives an example's label, in the form of the predictions."""
 
-    def training_step(self, batch: BatchT, batch_idx: int) -> Tensor:
-        """Computes a micro-batch's share of the global step's loss."""
-        step = step_of(batch)
+    def micro_loss(self, batch: BatchT, step: StepBatch[BatchT]) -> Tensor:
+        """Computes a micro-batch's share of the step's loss."""
         logits = upcast(self(batch))
         loss_sum = self.loss_sum(logits, batch)
-        loss = self.as_global_mean(loss_sum, step.num_targets)
-        self.guard.watch(loss, batch)
         if self.is_logged(step):
             self.add_to_step(loss=loss_sum, **self.step_sums(logits.detach(), batch))
-        return loss
+        return loss_sum * (1 / step.num_targets)
 
-    def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
-        """Gives the loss of a global step, and what else the task logs of it."""
+    def step_metrics(self, step: StepBatch[BatchT], sums: dict[str, float]) -> dict[str, float]:
+        """Gives the loss of a step, and what else the task logs of it."""
         return {name: total / step.num_targets for name, total in sums.items()}
 
     def on_validation_epoch_start(self) -> None:
@@ -94,13 +92,13 @@ class FineTuningModule(TaskModule[BatchT]):
         """Begins the test split's metrics."""
         self._begin("test")
 
-    def validation_step(self, batch: BatchT, batch_idx: int) -> None:
+    def validation_step(self, loaded: EvaluationBatch[BatchT], batch_idx: int) -> None:
         """Gathers the validation split's metrics."""
-        self.evaluate_batch(self._metrics("validation"), batch)
+        self.evaluate_batch(self._metrics("validation"), loaded.batch)
 
-    def test_step(self, batch: BatchT, batch_idx: int) -> None:
+    def test_step(self, loaded: EvaluationBatch[BatchT], batch_idx: int) -> None:
         """Gathers the test split's metrics."""
-        self.evaluate_batch(self._metrics("test"), batch)
+        self.evaluate_batch(self._metrics("test"), loaded.batch)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation metrics, each example counted once over all processes."""

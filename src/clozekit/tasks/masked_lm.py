@@ -7,16 +7,17 @@ from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.data.batch import MaskedLMBatch, Step
+from clozekit.data.batch import MaskedLMBatch
+from clozekit.data.step import EvaluationBatch, StepBatch
 from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
 from clozekit.models.masked_lm import MaskedLMModel
-from clozekit.tasks.base import TaskModule, step_of
+from clozekit.tasks.base import TaskModule
 
 
 class MaskedLMModule(TaskModule[MaskedLMBatch]):
     """Pretraining by masked words alone (Liu et al., 2019, section 4.2).
 
-    The loss is the mean over all masked tokens of a global step. Neither a pooler nor a head for
+    The loss is the mean over all masked tokens of a step. Neither a pooler nor a head for
     next sentences is made, which nothing would train.
 
     Args:
@@ -41,24 +42,24 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
         )
         return logits
 
-    def training_step(self, batch: MaskedLMBatch, batch_idx: int) -> Tensor:
-        """Computes a micro-batch's share of the global step's loss."""
-        step = step_of(batch)
+    def micro_loss(self, batch: MaskedLMBatch, step: StepBatch[MaskedLMBatch]) -> Tensor:
+        """Computes a micro-batch's share of the step's loss."""
         mlm = self._cross_entropy(batch)
-        loss = self.as_global_mean(mlm.loss_sum, step.num_targets)
-        self.guard.watch(loss, batch)
         if self.is_logged(step):
             self.add_to_step(mlm_loss=mlm.loss_sum, mlm_accuracy=mlm.num_correct)
-        return loss
+        return mlm.loss_sum * (1 / step.num_targets)
 
-    def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
-        """Gives loss, accuracy and perplexity of a global step."""
+    def step_metrics(
+        self, step: StepBatch[MaskedLMBatch], sums: dict[str, float]
+    ) -> dict[str, float]:
+        """Gives loss, accuracy and perplexity of a step."""
         metrics = {name: total / step.num_targets for name, total in sums.items()}
         mlm_loss = metrics["mlm_loss"]
         return {"loss": mlm_loss, **metrics, "perplexity": perplexity(mlm_loss)}
 
-    def validation_step(self, batch: MaskedLMBatch, batch_idx: int) -> None:
+    def validation_step(self, loaded: EvaluationBatch[MaskedLMBatch], batch_idx: int) -> None:
         """Gathers loss and accuracy, weighted by the number of masked tokens."""
+        batch = loaded.batch
         mlm = self._cross_entropy(batch)
         targets = len(batch.masked_lm_labels)
         metrics = self.validation_metrics

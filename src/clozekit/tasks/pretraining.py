@@ -6,16 +6,17 @@ from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.data.batch import PretrainingBatch, Step
+from clozekit.data.batch import PretrainingBatch
+from clozekit.data.step import EvaluationBatch, StepBatch
 from clozekit.models.pretraining import PretrainingLosses, PretrainingModel, PretrainingOutput
-from clozekit.tasks.base import TaskModule, step_of
+from clozekit.tasks.base import TaskModule
 from clozekit.tasks.masked_lm import perplexity
 
 
 class PretrainingModule(TaskModule[PretrainingBatch]):
     """BERT's pretraining (Devlin et al., 2019, section 3.1).
 
-    The MLM loss is the mean over all masked tokens of a global step, the NSP loss over its pairs;
+    The MLM loss is the mean over all masked tokens of a step, the NSP loss over its pairs;
     the total is their sum.
 
     Args:
@@ -44,14 +45,9 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         )
         return output
 
-    def training_step(self, batch: PretrainingBatch, batch_idx: int) -> Tensor:
-        """Computes a micro-batch's share of the global step's loss."""
-        step = step_of(batch)
-        mlm, nsp = self._losses(batch)
-        loss = self.as_global_mean(mlm.loss_sum, step.num_targets) + self.as_global_mean(
-            nsp.loss_sum, step.num_sequences
-        )
-        self.guard.watch(loss, batch)
+    def micro_loss(self, batch: PretrainingBatch, step: StepBatch[PretrainingBatch]) -> Tensor:
+        """Computes a micro-batch's share of the step's loss."""
+        mlm, nsp = self._losses_of(batch)
         if self.is_logged(step):
             self.add_to_step(
                 mlm_loss=mlm.loss_sum,
@@ -60,10 +56,12 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
                 nsp_accuracy=nsp.num_correct,
                 random_pairs=batch.next_sentence_label.sum(),
             )
-        return loss
+        return mlm.loss_sum * (1 / step.num_targets) + nsp.loss_sum * (1 / step.num_sequences)
 
-    def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
-        """Gives both losses and accuracies of a global step, and its share of random pairs."""
+    def step_metrics(
+        self, step: StepBatch[PretrainingBatch], sums: dict[str, float]
+    ) -> dict[str, float]:
+        """Gives both losses and accuracies of a step, and its share of random pairs."""
         metrics = {
             name: total / (step.num_targets if name.startswith("mlm") else step.num_sequences)
             for name, total in sums.items()
@@ -74,9 +72,10 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
             "perplexity": perplexity(metrics["mlm_loss"]),
         }
 
-    def validation_step(self, batch: PretrainingBatch, batch_idx: int) -> None:
+    def validation_step(self, loaded: EvaluationBatch[PretrainingBatch], batch_idx: int) -> None:
         """Gathers losses and accuracies, weighted by what they are means of."""
-        mlm, nsp = self._losses(batch)
+        batch = loaded.batch
+        mlm, nsp = self._losses_of(batch)
         targets, pairs = len(batch.masked_lm_labels), batch.batch_size
         metrics = self.validation_metrics
         metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
@@ -94,7 +93,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         metrics["validation/perplexity"] = perplexity(float(mlm_loss))
         self.log_evaluation(metrics)
 
-    def _losses(self, batch: PretrainingBatch) -> PretrainingLosses:
+    def _losses_of(self, batch: PretrainingBatch) -> PretrainingLosses:
         return self.model.losses(
             batch.input_ids,
             batch.token_type_ids,

@@ -1,35 +1,21 @@
-"""From a checked configuration to the objects of a run."""
+"""The data and the model of a run, from a checked configuration."""
 
 import math
 from functools import partial
 from typing import Any
 
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
-from lightning.pytorch.callbacks import ProgressBar
-
 from clozekit.config.build import build
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.train import Component, FineTuningConfig, TrainConfig
+from clozekit.config.train import FineTuningConfig, TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.initialization import init_weights
-from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
+from clozekit.optim.clipping import GradientClipping
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
-from clozekit.training.checkpoints import Checkpoints
-from clozekit.training.history import StepHistory
-from clozekit.training.preemption import Preemption
-from clozekit.training.rank_watch import RankWatch
-from clozekit.training.steps import StatelessSteps
-
-WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
 
 
 def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> StreamDataModule:
@@ -86,7 +72,16 @@ def max_steps_of(config: TrainConfig, datamodule: StreamDataModule) -> int:
     if config.max_steps is not None:
         return config.max_steps
     assert config.max_epochs is not None
-    return max(1, math.ceil(config.max_epochs * datamodule.steps_per_epoch()))
+    steps_per_epoch = datamodule.steps_per_epoch()
+    for limit in (config.trainer.limit_train_batches, config.trainer.overfit_batches):
+        if limit:
+            steps_per_epoch = min(steps_per_epoch, steps_of_share(limit, steps_per_epoch))
+    return max(1, math.ceil(config.max_epochs * steps_per_epoch))
+
+
+def steps_of_share(share: float, steps_per_epoch: float) -> int:
+    """Gives a number of steps: itself, or of a float its share of an epoch, one at least."""
+    return share if isinstance(share, int) else max(1, int(share * steps_per_epoch))
 
 
 def make_module(
@@ -104,9 +99,13 @@ def make_module(
         encoder=encoder,
         optimizer=partial(build, "optimizer", arguments),
         schedule=config.schedule,
+        seed=config.seed,
         max_steps=max_steps,
         weight_decay=weight_decay,
         layerwise_lr_decay=config.fine_tuning.layerwise_lr_decay,
+        clipping=GradientClipping(
+            config.trainer.gradient_clip_val, config.trainer.gradient_clip_algorithm
+        ),
         log_every_n_steps=config.trainer.log_every_n_steps,
         guard=DivergenceGuard(config.divergence, RunFolder(config.run_dir).last_checkpoint),
         **datamodule.task_arguments(),
@@ -141,95 +140,6 @@ def reinitialize(module: TaskModule[Any], config: FineTuningConfig) -> None:
         init_weights(encoder.pooler, std)
 
 
-def make_trainer(
-    config: TrainConfig,
-    encoder: EncoderConfig,
-    datamodule: StreamDataModule,
-    folder: RunFolder,
-    max_steps: int,
-) -> Trainer:
-    """Makes the Trainer; accumulation and validation follow from the number of processes."""
-    meta = CheckpointMeta(
-        config=resolved(config, encoder),
-        tokenizer=datamodule.tokenizer.to_str(),
-        data_hash=datamodule.data_hash,
-        task_arguments=datamodule.task_arguments(),
-    )
-    callbacks: list[Callback] = [StatelessSteps(config.seed), StepHistory(), meta, RankWatch()]
-    callbacks += sorted(_components("callbacks", config.callbacks), key=_turn)
-    trainer: Trainer = build(
-        "trainer",
-        config.trainer.arguments(),
-        max_steps=max_steps,
-        max_epochs=-1,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-        # Told true, Lightning adds one of its own; told false, it refuses any.
-        enable_checkpointing=any(isinstance(c, LightningCheckpoint) for c in callbacks),
-        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-        plugins=[AtomicCheckpointIO(), *_cluster()],
-        logger=_make_loggers(config, folder),
-        callbacks=callbacks,
-    )
-    # Batches hold ids, which no precision changes, and are frozen, which Lightning cannot convert.
-    trainer.precision_plugin.convert_input = _unchanged  # type: ignore[assignment]
-    # Both follow from the number of processes, which the Trainer knows once it is made.
-    phases = datamodule.phases(max_steps, trainer.global_rank, trainer.world_size)
-    trainer.accumulate_grad_batches = max(phase.shape.accumulation for phase in phases)
-    steps_between = min(config.validate_every_n_steps or max_steps, max_steps)
-    trainer.val_check_interval = steps_between * trainer.accumulate_grad_batches
-    return trainer
-
-
-def _cluster() -> list[ClusterEnvironment]:
-    """Gives Slurm's, where it started the processes, without Lightning's own way to requeue.
-
-    That is another handler of signals; who starts the job requeues it on the exit code.
-    """
-    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
-        return []
-    return [SLURMEnvironment(auto_requeue=False)]
-
-
-def _turn(callback: Callback) -> int:
-    """Orders callbacks.
-
-    What a validation changes in them is in the checkpoint that follows it, and an interrupted run
-    ends once that is saved.
-    """
-    return 2 if isinstance(callback, Preemption) else int(isinstance(callback, Checkpoints))
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch
-
-
-def _components(group: str, components: dict[str, Component | None]) -> list[Any]:
-    return [
-        build(f"{group}.{name}", component.arguments())
-        for name, component in components.items()
-        if component is not None
-    ]
-
-
 def resolved(config: TrainConfig, encoder: EncoderConfig) -> dict[str, Any]:
     """Gives the configuration in plain containers, with the encoder's sizes as they came out."""
     return config.model_dump(mode="json", by_alias=True) | {"encoder": encoder.model_dump()}
-
-
-def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
-    loggers = []
-    for name, component in config.logger.items():
-        if component is None:
-            continue
-        arguments = component.arguments()
-        if component.target == WANDB_LOGGER:
-            arguments.setdefault("id", folder.id)
-            # The task's module: pretraining, classification, …
-            arguments.setdefault(
-                "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]
-            )
-        loggers.append(build(f"logger.{name}", arguments))
-    return loggers

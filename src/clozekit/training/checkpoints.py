@@ -9,9 +9,9 @@ from typing import Any, Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from clozekit.data.batch import Batch
+from clozekit.data.step import StepBatch
 from clozekit.training.monitoring import AUTO, check_mode, monitored
-from clozekit.training.steps import ends_step, steps_done, validation_is_due
+from clozekit.training.validation import validation_follows
 
 PREEMPTED_FILE = "preempted.ckpt"
 
@@ -53,7 +53,7 @@ class Checkpoints(Callback):
         self.scores: dict[int, float] = {}
         self.seconds = 0.0
         self._last_save = time.monotonic()
-        self._saved_step = -1
+        self._saved: tuple[int, bool] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Asks the task for what it did not say."""
@@ -88,31 +88,36 @@ class Checkpoints(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Any,
-        batch: Batch,
+        batch: StepBatch[Any],
         batch_idx: int,
     ) -> None:
         """Saves after a step that is due, but for one that a validation follows."""
-        if ends_step(batch) and not validation_is_due(trainer) and self._is_due(trainer):
+        if self._is_due(trainer) and not validation_follows(trainer):
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves one of the best, then the last, which knows of it."""
-        if trainer.state.fn != TrainerFn.FITTING:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         if self.monitor is not None:
             self._keep_if_best(trainer)
-        self.save_last(trainer)
+        self.save_last(trainer, is_validated=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes the checkpoint of an interruption: the whole run's is saved next."""
         if trainer.is_global_zero:
             (self.dirpath / PREEMPTED_FILE).unlink(missing_ok=True)
 
-    def save_last(self, trainer: Trainer) -> None:
-        """Saves `last.ckpt`, unless it holds this step already."""
-        if steps_done(trainer) != self._saved_step:
+    def save_last(self, trainer: Trainer, is_validated: bool = False) -> None:
+        """Saves `last.ckpt`, unless it holds this step already.
+
+        Args:
+            trainer: The Trainer.
+            is_validated: Whether the step's validation is over, of which the checkpoint knows.
+        """
+        if self._saved != (trainer.global_step, is_validated):
             self._save(trainer, self.dirpath / "last.ckpt")
-            self._saved_step = steps_done(trainer)
+            self._saved = (trainer.global_step, is_validated)
             if trainer.is_global_zero:
                 (self.dirpath / PREEMPTED_FILE).unlink(missing_ok=True)
             self._last_save = time.monotonic()
@@ -122,11 +127,11 @@ class Checkpoints(Callback):
 
         A rollback goes to `last.ckpt`, which so is the same whether the run was interrupted or not.
         """
-        if steps_done(trainer) != self._saved_step:
+        if self._saved is None or self._saved[0] != trainer.global_step:
             self._save(trainer, self.dirpath / PREEMPTED_FILE)
 
     def _is_due(self, trainer: Trainer) -> bool:
-        due = self.every_n_steps is not None and steps_done(trainer) % self.every_n_steps == 0
+        due = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
         if self.every_n_minutes is not None:
             waited = time.monotonic() - self._last_save >= 60 * self.every_n_minutes
             # The clocks of two processes differ; the first one's counts.
@@ -140,7 +145,7 @@ class Checkpoints(Callback):
             raise ValueError(
                 f"monitor={self.monitor!r} is not a metric of the validation; there are {known}"
             )
-        step = steps_done(trainer)
+        step = trainer.global_step
         self.scores[step] = float(trainer.callback_metrics[self.monitor])
         ranked = self._ranked()
         self.scores = {kept: self.scores[kept] for kept in sorted(ranked[: self.save_top_k])}

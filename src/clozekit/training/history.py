@@ -1,29 +1,25 @@
-"""The history of training: a row of metrics for each logged step, in every logger."""
+"""The history of training: one row of metrics for each logged step, in every logger."""
 
 import time
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from clozekit.data.batch import Batch
+from clozekit.data.step import StepBatch
 from clozekit.tasks.base import TaskModule
 from clozekit.training.checkpoints import Checkpoints
-from clozekit.training.steps import ends_step
 
 
 class StepHistory(Callback):
-    """Logs the metrics of every `log_every_n_steps`-th global step, under the split's name.
+    """Writes the metrics of logged steps, with the speed, before a checkpoint of the step is saved.
 
-    A step's losses are sums over all processes and micro-batches by the global denominators, so a
-    row means the same on any number of them. `tokens_per_second` counts real tokens of all
+    A step's losses are sums over all processes and micro-batches, divided by the step's totals, so
+    a row means the same on any number of them. `tokens_per_second` counts real tokens of all
     processes since the last row, without the time of validation.
-
-    Attributes:
-        latest: The last row, for whoever shows it.
     """
 
     def __init__(self) -> None:
-        self.latest: dict[str, float] = {}
         self._tokens = 0
         self._since = 0.0
         self._paused_at = 0.0
@@ -47,33 +43,34 @@ class StepHistory(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Any,
-        batch: Batch,
+        batch: StepBatch[Any],
         batch_idx: int,
     ) -> None:
-        """Logs a row where a global step ends and is due."""
-        step = batch.step
-        assert step is not None and isinstance(pl_module, TaskModule)
-        if not ends_step(batch):
+        """Writes a row after a step that is logged."""
+        assert isinstance(pl_module, TaskModule)
+        self._tokens += batch.num_tokens
+        if not pl_module.is_logged(batch):
             return
-        self._tokens += step.num_tokens
-        if not pl_module.is_logged(step):
-            return
-        metrics = pl_module.step_metrics(step, pl_module.take_step_sums())
-        metrics |= {name: float(value) for name, value in pl_module.step_state.items()}
-        metrics["tokens_per_second"] = self._tokens / (time.perf_counter() - self._since)
-        metrics["epoch"] = step.next_position.epoch
-        metrics |= self._checkpoint_cost(trainer)
+        speed = {
+            "train/tokens_per_second": self._tokens / (time.perf_counter() - self._since),
+            **self._checkpoint_cost(trainer),
+        }
         self._restart_clock()
-        self.latest = {f"train/{name}": value for name, value in metrics.items()}
+        for name, value in speed.items():
+            logged = torch.tensor(value, dtype=torch.float64)
+            pl_module.log(name, logged, logger=False, on_epoch=False)
         for logger in trainer.loggers:
-            logger.log_metrics(self.latest, step=step.index + 1)
+            logger.log_metrics({**pl_module.logged, **speed}, step=batch.index + 1)
 
     def _checkpoint_cost(self, trainer: Trainer) -> dict[str, float]:
         """Gives the seconds spent on checkpoints so far, and their share of the training time."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         seconds = sum(c.seconds for c in callbacks if isinstance(c, Checkpoints))
         elapsed = time.perf_counter() - self._began
-        return {"checkpoint_seconds": seconds, "checkpoint_share": seconds / elapsed}
+        return {
+            "train/checkpoint_seconds": seconds,
+            "train/checkpoint_share": seconds / elapsed,
+        }
 
     def _restart_clock(self) -> None:
         self._tokens = 0

@@ -6,15 +6,15 @@ import threading
 from types import FrameType
 from typing import Any
 
-import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 
-from clozekit.data.batch import Batch
+from clozekit.data.step import StepBatch
 from clozekit.exit_codes import PREEMPTED
+from clozekit.tasks.base import TaskModule
 from clozekit.training.checkpoints import Checkpoints
-from clozekit.training.steps import ends_step, validation_is_due
+from clozekit.training.validation import validation_follows
 
 
 def exit_on_sigterm() -> None:
@@ -40,12 +40,14 @@ class Preemption(Callback):
 
     def __init__(self) -> None:
         self.aborted = False
-        self._is_asked = False
         self.is_agreed = False
+        self._module: TaskModule[Any] | None = None
         self._previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the signals over from Lightning, whose handlers run collectives."""
+        assert isinstance(pl_module, TaskModule)
+        self._module = pl_module
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread may; in another one a program of the user's handles them
         self._previous = {
@@ -64,15 +66,13 @@ class Preemption(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Any,
-        batch: Batch,
+        batch: StepBatch[Any],
         batch_idx: int,
     ) -> None:
-        """Asks all processes at the end of a step; ends the run, unless a validation follows."""
-        if not ends_step(batch):
-            return
-        asked = torch.tensor(float(self._is_asked), device=trainer.strategy.root_device)
-        self.is_agreed = bool(trainer.strategy.reduce(asked, reduce_op="max"))
-        if self.is_agreed and not validation_is_due(trainer):
+        """Ends the run after a step at which all processes agreed, unless a validation follows."""
+        assert isinstance(pl_module, TaskModule)
+        self.is_agreed = pl_module.stop_agreed
+        if self.is_agreed and not validation_follows(trainer):
             self._save_and_exit(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -95,12 +95,17 @@ class Preemption(Callback):
         raise SystemExit(0 if was_started_by_lightning else PREEMPTED)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
-        self._is_asked = True
+        self._request_stop()
 
     def _on_sigint(self, number: int, frame: FrameType | None) -> None:
-        if self._is_asked:
+        if self._module is not None and self._module.stop_requested:
             self.aborted = True
             raise KeyboardInterrupt
-        self._is_asked = True
+        self._request_stop()
         # Not print, which may be at work where the signal falls.
         os.write(1, b"saving at the next step; Ctrl-C again to stop at once\n")
+
+    def _request_stop(self) -> None:
+        """Tells the task, whose next step tells the other processes."""
+        if self._module is not None:
+            self._module.stop_requested = True

@@ -16,8 +16,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from clozekit.training.history import StepHistory
-
 SECONDS_BETWEEN_LINES = 20.0
 """How often a line is printed where there is no terminal to draw a bar on."""
 
@@ -41,7 +39,6 @@ class TrainingProgress(ProgressBar):
         self._enabled = True
         self._console = Console(file=sys.stdout, highlight=False)
         self._progress: Progress | None = None
-        self._history: StepHistory | None = None
         self._last_line = 0.0
 
     def disable(self) -> None:
@@ -54,10 +51,6 @@ class TrainingProgress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the bar."""
-        self._history = next(
-            (c for c in trainer.callbacks if isinstance(c, StepHistory)),  # type: ignore[attr-defined]
-            None,
-        )
         self._last_line = time.monotonic()
         if self._enabled and self._console.is_terminal:
             self._progress = Progress(
@@ -80,11 +73,11 @@ class TrainingProgress(ProgressBar):
             return
         if self._progress is not None:
             self._progress.update(
-                self._progress.task_ids[0], completed=trainer.global_step, metrics=self._metrics()
+                self._progress.task_ids[0], completed=trainer.global_step, metrics=_metrics(trainer)
             )
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            self._print(f"step {trainer.global_step}/{trainer.max_steps}  {self._metrics()}")
+            self._print(f"step {trainer.global_step}/{trainer.max_steps}  {_metrics(trainer)}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints the validation split's metrics."""
@@ -111,11 +104,14 @@ class TrainingProgress(ProgressBar):
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, markup=False)
 
-    def _metrics(self) -> str:
-        latest = self._history.latest if self._history else {}
-        return "  ".join(form.format(latest[key]) for key, form in SHOWN.items() if key in latest)
-
     def _stop(self) -> None:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+def _metrics(trainer: Trainer) -> str:
+    latest = trainer.callback_metrics
+    return "  ".join(
+        form.format(float(latest[key])) for key, form in SHOWN.items() if key in latest
+    )

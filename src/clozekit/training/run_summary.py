@@ -24,6 +24,8 @@ def print_summary(
     num_parameters = sum(parameter.numel() for parameter in module.parameters())
     max_seq_length = datamodule.max_seq_length
     steps_per_epoch = datamodule.steps_per_epoch()
+    phases = datamodule.phases(trainer.max_steps, trainer.global_rank, trainer.world_size)
+    accumulation = max(phase.shape.accumulation for phase in phases)
     memory = num_parameters * BYTES_OF_ADAM + activation_bytes(
         encoder, datamodule.micro_batch_tokens
     )
@@ -36,7 +38,7 @@ def print_summary(
         f"{steps_per_epoch:,.0f} steps)",
         "batch": f"{datamodule.global_batch_size} samples a step, at most "
         f"{datamodule.global_batch_size * max_seq_length:,} tokens, shared by "
-        f"{trainer.world_size} x {trainer.accumulate_grad_batches} (processes x micro-batches)",
+        f"{trainer.world_size} x {accumulation} (processes x micro-batches)",
         "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
         "memory": f"about {memory / 2**20:,.0f} MiB a process for weights, Adam and activations",
         **datamodule.facts(),

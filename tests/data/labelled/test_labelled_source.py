@@ -131,5 +131,5 @@ def test_evaluation_in_batches_of_few_tokens_leaves_nothing_out(task: str, max_t
     samples = np.concatenate([span.samples for span in spans])
     assert sorted(samples.tolist()) == list(range(NUM_ROWS))
     for span in spans:
-        packing = source.build([span], None).packing
+        packing = source.build([span], is_training=False).packing
         assert len(span) == 1 or packing.batch_size * packing.max_seqlen <= max_tokens

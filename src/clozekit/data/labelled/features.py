@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from clozekit.corpus.vocabulary import SpecialTokens
-from clozekit.data.batch import Batch, Step
+from clozekit.data.batch import Batch
 from clozekit.data.files.rows import Rows, read_file
 from clozekit.data.labelled.sequences import Sequences
 from clozekit.data.order import concatenated_ranges
@@ -57,20 +57,20 @@ class EncodedRows(ABC, Generic[ExampleT]):
     splits_examples: ClassVar[bool] = True
     """Whether training may read an example's sequences apart."""
 
-    def batch(self, chosen: NDArray[np.int64], epochs: NDArray[np.int64], step: Step | None) -> Any:
+    def batch(self, chosen: NDArray[np.int64], epochs: NDArray[np.int64], is_training: bool) -> Any:
         """Makes the batch of the sequences `chosen`, `[batch]`; in evaluation with their rows.
 
         Args:
             chosen: `[batch]`, the sequences.
             epochs: `[batch]`, the epoch that each of them is read in.
-            step: The global step; None in evaluation.
+            is_training: Whether the batch is for training.
         """
         sequences = self.sequences
         lengths = sequences.lengths[chosen]
         begins = np.cumsum(sequences.lengths) - sequences.lengths
         places = concatenated_ranges(begins[chosen], lengths)
         owners = self.owners[chosen]
-        examples = () if step else tuple(self.examples[i] for i in np.unique(owners))
+        examples = () if is_training else tuple(self.examples[i] for i in np.unique(owners))
         common = {
             "input_ids": torch.from_numpy(sequences.input_ids[places].astype(np.int64)),
             "token_type_ids": torch.from_numpy(sequences.token_type_ids[places].astype(np.int64)),
@@ -78,7 +78,6 @@ class EncodedRows(ABC, Generic[ExampleT]):
             "sample_ids": torch.from_numpy(
                 np.stack([epochs, np.zeros_like(owners), owners], axis=1)
             ),
-            "step": step,
             "examples": examples,
         }
         return self.targets(chosen, common)

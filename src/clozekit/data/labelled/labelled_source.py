@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clozekit.data.batch import Batch, Step
+from clozekit.data.batch import Batch
 from clozekit.data.labelled.features import EncodedRows
-from clozekit.data.order import Position, Span, concatenated_ranges
+from clozekit.data.order import Span, concatenated_ranges
+from clozekit.data.step import StepTotals
 
 
 class LabelledSource:
@@ -72,25 +73,22 @@ class LabelledSource:
         if len(by_length):
             yield Span(0, 0, by_length[begin:])
 
-    def step_of(self, spans: list[Span], micro_step: int, next_position: Position) -> Step:
-        """Describes the global step."""
+    def totals(self, spans: list[Span]) -> StepTotals:
+        """Counts a global batch."""
         chosen, _ = self._sequences(spans)
-        return Step(
-            index=next_position.step - 1,
-            micro_step=micro_step,
+        return StepTotals(
             num_sequences=len(chosen),
             num_tokens=int(self.rows.sequences.lengths[chosen].sum()),
             # A global batch may have no target at all, such as sentences without a known tag.
             num_targets=max(1, int(self.rows.num_targets[chosen].sum())),
-            next_position=next_position,
         )
 
-    def build(self, spans: list[Span], step: Step | None) -> Batch:
+    def build(self, spans: list[Span], is_training: bool) -> Batch:
         """Lays the samples' tokens end to end; in evaluation the rows are in their own order."""
         chosen, epochs = self._sequences(spans)
-        if step is None:
+        if not is_training:
             chosen = np.sort(chosen)
-        batch: Batch = self.rows.batch(chosen, epochs, step)
+        batch: Batch = self.rows.batch(chosen, epochs, is_training)
         return batch
 
     def _by_length(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import torch
 from clozekit import rng
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens
-from clozekit.data.batch import MaskedLMBatch, Step
+from clozekit.data.batch import MaskedLMBatch
 from clozekit.data.order import Span, concatenated_ranges
 from clozekit.data.packing import Packing
 from clozekit.data.pretraining.full_sentences import (
@@ -61,7 +61,7 @@ class FullSentencesSource(PlannedSource[FullSentencesPlan]):
             key=(self.seed, epoch, index),
         )
 
-    def build(self, spans: list[Span], step: Step | None) -> MaskedLMBatch:
+    def build(self, spans: list[Span], is_training: bool) -> MaskedLMBatch:
         """Gathers the sequences' tokens, masks them and lays them out as `[CLS] text [SEP]`."""
         texts, lengths, names = [], [], []
         for span in spans:
@@ -97,7 +97,6 @@ class FullSentencesSource(PlannedSource[FullSentencesPlan]):
             token_type_ids=torch.zeros(len(input_ids), dtype=torch.int64),
             packing=Packing.from_lengths(ends - begins),
             sample_ids=torch.from_numpy(sample_ids),
-            step=step,
             masked_lm_positions=torch.from_numpy(text_places[masked.places]),
             masked_lm_labels=torch.from_numpy(masked.labels),
         )

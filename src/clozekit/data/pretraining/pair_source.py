@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clozekit import rng
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens
-from clozekit.data.batch import PretrainingBatch, Step
+from clozekit.data.batch import PretrainingBatch
 from clozekit.data.order import Span, concatenated_ranges
 from clozekit.data.packing import Packing
 from clozekit.data.pretraining.masking import MaskingRule, mask_tokens
@@ -76,7 +76,7 @@ class PretrainingSource(PlannedSource[PairPlan]):
             key=(self.seed, epoch, index),
         )
 
-    def build(self, spans: list[Span], step: Step | None) -> PretrainingBatch:
+    def build(self, spans: list[Span], is_training: bool) -> PretrainingBatch:
         """Gathers the pairs' tokens, masks them and lays them out as `[CLS] A [SEP] B [SEP]`."""
         texts = self._gather(spans)
         epoch, shard, sentence = texts.sample_ids.T
@@ -105,7 +105,6 @@ class PretrainingSource(PlannedSource[PairPlan]):
             token_type_ids=torch.from_numpy(token_type_ids),
             packing=Packing.from_lengths(lengths),
             sample_ids=torch.from_numpy(texts.sample_ids),
-            step=step,
             masked_lm_positions=torch.from_numpy(text_places[masked.places]),
             masked_lm_labels=torch.from_numpy(masked.labels),
             next_sentence_label=torch.from_numpy(texts.labels),

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens
-from clozekit.data.batch import Step
-from clozekit.data.order import Position, Span, in_order
+from clozekit.data.order import Span, in_order
 from clozekit.data.pretraining.masking import MaskingRule
+from clozekit.data.step import StepTotals
 
 PLANS_KEPT = 2
 """A global batch may end one shard and begin the next."""
@@ -93,17 +93,14 @@ class PlannedSource(ABC, Generic[PlanT]):
         """Yields every sample of epoch 0 once, in the plan's order."""
         return in_order(self.num_samples, self.num_shards, size)
 
-    def step_of(self, spans: list[Span], micro_step: int, next_position: Position) -> Step:
-        """Describes the global step; its targets follow from lengths, so nothing is built."""
+    def totals(self, spans: list[Span]) -> StepTotals:
+        """Counts a global batch; its targets follow from lengths, so nothing is built."""
         num_text_tokens = np.concatenate(
             [self.plan(span.epoch, span.shard).num_text_tokens_of(span.samples) for span in spans]
         )
         num_sequences = len(num_text_tokens)
-        return Step(
-            index=next_position.step - 1,
-            micro_step=micro_step,
+        return StepTotals(
             num_sequences=num_sequences,
             num_tokens=int(num_text_tokens.sum()) + self.num_special_tokens * num_sequences,
             num_targets=int(self.masking.num_targets(num_text_tokens).sum()),
-            next_position=next_position,
         )

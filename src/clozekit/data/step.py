@@ -1,0 +1,108 @@
+"""What a loader yields: the batches of one optimizer step, or a batch of an evaluation."""
+
+from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
+
+import torch
+
+from clozekit.data.batch import Batch
+from clozekit.data.order import Position
+
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+@dataclass(frozen=True)
+class StepTotals:
+    """The sizes of a step's global batch, over all processes and micro-batches.
+
+    Attributes:
+        num_sequences: Sequences.
+        num_tokens: Real tokens.
+        num_targets: What the task's loss is averaged over.
+    """
+
+    num_sequences: int
+    num_tokens: int
+    num_targets: int
+
+
+class LoadedBatches(Generic[BatchT]):
+    """Batches that Lightning moves to a device as one.
+
+    Not a dataclass: where the precision is not float32, Lightning converts the tensors in a
+    dataclass and refuses a frozen one. Ids must not change, and scores must not lose digits.
+
+    Args:
+        micro_batches: The batches.
+    """
+
+    def __init__(self, micro_batches: tuple[BatchT, ...]) -> None:
+        self.micro_batches = micro_batches
+
+    def to(self, device: torch.device | str) -> Self:
+        """Moves the batches to a device without waiting for the copies to end."""
+        moved = tuple(batch.to(device, non_blocking=True) for batch in self.micro_batches)
+        return self._with(moved)
+
+    def pin_memory(self) -> Self:
+        """Copies the batches to page-locked memory."""
+        return self._with(tuple(batch.pin_memory() for batch in self.micro_batches))
+
+    def _with(self, micro_batches: tuple[BatchT, ...]) -> Self:
+        changed = object.__new__(type(self))
+        changed.__dict__.update(self.__dict__, micro_batches=micro_batches)
+        return changed
+
+
+class StepBatch(LoadedBatches[BatchT]):
+    """One optimizer step: the micro-batches of this process, and the step's totals over all.
+
+    Args:
+        index: The step, from 0.
+        totals: The sizes of the global batch.
+        next_position: Where the stream goes on after the step.
+        micro_batches: This process's share of the global batch, in the order of the forward passes.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        totals: StepTotals,
+        next_position: Position,
+        micro_batches: tuple[BatchT, ...],
+    ) -> None:
+        super().__init__(micro_batches)
+        self.index = index
+        self.totals = totals
+        self.next_position = next_position
+
+    @property
+    def num_sequences(self) -> int:
+        """Sequences in the global batch."""
+        return self.totals.num_sequences
+
+    @property
+    def num_tokens(self) -> int:
+        """Real tokens in the global batch."""
+        return self.totals.num_tokens
+
+    @property
+    def num_targets(self) -> int:
+        """What the task's loss is averaged over, in the global batch."""
+        return self.totals.num_targets
+
+
+class EvaluationBatch(LoadedBatches[BatchT]):
+    """One batch of an evaluation.
+
+    Args:
+        batch: The batch.
+    """
+
+    def __init__(self, batch: BatchT) -> None:
+        super().__init__((batch,))
+
+    @property
+    def batch(self) -> BatchT:
+        """The batch."""
+        return self.micro_batches[0]

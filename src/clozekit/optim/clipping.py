@@ -1,0 +1,37 @@
+"""Gradient clipping, under manual optimization the task's own work."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
+from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class GradientClipping:
+    """How gradients are clipped; the two keys of Lightning's Trainer.
+
+    Attributes:
+        gradient_clip_val: The largest norm of all gradients, or the largest absolute value of one;
+            None or 0 for no clipping.
+        gradient_clip_algorithm: `norm` or `value`.
+    """
+
+    gradient_clip_val: float | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+
+    def clip(self, optimizer: Optimizer) -> Tensor:
+        """Clips an optimizer's gradients in place.
+
+        Returns:
+            Their norm before clipping, `[]`.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if self.gradient_clip_algorithm == "norm":
+            return clip_grad_norm_(parameters, self.gradient_clip_val or torch.inf).detach()
+        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.gradient_clip_val:
+            clip_grad_value_(parameters, self.gradient_clip_val)
+        return norm.detach()

@@ -1,0 +1,195 @@
+"""Lightning's Trainer from a checked configuration: every key honoured, or refused by name."""
+
+from typing import Any
+
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+
+from clozekit.config.build import build
+from clozekit.config.encoder import EncoderConfig
+from clozekit.config.train import TrainConfig
+from clozekit.config.trainer_keys import REFUSED_CALLBACKS
+from clozekit.data.module import StreamDataModule
+from clozekit.errors import ConfigError
+from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
+from clozekit.runs.folder import RunFolder
+from clozekit.training.assembly import resolved, steps_of_share
+from clozekit.training.checkpoints import Checkpoints
+from clozekit.training.history import StepHistory
+from clozekit.training.preemption import Preemption
+from clozekit.training.progress_bar import TrainingProgress
+from clozekit.training.rank_watch import RankWatch
+
+WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
+
+OURS = ("gradient_clip_val", "gradient_clip_algorithm", "overfit_batches", "plugins")
+"""Keys that the training step, the stream and this module honour in the Trainer's place."""
+
+
+def make_trainer(
+    config: TrainConfig,
+    encoder: EncoderConfig,
+    datamodule: StreamDataModule,
+    folder: RunFolder,
+    max_steps: int,
+) -> Trainer:
+    """Makes the Trainer.
+
+    Raises:
+        ConfigError: A value, a callback or a strategy is not supported.
+    """
+    arguments = {k: v for k, v in config.trainer.arguments().items() if k not in OURS}
+    callbacks = _make_callbacks(config, encoder, datamodule)
+    arguments.setdefault("default_root_dir", str(folder.path))
+    trainer: Trainer = build(
+        "trainer",
+        arguments,
+        max_steps=max_steps,
+        max_epochs=-1,
+        check_val_every_n_epoch=None,
+        val_check_interval=_steps_between_validations(config, datamodule, max_steps),
+        use_distributed_sampler=False,
+        # Told true, Lightning adds one of its own; told false, it refuses any.
+        enable_checkpointing=any(isinstance(c, LightningCheckpoint) for c in callbacks),
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+        enable_model_summary=arguments.get("enable_model_summary", False),
+        plugins=_make_plugins(config),
+        logger=[] if config.trainer.fast_dev_run else _make_loggers(config, folder),
+        callbacks=callbacks,
+    )
+    _check_strategy(trainer)
+    _set_limits(trainer, config, datamodule)
+    # Checks that no micro-batch is empty, now that the number of processes is known.
+    datamodule.phases(max_steps, trainer.global_rank, trainer.world_size)
+    return trainer
+
+
+def _make_callbacks(
+    config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule
+) -> list[Callback]:
+    given: list[Callback] = [
+        build(f"callbacks.{name}", component.arguments())
+        for name, component in config.callbacks.items()
+        if component is not None
+    ]
+    for callback in given:
+        for kind in type(callback).__mro__:
+            if kind.__name__ in REFUSED_CALLBACKS and kind.__module__.startswith("lightning."):
+                raise ConfigError(
+                    f"callbacks: {kind.__name__} is not supported: "
+                    f"{REFUSED_CALLBACKS[kind.__name__]}"
+                )
+    if config.trainer.fast_dev_run:
+        # As Lightning does with its own: such a run leaves nothing behind.
+        given = [c for c in given if not isinstance(c, Checkpoints | EarlyStopping)]
+    has_another_bar = any(
+        isinstance(c, ProgressBar) and not isinstance(c, TrainingProgress) for c in given
+    )
+    if has_another_bar or (config.trainer.model_extra or {}).get("enable_progress_bar") is False:
+        given = [c for c in given if not isinstance(c, TrainingProgress)]
+    meta = CheckpointMeta(
+        config=resolved(config, encoder),
+        tokenizer=datamodule.tokenizer.to_str(),
+        data_hash=datamodule.data_hash,
+        task_arguments=datamodule.task_arguments(),
+    )
+    return [StepHistory(), meta, RankWatch(), *sorted(given, key=_turn)]
+
+
+def _turn(callback: Callback) -> int:
+    """Orders callbacks.
+
+    What a validation changes in them is in the checkpoint that follows it, and an interrupted run
+    ends once that is saved.
+    """
+    return 2 if isinstance(callback, Preemption) else int(isinstance(callback, Checkpoints))
+
+
+def _make_plugins(config: TrainConfig) -> list[Any]:
+    """Gives the user's plugins, and ours of the kinds that are not among them."""
+    given = (config.trainer.model_extra or {}).get("plugins") or []
+    listed = given if isinstance(given, list) else [given]
+    plugins = [
+        build("trainer.plugins", plugin) if isinstance(plugin, dict) else plugin
+        for plugin in listed
+    ]
+    if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+        plugins.append(AtomicCheckpointIO())
+    if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+        plugins += _cluster()
+    return plugins
+
+
+def _cluster() -> list[ClusterEnvironment]:
+    """Gives Slurm's, where it started the processes, without Lightning's own way to requeue.
+
+    That is another handler of signals; who starts the job requeues it on the exit code.
+    """
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
+
+
+def _check_strategy(trainer: Trainer) -> None:
+    strategy = trainer.strategy
+    is_supported = isinstance(strategy, SingleDeviceStrategy | DDPStrategy)
+    if not is_supported or isinstance(strategy.launcher, _MultiProcessingLauncher):
+        raise ConfigError(
+            f"trainer.strategy={type(strategy).__name__} is not supported: a single device and "
+            "DDPStrategy are, with processes that Lightning, torchrun or Slurm starts"
+        )
+
+
+def _steps_between_validations(
+    config: TrainConfig, datamodule: StreamDataModule, max_steps: int
+) -> Any:
+    """Gives the interval as Lightning reads it: steps, or a time."""
+    interval = config.trainer.val_check_interval
+    if isinstance(interval, str | dict):
+        return interval
+    if isinstance(interval, float):
+        interval = max(1, int(interval * datamodule.steps_per_epoch()))
+    return min(interval or config.validate_every_n_steps or max_steps, max_steps)
+
+
+def _set_limits(trainer: Trainer, config: TrainConfig, datamodule: StreamDataModule) -> None:
+    """Turns shares of an epoch into numbers: Lightning needs them of a stream without an end."""
+    given = config.trainer
+    if given.overfit_batches:
+        steps = steps_of_share(given.overfit_batches, datamodule.steps_per_epoch())
+        datamodule.overfit_steps = trainer.limit_val_batches = steps
+    if isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches < 1.0:
+        trainer.limit_train_batches = steps_of_share(
+            trainer.limit_train_batches, datamodule.steps_per_epoch()
+        )
+    for split in ("validation", "test"):
+        key = "limit_val_batches" if split == "validation" else "limit_test_batches"
+        limit = getattr(trainer, key)
+        if isinstance(limit, float) and 0.0 < limit < 1.0 and split in datamodule.sources:
+            number = datamodule.num_evaluation_batches(
+                split, trainer.global_rank, trainer.world_size
+            )
+            setattr(trainer, key, int(limit * number))
+
+
+def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
+    loggers = []
+    for name, component in config.logger.items():
+        if component is None:
+            continue
+        arguments = component.arguments()
+        if component.target == WANDB_LOGGER:
+            arguments.setdefault("id", folder.id)
+            # The task's module: pretraining, classification, …
+            arguments.setdefault(
+                "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]
+            )
+        loggers.append(build(f"logger.{name}", arguments))
+    return loggers
