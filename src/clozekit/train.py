@@ -47,7 +47,6 @@ from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
 from clozekit.training.tensorboard import TensorBoardLogger
 from clozekit.training.trainer import make_trainer
-from clozekit.training.validation import validation_follows
 from clozekit.training.wandb import WandbLogger
 
 
@@ -144,7 +143,7 @@ def _evaluate(
     if module.evaluates_best:
         best = folder.best_checkpoint
         checkpoint = best if best.exists() else folder.last_checkpoint
-    is_validated = validation_follows(trainer) and len(_metrics(trainer)) > 0
+    is_validated = module.validated_step == trainer.global_step
     # The weights at hand are the best where the last validation was of them.
     is_at_hand = checkpoint is None or load_checkpoint(checkpoint).step == trainer.global_step
     if trainer.limit_val_batches and not (is_validated and is_at_hand):
@@ -280,6 +279,8 @@ def _quieten(shows_profile: bool) -> None:
     os.environ.setdefault("WANDB_SILENT", "true")
     for message in (
         ".*does not have many workers.*",
+        ".*but have no logger configured.*",
+        ".*no pre-optimization state was saved.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*Experiment logs directory .* exists and is not empty.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",

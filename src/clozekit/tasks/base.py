@@ -57,6 +57,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         stop_requested: Whether this process was asked to end the run, by a signal.
         stop_agreed: Whether a process was asked to, as all processes know since the last step.
         logged: The metrics of the last step that was logged.
+        validated_step: The number of steps done at the last validation while training.
     """
 
     model: nn.Module
@@ -91,6 +92,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self.stop_requested = False
         self.stop_agreed = False
         self.logged: dict[str, float] = {}
+        self.validated_step: int | None = None
         self._step: StepBatch[BatchT] | None = None
         self._losses: list[Tensor] = []
         self._sums: dict[str, Tensor] = {}
@@ -217,13 +219,21 @@ class TaskModule(LightningModule, Generic[BatchT]):
     def log_evaluation(self, metrics: dict[str, Any]) -> None:
         """Logs a split's metrics at the number of steps done, in the data's own epoch.
 
-        Lightning would count a step less in the midst of training, and its epoch is always the
-        first. The best checkpoint's validation stands in the history already, at its own step.
+        Lightning would number the step by those before it, and its epoch is another. The best
+        checkpoint's validation stands in the history already, at its own step.
         """
-        position = getattr(getattr(self.trainer, "datamodule", None), "position", Position())
-        repeats = self.evaluates_best and self.trainer.state.fn == TrainerFn.VALIDATING
-        places = {"step": float(self.trainer.global_step), "epoch": float(position.epoch)}
-        self.log_dict({**metrics, **places}, logger=not repeats)
+        self.log_dict(metrics, logger=False)
+        trainer = self.trainer
+        if trainer.sanity_checking:
+            return
+        if trainer.state.fn == TrainerFn.FITTING:
+            self.validated_step = trainer.global_step
+        if self.evaluates_best and trainer.state.fn == TrainerFn.VALIDATING:
+            return
+        position = getattr(getattr(trainer, "datamodule", None), "position", Position())
+        row = {name: float(value) for name, value in metrics.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics({**row, "epoch": float(position.epoch)}, step=trainer.global_step)
 
     def _seed_dropout(self, step: int, micro_step: int) -> None:
         key = (self.seed, rng.Stream.DROPOUT, step, micro_step, self.global_rank)

@@ -86,6 +86,12 @@ def _make_callbacks(
                     f"callbacks: {kind.__name__} is not supported: "
                     f"{REFUSED_CALLBACKS[kind.__name__]}"
                 )
+    for name, component in config.callbacks.items():
+        if component is not None and (component.model_extra or {}).get("train_time_interval"):
+            raise ConfigError(
+                f"callbacks.{name}.train_time_interval is not supported: give "
+                "callbacks.checkpoints.every_n_minutes"
+            )
     if config.trainer.fast_dev_run:
         # As Lightning does with its own: such a run leaves nothing behind.
         given = [c for c in given if not isinstance(c, Checkpoints | EarlyStopping)]

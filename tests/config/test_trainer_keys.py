@@ -1,0 +1,63 @@
+"""Every key of Lightning's Trainer is honoured or refused by name; there is no third kind."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from lightning.pytorch import Trainer
+from pydantic import ValidationError
+
+from clozekit.config.trainer_keys import HONOURED, REFUSED
+from tests.programs.commands import run_clozekit, train_config
+
+PARAMETERS = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
+GIVEN = ("name=x", "data.path=x", "max_steps=1")
+
+
+@pytest.mark.parametrize("key", PARAMETERS)
+def test_a_key_of_the_trainer_is_honoured_or_refused(key: str) -> None:
+    assert (key in HONOURED) != (key in REFUSED)
+
+
+def test_no_other_key_is_named() -> None:
+    assert HONOURED | REFUSED.keys() == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("key", sorted(REFUSED))
+def test_a_refused_key_says_what_to_use(key: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        train_config(*GIVEN, f"+trainer.{key}=4")
+    assert f"trainer.{key}=4 is not supported: {REFUSED[key]}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+trainer.acumulate=4", "unknown key 'trainer.acumulate'"),
+        ("+trainer.limit_train_batch=4", "did you mean 'limit_train_batches'?"),
+        ("trainer.limit_train_batches=-1", "trainer.limit_train_batches"),
+        ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches"),
+        ("trainer.limit_val_batches=most", "trainer.limit_val_batches"),
+        ("trainer.overfit_batches=-2", "trainer.overfit_batches"),
+        ("trainer.num_sanity_val_steps=-2", "trainer.num_sanity_val_steps"),
+        ("trainer.fast_dev_run=-1", "trainer.fast_dev_run"),
+        ("trainer.gradient_clip_algorithm=median", "trainer.gradient_clip_algorithm"),
+        ("+trainer.strategy=fsdp", "trainer.strategy=fsdp is not supported"),
+        ("+trainer.strategy=deepspeed_stage_2", "trainer.strategy=deepspeed_stage_2"),
+        ("+trainer.strategy=ddp_spawn", "trainer.strategy=ddp_spawn is not supported"),
+    ],
+)
+def test_a_bad_value_is_one_sentence_before_anything_is_read(
+    override: str, message: str, tmp_path: Path
+) -> None:
+    finished = run_clozekit("train", *GIVEN, override, cwd=tmp_path)
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) <= 3
+    assert "Traceback" not in finished.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_intervals_of_validation_are_refused() -> None:
+    with pytest.raises(ValidationError, match="give one of them"):
+        train_config(*GIVEN, "validate_every_n_steps=3", "trainer.val_check_interval=2")
