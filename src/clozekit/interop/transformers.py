@@ -116,7 +116,7 @@ def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
         raise DataError(
             f"{file}: hidden_act={activation}; only {', '.join(ACTIVATIONS)} can be read"
         )
-    known = EncoderConfig.model_fields.keys() - {"pretrained"}
+    known = EncoderConfig.model_fields.keys() - {"target", "pretrained"}
     values = {"vocab_size": _DEFAULT_VOCAB_SIZE} | {k: config[k] for k in known & config.keys()}
     try:
         return EncoderConfig.model_validate(values | {"hidden_act": ACTIVATIONS[activation]})
@@ -182,7 +182,7 @@ def _to_ours(
         weights[ours] = torch.cat([tensors[p] for p in parts]) if parts[1:] else tensors[parts[0]]
     _check_parts_are_whole(weights, expected, folder)
     left = sorted(tensors.keys() - used)
-    ignored = tensor_names.TASK_HEADS
+    ignored: tuple[str, ...] = tensor_names.TASK_HEADS
     if head is not None:
         ignored += tensor_names.UNUSED_IN_TASKS
     unknown = [name for name in left if not name.startswith(ignored)]

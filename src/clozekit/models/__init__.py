@@ -37,8 +37,10 @@ where the rows of `qkv` are those of the query, the key and the value, in that o
     multiple_choice_head.classifier.{weight,bias}
 """
 
-from clozekit.models.classification import ClassificationModel
 from clozekit.models.encoder import Encoder, EncoderOutput
+from clozekit.models.encoder_class import make_encoder
+from clozekit.models.encoder_protocol import EncoderProtocol
+from clozekit.models.encoder_with_heads import EncoderWithHeads
 from clozekit.models.heads import (
     AnswerSpanHead,
     MaskedLMHead,
@@ -47,28 +49,17 @@ from clozekit.models.heads import (
     TokenClassificationHead,
 )
 from clozekit.models.initialization import init_weights
-from clozekit.models.masked_lm import MaskedLMModel
-from clozekit.models.multiple_choice import MultipleChoiceModel
-from clozekit.models.pretraining import PretrainingLosses, PretrainingModel, PretrainingOutput
-from clozekit.models.question_answering import QuestionAnsweringBIOModel, QuestionAnsweringModel
-from clozekit.models.token_classification import TokenClassificationModel
 
 __all__ = [
     "AnswerSpanHead",
-    "ClassificationModel",
     "Encoder",
     "EncoderOutput",
+    "EncoderProtocol",
+    "EncoderWithHeads",
     "MaskedLMHead",
-    "MaskedLMModel",
-    "MultipleChoiceModel",
     "NextSentenceHead",
-    "PretrainingLosses",
-    "PretrainingModel",
-    "PretrainingOutput",
-    "QuestionAnsweringBIOModel",
-    "QuestionAnsweringModel",
     "SequenceClassificationHead",
     "TokenClassificationHead",
-    "TokenClassificationModel",
     "init_weights",
+    "make_encoder",
 ]

@@ -131,7 +131,7 @@ class Encoder(nn.Module):
 def _grouping(packing: Packing) -> Grouping:
     # Elsewhere lengths are not known without waiting for the device, or not when a graph is made.
     if packing.slots.device.type != "cpu" or torch.compiler.is_compiling() or packing.is_full:
-        return Grouping.of_one(packing)
+        return Grouping.single_group(packing)
     return Grouping.by_length(packing)
 
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.models.blocks import gelu_approximation
@@ -9,6 +10,7 @@ from clozekit.models.initialization import init_classifier, init_weights
 from clozekit.models.kernels.dropout import Dropout
 from clozekit.models.kernels.linear import Linear, linear
 from clozekit.models.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
+from clozekit.models.precision import upcast
 
 
 class MaskedLMHead(nn.Module):
@@ -67,6 +69,17 @@ class NextSentenceHead(nn.Module):
         """Maps `[batch, hidden]` to logits `[batch, 2]`."""
         logits: Tensor = self.seq_relationship(pooled_output)
         return logits
+
+    def cross_entropy(self, pooled_output: Tensor, labels: Tensor) -> CrossEntropy:
+        """Computes the cross-entropy, in float32 at least, and counts the right predictions.
+
+        Args:
+            pooled_output: `[batch, hidden]`.
+            labels: `[batch]`, int64.
+        """
+        logits = upcast(self(pooled_output))
+        loss_sum = F.cross_entropy(logits, labels, reduction="sum")
+        return CrossEntropy(loss_sum, (logits.argmax(dim=-1) == labels).sum())
 
 
 class SequenceClassificationHead(nn.Module):

@@ -7,14 +7,16 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from clozekit.config.train import ScheduleConfig
 from clozekit.data.batch import Batch, Step
 from clozekit.data.order import Position
-from clozekit.models.encoder import Encoder
+from clozekit.models.encoder import EncoderOutput
+from clozekit.models.encoder_protocol import EncoderProtocol
+from clozekit.models.encoder_with_heads import EncoderWithHeads
 from clozekit.optim.groups import parameter_groups, with_layerwise_decay
 from clozekit.optim.schedules import learning_rate_factor
 from clozekit.tasks.divergence import DivergenceGuard
@@ -40,13 +42,13 @@ class TaskModule(LightningModule, Generic[BatchT]):
         guard: What watches for steps that diverge.
 
     Attributes:
-        model: The torch module; its encoder is `model.encoder`.
+        model: The encoder and the task's heads.
         evaluates_best: Whether the task is judged by its best checkpoint, not by its last weights.
         monitor: The validation metric that checkpoints and early stopping go by.
         monitor_mode: Whether its smallest (`min`) or its largest (`max`) value is the best.
     """
 
-    model: nn.Module
+    model: EncoderWithHeads
     evaluates_best = True
     monitor = "validation/loss"
     monitor_mode: Literal["min", "max"] = "min"
@@ -74,11 +76,13 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self._step_sums: dict[str, Tensor] = {}
 
     @property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> EncoderProtocol:
         """The encoder that all tasks share."""
-        encoder = self.model.encoder
-        assert isinstance(encoder, Encoder)
-        return encoder
+        return self.model.encoder
+
+    def encode(self, batch: Batch) -> EncoderOutput:
+        """Computes the encoder's output on a packed batch."""
+        return self.encoder(batch.input_ids, batch.token_type_ids, packing=batch.packing)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Makes the optimizer and the schedule, which moves with every optimizer step."""

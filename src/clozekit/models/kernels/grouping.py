@@ -59,7 +59,7 @@ class Grouping:
     order: Tensor | None = None
 
     @classmethod
-    def of_one(cls, packing: Packing) -> Self:
+    def single_group(cls, packing: Packing) -> Self:
         """Takes the whole batch for one group."""
         return cls(packing, (Group.of(packing),))
 
@@ -71,7 +71,7 @@ class Grouping:
         lengths = lengths[by_length]
         bounds = list(_cut(lengths, CUTS_IN_HALF))
         if len(bounds) == 1:
-            return cls.of_one(packing)
+            return cls.single_group(packing)
         whole = Packing.from_lengths(lengths)
         groups = tuple(Group.of(Packing.from_lengths(lengths[begin:end])) for begin, end in bounds)
         if (np.diff(by_length) > 0).all():
