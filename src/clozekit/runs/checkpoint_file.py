@@ -11,7 +11,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from clozekit.config.encoder import OWN_ENCODER
 from clozekit.errors import DataError
 
 FORMAT_VERSION = 2
@@ -154,17 +153,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(
         path=file,
         step=content["global_step"],
-        config=_with_encoder_class(meta["config"]),
+        config=meta["config"],
         state_dict=content["state_dict"],
         tokenizer_json=meta["tokenizer"],
         task_arguments=meta["task_arguments"],
         data_hash=meta["data_hash"],
     )
-
-
-def _with_encoder_class(config: dict[str, Any]) -> dict[str, Any]:
-    """Adds the encoder's class, which configurations did not name while there was only one."""
-    return config | {"encoder": {"_target_": OWN_ENCODER} | config["encoder"]}
 
 
 def find_checkpoint(path: Path) -> Path:
