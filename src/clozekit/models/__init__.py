@@ -1,16 +1,16 @@
-"""The BERT encoder and its heads, in torch alone.
+"""The BERT encoder and its heads; of other packages they use only torch.
 
 Shapes are written with these names, here and wherever a docstring of clozekit gives a shape:
 
     batch         sequences of a batch
-    seq_len       the places of a sequence in the padded form; the batch's longest sequence
-    tokens        real tokens of a batch, its sequences laid end to end (see `data.packing`)
+    seq_len       length of the padded form: that of the batch's longest sequence
+    tokens        real tokens of a batch, its sequences end to end (see `data.packing`)
     hidden        width of a token's vector, `hidden_size`
     heads         attention heads of a block, `num_attention_heads`
     head_dim      width of one head, `hidden_size / num_attention_heads`
     intermediate  width of the feed-forward layer, `intermediate_size`
     vocab         token ids, `vocab_size`
-    targets       tokens of a batch that a loss is computed of: masked ones, words, a paragraph's
+    targets       tokens that the loss is computed for: masked ones, words, those of a paragraph
     labels        classes of a task
 
 Keys of a state dict are part of a checkpoint's format. `Encoder` has
@@ -23,8 +23,8 @@ Keys of a state dict are part of a checkpoint's format. `Encoder` has
     blocks.N.feed_forward_norm.{weight,bias}
     pooler.{weight,bias}
 
-where the rows of `qkv` are those of the query, the key and the value, in that order. A model puts
-`encoder.` before these and adds its heads:
+where the rows of `qkv` are those of the query, the key and the value, in that order. In an
+`EncoderWithHeads` these names begin with `encoder.`, and there are those of its heads:
 
     masked_lm_head.dense.{weight,bias}
     masked_lm_head.layer_norm.{weight,bias}
