@@ -163,11 +163,12 @@ def _closed_rows(
     for name in names:
         field = schema.model_fields[name]
         default = "???" if field.is_required() else field.default
-        key = f"{prefix}.{name}" if prefix else name
+        word = field.alias or name
+        key = f"{prefix}.{word}" if prefix else word
         yield (
             key,
-            type_in_words(properties[name]),
-            _default(values.get(name, default)),
+            type_in_words(properties[word]),
+            _default(values.get(word, default)),
             meanings[name],
         )
 

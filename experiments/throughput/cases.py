@@ -18,8 +18,9 @@ from clozekit.data.order import Position
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
-from clozekit.models import PretrainingLosses, PretrainingModel
+from clozekit.interop.head_names import make_model
 from clozekit.optim.groups import parameter_groups
+from clozekit.tasks.pretraining import pretraining_losses
 
 IGNORED = -100
 LEARNING_RATE, WEIGHT_DECAY, MAX_NORM = 1e-4, 0.01, 1.0
@@ -62,9 +63,7 @@ def size_named(name: str) -> Size:
 
 
 def reference_config(config: EncoderConfig, **more: Any) -> transformers.BertConfig:
-    return transformers.BertConfig(
-        **config.model_dump(exclude={"pretrained"}), attn_implementation="sdpa", **more
-    )
+    return transformers.BertConfig(**config.published(), attn_implementation="sdpa", **more)
 
 
 def pretraining_batches(size: Size, seq_len: int, number: int) -> list[PretrainingBatch]:
@@ -103,28 +102,18 @@ class OurPretraining:
     """clozekit's steps: its model, its losses, its parameter groups."""
 
     def __init__(self, config: EncoderConfig, learning_rate: float = LEARNING_RATE) -> None:
-        self.model = PretrainingModel(config).train()
+        self.model = make_model(["masked_lm_head", "next_sentence_head"], config).train()
         self.optimizer = adamw(parameter_groups(self.model, WEIGHT_DECAY), learning_rate)
 
     def __call__(self, batch: PretrainingBatch) -> Step:
         return lambda: finished(self.loss(batch), self.model, self.optimizer)
 
     def loss(self, batch: PretrainingBatch) -> Tensor:
-        mlm, nsp = self._losses(batch)
+        mlm, nsp = pretraining_losses(self.model, batch)
         return mlm.loss_sum / len(batch.masked_lm_labels) + nsp.loss_sum / batch.batch_size
 
     def masked_lm_loss_sum(self, batch: PretrainingBatch) -> float:
-        return float(self._losses(batch).masked_lm.loss_sum)
-
-    def _losses(self, batch: PretrainingBatch) -> PretrainingLosses:
-        return self.model.losses(
-            batch.input_ids,
-            batch.token_type_ids,
-            batch.packing,
-            batch.masked_lm_positions,
-            batch.masked_lm_labels,
-            batch.next_sentence_label,
-        )
+        return float(pretraining_losses(self.model, batch).masked_lm.loss_sum)
 
 
 class TheirPretraining:

@@ -22,7 +22,7 @@ from clozekit.data.batch import ClassificationBatch
 from clozekit.data.labelled.classification import ClassificationFeatures
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.order import Span
-from clozekit.models import ClassificationModel
+from clozekit.models import EncoderWithHeads, SequenceClassificationHead, make_encoder
 from clozekit.optim.groups import parameter_groups
 from clozekit.runs.load_pretrained import load_pretrained
 
@@ -92,7 +92,10 @@ class OurFineTuning:
         config = pretrained.encoder.model_copy(
             update={"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         )
-        self.model = ClassificationModel(config, num_labels=2, dropout=dropout).train()
+        self.model = EncoderWithHeads(
+            make_encoder(config),
+            classification_head=SequenceClassificationHead(config, num_labels=2, dropout=dropout),
+        ).train()
         pretrained.load_into(self.model)
         self.optimizer = adamw(parameter_groups(self.model, 0.01))
 
@@ -100,7 +103,8 @@ class OurFineTuning:
         return lambda: finished(self.loss(batch), self.model, self.optimizer)
 
     def loss(self, batch: ClassificationBatch) -> Tensor:
-        logits = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        output = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        logits = self.model.classification_head(output.pooled_output)
         return F.cross_entropy(logits, batch.labels)
 
 

@@ -113,11 +113,11 @@ def in_one_process(size_name: str, repetitions: int) -> Iterator[Figures]:
 
 def with_whole_logits(steps: OurPretraining, batch: Any) -> Step:
     def step() -> None:
-        output = steps.model(
-            batch.input_ids, batch.token_type_ids, batch.packing, batch.masked_lm_positions
-        )
-        mlm = F.cross_entropy(output.prediction_logits, batch.masked_lm_labels)
-        nsp = F.cross_entropy(output.seq_relationship_logits, batch.next_sentence_label)
+        model = steps.model
+        tokens, pooled = model(batch.input_ids, batch.token_type_ids, batch.packing)
+        masked = tokens.index_select(0, batch.masked_lm_positions)
+        mlm = F.cross_entropy(model.masked_lm_head(masked), batch.masked_lm_labels)
+        nsp = F.cross_entropy(model.next_sentence_head(pooled), batch.next_sentence_label)
         finished(mlm + nsp, steps.model, steps.optimizer)
 
     return step
@@ -143,7 +143,7 @@ def in_one_group(steps: OurPretraining, batch: Any) -> Step:
     by_length = Grouping.by_length
 
     def step() -> None:
-        Grouping.by_length = Grouping.of_one
+        Grouping.by_length = Grouping.single_group
         steps(batch)()
         Grouping.by_length = by_length
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clozekit import __version__
 from clozekit.config.export import ExportConfig
+from clozekit.errors import ConfigError
 from clozekit.interop.card import model_card
 from clozekit.interop.onnx import check_packages, save_onnx
 from clozekit.interop.pretrained import Pretrained
@@ -32,7 +33,8 @@ def export(config: ExportConfig) -> None:
     """Writes a checkpoint's model, tokenizer and model card to a new folder.
 
     Raises:
-        ConfigError: The folder holds something already, or a package is missing.
+        ConfigError: The folder holds something already, a package is missing, or the format is
+            not for the encoder's class.
         DataError: The checkpoint cannot be read.
     """
     config.check_out()
@@ -40,6 +42,11 @@ def export(config: ExportConfig) -> None:
         check_packages()
     checkpoint = load_checkpoint(config.checkpoint)
     model = from_checkpoint(checkpoint)
+    if not model.encoder.is_own and config.format != "safetensors":
+        raise ConfigError(
+            f"format={config.format}: {checkpoint.path} has an encoder of the class "
+            f"{model.encoder.target}, which can only be exported with format=safetensors"
+        )
     config.out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target and then renamed, so that a half-written folder is not taken for a model.
     unfinished = Path(tempfile.mkdtemp(prefix=f".{config.out.name}.", dir=config.out.parent))
@@ -61,7 +68,7 @@ def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, fold
         save_onnx(model, folder)
         save_description(model, folder)
     card = model_card(
-        architecture_of(model),
+        architecture_of(model) if model.encoder.is_own else None,
         _LIBRARIES[config.format],
         checkpoint.step,
         checkpoint.config,

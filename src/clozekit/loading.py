@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
@@ -36,7 +36,8 @@ class LoadedModel:
             `question_answering`, `question_answering_bio`, `multiple_choice`, or `encoder` where
             there is no head.
         model: The torch module, in evaluation mode.
-        encoder: Its encoder, a plain torch module that can be trained on.
+        encoder: Its encoder, a plain torch module that can be trained on; an `Encoder` unless
+            `encoder._target_` named another class.
         tokenizer: What text is read with.
         label_names: The classes in the order of their ids, where there are any.
 
@@ -63,8 +64,8 @@ class LoadedModel:
             encoder_of(pretrained) if self.predictor is None else self.predictor.model
         )
         encoder = self.model if self.predictor is None else self.model.encoder
-        assert isinstance(encoder, Encoder)
-        self.encoder = encoder
+        # A user's class need not be a subclass; on packed batches it is used alike.
+        self.encoder = cast(Encoder, encoder)
 
     def predict(self, rows: Sequence[Row]) -> list[Prediction]:
         """Predicts on texts, pairs of texts, or rows.

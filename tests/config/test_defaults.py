@@ -118,7 +118,7 @@ def plain(file: str) -> dict[str, Any]:
 
 
 def test_the_encoders_defaults_are_those_of_its_file() -> None:
-    assert plain("encoder/default.yaml") == EncoderConfig().model_dump()
+    assert plain("encoder/default.yaml") == EncoderConfig().model_dump(by_alias=True)
 
 
 def test_the_entries_defaults_are_those_of_their_files() -> None:

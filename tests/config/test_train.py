@@ -134,3 +134,21 @@ def test_a_configuration_cannot_be_changed_afterwards() -> None:
         field = next(iter(type(config).model_fields))
         with pytest.raises(ValidationError, match="frozen"):
             setattr(config, field, None)
+
+
+def test_unknown_keys_of_the_encoder_are_for_a_class_of_ones_own() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig.model_validate(values(encoder={"mixing": 0.5, "depth": 2}))
+    assert of_validation(caught.value) == (
+        "unknown key 'encoder.mixing'\nunknown key 'encoder.depth'"
+    )
+    own = {"_target_": "my_encoders.MeanEncoder", "mixing": 0.5, "hidden_size": 30}
+    encoder = TrainConfig.model_validate(values(encoder=own)).encoder
+    assert encoder.model_extra == {"mixing": 0.5}
+    assert EncoderConfig.model_validate(encoder.model_dump(by_alias=True)) == encoder
+
+
+@pytest.mark.parametrize("target", ["Encoder", "a b.C", "", "a..B"])
+def test_the_encoders_class_is_a_whole_name(target: str) -> None:
+    with pytest.raises(ValidationError, match="_target_"):
+        EncoderConfig.model_validate({"_target_": target})

@@ -21,10 +21,11 @@ from transformers.activations import ACT2FN
 
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.transformers import ACTIVATIONS, load_transformers
-from clozekit.models import PretrainingModel
+from clozekit.models import EncoderWithHeads
 from tests.interop.folders import padded, random_model, saved, write_vocabulary
 from tests.models.batches import packed_batch
 from tests.models.bert_weights import from_transformers
+from tests.models.models import pretraining_model, pretraining_output
 
 SIZES = (
     {},
@@ -34,8 +35,8 @@ SIZES = (
 )
 
 
-def our_model(pretrained: Pretrained) -> PretrainingModel:
-    model = PretrainingModel(pretrained.encoder).eval()
+def our_model(pretrained: Pretrained) -> EncoderWithHeads:
+    model = pretraining_model(pretrained.encoder).eval()
     assert pretrained.load_into(model) == []
     return model
 
@@ -53,9 +54,7 @@ def test_every_tensor_and_output_is_that_of_bert_for_pretraining(
 
     batch = packed_batch()
     theirs = bert(**padded(batch))
-    ours = our_model(pretrained)(
-        batch.input_ids, batch.token_type_ids, batch.packing, batch.masked_lm_positions
-    )
+    ours = pretraining_output(our_model(pretrained), batch)
     logits = batch.packing.unpad(theirs.prediction_logits)[batch.masked_lm_positions]
     torch.testing.assert_close(ours.prediction_logits, logits, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(
@@ -77,8 +76,7 @@ def test_the_tie_holds_after_a_training_step(tmp_path: Path) -> None:
     model = our_model(pretrained)
     batch = packed_batch()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    inputs = (batch.input_ids, batch.token_type_ids, batch.packing, batch.masked_lm_positions)
-    logits = model(*inputs).prediction_logits
+    logits = pretraining_output(model, batch).prediction_logits
     torch.nn.functional.cross_entropy(logits, batch.masked_lm_labels).backward()
     optimizer.step()
 
@@ -86,7 +84,7 @@ def test_the_tie_holds_after_a_training_step(tmp_path: Path) -> None:
     before = pretrained.weights["encoder.embeddings.token_embeddings.weight"]
     assert (embeddings - before).abs().max() > 1e-4
     head = model.masked_lm_head
-    sequence_output = model.encoder(*inputs[:2], packing=batch.packing).sequence_output
+    sequence_output = model(batch.input_ids, batch.token_type_ids, batch.packing).sequence_output
     hidden = head.layer_norm(head.activation(head.dense(sequence_output)))
     torch.testing.assert_close(head(sequence_output), hidden @ embeddings.T + head.bias)
 
@@ -218,7 +216,7 @@ def test_parts_that_a_folder_lacks_are_named_and_stay_as_they_were_drawn(
 ) -> None:
     bert = random_model(model_class)
     pretrained = load_transformers(saved(bert, tmp_path))
-    model = PretrainingModel(pretrained.encoder)
+    model = pretraining_model(pretrained.encoder)
     drawn = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert pretrained.load_into(model) == new_parts
     assert pretrained.unused == ()

@@ -14,15 +14,11 @@ from transformers import (
     BertForTokenClassification,
 )
 
+from clozekit.interop.head_names import make_model
 from clozekit.interop.transformers import load_transformers
-from clozekit.models import (
-    ClassificationModel,
-    MultipleChoiceModel,
-    QuestionAnsweringModel,
-    TokenClassificationModel,
-)
 from tests.interop.folders import padded, random_model, saved
 from tests.models.batches import packed_batch
+from tests.models.models import logits_of
 
 
 def test_a_classifier_comes_with_its_labels(tmp_path: Path) -> None:
@@ -30,11 +26,11 @@ def test_a_classifier_comes_with_its_labels(tmp_path: Path) -> None:
     bert = random_model(BertForSequenceClassification, id2label=labels)
     pretrained = load_transformers(saved(bert, tmp_path))
     assert pretrained.label_names == list(labels.values())
-    model = ClassificationModel(pretrained.encoder, 3).eval()
+    model = make_model(["classification_head"], pretrained.encoder, 3).eval()
     model.load_state_dict(pretrained.weights)
     batch = packed_batch()
     expected = bert(**padded(batch)).logits
-    ours = model(batch.input_ids, batch.token_type_ids, batch.packing)
+    ours = logits_of(model, batch.input_ids, batch.token_type_ids, batch.packing)
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -44,11 +40,11 @@ def test_a_tagger_comes_with_its_labels(hidden_act: str, tmp_path: Path) -> None
     bert = random_model(BertForTokenClassification, id2label=labels, hidden_act=hidden_act)
     pretrained = load_transformers(saved(bert, tmp_path))
     assert pretrained.label_names == list(labels.values()) and pretrained.problem_type is None
-    model = TokenClassificationModel(pretrained.encoder, 3).eval()
+    model = make_model(["token_classification_head"], pretrained.encoder, 3).eval()
     model.load_state_dict(pretrained.weights)
     batch = packed_batch()
     positions = torch.tensor([0, 8, 3])
-    ours = model(batch.input_ids, batch.token_type_ids, batch.packing, positions)
+    ours = logits_of(model, batch.input_ids, batch.token_type_ids, batch.packing)[positions]
     expected = batch.packing.unpad(bert(**padded(batch)).logits)[positions]
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
@@ -57,10 +53,10 @@ def test_a_model_that_finds_answers_comes_with_its_head(tmp_path: Path) -> None:
     bert = random_model(BertForQuestionAnswering)
     pretrained = load_transformers(saved(bert, tmp_path))
     assert pretrained.label_names is None
-    model = QuestionAnsweringModel(pretrained.encoder).eval()
+    model = make_model(["question_answering_head"], pretrained.encoder).eval()
     model.load_state_dict(pretrained.weights)
     batch = packed_batch()
-    ours = model(batch.input_ids, batch.token_type_ids, batch.packing)
+    ours = logits_of(model, batch.input_ids, batch.token_type_ids, batch.packing)
     theirs = bert(**padded(batch))
     expected = torch.stack([theirs.start_logits, theirs.end_logits], dim=-1)
     torch.testing.assert_close(ours, batch.packing.unpad(expected), rtol=1e-5, atol=1e-5)
@@ -70,12 +66,12 @@ def test_a_model_that_chooses_comes_with_its_head(tmp_path: Path) -> None:
     bert = random_model(BertForMultipleChoice)
     pretrained = load_transformers(saved(bert, tmp_path))
     assert pretrained.label_names is None
-    model = MultipleChoiceModel(pretrained.encoder).eval()
+    model = make_model(["multiple_choice_head"], pretrained.encoder).eval()
     model.load_state_dict(pretrained.weights)
     batch = packed_batch()
-    ours = model(batch.input_ids, batch.token_type_ids, batch.packing)
+    ours = logits_of(model, batch.input_ids, batch.token_type_ids, batch.packing)
     theirs = bert(**{name: tensor[None] for name, tensor in padded(batch).items()})
-    torch.testing.assert_close(ours, theirs.logits[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.squeeze(-1), theirs.logits[0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,12 @@ from transformers import BertModel as Bert
 
 from clozekit.errors import ConfigError
 from clozekit.interop import onnx
+from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.transformers import load_transformers
-from clozekit.models import QuestionAnsweringBIOModel
 from tests.interop.folders import random_model
 from tests.models.batches import packed_batch, tiny_config
+from tests.models.models import logits_of
 
 OUTPUTS = {
     BertForPreTraining: ["prediction_logits", "seq_relationship_logits"],
@@ -78,7 +79,7 @@ def outputs_of(bert: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
 
 
 def test_a_tagger_of_answers_gives_a_tag_to_every_token() -> None:
-    model = QuestionAnsweringBIOModel(tiny_config()).eval()
+    model = make_model(["answer_tagging_head"], tiny_config()).eval()
     padded = onnx.padded_model(
         Pretrained(Path(), model.encoder.config, model.state_dict(), tokenizer=None)
     )
@@ -88,8 +89,7 @@ def test_a_tagger_of_answers_gives_a_tag_to_every_token() -> None:
         packing.pad(batch.input_ids), packing.attention_mask, packing.pad(batch.token_type_ids)
     )
     assert padded.output_names == ("logits",)
-    every = torch.arange(packing.num_tokens)
-    expected = model(batch.input_ids, batch.token_type_ids, packing, every)
+    expected = logits_of(model, batch.input_ids, batch.token_type_ids, packing)
     torch.testing.assert_close(packing.unpad(logits), expected, rtol=1e-5, atol=1e-5)
 
 

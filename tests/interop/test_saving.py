@@ -27,10 +27,11 @@ from transformers import (
 
 from clozekit.corpus.vocabulary import load_tokenizer
 from clozekit.interop.card import model_card
+from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.saving import loading_call, save_safetensors, save_transformers
 from clozekit.interop.transformers import load_transformers
-from clozekit.models import Encoder, QuestionAnsweringBIOModel
+from clozekit.models import Encoder
 from tests.interop.folders import WORDS, random_model, write_vocabulary
 from tests.models.batches import tiny_config
 
@@ -208,7 +209,7 @@ def test_labels_and_what_they_are_for_are_kept(
 def test_a_tagger_of_answers_is_exported_as_an_encoder_without_pooler(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ours = QuestionAnsweringBIOModel(tiny_config(vocab_size=60)).eval()
+    ours = make_model(["answer_tagging_head"], tiny_config(vocab_size=60)).eval()
     model = Pretrained(tmp_path, ours.encoder.config, ours.state_dict(), None)
     assert save_transformers(model, tmp_path) == ["answer_tagging_head"]
     call = "BertModel.from_pretrained(folder, add_pooling_layer=False)"

@@ -26,7 +26,7 @@ _AROUND_BLOCKS = {
 
 def pretraining_bert(config: EncoderConfig, seed: int = 0) -> BertForPreTraining:
     """transformers' model of the same sizes, every parameter random: zeros would hide mistakes."""
-    sizes = config.model_dump(exclude={"pretrained"})
+    sizes = config.published()
     bert = BertForPreTraining(BertConfig(**sizes, attn_implementation="eager"))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -38,7 +38,7 @@ def pretraining_bert(config: EncoderConfig, seed: int = 0) -> BertForPreTraining
 
 
 def from_transformers(bert: Mapping[str, Tensor], num_hidden_layers: int) -> dict[str, Tensor]:
-    """Renames the parameters, or gradients, of a `BertForPreTraining` to a `PretrainingModel`'s."""
+    """Renames the parameters, or gradients, of a `BertForPreTraining` to ours."""
     ours = {
         f"encoder.embeddings.{new}.weight": bert[f"bert.embeddings.{old}.weight"]
         for old, new in (

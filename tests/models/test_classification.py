@@ -1,20 +1,24 @@
 import pytest
 import torch
 
-from clozekit.models import ClassificationModel
+from clozekit.models import EncoderWithHeads, SequenceClassificationHead, make_encoder
 from tests.models.batches import packed_batch, without_dropout
+from tests.models.models import logits_of
 
 
-def build(num_labels: int, dropout: float = 0.1) -> ClassificationModel:
+def build(num_labels: int, dropout: float = 0.1) -> EncoderWithHeads:
     torch.manual_seed(0)
-    return ClassificationModel(without_dropout(), num_labels, dropout)
+    config = without_dropout()
+    encoder = make_encoder(config)
+    head = SequenceClassificationHead(config, num_labels, dropout)
+    return EncoderWithHeads(encoder, classification_head=head)
 
 
 @pytest.mark.parametrize("num_labels", [1, 3])
 def test_logits_are_a_linear_function_of_the_pooled_output(num_labels: int) -> None:
     model, batch = build(num_labels).eval(), packed_batch()
     inputs = (batch.input_ids, batch.token_type_ids)
-    logits = model(*inputs, batch.packing)
+    logits = logits_of(model, *inputs, batch.packing)
     pooled = model.encoder(*inputs, packing=batch.packing).pooled_output
     head = model.classification_head.classifier
     assert logits.shape == (batch.packing.batch_size, num_labels)
@@ -24,13 +28,15 @@ def test_logits_are_a_linear_function_of_the_pooled_output(num_labels: int) -> N
 def test_dropout_of_the_pooled_output_in_training_only() -> None:
     model, batch = build(3, dropout=0.5), packed_batch()
     inputs = (batch.input_ids, batch.token_type_ids, batch.packing)
-    assert not torch.equal(model.train()(*inputs), model(*inputs))
-    assert torch.equal(model.eval()(*inputs), model(*inputs))
+    model.train()
+    assert not torch.equal(logits_of(model, *inputs), logits_of(model, *inputs))
+    model.eval()
+    assert torch.equal(logits_of(model, *inputs), logits_of(model, *inputs))
 
 
 def test_every_parameter_gets_a_gradient() -> None:
     model, batch = build(3), packed_batch()
-    logits = model(batch.input_ids, batch.token_type_ids, batch.packing)
+    logits = logits_of(model, batch.input_ids, batch.token_type_ids, batch.packing)
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 0])).backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []

@@ -14,10 +14,12 @@ from transformers import (
     BertForTokenClassification,
 )
 
-from clozekit.models import MultipleChoiceModel, QuestionAnsweringModel, TokenClassificationModel
+from clozekit.data.packing import Packing
+from clozekit.interop.head_names import make_model
 from tests.interop.folders import padded, random_model
-from tests.models.batches import FULL, RAGGED, packed_batch, without_dropout
+from tests.models.batches import FULL, RAGGED, PackedBatch, packed_batch, without_dropout
 from tests.models.bert_weights import from_transformers
+from tests.models.models import logits_of
 
 SIZES = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2}
 
@@ -63,6 +65,10 @@ def compare(
     assert_same(gradients, expected)
 
 
+def inputs_of(batch: PackedBatch) -> tuple[Tensor, Tensor, Packing]:
+    return batch.input_ids, batch.token_type_ids, batch.packing
+
+
 every_kind = pytest.mark.parametrize(
     ("hidden_act", "lengths"),
     [("gelu", RAGGED), ("gelu_pytorch_tanh", RAGGED), ("gelu", FULL)],
@@ -72,7 +78,8 @@ every_kind = pytest.mark.parametrize(
 @every_kind
 def test_token_classification(hidden_act: str, lengths: tuple[int, ...]) -> None:
     bert = random_model(BertForTokenClassification, hidden_act=hidden_act, num_labels=5)
-    model = TokenClassificationModel(without_dropout(hidden_act=hidden_act, **SIZES), 5)
+    config = without_dropout(hidden_act=hidden_act, **SIZES)
+    model = make_model(["token_classification_head"], config, num_labels=5)
     batch = packed_batch(lengths)
     places = batch.masked_lm_positions
     compare(
@@ -81,7 +88,7 @@ def test_token_classification(hidden_act: str, lengths: tuple[int, ...]) -> None
         ("token_classification_head.classifier", "classifier"),
         (
             lambda: batch.packing.unpad(bert(**padded(batch)).logits)[places],
-            lambda: model(batch.input_ids, batch.token_type_ids, batch.packing, places),
+            lambda: logits_of(model, *inputs_of(batch))[places],
         ),
         lambda logits: F.cross_entropy(logits, batch.masked_lm_labels % 5),
     )
@@ -90,7 +97,8 @@ def test_token_classification(hidden_act: str, lengths: tuple[int, ...]) -> None
 @every_kind
 def test_question_answering(hidden_act: str, lengths: tuple[int, ...]) -> None:
     bert = random_model(BertForQuestionAnswering, hidden_act=hidden_act)
-    model = QuestionAnsweringModel(without_dropout(hidden_act=hidden_act, **SIZES))
+    config = without_dropout(hidden_act=hidden_act, **SIZES)
+    model = make_model(["question_answering_head"], config)
     batch = packed_batch(lengths)
 
     def of_bert() -> Tensor:
@@ -111,7 +119,7 @@ def test_question_answering(hidden_act: str, lengths: tuple[int, ...]) -> None:
         bert,
         model,
         ("question_answering_head.outputs", "qa_outputs"),
-        (of_bert, lambda: model(batch.input_ids, batch.token_type_ids, batch.packing)),
+        (of_bert, lambda: logits_of(model, *inputs_of(batch))),
         loss,
     )
 
@@ -119,7 +127,8 @@ def test_question_answering(hidden_act: str, lengths: tuple[int, ...]) -> None:
 @every_kind
 def test_multiple_choice(hidden_act: str, lengths: tuple[int, ...]) -> None:
     bert = random_model(BertForMultipleChoice, hidden_act=hidden_act)
-    model = MultipleChoiceModel(without_dropout(hidden_act=hidden_act, **SIZES))
+    config = without_dropout(hidden_act=hidden_act, **SIZES)
+    model = make_model(["multiple_choice_head"], config)
     batch = packed_batch(lengths)
     num_choices = 2 if lengths == RAGGED else 3
     rows = {name: tensor.unflatten(0, (-1, num_choices)) for name, tensor in padded(batch).items()}
@@ -134,7 +143,7 @@ def test_multiple_choice(hidden_act: str, lengths: tuple[int, ...]) -> None:
         ("multiple_choice_head.classifier", "classifier"),
         (
             lambda: bert(**rows).logits.flatten(),
-            lambda: model(batch.input_ids, batch.token_type_ids, batch.packing),
+            lambda: logits_of(model, *inputs_of(batch)).squeeze(-1),
         ),
         loss,
     )

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.models import ClassificationModel, PretrainingModel, init_weights
+from clozekit.interop.head_names import make_model
+from clozekit.models import init_weights
 from clozekit.models.heads import SequenceClassificationHead, TokenClassificationHead
 from tests.models.batches import without_dropout
 
@@ -15,11 +16,13 @@ STD = 0.05
 CUT = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
 
 
-@pytest.mark.parametrize("kind", ["pretraining", "classification"])
-def test_every_parameter_of_a_model(kind: str) -> None:
+@pytest.mark.parametrize(
+    "heads", [["masked_lm_head", "next_sentence_head"], ["classification_head"]]
+)
+def test_every_parameter_of_a_model(heads: list[str]) -> None:
     torch.manual_seed(0)
     config = without_dropout(vocab_size=3000, hidden_size=64, initializer_range=STD)
-    model = PretrainingModel(config) if kind == "pretraining" else ClassificationModel(config, 3)
+    model = make_model(heads, config, num_labels=3)
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             assert not parameter.any(), name

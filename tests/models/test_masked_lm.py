@@ -8,19 +8,21 @@ from torch import Tensor
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import MaskedLMBatch
 from clozekit.data.order import Span
-from clozekit.models import MaskedLMModel, PretrainingModel
+from clozekit.interop.head_names import make_model
+from clozekit.models import EncoderWithHeads
 from clozekit.models.kernels.grouping import Grouping
 from tests.data.pretraining.shards_of_words import VOCAB_SIZE, full_sentences_of, write_words
 from tests.models.batches import without_dropout
+from tests.models.models import pretraining_model
 
 
-def build(**changes: object) -> MaskedLMModel:
+def build(**changes: object) -> EncoderWithHeads:
     """A model whose weights are large enough that every token matters to its neighbours."""
     torch.manual_seed(0)
     config: EncoderConfig = without_dropout(
         vocab_size=VOCAB_SIZE, max_position_embeddings=64, initializer_range=0.3, **changes
     )
-    return MaskedLMModel(config).double()
+    return make_model(["masked_lm_head"], config).double()
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +36,10 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> MaskedLMBatch:
     return made
 
 
-def run(model: MaskedLMModel, batch: MaskedLMBatch, input_ids: Tensor) -> Tensor:
-    logits: Tensor = model(
-        input_ids, batch.token_type_ids, batch.packing, batch.masked_lm_positions
-    )
+def run(model: EncoderWithHeads, batch: MaskedLMBatch, input_ids: Tensor) -> Tensor:
+    output = model(input_ids, batch.token_type_ids, batch.packing)
+    masked = output.sequence_output.index_select(0, batch.masked_lm_positions)
+    logits: Tensor = model.masked_lm_head(masked)
     return logits
 
 
@@ -48,10 +50,11 @@ def sequence_of_targets(batch: MaskedLMBatch) -> Tensor:
 
 def test_it_has_the_encoder_without_a_pooler_and_one_head() -> None:
     config = without_dropout(num_hidden_layers=1)
-    whole = PretrainingModel(config).state_dict()
+    whole = pretraining_model(config).state_dict()
     left_out = ("encoder.pooler.", "next_sentence_head.")
     expected = {n: t.shape for n, t in whole.items() if not n.startswith(left_out)}
-    assert {n: t.shape for n, t in MaskedLMModel(config).state_dict().items()} == expected
+    model = make_model(["masked_lm_head"], config)
+    assert {n: t.shape for n, t in model.state_dict().items()} == expected
 
 
 def test_every_parameter_is_trained(batch: MaskedLMBatch) -> None:

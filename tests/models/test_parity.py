@@ -9,9 +9,11 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import BertForPreTraining
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.models import EncoderOutput, PretrainingModel, PretrainingOutput
+from clozekit.models import EncoderOutput, EncoderWithHeads
+from clozekit.tasks.pretraining import PretrainingOutput
 from tests.models.batches import FULL, RAGGED, PackedBatch, packed_batch, without_dropout
 from tests.models.bert_weights import from_transformers, pretraining_bert
+from tests.models.models import pretraining_model, pretraining_output
 
 ACTIVATIONS = ("gelu", "gelu_pytorch_tanh")
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -29,9 +31,9 @@ class Results:
 
 def pair_of_models(
     config: EncoderConfig, dtype: torch.dtype
-) -> tuple[BertForPreTraining, PretrainingModel]:
+) -> tuple[BertForPreTraining, EncoderWithHeads]:
     bert = pretraining_bert(config).to(dtype)
-    model = PretrainingModel(config).to(dtype)
+    model = pretraining_model(config).to(dtype)
     model.load_state_dict(from_transformers(bert.state_dict(), config.num_hidden_layers))
     return bert, model
 
@@ -69,10 +71,9 @@ def run_bert(bert: BertForPreTraining, batch: PackedBatch) -> Results:
     return Results(encoded, ours, both, from_transformers(gradients, bert.config.num_hidden_layers))
 
 
-def run_ours(model: PretrainingModel, batch: PackedBatch) -> Results:
-    inputs = (batch.input_ids, batch.token_type_ids)
-    encoded = model.encoder(*inputs, packing=batch.packing)
-    output = model(*inputs, batch.packing, batch.masked_lm_positions)
+def run_ours(model: EncoderWithHeads, batch: PackedBatch) -> Results:
+    encoded = model(batch.input_ids, batch.token_type_ids, batch.packing)
+    output = pretraining_output(model, batch)
     both = losses(output, batch)
     (both[0] + both[1]).backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

@@ -6,26 +6,21 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.models import PretrainingModel, PretrainingOutput
+from clozekit.models import EncoderWithHeads
+from clozekit.tasks.pretraining import pretraining_losses
 from tests.models.batches import PackedBatch, packed_batch, tiny_config, without_dropout
+from tests.models.models import pretraining_model, pretraining_output
 
 TIED = "encoder.embeddings.token_embeddings.weight"
 
 
-def build(config: EncoderConfig | None = None) -> PretrainingModel:
+def build(config: EncoderConfig | None = None) -> EncoderWithHeads:
     torch.manual_seed(0)
-    return PretrainingModel(config or without_dropout())
+    return pretraining_model(config or without_dropout())
 
 
-def run(model: PretrainingModel, batch: PackedBatch) -> PretrainingOutput:
-    output: PretrainingOutput = model(
-        batch.input_ids, batch.token_type_ids, batch.packing, batch.masked_lm_positions
-    )
-    return output
-
-
-def loss_of(model: PretrainingModel, batch: PackedBatch) -> Tensor:
-    output = run(model, batch)
+def loss_of(model: EncoderWithHeads, batch: PackedBatch) -> Tensor:
+    output = pretraining_output(model, batch)
     return F.cross_entropy(output.prediction_logits, batch.masked_lm_labels) + F.cross_entropy(
         output.seq_relationship_logits, batch.next_sentence_label
     )
@@ -33,7 +28,7 @@ def loss_of(model: PretrainingModel, batch: PackedBatch) -> Tensor:
 
 def test_logits_stand_at_masked_positions_alone() -> None:
     batch = packed_batch()
-    output = run(build(), batch)
+    output = pretraining_output(build(), batch)
     assert output.prediction_logits.shape == (len(batch.masked_lm_positions), 50)
     assert output.seq_relationship_logits.shape == (batch.packing.batch_size, 2)
 
@@ -41,7 +36,7 @@ def test_logits_stand_at_masked_positions_alone() -> None:
 def test_a_batch_without_targets_still_predicts_the_next_sentence() -> None:
     batch = packed_batch()
     batch.masked_lm_positions = batch.masked_lm_positions[:0]
-    output = run(build(), batch)
+    output = pretraining_output(build(), batch)
     assert output.prediction_logits.shape == (0, 50)
     assert output.seq_relationship_logits.isfinite().all()
 
@@ -97,7 +92,7 @@ def test_the_decoder_is_the_token_embedding() -> None:
 
 def test_the_tied_weight_gets_the_gradients_of_both_its_uses() -> None:
     model, batch = build(), packed_batch((9,))
-    run(model, batch).prediction_logits[:, 0].sum().backward()
+    pretraining_output(model, batch).prediction_logits[:, 0].sum().backward()
     gradient = model.encoder.embeddings.token_embeddings.weight.grad
     assert gradient is not None
     # The decoder's row 0 gave the logits, the embedding's other rows the inputs.
@@ -137,7 +132,7 @@ def test_every_parameter_gets_a_gradient() -> None:
 def test_construction_and_training_follow_the_seed() -> None:
     def weights_after_two_steps(seed: int) -> dict[str, Tensor]:
         torch.manual_seed(seed)
-        model = PretrainingModel(tiny_config())
+        model = pretraining_model(tiny_config())
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         for _ in range(2):
             optimizer.zero_grad()
@@ -165,9 +160,9 @@ def test_it_learns_one_batch_by_heart() -> None:
 
 def test_bfloat16_autocast() -> None:
     model, batch = build(), packed_batch()
-    expected = run(model, batch)
+    expected = pretraining_output(model, batch)
     with torch.autocast("cpu", torch.bfloat16):
-        output = run(model, batch)
+        output = pretraining_output(model, batch)
         loss = loss_of(model, batch)
     loss.backward()
     assert output.prediction_logits.dtype == torch.bfloat16
@@ -186,15 +181,8 @@ def test_losses_and_their_gradients_are_those_of_the_logits(targets: int | None)
     batch.masked_lm_positions = batch.masked_lm_positions[:targets]
     batch.masked_lm_labels = batch.masked_lm_labels[:targets]
     model, plain = build(), build()
-    losses = model.losses(
-        batch.input_ids,
-        batch.token_type_ids,
-        batch.packing,
-        batch.masked_lm_positions,
-        batch.masked_lm_labels,
-        batch.next_sentence_label,
-    )
-    output = run(plain, batch)
+    losses = pretraining_losses(model, batch)
+    output = pretraining_output(plain, batch)
     of_logits = [
         (output.prediction_logits, batch.masked_lm_labels),
         (output.seq_relationship_logits, batch.next_sentence_label),

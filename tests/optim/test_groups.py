@@ -5,16 +5,17 @@ import torch
 from torch import nn
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.models.classification import ClassificationModel
-from clozekit.models.pretraining import PretrainingModel
+from clozekit.interop.head_names import make_model
+from clozekit.models import EncoderWithHeads
 from clozekit.optim.groups import parameter_groups, with_layerwise_decay
 from clozekit.tasks.classification import ClassificationModule
+from tests.models.models import pretraining_model
 from tests.tasks.models import small_encoder, training_arguments
 
 
 @pytest.fixture(scope="module")
-def model() -> PretrainingModel:
-    return PretrainingModel(
+def model() -> EncoderWithHeads:
+    return pretraining_model(
         EncoderConfig(
             vocab_size=50,
             hidden_size=32,
@@ -30,7 +31,7 @@ def names(model: nn.Module, group: dict[str, list[nn.Parameter]]) -> set[str]:
     return {by_identity[id(parameter)] for parameter in group["params"]}
 
 
-def test_biases_and_norms_do_not_decay(model: PretrainingModel) -> None:
+def test_biases_and_norms_do_not_decay(model: EncoderWithHeads) -> None:
     decaying, rest = parameter_groups(model, 0.01)
     assert (decaying["weight_decay"], rest["weight_decay"]) == (0.01, 0.0)
     norms = {
@@ -44,7 +45,7 @@ def test_biases_and_norms_do_not_decay(model: PretrainingModel) -> None:
     assert names(model, decaying) == {n for n, _ in model.named_parameters()} - norms - biases
 
 
-def test_every_parameter_stands_once_the_tied_one_too(model: PretrainingModel) -> None:
+def test_every_parameter_stands_once_the_tied_one_too(model: EncoderWithHeads) -> None:
     parameters = [p for group in parameter_groups(model, 0.01) for p in group["params"]]
     assert len({id(p) for p in parameters}) == len(parameters) == len(list(model.parameters()))
     shape = model.encoder.embeddings.token_embeddings.weight.shape
@@ -59,9 +60,10 @@ def test_frozen_parameters_are_left_out_and_so_is_an_empty_group() -> None:
     torch.optim.AdamW([group])
 
 
-def encoder_of_three_blocks() -> ClassificationModel:
+def encoder_of_three_blocks() -> EncoderWithHeads:
     sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
-    return ClassificationModel(EncoderConfig(vocab_size=50, num_hidden_layers=3, **sizes), 2)
+    config = EncoderConfig(vocab_size=50, num_hidden_layers=3, **sizes)
+    return make_model(["classification_head"], config, num_labels=2)
 
 
 def test_lower_blocks_learn_at_smaller_rates() -> None:

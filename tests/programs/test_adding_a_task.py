@@ -40,7 +40,7 @@ def write_rows(path: Path) -> None:
 def test_the_guides_task_is_trained_evaluated_and_predicted_with(
     reference_run: Path, tmp_path: Path
 ) -> None:
-    assert len(write_files(tmp_path)) == 4
+    assert len(write_files(tmp_path)) == 3
     write_rows(tmp_path / "rows.csv")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "first").symlink_to(reference_run)

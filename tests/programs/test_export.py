@@ -15,10 +15,11 @@ from clozekit.config.export import ExportConfig
 from clozekit.data.packing import Packing
 from clozekit.errors import DataError
 from clozekit.export import export
-from clozekit.models import ClassificationModel, PretrainingModel
+from clozekit.interop.head_names import make_model
 from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.train import train
+from tests.models.models import logits_of, pretraining_model
 from tests.programs.commands import QUIET, run_clozekit, train_config
 from tests.programs.texts import TOPICS, write_labelled
 
@@ -91,21 +92,20 @@ def test_a_pretraining_run_loads_in_transformers_with_equal_outputs(
 
     inputs = inputs_of(folder)
     bert = BertForPreTraining.from_pretrained(folder).eval()
-    model = PretrainingModel(load_pretrained(str(folder)).encoder).eval()
+    model = pretraining_model(load_pretrained(str(folder)).encoder).eval()
     load_pretrained(str(reference_run)).load_into(model)
     packing = Packing.from_attention_mask(inputs["attention_mask"])
     with torch.inference_mode():
         theirs = bert(**inputs)
-        ours = model(
-            packing.unpad(inputs["input_ids"]),
-            packing.unpad(inputs["token_type_ids"]),
-            packing,
-            torch.arange(packing.num_tokens),
+        sequence_output, pooled_output = model(
+            packing.unpad(inputs["input_ids"]), packing.unpad(inputs["token_type_ids"]), packing
         )
+        prediction_logits = model.masked_lm_head(sequence_output)
+        seq_relationship_logits = model.next_sentence_head(pooled_output)
     expected = packing.unpad(theirs.prediction_logits)
-    torch.testing.assert_close(ours.prediction_logits, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(prediction_logits, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(
-        ours.seq_relationship_logits, theirs.seq_relationship_logits, rtol=1e-5, atol=1e-5
+        seq_relationship_logits, theirs.seq_relationship_logits, rtol=1e-5, atol=1e-5
     )
 
 
@@ -120,12 +120,17 @@ def test_a_classifier_loads_in_transformers_with_labels_and_equal_outputs(
     assert bert.config.label2id == {name: i for i, name in enumerate(sorted(TOPICS))}
     assert bert.config.classifier_dropout == 0.25
     checkpoint = load_checkpoint(classifier)
-    model = ClassificationModel(load_pretrained(str(folder)).encoder, len(TOPICS)).eval()
+    model = make_model(
+        ["classification_head"], load_pretrained(str(folder)).encoder, len(TOPICS)
+    ).eval()
     model.load_state_dict(checkpoint.weights("model."))
     packing = Packing.from_attention_mask(inputs["attention_mask"])
     with torch.inference_mode():
-        ours = model(
-            packing.unpad(inputs["input_ids"]), packing.unpad(inputs["token_type_ids"]), packing
+        ours = logits_of(
+            model,
+            packing.unpad(inputs["input_ids"]),
+            packing.unpad(inputs["token_type_ids"]),
+            packing,
         )
         torch.testing.assert_close(ours, bert(**inputs).logits, rtol=1e-5, atol=1e-5)
 

@@ -142,6 +142,18 @@ def test_the_runs_own_key_is_named_before_one_that_repeats_it(config: dict[str, 
         agree(config, {"data.global_batch_size": 8, "global_batch_size": 8})
 
 
+def test_a_checkpoint_that_names_no_encoder_class_has_clozekits_own(
+    config: dict[str, Any],
+) -> None:
+    old = copy.deepcopy(config)
+    del old["encoder"]["_target_"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        agree(old, {"encoder._target_": "clozekit.models.encoder.Encoder"})
+    with pytest.raises(ConfigError, match=r"encoder\._target_=clozekit"):
+        agree(old, {"encoder._target_": "my_encoders.MeanEncoder"})
+
+
 def agree(config: dict[str, Any], changes: dict[str, Any], **other: str) -> None:
     """Compares a checkpoint's configuration with the same, changed."""
     given = copy.deepcopy(config)
@@ -183,6 +195,7 @@ def test_what_changes_no_sample_and_no_weight_may_differ(
     [
         ("global_batch_size", 32),
         ("seed", 1),
+        ("encoder._target_", "my_encoders.MeanEncoder"),
         ("encoder.hidden_size", 64),
         ("encoder.hidden_dropout_prob", 0.3),
         ("data.max_seq_length", 64),

@@ -12,10 +12,9 @@ from clozekit.data.labelled.labelled_datamodule import columns_of
 from clozekit.errors import ConfigError, DataError
 from clozekit.inference.pretraining_predictor import PretrainingPredictor
 from clozekit.inference.row_predictor import Predictor, RowPredictor
+from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained
-from clozekit.models.encoder import Encoder
-from clozekit.models.masked_lm import MaskedLMModel
-from clozekit.models.pretraining import PretrainingModel
+from clozekit.models.encoder_class import make_encoder
 from clozekit.runs.load_pretrained import REGRESSION
 from clozekit.tasks.fine_tuning import FineTuningModule
 
@@ -70,8 +69,10 @@ def make_predictor(
     if group is None:
         if "masked_lm_head.bias" not in pretrained.weights:
             return None
-        model_class = PretrainingModel if _judges_pairs(pretrained) else MaskedLMModel
-        model = model_class(pretrained.encoder)
+        heads = ["masked_lm_head"]
+        if _judges_pairs(pretrained):
+            heads.append("next_sentence_head")
+        model = make_model(heads, pretrained.encoder)
         pretrained.load_into(model)
         return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size)
     module = build(
@@ -99,10 +100,12 @@ def task_name(pretrained: Pretrained) -> str:
     return "pretraining" if _judges_pairs(pretrained) else "masked_lm"
 
 
-def encoder_of(pretrained: Pretrained) -> Encoder:
-    """Makes the encoder of a model."""
+def encoder_of(pretrained: Pretrained) -> torch.nn.Module:
+    """Makes the encoder of a model, in evaluation mode."""
     weights = pretrained.part("encoder")
-    encoder = Encoder(pretrained.encoder, add_pooling_layer="pooler.weight" in weights)
+    has_pooler = any(name.startswith("pooler.") for name in weights)
+    encoder = make_encoder(pretrained.encoder, has_pooler)
+    assert isinstance(encoder, torch.nn.Module)
     encoder.load_state_dict(weights)
     return encoder.eval()
 

@@ -11,9 +11,7 @@ from clozekit.data.labelled.features import RowError
 from clozekit.data.packing import Packing
 from clozekit.inference.row_predictor import Prediction
 from clozekit.interop.pretrained import Pretrained
-from clozekit.models.encoder import Encoder
-from clozekit.models.masked_lm import MaskedLMModel
-from clozekit.models.pretraining import PretrainingModel, PretrainingOutput
+from clozekit.models.encoder_with_heads import EncoderWithHeads
 
 MASK = "[MASK]"
 
@@ -22,7 +20,7 @@ class PretrainingPredictor:
     """Fills in [MASK] and judges next sentences with a pretrained model.
 
     Args:
-        model: The model; one of MLM alone does not judge pairs.
+        model: A model with `masked_lm_head`; to judge pairs it has `next_sentence_head` too.
         pretrained: Where it comes from.
         top_k: How many words are given for a [MASK].
         batch_size: The most texts of one forward pass.
@@ -30,27 +28,18 @@ class PretrainingPredictor:
 
     def __init__(
         self,
-        model: PretrainingModel | MaskedLMModel,
+        model: EncoderWithHeads,
         pretrained: Pretrained,
         top_k: int = 5,
         batch_size: int = 32,
     ) -> None:
         assert pretrained.tokenizer is not None
-        self._model = model
+        self.model = model
         self.tokenizer = pretrained.tokenizer
-        self.judges_pairs = isinstance(model, PretrainingModel)
+        self.judges_pairs = "next_sentence_head" in model.heads
         self.top_k = top_k
         self.batch_size = batch_size
         self.mask_id = SpecialTokens.from_tokenizer(self.tokenizer).mask
-
-    @property
-    def model(self) -> torch.nn.Module:
-        """The torch module."""
-        return self._model
-
-    @property
-    def _encoder(self) -> Encoder:
-        return self._model.encoder
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row of a text or a pair."""
@@ -65,7 +54,7 @@ class PretrainingPredictor:
             alternative = ", or a text_pair" if self.judges_pairs else ""
             raise RowError(f"text={text!r}: a pretrained model needs a {MASK} in it{alternative}")
         encoding = self.tokenizer.encode(text, pair)
-        longest = self._encoder.config.max_position_embeddings
+        longest = self.model.encoder.config.max_position_embeddings
         if len(encoding.ids) > longest:
             raise RowError(
                 f"text: its {len(encoding.ids)} tokens, special ones included, are more than the "
@@ -83,7 +72,7 @@ class PretrainingPredictor:
 
     def _predict(self, examples: Sequence[Any]) -> list[Prediction]:
         encodings = [encoding for encoding, _ in examples]
-        device = self._encoder.embeddings.token_embeddings.weight.device
+        device = self.model.encoder.embeddings.token_embeddings.weight.device
         packing = Packing.of_lists([e.ids for e in encodings]).to(device)
         input_ids = torch.tensor([i for e in encodings for i in e.ids], device=device)
         token_types = torch.tensor([i for e in encodings for i in e.type_ids], device=device)
@@ -105,11 +94,12 @@ class PretrainingPredictor:
         self, input_ids: Tensor, token_type_ids: Tensor, packing: Packing, masks: Tensor
     ) -> tuple[Tensor, list[float] | None]:
         """Gives the logits at [MASK], and how likely each pair's second text follows the first."""
-        output = self._model(input_ids, token_type_ids, packing, masks)
-        if isinstance(output, PretrainingOutput):
-            follows = output.seq_relationship_logits.float().softmax(dim=-1)[:, 0]
-            return output.prediction_logits.float(), follows.tolist()
-        return output.float(), None
+        sequence_output, pooled_output = self.model(input_ids, token_type_ids, packing)
+        logits = self.model.masked_lm_head(sequence_output.index_select(0, masks)).float()
+        if not self.judges_pairs:
+            return logits, None
+        follows = self.model.next_sentence_head(pooled_output).float().softmax(dim=-1)[:, 0]
+        return logits, follows.tolist()
 
     def _words(
         self, ids: list[list[int]], probabilities: list[list[float]]

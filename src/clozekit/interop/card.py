@@ -18,7 +18,7 @@ _PIPELINES = {
 
 
 def model_card(
-    architecture: str,
+    architecture: str | None,
     library: str,
     step: int,
     config: Mapping[str, Any],
@@ -29,7 +29,8 @@ def model_card(
     """Tells what a model is, and what it was trained on, how long, with what result.
 
     Args:
-        architecture: The class of transformers that has its heads.
+        architecture: The class of transformers that has its heads; None if its encoder is of a
+            user's own class.
         library: What loads the folder.
         step: The optimizer steps that were done.
         config: The configuration of the run.
@@ -39,8 +40,13 @@ def model_card(
     """
     data = ModelCardData(
         library_name=library,
-        pipeline_tag=_PIPELINES.get(architecture),
-        tags=["bert", "clozekit"],
+        pipeline_tag=None if architecture is None else _PIPELINES.get(architecture),
+        tags=["clozekit"] if architecture is None else ["bert", "clozekit"],
+    )
+    kind = (
+        f"An encoder of the class `{config['encoder']['_target_']}`"
+        if architecture is None
+        else f"A BERT encoder with the heads of `{architecture}`"
     )
     given = {key: value for key, value in config["data"].items() if key != "_target_"}
     paths = {key: given[key] for key in ("path", "train", "validation", "test") if given.get(key)}
@@ -48,7 +54,7 @@ def model_card(
     lines = [
         f"---\n{data.to_yaml()}\n---",
         f"# {config['name']}",
-        f"A BERT encoder with the heads of `{architecture}`, trained by clozekit {version} in "
+        f"{kind}, trained by clozekit {version} in "
         f"{step:,} steps of {config['global_batch_size']:,} samples.",
         "## Data",
         "\n".join(f"- {key}: `{value}`" for key, value in paths.items()),

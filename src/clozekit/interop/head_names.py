@@ -1,15 +1,22 @@
-"""The heads of a model, the class of transformers that has them, and the model of ours."""
+"""The heads of a model by name, and the class of transformers that has them."""
+
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.models.classification import ClassificationModel
-from clozekit.models.masked_lm import MaskedLMModel
-from clozekit.models.multiple_choice import MultipleChoiceModel
-from clozekit.models.pretraining import PretrainingModel
-from clozekit.models.question_answering import QuestionAnsweringBIOModel, QuestionAnsweringModel
-from clozekit.models.token_classification import TokenClassificationModel
+from clozekit.data.batch import ANSWER_TAGS
+from clozekit.models import (
+    AnswerSpanHead,
+    EncoderProtocol,
+    EncoderWithHeads,
+    MaskedLMHead,
+    NextSentenceHead,
+    SequenceClassificationHead,
+    TokenClassificationHead,
+    make_encoder,
+)
 
 TASK_HEADS = {
     "BertForSequenceClassification": "classification_head",
@@ -31,44 +38,72 @@ HEADS_OF_ARCHITECTURE: dict[str, set[str]] = {
 HEADS_WITH_LABELS = frozenset({"classification_head", "token_classification_head"})
 """The heads whose outputs have names, `id2label` of transformers."""
 
+HEADS_OF_SEQUENCES = frozenset(
+    {"next_sentence_head", "classification_head", "multiple_choice_head"}
+)
+"""The heads that read the pooled output; the others read the vectors of tokens."""
+
 WITHOUT_POOLER = frozenset(
-    {"BertForMaskedLM", "BertForTokenClassification", "BertForQuestionAnswering"}
+    architecture
+    for architecture, heads in HEADS_OF_ARCHITECTURE.items()
+    if heads and not heads & HEADS_OF_SEQUENCES
 )
 """The classes of transformers whose encoder has no pooler."""
 
+# Dropout of a head is for training, where the task makes it.
+_MAKE_HEAD: dict[str, Callable[[EncoderProtocol, int], nn.Module]] = {
+    "masked_lm_head": lambda encoder, _: MaskedLMHead(
+        encoder.config, encoder.embeddings.token_embeddings
+    ),
+    "next_sentence_head": lambda encoder, _: NextSentenceHead(encoder.config),
+    "classification_head": lambda encoder, num_labels: SequenceClassificationHead(
+        encoder.config, num_labels, dropout=0.0
+    ),
+    "token_classification_head": lambda encoder, num_labels: TokenClassificationHead(
+        encoder.config, num_labels, dropout=0.0
+    ),
+    "question_answering_head": lambda encoder, _: AnswerSpanHead(encoder.config),
+    "answer_tagging_head": lambda encoder, _: TokenClassificationHead(
+        encoder.config, len(ANSWER_TAGS), dropout=0.0
+    ),
+    "multiple_choice_head": lambda encoder, _: SequenceClassificationHead(
+        encoder.config, 1, dropout=0.0
+    ),
+}
 
-def make_model(heads: set[str], encoder: EncoderConfig, num_labels: int) -> nn.Module | None:
-    """Makes the model of `clozekit.models` that has some heads.
+HEADS = frozenset(_MAKE_HEAD)
+"""The heads of clozekit's own tasks."""
+
+
+def make_model(
+    heads: Iterable[str],
+    config: EncoderConfig,
+    num_labels: int = 0,
+    add_pooling_layer: bool | None = None,
+) -> EncoderWithHeads:
+    """Makes the encoder and some heads, without dropout in the heads.
 
     Args:
-        heads: The heads.
-        encoder: The encoder's configuration.
+        heads: Names out of `HEADS`.
+        config: The encoder's configuration.
         num_labels: The number of labels, for heads that have them.
+        add_pooling_layer: Whether the encoder has a pooler; None if the heads decide.
 
     Returns:
-        The model, its weights drawn; None where there is no model of just these heads.
+        The model, its weights drawn.
     """
-    match sorted(heads):
-        case ["masked_lm_head", "next_sentence_head"]:
-            return PretrainingModel(encoder)
-        case ["masked_lm_head"]:
-            return MaskedLMModel(encoder)
-        case ["classification_head"]:
-            return ClassificationModel(encoder, num_labels)
-        case ["token_classification_head"]:
-            return TokenClassificationModel(encoder, num_labels)
-        case ["question_answering_head"]:
-            return QuestionAnsweringModel(encoder)
-        case ["answer_tagging_head"]:
-            return QuestionAnsweringBIOModel(encoder)
-        case ["multiple_choice_head"]:
-            return MultipleChoiceModel(encoder)
-    return None
+    names = [name for name in _MAKE_HEAD if name in set(heads)]
+    if add_pooling_layer is None:
+        add_pooling_layer = not HEADS_OF_SEQUENCES.isdisjoint(names)
+    encoder = make_encoder(config, add_pooling_layer)
+    made = {name: _MAKE_HEAD[name](encoder, num_labels) for name in names}
+    return EncoderWithHeads(encoder, **made)
 
 
-def shapes(heads: set[str], encoder: EncoderConfig, num_labels: int) -> dict[str, tuple[int, ...]]:
+def shapes(
+    heads: Iterable[str], config: EncoderConfig, num_labels: int
+) -> dict[str, tuple[int, ...]]:
     """Gives the shape of every tensor of the model that `make_model` would make."""
     with torch.device("meta"):
-        model = make_model(heads, encoder, num_labels)
-    assert model is not None
+        model = make_model(heads, config, num_labels)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

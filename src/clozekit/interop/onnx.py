@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clozekit.errors import ConfigError
-from clozekit.interop.head_names import make_model
+from clozekit.interop.head_names import HEADS, HEADS_OF_SEQUENCES, make_model
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder import Encoder, EncoderOutput, full_packing
 from clozekit.models.kernels.grouping import Group, Grouping
@@ -27,24 +27,22 @@ class _Outputs(NamedTuple):
 
     Attributes:
         names: The outputs' names.
-        are_of_tokens: Whether they are of every token, or of the sequence.
         are_scores: Whether each output is one number, of the head's last dimension; else the one
             output is that dimension.
     """
 
     names: tuple[str, ...]
-    are_of_tokens: bool
     are_scores: bool = False
 
 
 _OUTPUTS = {
-    "masked_lm_head": _Outputs(("prediction_logits",), True),
-    "next_sentence_head": _Outputs(("seq_relationship_logits",), False),
-    "classification_head": _Outputs(("logits",), False),
-    "token_classification_head": _Outputs(("logits",), True),
-    "question_answering_head": _Outputs(("start_logits", "end_logits"), True, are_scores=True),
-    "answer_tagging_head": _Outputs(("logits",), True),
-    "multiple_choice_head": _Outputs(("logits",), False, are_scores=True),
+    "masked_lm_head": _Outputs(("prediction_logits",)),
+    "next_sentence_head": _Outputs(("seq_relationship_logits",)),
+    "classification_head": _Outputs(("logits",)),
+    "token_classification_head": _Outputs(("logits",)),
+    "question_answering_head": _Outputs(("start_logits", "end_logits"), are_scores=True),
+    "answer_tagging_head": _Outputs(("logits",)),
+    "multiple_choice_head": _Outputs(("logits",), are_scores=True),
 }
 
 
@@ -109,28 +107,24 @@ class PaddedModel(nn.Module):
             return encoded
         outputs: list[Tensor] = []
         for part, head in self.heads.items():
-            kind = _OUTPUTS[part]
-            output = head(encoded[0 if kind.are_of_tokens else 1])
-            outputs += output.unbind(-1) if kind.are_scores else (output,)
+            output = head(encoded[1 if part in HEADS_OF_SEQUENCES else 0])
+            outputs += output.unbind(-1) if _OUTPUTS[part].are_scores else (output,)
         return tuple(outputs)
 
 
 def padded_model(pretrained: Pretrained) -> PaddedModel:
-    """Makes the model with its heads, or the encoder alone where no model of ours has them all."""
-    heads = {name.partition(".")[0] for name in pretrained.weights} - {"encoder"}
-    biases = (t for n, t in pretrained.weights.items() if n.endswith("_head.classifier.bias"))
+    """Makes the model with its heads, or the encoder alone if one of them is a user's own."""
+    weights = pretrained.weights
+    heads = {name.partition(".")[0] for name in weights} - {"encoder"}
+    if not heads <= HEADS:
+        heads = set()
+        weights = {name: t for name, t in weights.items() if name.startswith("encoder.")}
+    biases = (t for n, t in weights.items() if n.endswith("_head.classifier.bias"))
     num_labels = next(map(len, biases), 0)
-    model = make_model(heads, pretrained.encoder, num_labels)
-    if model is not None:
-        model.load_state_dict(pretrained.weights)
-        parts = dict(model.named_children())
-        encoder = parts.pop("encoder")
-        assert isinstance(encoder, Encoder)
-        return PaddedModel(encoder, parts).eval()
-    weights = pretrained.part("encoder")
-    encoder = Encoder(pretrained.encoder, add_pooling_layer="pooler.weight" in weights)
-    encoder.load_state_dict(weights)
-    return PaddedModel(encoder, {}).eval()
+    model = make_model(heads, pretrained.encoder, num_labels, "encoder.pooler.weight" in weights)
+    model.load_state_dict(weights)
+    assert isinstance(model.encoder, Encoder)
+    return PaddedModel(model.encoder, model.heads).eval()
 
 
 def check_packages() -> None:
@@ -152,7 +146,8 @@ def save_onnx(pretrained: Pretrained, folder: Path) -> None:
         folder: Where to write; it exists.
 
     Raises:
-        ConfigError: The packages of the extra `export` are not installed.
+        ConfigError: The packages of the extra `export` are not installed, or the encoder is of a
+            user's own class.
         RuntimeError: The outputs are not those of torch.
     """
     check_packages()

@@ -44,7 +44,7 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
     config = {
         "architectures": [architecture],
         "model_type": "bert",
-        **model.encoder.model_dump(exclude={"pretrained"}),
+        **model.encoder.published(),
         **settings,
     }
     config |= _of_labels(model, TASK_HEADS.get(architecture))
@@ -74,7 +74,10 @@ def save_description(model: Pretrained, folder: Path) -> None:
         model: The model.
         folder: Where to write; it exists.
     """
-    _write_json(folder / "encoder.json", model.encoder.model_dump(exclude={"pretrained"}))
+    encoder = model.encoder.published()
+    if not model.encoder.is_own:
+        encoder = {"_target_": model.encoder.target, **encoder}
+    _write_json(folder / "encoder.json", encoder)
     if model.label_names is not None:
         _write_json(folder / "labels.json", model.label_names)
     if model.tokenizer is not None:
@@ -82,7 +85,7 @@ def save_description(model: Pretrained, folder: Path) -> None:
 
 
 def architecture_of(model: Pretrained) -> str:
-    """Gives the class of transformers that has a model's heads; `BertModel` where none has."""
+    """Gives the class of transformers that has a model's heads, or `BertModel` if none has."""
     named = correspondence(model.encoder.num_hidden_layers)
     heads = {name.partition(".")[0] for name in model.weights} - {"encoder"}
     is_known = all(name in named for name in model.weights)

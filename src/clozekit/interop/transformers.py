@@ -116,7 +116,7 @@ def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
         raise DataError(
             f"{file}: hidden_act={activation}; only {', '.join(ACTIVATIONS)} can be read"
         )
-    known = EncoderConfig.model_fields.keys() - {"pretrained"}
+    known = EncoderConfig.model_fields.keys() - {"target", "pretrained"}
     values = {"vocab_size": _DEFAULT_VOCAB_SIZE} | {k: config[k] for k in known & config.keys()}
     try:
         return EncoderConfig.model_validate(values | {"hidden_act": ACTIVATIONS[activation]})

@@ -1,16 +1,16 @@
-"""The BERT encoder and its heads, in torch alone.
+"""The BERT encoder and its heads; of other packages they use only torch.
 
 Shapes are written with these names, here and wherever a docstring of clozekit gives a shape:
 
     batch         sequences of a batch
-    seq_len       the places of a sequence in the padded form; the batch's longest sequence
-    tokens        real tokens of a batch, its sequences laid end to end (see `data.packing`)
+    seq_len       length of the padded form: that of the batch's longest sequence
+    tokens        real tokens of a batch, its sequences end to end (see `data.packing`)
     hidden        width of a token's vector, `hidden_size`
     heads         attention heads of a block, `num_attention_heads`
     head_dim      width of one head, `hidden_size / num_attention_heads`
     intermediate  width of the feed-forward layer, `intermediate_size`
     vocab         token ids, `vocab_size`
-    targets       tokens of a batch that a loss is computed of: masked ones, words, a paragraph's
+    targets       tokens that the loss is computed for: masked ones, words, those of a paragraph
     labels        classes of a task
 
 Keys of a state dict are part of a checkpoint's format. `Encoder` has
@@ -23,8 +23,8 @@ Keys of a state dict are part of a checkpoint's format. `Encoder` has
     blocks.N.feed_forward_norm.{weight,bias}
     pooler.{weight,bias}
 
-where the rows of `qkv` are those of the query, the key and the value, in that order. A model puts
-`encoder.` before these and adds its heads:
+where the rows of `qkv` are those of the query, the key and the value, in that order. In an
+`EncoderWithHeads` these names begin with `encoder.`, and there are those of its heads:
 
     masked_lm_head.dense.{weight,bias}
     masked_lm_head.layer_norm.{weight,bias}
@@ -37,8 +37,10 @@ where the rows of `qkv` are those of the query, the key and the value, in that o
     multiple_choice_head.classifier.{weight,bias}
 """
 
-from clozekit.models.classification import ClassificationModel
 from clozekit.models.encoder import Encoder, EncoderOutput
+from clozekit.models.encoder_class import make_encoder
+from clozekit.models.encoder_protocol import EncoderProtocol
+from clozekit.models.encoder_with_heads import EncoderWithHeads
 from clozekit.models.heads import (
     AnswerSpanHead,
     MaskedLMHead,
@@ -47,28 +49,17 @@ from clozekit.models.heads import (
     TokenClassificationHead,
 )
 from clozekit.models.initialization import init_weights
-from clozekit.models.masked_lm import MaskedLMModel
-from clozekit.models.multiple_choice import MultipleChoiceModel
-from clozekit.models.pretraining import PretrainingLosses, PretrainingModel, PretrainingOutput
-from clozekit.models.question_answering import QuestionAnsweringBIOModel, QuestionAnsweringModel
-from clozekit.models.token_classification import TokenClassificationModel
 
 __all__ = [
     "AnswerSpanHead",
-    "ClassificationModel",
     "Encoder",
     "EncoderOutput",
+    "EncoderProtocol",
+    "EncoderWithHeads",
     "MaskedLMHead",
-    "MaskedLMModel",
-    "MultipleChoiceModel",
     "NextSentenceHead",
-    "PretrainingLosses",
-    "PretrainingModel",
-    "PretrainingOutput",
-    "QuestionAnsweringBIOModel",
-    "QuestionAnsweringModel",
     "SequenceClassificationHead",
     "TokenClassificationHead",
-    "TokenClassificationModel",
     "init_weights",
+    "make_encoder",
 ]

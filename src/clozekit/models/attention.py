@@ -13,9 +13,9 @@ from clozekit.models.kernels.linear import Linear
 class SelfAttention(nn.Module):
     """Multi-head attention of every token to the tokens of its own sequence.
 
-    Vaswani et al. (2017), section 3.2.2. Query, key and value come from one matrix product. Only
-    the attention itself sees the padded form, on the CPU in groups of sequences of like length, and
-    on most GPUs not even that: what goes in and out is packed.
+    Vaswani et al. (2017), section 3.2.2. Query, key and value come from one matrix product. Input
+    and output are packed. Only the attention itself uses the padded form: on the CPU in groups of
+    sequences of similar length; on a GPU only if `kernels.varlen` cannot be used.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -26,11 +26,11 @@ class SelfAttention(nn.Module):
         self.output = Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden_states: Tensor, grouping: Grouping) -> Tensor:
-        """Mixes the tokens of each sequence.
+        """Computes attention within each sequence.
 
         Args:
             hidden_states: `[tokens, hidden]`.
-            grouping: Where each sequence lies, and which are padded together.
+            grouping: Where each sequence lies, and which sequences are padded together.
 
         Returns:
             `[tokens, hidden]`.
@@ -55,10 +55,10 @@ class SelfAttention(nn.Module):
 
 
 def _attend(qkv: Tensor, group: Group, dropout_prob: float) -> Tensor:
-    """From `[tokens, 3, heads, head_dim]` to `[tokens, heads, head_dim]`, by the padded form."""
+    """Maps `[tokens, 3, heads, head_dim]` to `[tokens, heads, head_dim]` in the padded form."""
     if dropout_prob and qkv.device.type == "cpu" and not torch.compiler.is_compiling():
         return padded_attention.attend(qkv, group, dropout_prob)
-    # To [batch, seq_len, 3, heads, head_dim] in one copy, or none.
+    # [batch, seq_len, 3, heads, head_dim]; a copy only if there is padding.
     query, key, value = group.packing.pad(qkv).transpose(1, 3).unbind(2)
     context = F.scaled_dot_product_attention(
         query, key, value, attn_mask=group.key_mask, dropout_p=dropout_prob

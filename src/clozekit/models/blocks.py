@@ -10,12 +10,15 @@ from clozekit.models.kernels.linear import GELULinear, Linear
 
 
 def gelu_approximation(config: EncoderConfig) -> str:
-    """Which GELU `hidden_act` names (Hendrycks and Gimpel, 2016): the exact one, or by tanh."""
+    """Gives torch's name for the form of GELU that `hidden_act` names: exact, or by tanh.
+
+    Hendrycks and Gimpel (2016).
+    """
     return "tanh" if config.hidden_act == "gelu_pytorch_tanh" else "none"
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with GELU between them, the same for every token."""
+    """Two linear layers with GELU between them, applied to every token."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -25,7 +28,7 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """Maps `[tokens, hidden]` to `[tokens, hidden]`, by way of `[tokens, intermediate]`."""
+        """Maps `[tokens, hidden]` to `[tokens, hidden]`, through `[tokens, intermediate]`."""
         output: Tensor = self.output(self.intermediate(hidden_states))
         return output
 

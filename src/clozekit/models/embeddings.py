@@ -29,12 +29,12 @@ class Embeddings(nn.Module):
     def forward(
         self, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor
     ) -> Tensor:
-        """Looks tokens up.
+        """Embeds tokens.
 
         Args:
             input_ids: `[tokens]`.
-            token_type_ids: `[tokens]`, the segment of every token; None where all are of segment 0.
-            position_ids: `[tokens]`, every token's place in its own sequence.
+            token_type_ids: `[tokens]`, the segment of every token; None if all are of segment 0.
+            position_ids: `[tokens]`, the position of every token in its own sequence.
 
         Returns:
             `[tokens, hidden]`.

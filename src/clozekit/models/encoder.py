@@ -1,4 +1,4 @@
-"""The encoder: from token ids to a vector a token and a vector a sequence."""
+"""The encoder: from token ids to one vector per token and one per sequence."""
 
 from typing import NamedTuple
 
@@ -15,12 +15,12 @@ from clozekit.models.kernels.grouping import Grouping
 
 
 class EncoderOutput(NamedTuple):
-    """What the encoder computes.
+    """The output of an encoder.
 
     Attributes:
         sequence_output: `[tokens, hidden]` of packed input; `[batch, seq_len, hidden]` of padded
             input, zero at padding.
-        pooled_output: `[batch, hidden]`, or None of an encoder without a pooling layer.
+        pooled_output: `[batch, hidden]`, or None if the encoder has no pooling layer.
     """
 
     sequence_output: Tensor
@@ -35,8 +35,9 @@ class Encoder(nn.Module):
         add_pooling_layer: Whether to compute `pooled_output`, for tasks on whole sequences.
 
     Attributes:
-        activation_checkpointing: Whether backward computes what is inside a block anew, so that
-            only the blocks' inputs are kept (Chen et al., 2016): less memory, a third more work.
+        activation_checkpointing: Whether backward recomputes the activations inside each block, so
+            that only the inputs of blocks are kept (Chen et al., 2016). It needs less memory, and a
+            third more operations.
 
     Raises:
         ValueError: If the configuration has no `vocab_size`.
@@ -61,18 +62,18 @@ class Encoder(nn.Module):
         attention_mask: Tensor | None = None,
         packing: Packing | None = None,
     ) -> EncoderOutput:
-        """Encodes a batch, packed or padded. Work is done on real tokens only, either way.
+        """Encodes a packed or a padded batch. Either way, only real tokens are computed.
 
         Args:
             input_ids: `[tokens]` with `packing`, else `[batch, seq_len]`.
-            token_type_ids: The segment of every token, in the shape of `input_ids`; None where all
+            token_type_ids: The segment of every token, in the shape of `input_ids`; None if all
                 are of segment 0.
             attention_mask: `[batch, seq_len]`, for padded input: non-zero at real tokens, at least
-                one of them in every row; None where there is no padding.
+                one of them in every row; None if there is no padding.
             packing: Where each sequence of packed input lies.
 
         Returns:
-            The vectors, in the form of the input.
+            The vectors, packed or padded as the input is.
 
         Raises:
             ValueError: If a sequence is longer than `max_position_embeddings`, or the arguments'
@@ -129,9 +130,9 @@ class Encoder(nn.Module):
 
 
 def _grouping(packing: Packing) -> Grouping:
-    # Elsewhere lengths are not known without waiting for the device, or not when a graph is made.
+    # On a GPU, reading the lengths would wait for the device; while compiling they are not known.
     if packing.slots.device.type != "cpu" or torch.compiler.is_compiling() or packing.is_full:
-        return Grouping.of_one(packing)
+        return Grouping.single_group(packing)
     return Grouping.by_length(packing)
 
 
@@ -151,7 +152,7 @@ def _packing_of_padded(input_ids: Tensor, attention_mask: Tensor | None) -> Pack
 
 
 def full_packing(input_ids: Tensor) -> Packing:
-    """Gives the layout of `[batch, seq_len]` ids without padding, without a device sync."""
+    """Gives the layout of `[batch, seq_len]` ids without padding, and without a device sync."""
     batch_size, seq_len = input_ids.shape
     device = input_ids.device
     return Packing(

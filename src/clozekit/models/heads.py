@@ -1,7 +1,8 @@
-"""What stands on the encoder: one small module a task."""
+"""The heads on the encoder, one for each kind of prediction."""
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.models.blocks import gelu_approximation
@@ -9,6 +10,7 @@ from clozekit.models.initialization import init_classifier, init_weights
 from clozekit.models.kernels.dropout import Dropout
 from clozekit.models.kernels.linear import Linear, linear
 from clozekit.models.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
+from clozekit.models.precision import upcast
 
 
 class MaskedLMHead(nn.Module):
@@ -19,8 +21,8 @@ class MaskedLMHead(nn.Module):
 
     Args:
         config: The encoder's configuration.
-        token_embedding: The encoder's token embedding. It stays the encoder's: its weight is not
-            among this module's parameters, nor a second time in a model's state dict.
+        token_embedding: The encoder's token embedding. Its weight remains a parameter of the
+            encoder only, and is once in a model's state dict.
     """
 
     def __init__(self, config: EncoderConfig, token_embedding: nn.Embedding) -> None:
@@ -29,7 +31,7 @@ class MaskedLMHead(nn.Module):
         self.activation = nn.GELU(gelu_approximation(config))
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(token_embedding.num_embeddings))
-        # In a tuple torch does not see the module, and so does not register it here too.
+        # In a tuple, so that torch does not register the module here too.
         self._tied = (token_embedding,)
         init_weights(self, config.initializer_range)
 
@@ -38,11 +40,11 @@ class MaskedLMHead(nn.Module):
         return linear(self._transform(hidden_states), self._tied[0].weight, self.bias)
 
     def cross_entropy(self, hidden_states: Tensor, labels: Tensor) -> CrossEntropy:
-        """Judges the vectors of masked tokens by what stood there; logits are never whole.
+        """Computes the cross-entropy without the logits of all masked tokens at once.
 
         Args:
             hidden_states: `[targets, hidden]`.
-            labels: `[targets]`, int64.
+            labels: `[targets]`, int64: the ids of the original tokens.
         """
         transformed = self._transform(hidden_states)
         return linear_cross_entropy(transformed, self._tied[0].weight, self.bias, labels)
@@ -53,7 +55,7 @@ class MaskedLMHead(nn.Module):
 
 
 class NextSentenceHead(nn.Module):
-    """Tells whether B follows A (`get_next_sentence_output` of google-research/bert).
+    """Predicts whether B follows A (`get_next_sentence_output` of google-research/bert).
 
     Label 0 is the true continuation, 1 a random one.
     """
@@ -67,6 +69,17 @@ class NextSentenceHead(nn.Module):
         """Maps `[batch, hidden]` to logits `[batch, 2]`."""
         logits: Tensor = self.seq_relationship(pooled_output)
         return logits
+
+    def cross_entropy(self, pooled_output: Tensor, labels: Tensor) -> CrossEntropy:
+        """Computes the cross-entropy, in float32 at least, and counts the right predictions.
+
+        Args:
+            pooled_output: `[batch, hidden]`.
+            labels: `[batch]`, int64.
+        """
+        logits = upcast(self(pooled_output))
+        loss_sum = F.cross_entropy(logits, labels, reduction="sum")
+        return CrossEntropy(loss_sum, (logits.argmax(dim=-1) == labels).sum())
 
 
 class SequenceClassificationHead(nn.Module):
@@ -120,6 +133,6 @@ class AnswerSpanHead(nn.Module):
         init_classifier(self.outputs, config.initializer_range)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """Maps `[tokens, hidden]` to logits `[tokens, 2]`: the first token's and the last's."""
+        """Maps `[tokens, hidden]` to logits `[tokens, 2]`: to be the first token, and the last."""
         logits: Tensor = self.outputs(hidden_states)
         return logits

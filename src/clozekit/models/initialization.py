@@ -1,4 +1,4 @@
-"""What a module's weights start from."""
+"""Initial weights."""
 
 from torch import nn
 
@@ -7,12 +7,12 @@ def init_weights(module: nn.Module, initializer_range: float) -> None:
     """Initialises every linear, embedding and LayerNorm layer of a module, in place.
 
     As in `create_initializer` of google-research/bert: weights are drawn from a normal
-    distribution of mean 0 that is cut at two of its standard deviations. Biases are 0, LayerNorm's
-    scales 1.
+    distribution of mean 0, truncated at two standard deviations. Biases are 0, and LayerNorm's
+    scales are 1.
 
     Args:
         module: The module; its submodules are initialised too.
-        initializer_range: The standard deviation of the normal distribution before the cut.
+        initializer_range: The standard deviation of the normal distribution before truncation.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Embedding):
@@ -27,9 +27,9 @@ def init_weights(module: nn.Module, initializer_range: float) -> None:
 def init_classifier(layer: nn.Linear, initializer_range: float) -> None:
     """Initialises the last layer of a fine-tuning task, in place.
 
-    As transformers does, from the whole normal distribution. Cut at two deviations, as
-    google-research/bert has it here too, the weights are an eighth smaller, and in a short training
-    a tagger learns less (`experiments/finetune_tasks`). The bias is 0.
+    The weights are drawn from a normal distribution without truncation, as in transformers;
+    google-research/bert truncates here too. Truncated weights are an eighth smaller, and a tagger
+    learns less in a short training (`experiments/finetune_tasks`). The bias is 0.
 
     Args:
         layer: The layer that gives a task's logits.

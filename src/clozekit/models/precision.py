@@ -1,14 +1,14 @@
-"""The precision that sums, softmaxes and losses are computed in."""
+"""The precision of sums, softmaxes and losses."""
 
 import torch
 from torch import Tensor
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """Gives float32 in the place of half precision; keeps float64."""
+    """Gives float32 for a type of half precision; keeps float64."""
     return torch.promote_types(dtype, torch.float32)
 
 
 def upcast(tensor: Tensor) -> Tensor:
-    """Brings a tensor of half precision to float32; keeps float64."""
+    """Converts a tensor of half precision to float32; keeps float64."""
     return tensor.to(at_least_float32(tensor.dtype))

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from clozekit.models.encoder import Encoder
+from clozekit.models.encoder_protocol import EncoderProtocol
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -30,7 +30,7 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 
 
 def with_layerwise_decay(
-    groups: list[dict[str, Any]], encoder: Encoder, decay: float
+    groups: list[dict[str, Any]], encoder: EncoderProtocol, decay: float
 ) -> list[dict[str, Any]]:
     """Splits groups by depth, and gives deeper parts of the encoder a smaller learning rate.
 

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from clozekit.config.encoder import OWN_ENCODER
 from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError, DataError
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
@@ -82,6 +83,8 @@ def check_agreement(
             f"{where} other data (hash {checkpoint.data_hash}, the configuration's {data_hash})"
         )
     saved, given = flat(checkpoint.config), flat(config)
+    # Checkpoints from before this key have clozekit's own encoder.
+    saved.setdefault("encoder._target_", OWN_ENCODER)
     # The run's own keys come before those that repeat them.
     for key in sorted(saved.keys() | given.keys(), key=lambda key: (key not in MUST_AGREE, key)):
         if saved.get(key) == given.get(key) or _is_under(key, MAY_DIFFER):

@@ -11,7 +11,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
@@ -20,7 +20,9 @@ from clozekit.config.train import ScheduleConfig
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position
 from clozekit.data.step import StepBatch
-from clozekit.models.encoder import Encoder
+from clozekit.models.encoder import EncoderOutput
+from clozekit.models.encoder_protocol import EncoderProtocol
+from clozekit.models.encoder_with_heads import EncoderWithHeads
 from clozekit.optim.clipping import GradientClipping
 from clozekit.optim.groups import parameter_groups, with_layerwise_decay
 from clozekit.optim.schedules import learning_rate_factor
@@ -50,7 +52,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         guard: What watches for steps that diverge.
 
     Attributes:
-        model: The torch module; its encoder is `model.encoder`.
+        model: The encoder and the task's heads.
         evaluates_best: Whether the task is judged by its best checkpoint, not by its last weights.
         monitor: The validation metric that checkpoints and early stopping go by.
         monitor_mode: Whether its smallest (`min`) or its largest (`max`) value is the best.
@@ -60,7 +62,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         validated_step: The number of steps done at the last validation while training.
     """
 
-    model: nn.Module
+    model: EncoderWithHeads
     evaluates_best = True
     monitor = "validation/loss"
     monitor_mode: Literal["min", "max"] = "min"
@@ -99,11 +101,13 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self._totals: dict[str, float] = {}
 
     @property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> EncoderProtocol:
         """The encoder that all tasks share."""
-        encoder = self.model.encoder
-        assert isinstance(encoder, Encoder)
-        return encoder
+        return self.model.encoder
+
+    def encode(self, batch: Batch) -> EncoderOutput:
+        """Computes the encoder's output on a packed batch."""
+        return self.encoder(batch.input_ids, batch.token_type_ids, packing=batch.packing)
 
     @abstractmethod
     def micro_loss(self, batch: BatchT, step: StepBatch[BatchT]) -> Tensor:

@@ -19,7 +19,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import ClassificationBatch
 from clozekit.data.labelled.classification import ClassificationDataModule, LabelledText
 from clozekit.metrics.correlation import MatthewsCorrelation
-from clozekit.models.classification import ClassificationModel
+from clozekit.models import EncoderWithHeads, SequenceClassificationHead, make_encoder
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 
@@ -64,13 +64,18 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         self.label_names = label_names
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
-        self.model = ClassificationModel(encoder, len(label_names), classifier_dropout)
+        self.model = EncoderWithHeads(
+            make_encoder(encoder),
+            classification_head=SequenceClassificationHead(
+                encoder, len(label_names), classifier_dropout
+            ),
+        )
         weights = _weights(class_weights, label_names)
         self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, batch: ClassificationBatch) -> Tensor:
         """Computes logits `[batch, labels]`."""
-        logits: Tensor = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        logits: Tensor = self.model.classification_head(self.encode(batch).pooled_output)
         return logits
 
     def loss_sum(self, logits: Tensor, batch: ClassificationBatch) -> Tensor:

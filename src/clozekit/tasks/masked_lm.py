@@ -9,8 +9,8 @@ from torchmetrics import MeanMetric, MetricCollection
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import MaskedLMBatch
 from clozekit.data.step import EvaluationBatch, StepBatch
+from clozekit.models import EncoderWithHeads, MaskedLMHead, make_encoder
 from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
-from clozekit.models.masked_lm import MaskedLMModel
 from clozekit.tasks.base import TaskModule
 
 
@@ -25,21 +25,22 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
         **training: The arguments of `TaskModule`.
     """
 
-    model: MaskedLMModel
     evaluates_best = False
 
     def __init__(self, encoder: EncoderConfig, **training: Any) -> None:
         super().__init__(**training)
-        self.model = MaskedLMModel(encoder)
+        built = make_encoder(encoder, add_pooling_layer=False)
+        self.model = EncoderWithHeads(
+            built, masked_lm_head=MaskedLMHead(encoder, built.embeddings.token_embeddings)
+        )
         self.validation_metrics = MetricCollection(
             {name: MeanMetric() for name in ("mlm_loss", "mlm_accuracy")}, prefix="validation/"
         )
 
     def forward(self, batch: MaskedLMBatch) -> Tensor:
         """Computes the logits of masked tokens."""
-        logits: Tensor = self.model(
-            batch.input_ids, batch.token_type_ids, batch.packing, batch.masked_lm_positions
-        )
+        masked = self.encode(batch).sequence_output.index_select(0, batch.masked_lm_positions)
+        logits: Tensor = self.model.masked_lm_head(masked)
         return logits
 
     def micro_loss(self, batch: MaskedLMBatch, step: StepBatch[MaskedLMBatch]) -> Tensor:
@@ -76,13 +77,8 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
         self.log_evaluation(metrics)
 
     def _cross_entropy(self, batch: MaskedLMBatch) -> CrossEntropy:
-        return self.model.cross_entropy(
-            batch.input_ids,
-            batch.token_type_ids,
-            batch.packing,
-            batch.masked_lm_positions,
-            batch.masked_lm_labels,
-        )
+        masked = self.encode(batch).sequence_output.index_select(0, batch.masked_lm_positions)
+        return self.model.masked_lm_head.cross_entropy(masked, batch.masked_lm_labels)
 
 
 def perplexity(mlm_loss: float) -> float:

@@ -10,7 +10,7 @@ from torchmetrics import MeanMetric, Metric
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import MultipleChoiceBatch
 from clozekit.data.labelled.multiple_choice import ChoiceQuestion, MultipleChoiceDataModule
-from clozekit.models.multiple_choice import MultipleChoiceModel
+from clozekit.models import EncoderWithHeads, SequenceClassificationHead, make_encoder
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 
@@ -31,11 +31,14 @@ class MultipleChoiceModule(FineTuningModule[MultipleChoiceBatch]):
         self, encoder: EncoderConfig, classifier_dropout: float = 0.1, **training: Any
     ) -> None:
         super().__init__(**training)
-        self.model = MultipleChoiceModel(encoder, classifier_dropout)
+        self.model = EncoderWithHeads(
+            make_encoder(encoder),
+            multiple_choice_head=SequenceClassificationHead(encoder, 1, classifier_dropout),
+        )
 
     def forward(self, batch: MultipleChoiceBatch) -> Tensor:
         """Computes logits `[questions, choices]`."""
-        logits: Tensor = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        logits: Tensor = self.model.multiple_choice_head(self.encode(batch).pooled_output)
         return logits.view(-1, batch.num_choices)
 
     def loss_sum(self, logits: Tensor, batch: MultipleChoiceBatch) -> Tensor:

@@ -1,6 +1,6 @@
 """Pretraining: masked words and next sentences, their two losses summed."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
@@ -8,9 +8,34 @@ from torchmetrics import MeanMetric, MetricCollection
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import PretrainingBatch
 from clozekit.data.step import EvaluationBatch, StepBatch
-from clozekit.models.pretraining import PretrainingLosses, PretrainingModel, PretrainingOutput
+from clozekit.models import EncoderWithHeads, MaskedLMHead, NextSentenceHead, make_encoder
+from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.masked_lm import perplexity
+
+
+class PretrainingOutput(NamedTuple):
+    """The logits of both pretraining tasks.
+
+    Attributes:
+        prediction_logits: `[targets, vocab]`, at masked positions only.
+        seq_relationship_logits: `[batch, 2]`; 0 is the true continuation, 1 a random one.
+    """
+
+    prediction_logits: Tensor
+    seq_relationship_logits: Tensor
+
+
+class PretrainingLosses(NamedTuple):
+    """The losses of both pretraining tasks, each summed over its targets.
+
+    Attributes:
+        masked_lm: Of the masked tokens.
+        next_sentence: Of the pairs.
+    """
+
+    masked_lm: CrossEntropy
+    next_sentence: CrossEntropy
 
 
 class PretrainingModule(TaskModule[PretrainingBatch]):
@@ -24,12 +49,16 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         **training: The arguments of `TaskModule`.
     """
 
-    model: PretrainingModel
     evaluates_best = False
 
     def __init__(self, encoder: EncoderConfig, **training: Any) -> None:
         super().__init__(**training)
-        self.model = PretrainingModel(encoder)
+        built = make_encoder(encoder)
+        self.model = EncoderWithHeads(
+            built,
+            masked_lm_head=MaskedLMHead(encoder, built.embeddings.token_embeddings),
+            next_sentence_head=NextSentenceHead(encoder),
+        )
         self.validation_metrics = MetricCollection(
             {
                 name: MeanMetric()
@@ -40,14 +69,15 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
 
     def forward(self, batch: PretrainingBatch) -> PretrainingOutput:
         """Computes both heads' logits."""
-        output: PretrainingOutput = self.model(
-            batch.input_ids, batch.token_type_ids, batch.packing, batch.masked_lm_positions
+        sequence_output, pooled_output = self.encode(batch)
+        masked = sequence_output.index_select(0, batch.masked_lm_positions)
+        return PretrainingOutput(
+            self.model.masked_lm_head(masked), self.model.next_sentence_head(pooled_output)
         )
-        return output
 
     def micro_loss(self, batch: PretrainingBatch, step: StepBatch[PretrainingBatch]) -> Tensor:
         """Computes a micro-batch's share of the step's loss."""
-        mlm, nsp = self._losses_of(batch)
+        mlm, nsp = pretraining_losses(self.model, batch)
         if self.is_logged(step):
             self.add_to_step(
                 mlm_loss=mlm.loss_sum,
@@ -75,7 +105,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
     def validation_step(self, loaded: EvaluationBatch[PretrainingBatch], batch_idx: int) -> None:
         """Gathers losses and accuracies, weighted by what they are means of."""
         batch = loaded.batch
-        mlm, nsp = self._losses_of(batch)
+        mlm, nsp = pretraining_losses(self.model, batch)
         targets, pairs = len(batch.masked_lm_labels), batch.batch_size
         metrics = self.validation_metrics
         metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
@@ -93,12 +123,18 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         metrics["validation/perplexity"] = perplexity(float(mlm_loss))
         self.log_evaluation(metrics)
 
-    def _losses_of(self, batch: PretrainingBatch) -> PretrainingLosses:
-        return self.model.losses(
-            batch.input_ids,
-            batch.token_type_ids,
-            batch.packing,
-            batch.masked_lm_positions,
-            batch.masked_lm_labels,
-            batch.next_sentence_label,
-        )
+
+def pretraining_losses(model: EncoderWithHeads, batch: PretrainingBatch) -> PretrainingLosses:
+    """Computes both losses without the logits of all masked tokens at once.
+
+    Args:
+        model: An encoder with a pooler, `masked_lm_head` and `next_sentence_head`.
+        batch: The batch.
+    """
+    output = model(batch.input_ids, batch.token_type_ids, batch.packing)
+    assert output.pooled_output is not None
+    masked = output.sequence_output.index_select(0, batch.masked_lm_positions)
+    return PretrainingLosses(
+        model.masked_lm_head.cross_entropy(masked, batch.masked_lm_labels),
+        model.next_sentence_head.cross_entropy(output.pooled_output, batch.next_sentence_label),
+    )

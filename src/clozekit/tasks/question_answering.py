@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import QuestionAnsweringBatch
 from clozekit.data.labelled.question_answering import QuestionAnsweringDataModule
-from clozekit.models.question_answering import QuestionAnsweringModel
+from clozekit.models import AnswerSpanHead, EncoderWithHeads, make_encoder
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.spans import SURELY_NONE, Candidate, best_by_ends, merged
 
@@ -29,11 +29,14 @@ class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
 
     def __init__(self, encoder: EncoderConfig, **answering: Any) -> None:
         super().__init__(**answering)
-        self.model = QuestionAnsweringModel(encoder)
+        self.model = EncoderWithHeads(
+            make_encoder(encoder, add_pooling_layer=False),
+            question_answering_head=AnswerSpanHead(encoder),
+        )
 
     def forward(self, batch: QuestionAnsweringBatch) -> Tensor:
         """Computes logits `[tokens, 2]`."""
-        logits: Tensor = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        logits: Tensor = self.model.question_answering_head(self.encode(batch).sequence_output)
         return logits
 
     def loss_sum(self, logits: Tensor, batch: QuestionAnsweringBatch) -> Tensor:

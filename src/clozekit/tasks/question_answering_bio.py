@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.data.batch import AnswerTaggingBatch
+from clozekit.data.batch import ANSWER_TAGS, AnswerTaggingBatch
 from clozekit.data.labelled.question_answering_bio import QuestionAnsweringBIODataModule
-from clozekit.models.question_answering import QuestionAnsweringBIOModel
+from clozekit.models import EncoderWithHeads, TokenClassificationHead, make_encoder
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.spans import SURELY_NONE, Candidate, best_by_tags, merged
 
@@ -30,13 +30,17 @@ class QuestionAnsweringBIOModule(AnsweringModule[AnswerTaggingBatch]):
         self, encoder: EncoderConfig, classifier_dropout: float = 0.1, **answering: Any
     ) -> None:
         super().__init__(**answering)
-        self.model = QuestionAnsweringBIOModel(encoder, classifier_dropout)
+        self.model = EncoderWithHeads(
+            make_encoder(encoder, add_pooling_layer=False),
+            answer_tagging_head=TokenClassificationHead(
+                encoder, len(ANSWER_TAGS), classifier_dropout
+            ),
+        )
 
     def forward(self, batch: AnswerTaggingBatch) -> Tensor:
         """Computes logits `[targets, 3]`, a row a token of the paragraphs."""
-        logits: Tensor = self.model(
-            batch.input_ids, batch.token_type_ids, batch.packing, batch.positions
-        )
+        paragraphs = self.encode(batch).sequence_output.index_select(0, batch.positions)
+        logits: Tensor = self.model.answer_tagging_head(paragraphs)
         return logits
 
     def loss_sum(self, logits: Tensor, batch: AnswerTaggingBatch) -> Tensor:

@@ -11,7 +11,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import RegressionBatch
 from clozekit.data.labelled.regression import RegressionDataModule, ScoredText
 from clozekit.metrics.correlation import ScoreMetrics
-from clozekit.models.classification import ClassificationModel
+from clozekit.models import EncoderWithHeads, SequenceClassificationHead, make_encoder
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 
@@ -32,11 +32,14 @@ class RegressionModule(FineTuningModule[RegressionBatch]):
         self, encoder: EncoderConfig, classifier_dropout: float = 0.1, **training: Any
     ) -> None:
         super().__init__(**training)
-        self.model = ClassificationModel(encoder, 1, classifier_dropout)
+        self.model = EncoderWithHeads(
+            make_encoder(encoder),
+            classification_head=SequenceClassificationHead(encoder, 1, classifier_dropout),
+        )
 
     def forward(self, batch: RegressionBatch) -> Tensor:
         """Computes scores `[batch]`."""
-        logits: Tensor = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        logits: Tensor = self.model.classification_head(self.encode(batch).pooled_output)
         return logits.squeeze(-1)
 
     def loss_sum(self, logits: Tensor, batch: RegressionBatch) -> Tensor:

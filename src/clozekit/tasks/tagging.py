@@ -14,7 +14,7 @@ from clozekit.data.batch import TaggingBatch
 from clozekit.data.files.rows import MISSING_LABEL
 from clozekit.data.labelled.tagging import TaggedWords, TaggingDataModule
 from clozekit.metrics.entities import EntityF1, is_bio
-from clozekit.models.token_classification import TokenClassificationModel
+from clozekit.models import EncoderWithHeads, TokenClassificationHead, make_encoder
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 
@@ -47,13 +47,17 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
         self.label_smoothing = label_smoothing
         self.has_entities = is_bio(label_names)
         self.monitor = "validation/f1" if self.has_entities else "validation/accuracy"
-        self.model = TokenClassificationModel(encoder, len(label_names), classifier_dropout)
+        self.model = EncoderWithHeads(
+            make_encoder(encoder, add_pooling_layer=False),
+            token_classification_head=TokenClassificationHead(
+                encoder, len(label_names), classifier_dropout
+            ),
+        )
 
     def forward(self, batch: TaggingBatch) -> Tensor:
         """Computes logits `[targets, labels]`, a row a word."""
-        logits: Tensor = self.model(
-            batch.input_ids, batch.token_type_ids, batch.packing, batch.positions
-        )
+        first_tokens = self.encode(batch).sequence_output.index_select(0, batch.positions)
+        logits: Tensor = self.model.token_classification_head(first_tokens)
         return logits
 
     def loss_sum(self, logits: Tensor, batch: TaggingBatch) -> Tensor:

@@ -50,7 +50,15 @@ def _pretrained_config(
 ) -> EncoderConfig:
     check_tokenizers_agree(datamodule.tokenizer, pretrained)
     dropout = given.model_dump(include={"hidden_dropout_prob", "attention_probs_dropout_prob"})
-    config = pretrained.encoder.model_copy(update={**dropout, "pretrained": given.pretrained})
+    theirs = pretrained.encoder
+    # A class is imported because the user names it, not because a checkpoint does.
+    if given.target != theirs.target and not theirs.is_own:
+        raise ConfigError(
+            f"encoder.pretrained={given.pretrained} was trained with encoder._target_="
+            f"{theirs.target}, but encoder._target_={given.target}; give that class here too"
+        )
+    more = {**(given.model_extra or {}), **(theirs.model_extra or {}), "target": given.target}
+    config = theirs.model_copy(update={**more, **dropout, "pretrained": given.pretrained})
     assert config.vocab_size is not None
     # A vocabulary may be padded to a round number of ids, which no text uses.
     if datamodule.vocab_size > config.vocab_size:
@@ -142,4 +150,6 @@ def reinitialize(module: TaskModule[Any], config: FineTuningConfig) -> None:
 
 def resolved(config: TrainConfig, encoder: EncoderConfig) -> dict[str, Any]:
     """Gives the configuration in plain containers, with the encoder's sizes as they came out."""
-    return config.model_dump(mode="json", by_alias=True) | {"encoder": encoder.model_dump()}
+    return config.model_dump(mode="json", by_alias=True) | {
+        "encoder": encoder.model_dump(by_alias=True)
+    }

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from clozekit.models.kernels.dropout import Dropout, dropout
+from clozekit.models.kernels.dropout import Dropout, draw_kept, dropout
 from tests.models.saved import saved_tensors
 
 
@@ -36,6 +36,15 @@ def test_nearly_all_may_be_dropped() -> None:
     """Rounded, such a probability would be 1, and the scale without bounds."""
     dropped = dropout(torch.ones(1000), 0.999999, training=True)
     assert dropped.isfinite().all()
+
+
+def test_with_the_same_draw_it_is_the_plain_product() -> None:
+    values = torch.randn(7, 5, dtype=torch.float64)
+    torch.manual_seed(0)
+    kept, scale = draw_kept(values.shape, 0.3)
+    torch.manual_seed(0)
+    dropped = dropout(values, 0.3, training=True)
+    torch.testing.assert_close(dropped, torch.where(kept, values * scale, 0.0))
 
 
 def test_the_gradient_has_the_same_mask() -> None:

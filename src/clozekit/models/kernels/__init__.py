@@ -1,1 +1,1 @@
-"""How the encoder is computed fast; each kernel gives the same result as a plain one."""
+"""Faster forms of plain operations; each is tested against its plain form."""

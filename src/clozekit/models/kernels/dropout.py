@@ -1,4 +1,4 @@
-"""Dropout with random bits that are cheap on the CPU, and a byte a value kept for backward."""
+"""Dropout with cheap random bits on the CPU, which keeps one byte per value for backward."""
 
 from typing import Any
 
@@ -18,19 +18,20 @@ class Dropout(nn.Module):
         self.p = p
 
     def forward(self, values: Tensor) -> Tensor:
-        """Drops values in training, in any shape."""
+        """Applies dropout in training mode; any shape."""
         return dropout(values, self.p, self.training)
 
 
 def dropout(values: Tensor, p: float, training: bool) -> Tensor:
     """Sets each value to zero with probability `p` and scales the others to keep the mean.
 
-    On the CPU see `draw_kept`; a byte a value is kept for backward, where torch keeps a number.
+    `draw_kept` says how bits are drawn on the CPU. One byte per value is kept for backward, where
+    torch keeps a number.
 
     Args:
         values: Any shape.
         p: The probability, in [0, 1).
-        training: Whether to drop; if not, or if `p` is 0, the values come back as they are.
+        training: Whether to drop; if not, or if `p` is 0, the values are returned unchanged.
 
     Returns:
         The shape and dtype of `values`.
@@ -47,16 +48,16 @@ def dropout(values: Tensor, p: float, training: bool) -> Tensor:
 def draw_kept(shape: torch.Size, p: float) -> tuple[Tensor, float]:
     """Draws which values are kept, on the CPU.
 
-    There torch draws one number after the other, two random words for each value, which costs as
-    much as a block's matrix products on a small encoder. Here four values share one 64-bit draw:
-    `p` is rounded to a multiple of 2**-16, and the scale follows the rounded value.
+    torch draws two random words for each value, one after the other. On a small encoder that costs
+    as much as a block's matrix products. Here four values share one 64-bit word: `p` is rounded to
+    a multiple of 2**-16, and the scale is computed from the rounded value.
 
     Args:
         shape: The shape of the values.
         p: The probability that a value is dropped, in [0, 1).
 
     Returns:
-        Which are kept, bool; and what to multiply them by to keep the mean.
+        Which values are kept, bool; and the factor for them that keeps the mean.
     """
     num_dropped = min(round(p * _LEVELS), _LEVELS - 1)
     words = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
@@ -65,8 +66,8 @@ def draw_kept(shape: torch.Size, p: float) -> tuple[Tensor, float]:
 
 
 def apply_kept(values: Tensor, kept: Tensor) -> Tensor:
-    """Sets those that are not kept to zero; both `[...]`, and so is the result."""
-    # As bytes: torch takes longer to multiply by bool.
+    """Sets the values that are not kept to zero; all tensors have the same shape."""
+    # As bytes, because torch is slower at multiplying by bool.
     return values * kept.view(torch.uint8)
 
 

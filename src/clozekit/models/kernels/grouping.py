@@ -1,8 +1,7 @@
-"""Sequences of a packed batch in groups of like length, for attention on the CPU.
+"""Groups of sequences of similar length in a packed batch, for attention on the CPU.
 
-Attention needs the padded form, whose size is that of the longest sequence squared. Where lengths
-differ, a few groups with a longest sequence each leave most of that work out. What is computed is
-the same.
+Attention computes the padded form, whose size grows with the square of the longest sequence. If
+lengths differ, padding a few groups separately saves most of that work. The result is the same.
 """
 
 from collections.abc import Iterator
@@ -17,21 +16,21 @@ from torch import Tensor
 from clozekit.data.packing import Packing
 
 LEAST_GAIN = 0.1
-"""The share of the padded form that a cut must save, of what it cuts."""
+"""A group is split only if this share of its padded form is saved."""
 LEAST_SCORES = 1 << 14
-"""The scores of one head that it must save: a group costs a few more calls of small kernels."""
+"""And only if so many scores per head are saved: a group costs a few more kernel calls."""
 CUTS_IN_HALF = 3
-"""How often a group may be cut: up to eight groups."""
+"""How often a group may be split in two: up to eight groups."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sequences that stand next to each other.
+    """Sequences next to each other that are padded together.
 
     Attributes:
-        packing: Where each lies among the group's tokens.
-        key_mask: `[batch, 1, 1, seq_len]`, bool: True at real tokens of the padded form; None where
-            all are.
+        packing: Where each sequence lies among the group's tokens.
+        key_mask: `[batch, 1, 1, seq_len]`, bool: True at real tokens of the padded form; None if
+            there is no padding.
     """
 
     packing: Packing
@@ -39,7 +38,7 @@ class Group:
 
     @classmethod
     def of(cls, packing: Packing) -> Self:
-        """Makes the mask of sequences."""
+        """Makes a group with its mask."""
         return cls(packing, None if packing.is_full else packing.attention_mask[:, None, None, :])
 
 
@@ -50,8 +49,8 @@ class Grouping:
     Attributes:
         packing: The whole batch, its sequences in the order of the groups.
         groups: The groups.
-        order: `[tokens]`: where each token stands in the batch as it was given; None where the
-            order is the same.
+        order: `[tokens]`: the index of each token in the original batch; None if the order is the
+            same.
     """
 
     packing: Packing
@@ -59,19 +58,19 @@ class Grouping:
     order: Tensor | None = None
 
     @classmethod
-    def of_one(cls, packing: Packing) -> Self:
-        """Takes the whole batch for one group."""
+    def single_group(cls, packing: Packing) -> Self:
+        """Makes one group of the whole batch."""
         return cls(packing, (Group.of(packing),))
 
     @classmethod
     def by_length(cls, packing: Packing) -> Self:
-        """Groups a batch on the CPU, the longest sequences first, where that saves enough."""
+        """Groups a batch on the CPU, the longest sequences first, if that saves enough."""
         lengths = packing.cu_seqlens.diff().numpy()
         by_length = np.argsort(-lengths, kind="stable")
         lengths = lengths[by_length]
         bounds = list(_cut(lengths, CUTS_IN_HALF))
         if len(bounds) == 1:
-            return cls.of_one(packing)
+            return cls.single_group(packing)
         whole = Packing.from_lengths(lengths)
         groups = tuple(Group.of(Packing.from_lengths(lengths[begin:end])) for begin, end in bounds)
         if (np.diff(by_length) > 0).all():
@@ -82,11 +81,11 @@ class Grouping:
         return cls(whole, groups, order)
 
     def arrange(self, packed: Tensor) -> Tensor:
-        """Brings `[tokens, ...]` into the order of the groups."""
+        """Reorders `[tokens, ...]` from the original order to that of the groups."""
         return packed if self.order is None else packed.index_select(0, self.order)
 
     def restore(self, packed: Tensor) -> Tensor:
-        """Brings `[tokens, ...]` back into the order of the batch as it was given."""
+        """Reorders `[tokens, ...]` from the order of the groups to the original one."""
         return packed if self.order is None else packed.index_select(0, self.order.argsort())
 
 
@@ -95,7 +94,7 @@ def _cut(lengths: NDArray[np.int32], cuts: int, begin: int = 0) -> Iterator[tupl
     number = len(lengths)
     squares = lengths.astype(np.int64) ** 2
     whole = number * squares[0]
-    # What is left of the padded form with a cut before each sequence but the first.
+    # The size of the padded form after a split before each sequence but the first.
     places = np.arange(1, number)
     left = places * squares[0] + (number - places) * squares[1:]
     if cuts and number > 1:

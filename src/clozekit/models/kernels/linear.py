@@ -11,7 +11,7 @@ from clozekit.models.kernels import onednn
 
 
 class Linear(nn.Linear):
-    """A linear layer of packed tokens; see `linear`."""
+    """A linear layer for packed tokens; see `linear`."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name that nn.Linear gives it)
         """Maps `[tokens, in_features]` to `[tokens, out_features]`."""
@@ -19,10 +19,10 @@ class Linear(nn.Linear):
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Computes `inputs @ weight.T + bias`; on x86 in float32, forward and backward, by oneDNN.
+    """Computes `inputs @ weight.T + bias`; float32 on x86 with oneDNN, forward and backward.
 
     Args:
-        inputs: `[tokens, in_features]`; of any other shape, torch does it.
+        inputs: `[tokens, in_features]`; for any other shape this is `torch.nn.functional.linear`.
         weight: `[out_features, in_features]`.
         bias: `[out_features]`.
 
@@ -57,14 +57,14 @@ class _OneDNNLinear(torch.autograd.Function):
 
 
 class GELULinear(Linear):
-    """A linear layer of the GELU of what it is given.
+    """GELU, then a linear layer.
 
-    Where its products are oneDNN's, backward computes the GELU anew: it is the widest tensor of a
-    block, and cheap beside the products.
+    With oneDNN, backward recomputes the GELU instead of keeping it: it is the widest tensor of a
+    block, and cheap in comparison with the products.
 
     Args:
-        in_features: The width of what it is given.
-        out_features: The width of what it gives.
+        in_features: The width of the input.
+        out_features: The width of the output.
         approximate: GELU's approximation, "none" or "tanh".
     """
 
@@ -100,7 +100,7 @@ class _OneDNNGELULinear(torch.autograd.Function):
         if not of_inputs:
             return None, *of_parameters, None
         of_activated = onednn.product(gradient, weight.t())
-        # In place: it is as wide.
+        # In place, because both have the same shape.
         torch.ops.aten.gelu_backward.grad_input(
             of_activated, inputs, approximate=ctx.approximate, grad_input=of_activated
         )
@@ -110,7 +110,7 @@ class _OneDNNGELULinear(torch.autograd.Function):
 def _parameter_gradients(
     needed: tuple[bool, bool], gradient: Tensor, inputs: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of a linear layer's weight and bias, of those that are needed."""
+    """Computes the gradients of a linear layer's weight and bias, if they are needed."""
     of_weight, of_bias = needed
     return (
         onednn.product_over_tokens(gradient, inputs) if of_weight else None,

@@ -1,9 +1,9 @@
-"""Cross-entropy over a vocabulary without the logits ever standing whole in memory.
+"""Cross-entropy over a vocabulary without all logits in memory at once.
 
-The logits of a few targets at a time are computed, turned into their own gradient in place, and
-multiplied into the gradients of what they came from: what backward would do, done while they are
-in the processor's cache. The same idea as in Cut Cross-Entropy (Wijmans et al., 2024) and Liger
-Kernel's fused linear cross-entropy, in plain torch.
+The logits of a few targets at a time are computed, replaced in place by their own gradient, and
+multiplied into the gradients of the hidden states and the weight. This is the work of backward,
+done while the logits are still in the processor's cache. Cut Cross-Entropy (Wijmans et al., 2024)
+and Liger Kernel's fused linear cross-entropy have the same idea; this is plain torch.
 """
 
 from itertools import pairwise
@@ -18,12 +18,12 @@ from clozekit.models.kernels import onednn
 from clozekit.models.precision import at_least_float32, upcast
 
 LOGITS_AT_A_TIME = 1 << 23
-"""32 MiB of float32. With fewer, products of so few rows take longer on the CPU; more are given
-back to the system by malloc after each use, and cost a page fault every 4 KiB."""
+"""32 MiB of float32. Smaller chunks make slow products of few rows on the CPU. Larger ones are
+returned to the system by malloc after each use, which costs a page fault per 4 KiB."""
 
 
 class CrossEntropy(NamedTuple):
-    """What comes of the logits.
+    """The loss and the number of right predictions.
 
     Attributes:
         loss_sum: The cross-entropy summed over the targets, float32 or float64.
@@ -39,9 +39,10 @@ def linear_cross_entropy(
 ) -> CrossEntropy:
     """Computes the cross-entropy of `hidden_states @ weight.T + bias` in chunks of targets.
 
-    Gradients are computed with the loss, where they are asked for, and only scaled in backward.
-    Under autocast the products are of its precision; the softmax is of float32 at least. Gradients
-    of float16 would be too small without their loss scale, so with it logits are kept whole.
+    If gradients are enabled, they are computed together with the loss, and backward only scales
+    them. Under autocast the products have its precision, and the softmax has float32 at least.
+    With float16 all logits are computed at once, because gradients of float16 would be too small
+    without the loss scale, which is only known in backward.
 
     Args:
         hidden_states: `[targets, hidden]`.
@@ -102,7 +103,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, loss_gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        # Scaled in place, so that backward runs once: the weight's gradient is large.
+        # Scaled in place, because the weight's gradient is large; so backward can run only once.
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             raise RuntimeError("linear_cross_entropy: backward has run already")
@@ -117,7 +118,7 @@ def _sums(
     dtype: torch.dtype,
     gradients: _Gradients | None,
 ) -> CrossEntropy:
-    """Goes over the targets in chunks, with products of `dtype`; fills `gradients`, if given."""
+    """Sums over chunks of targets, with products of `dtype`; fills `gradients`, if given."""
     wide = at_least_float32(dtype)
     weight, bias = weight.to(dtype), bias.to(dtype)
     loss_sum = hidden_states.new_zeros((), dtype=wide)
@@ -149,7 +150,7 @@ def _sums(
 
 
 def _chunks(size: int, most: int) -> list[slice]:
-    """Cuts a range into chunks of nearly the same size, as few as can be."""
+    """Splits a range into as few chunks as possible, of nearly the same size."""
     number = -(-size // most)
     ends = [size * place // number for place in range(number + 1)] if number else []
     return [slice(begin, end) for begin, end in pairwise(ends)]

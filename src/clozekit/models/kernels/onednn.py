@@ -1,7 +1,7 @@
-"""Products of float32 on x86 by oneDNN, the faster of torch's two libraries for the CPU.
+"""Matrix products of float32 on x86 with oneDNN.
 
-`torch.nn.functional.linear` multiplies float32 by MKL there, which is slower on processors of AMD:
-`experiments/throughput/` has the figures of two.
+`torch.nn.functional.linear` uses MKL for float32 there, which is slower on AMD processors:
+`experiments/throughput/` has measurements on two.
 """
 
 import platform
@@ -17,7 +17,7 @@ IS_AVAILABLE = (
 
 
 def can_multiply(inputs: Tensor, weight: Tensor) -> bool:
-    """Whether the products of this module are there for such tensors, and what they are for."""
+    """Whether `product` can be used for such tensors: float32 matrices on the CPU."""
     return (
         IS_AVAILABLE
         and inputs.device.type == "cpu"
@@ -35,7 +35,7 @@ def product(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
 
     Args:
         inputs: `[tokens, in_features]`.
-        weight: `[out_features, in_features]`; it may be the transpose of what lies in memory.
+        weight: `[out_features, in_features]`; it may be a transposed view.
         bias: `[out_features]`.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Attention with dropout on the CPU, over sequences in the padded form.
+"""Attention with dropout on the CPU, in the padded form.
 
-torch's kernel for the CPU has no dropout: it falls back to single steps, and keeps what each of
-them needs for backward. Here backward is written out. It needs the query, key and value, the
-softmax, and which of its values were kept, a byte each.
+torch's fused kernel for the CPU has no dropout: with dropout, torch computes attention in separate
+steps, and keeps for backward what each step needs. Here backward is written by hand. It needs the
+query, key and value, the softmax, and one byte per weight for the dropout.
 """
 
 from typing import Any
@@ -18,9 +18,9 @@ from clozekit.models.precision import at_least_float32
 
 
 def attend(qkv: Tensor, group: Group, dropout_prob: float) -> Tensor:
-    """Lets the tokens of each sequence attend to each other, with dropout of the weights.
+    """Computes attention within each sequence, with dropout of the weights.
 
-    As in every such kernel, scores and their softmax are of float32 at least.
+    As in torch's own kernels, scores and their softmax have float32 at least.
 
     Args:
         qkv: `[tokens, 3, heads, head_dim]`.
@@ -68,7 +68,7 @@ class _Attention(torch.autograd.Function):
 
 
 def _scores(query: Tensor, key: Tensor, group: Group) -> Tensor:
-    """From two of `[batch * heads, seq_len, head_dim]` to `[batch * heads, seq_len, seq_len]`."""
+    """Maps two `[batch * heads, seq_len, head_dim]` to `[batch * heads, seq_len, seq_len]`."""
     wide = at_least_float32(query.dtype)
     query, key, scale = query.to(wide), key.to(wide), _scale_of(query)
     if group.key_mask is None:
@@ -86,17 +86,17 @@ def _scale_of(query: Tensor) -> float:
 
 
 def _product(left: Tensor, right: Tensor, scale: float) -> Tensor:
-    """The scaled products of two batches of matrices."""
+    """Multiplies two batches of matrices, and scales the result."""
     return torch.baddbmm(left.new_empty(1, 1, 1), left, right, beta=0, alpha=scale)
 
 
 def _by_head(packed: Tensor, packing: Packing) -> Tensor:
-    """From `[tokens, n, heads, head_dim]` to `[n, batch * heads, seq_len, head_dim]`."""
+    """Maps `[tokens, n, heads, head_dim]` to `[n, batch * heads, seq_len, head_dim]`."""
     return packing.pad(packed).permute(2, 0, 3, 1, 4).flatten(1, 2).contiguous()
 
 
 def _by_token(by_head: Tensor, packing: Packing) -> Tensor:
-    """From `[n, batch * heads, seq_len, head_dim]` to `[tokens, n, heads, head_dim]`."""
+    """Maps `[n, batch * heads, seq_len, head_dim]` to `[tokens, n, heads, head_dim]`."""
     number, _, seq_len, head_dim = by_head.shape
     by_sequence = by_head.view(number, packing.batch_size, -1, seq_len, head_dim)
     return packing.unpad(by_sequence.permute(1, 3, 0, 2, 4))

@@ -16,7 +16,7 @@ WIDEST_HEAD = 256
 
 
 def can_attend(qkv: Tensor, dropout_prob: float) -> bool:
-    """Whether `attend` is there for such a tensor: half precision on a GPU, without dropout."""
+    """Whether `attend` can be used for such a tensor: half precision, on a GPU, no dropout."""
     return (
         varlen_attn is not None
         and qkv.device.type == "cuda"
@@ -28,7 +28,7 @@ def can_attend(qkv: Tensor, dropout_prob: float) -> bool:
 
 
 def attend(qkv: Tensor, packing: Packing) -> Tensor:
-    """Lets the tokens of each sequence attend to each other.
+    """Computes attention within each sequence.
 
     Args:
         qkv: `[tokens, 3, heads, head_dim]`.

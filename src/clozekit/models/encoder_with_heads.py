@@ -1,0 +1,74 @@
+"""The model of every task: an encoder, and heads that read its output."""
+
+from torch import Tensor, nn
+
+from clozekit.data.packing import Packing
+from clozekit.models.encoder import EncoderOutput
+from clozekit.models.encoder_protocol import EncoderProtocol
+from clozekit.models.heads import (
+    AnswerSpanHead,
+    MaskedLMHead,
+    NextSentenceHead,
+    SequenceClassificationHead,
+    TokenClassificationHead,
+)
+
+
+class EncoderWithHeads(nn.Module):
+    """An encoder and its heads, so that one state dict holds both.
+
+    `forward` gives the encoder's output. The task applies the heads: it knows at which positions it
+    needs logits, or that it needs only their cross-entropy.
+
+        encoder = make_encoder(config)
+        model = EncoderWithHeads(
+            encoder, classification_head=SequenceClassificationHead(config, num_labels, dropout)
+        )
+        output = model(input_ids, token_type_ids, packing)
+        logits = model.classification_head(output.pooled_output)
+
+    Args:
+        encoder: The encoder, a `torch.nn.Module`.
+        **heads: The heads. The name of each is its attribute, and the prefix of its weights in the
+            state dict.
+    """
+
+    encoder: EncoderProtocol
+    # The names that clozekit gives to heads; a model has those that it was made with.
+    masked_lm_head: MaskedLMHead
+    next_sentence_head: NextSentenceHead
+    classification_head: SequenceClassificationHead
+    token_classification_head: TokenClassificationHead
+    question_answering_head: AnswerSpanHead
+    answer_tagging_head: TokenClassificationHead
+    multiple_choice_head: SequenceClassificationHead
+
+    def __init__(self, encoder: EncoderProtocol, **heads: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        for name, head in heads.items():
+            self.add_module(name, head)
+
+    @property
+    def heads(self) -> dict[str, nn.Module]:
+        """The heads by name."""
+        return {name: module for name, module in self.named_children() if name != "encoder"}
+
+    def forward(
+        self, input_ids: Tensor, token_type_ids: Tensor | None, packing: Packing
+    ) -> EncoderOutput:
+        """Encodes a packed batch.
+
+        Args:
+            input_ids: `[tokens]`.
+            token_type_ids: `[tokens]`, the segment of every token; None if all are of segment 0.
+            packing: Where each sequence lies.
+
+        Returns:
+            What the heads read: `sequence_output` of `[tokens, hidden]` and `pooled_output` of
+            `[batch, hidden]`.
+
+        Raises:
+            ValueError: If a sequence is longer than `max_position_embeddings`.
+        """
+        return self.encoder(input_ids, token_type_ids, packing=packing)
