@@ -91,7 +91,7 @@ def test_the_others_end_with_a_sentence_and_the_run_goes_on(
     assert ended.seconds < SECONDS
     assert ended.code == 1, ended.output
     assert ended.output.count("clozekit train: rank 1 (process ") == 1, ended.output
-    assert "is lost: " in ended.output and "resume=auto goes on" in ended.output
+    assert "is lost: " in ended.output and "resume=auto continues" in ended.output
     ours, _, _ = ended.output.partition("torch/distributed/elastic")
     assert "Traceback" not in ours
 
