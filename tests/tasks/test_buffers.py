@@ -12,17 +12,13 @@ from tests.data.spelling import spelling_tokenizer
 from tests.tasks.models import small_encoder, training_arguments
 from tests.tasks.modules import MODULES, module_of
 
-PRETRAINING: dict[str, type[TaskModule[Any]]] = {
-    "pretraining": PretrainingModule,
-    "masked_lm": MaskedLMModule,
-}
-
 
 def every_module() -> list[TaskModule[Any]]:
     encoder = small_encoder(spelling_tokenizer().get_vocab_size())
-    pretraining = [kind(encoder, **training_arguments()) for kind in PRETRAINING.values()]
+    pretraining = PretrainingModule(encoder, **training_arguments())
+    masked_lm = MaskedLMModule(encoder, **training_arguments())
     weighted = module_of("classification", class_weights={"sea": 2.0})
-    return [*pretraining, *map(module_of, MODULES), weighted]
+    return [pretraining, masked_lm, *map(module_of, MODULES), weighted]
 
 
 @pytest.mark.parametrize("module", every_module(), ids=lambda module: type(module).__name__)
