@@ -106,13 +106,13 @@ class Watch:
     def _is_loss(self, peer: Peer, messages: list[dict[str, Any]] | None) -> bool:
         for message in messages or []:
             if message["kind"] == LOST:
-                return self._lose(message["rank"], message["place"])
+                return self._report_loss(message["rank"], message["place"])
             peer.has_left = peer.has_left or message["kind"] == GOODBYE
         if messages is None and not peer.has_left:
-            return self._lose(peer.rank, peer.place)
+            return self._report_loss(peer.rank, peer.place)
         return False
 
-    def _lose(self, rank: int, place: str) -> bool:
+    def _report_loss(self, rank: int, place: str) -> bool:
         for peer in self.peers:
             if peer.rank != rank:
                 peer.send(LOST, rank=rank, place=place)
@@ -192,12 +192,12 @@ def connect(rank: int, host: str, port: int, token: str, place_of_first: str) ->
             continue
         _keep_alive(connection)
         first = Peer(0, place_of_first, connection)
-        first.send("hello", rank=rank, token=token, place=place_of_this_process())
+        first.send("hello", rank=rank, token=token, place=describe_this_process())
         return [first]
     return []
 
 
-def place_of_this_process() -> str:
+def describe_this_process() -> str:
     """Names this process by its id and machine."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 

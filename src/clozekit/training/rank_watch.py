@@ -21,14 +21,14 @@ from clozekit.training.rank_connections import (
     Peer,
     Watch,
     connect,
-    place_of_this_process,
+    describe_this_process,
 )
 
 RANK_LOST = 1
 """The exit code of a process that ends because another one is lost or does not answer."""
 
-VERDICT_SECONDS = 5.0
-"""How long a process whose communication failed waits to learn which process is lost."""
+REPORT_SECONDS = 5.0
+"""How long a process whose communication failed waits for a report of a lost process."""
 
 
 class RankWatch(Callback):
@@ -40,7 +40,6 @@ class RankWatch(Callback):
     """
 
     def __init__(self) -> None:
-        self._rank = 0
         self._watch: Watch | None = None
         self._has_own_error = False
         self._has_left = False
@@ -53,12 +52,11 @@ class RankWatch(Callback):
         if self._watch is not None or trainer.world_size == 1:
             return
         assert isinstance(strategy, ParallelStrategy) and strategy.cluster_environment is not None
-        self._rank = trainer.global_rank
         peers = self._connected(trainer, strategy.cluster_environment.main_address)
         if peers:
             self._watch = Watch(trainer.global_rank, peers, self._on_loss)
         if isinstance(strategy.cluster_environment, LightningEnvironment):
-            self._replace_lightnings_observer(len(peers), trainer.world_size)
+            self._disable_lightnings_observer(len(peers), trainer.world_size)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -74,32 +72,30 @@ class RankWatch(Callback):
 
     def exit_if_lost(self) -> None:
         """Ends this process if another one is known to be lost."""
-        if self._watch is not None and self._watch.is_lost.is_set():
-            self.exit_after_loss()
+        if self._watch is not None and self._watch.loss is not None:
+            self._announce(self._watch.loss)
+            exit_at_once(RANK_LOST)
 
-    def exit_after_loss(self, error: BaseException | None = None) -> NoReturn:
-        """Ends this process because another one is lost, or because communication failed.
+    def exit_after_error(self, rank: int, error: Exception) -> NoReturn:
+        """Ends this process because its communication failed.
 
-        Args:
-            error: The error of the communication, which may have no lost process behind it: one
-                that stands still lets the others wait until the process group's timeout.
+        Usually another process is lost, and is reported within seconds. If none is, another process
+        stands still, and the error is the timeout of the process group.
         """
-        watch = self._watch
-        if watch is not None and watch.is_lost.wait(VERDICT_SECONDS):
-            assert watch.loss is not None
-            self._announce(watch.loss)
-        else:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            self._announce(
-                f"rank {self._rank} ends: communication with the other processes failed ({reason});"
-                " resume=auto continues from the last checkpoint"
-            )
+        if self._watch is not None:
+            self._watch.is_lost.wait(REPORT_SECONDS)
+        self.exit_if_lost()
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        self._announce(
+            f"rank {rank} ends: communication with the other processes failed ({reason}); "
+            "resume=auto continues from the last checkpoint"
+        )
         exit_at_once(RANK_LOST)
 
     def _connected(self, trainer: Trainer, host: str) -> list[Peer]:
         listener = Listener(host) if trainer.is_global_zero else None
-        told = (listener.port, listener.token) if listener else (0, "")
-        port, token, place = trainer.strategy.broadcast((*told, place_of_this_process()))
+        address = (listener.port, listener.token) if listener else (0, "")
+        port, token, place = trainer.strategy.broadcast((*address, describe_this_process()))
         if listener is None:
             peers = connect(trainer.global_rank, host, port, token, place)
             missing = [] if peers else [0]
@@ -114,7 +110,7 @@ class RankWatch(Callback):
             )
         return peers
 
-    def _replace_lightnings_observer(self, num_peers: int, world_size: int) -> None:
+    def _disable_lightnings_observer(self, num_peers: int, world_size: int) -> None:
         """Disables the thread of Lightning that kills rank 0 without a message."""
         if num_peers == world_size - 1:
             for thread in threading.enumerate():
@@ -156,7 +152,7 @@ def watched(trainer: Trainer) -> Iterator[None]:
         raise
     except Exception as error:
         if is_communication_error(error):
-            watch.exit_after_loss(error)
+            watch.exit_after_error(trainer.global_rank, error)
         raise
     watch.goodbye()
 
