@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clozekit.training.wandb import offline_records
 from tests.programs.commands import (
     COMMAND,
     QUIET,
@@ -122,6 +123,25 @@ def test_a_process_that_waits_where_nothing_raises_is_ended(corpus: Path, tmp_pa
     assert ended.seconds < SECONDS
     assert ended.code == 1, ended.output
     assert "clozekit train: rank 1 (process " in ended.output
+
+
+def test_wandb_shows_that_the_run_has_failed(corpus: Path, tmp_path: Path) -> None:
+    # The last value wins over that of QUIET.
+    values = (f"_target_={Loss.__module__}.Loss", "rank=1", "step=6")
+    overrides = [f"+callbacks.loss.{value}" for value in values]
+    logger = (
+        "{_target_: clozekit.training.wandb.WandbLogger, project: test, name: run, "
+        "save_dir: runs/run, mode: offline}"
+    )
+    ended = wait(
+        start("torchrun", corpus, tmp_path, *overrides, f"logger.wandb={logger}"), tmp_path
+    )
+    assert ended.output.count("clozekit train: rank 1 (process ") == 1, ended.output
+    run = tmp_path / "runs" / "run"
+    identity = json.loads((run / "run.json").read_text())["id"]
+    records = offline_records(run / "wandb", identity)
+    codes = [r.exit.exit_code for r in records if r.WhichOneof("record_type") == "exit"]
+    assert codes == [1]
 
 
 def test_a_process_that_stands_still_ends_the_run(corpus: Path, tmp_path: Path) -> None:

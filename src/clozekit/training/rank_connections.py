@@ -203,7 +203,7 @@ def describe_this_process() -> str:
 
 
 def end_with_parent() -> None:
-    """Ends this process after the process that called `be_parent` has ended, for any reason."""
+    """Ends this process after the process that called `set_parent` has ended, for any reason."""
     parent = os.environ[PARENT]
 
     def wait() -> None:
@@ -216,7 +216,7 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
 
-def be_parent() -> None:
+def set_parent() -> None:
     """Passes the id of this process on to the processes that it starts."""
     os.environ[PARENT] = str(os.getpid())
 
