@@ -129,12 +129,12 @@ def _train(composed: DictConfig) -> None:
     from clozekit.config.loggers import check_server
     from clozekit.config.train import TrainConfig
     from clozekit.runs.folder import is_first_process, refuse_existing
-    from clozekit.training.rank_connections import be_parent, end_with_parent
+    from clozekit.training.rank_connections import end_with_parent, set_parent
 
     if any(argument.startswith(_STARTED_BY_LIGHTNING) for argument in sys.argv):
         end_with_parent()
     else:
-        be_parent()
+        set_parent()
     config = validated(composed, TrainConfig)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _refuse_processes(config)

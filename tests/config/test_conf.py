@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -138,15 +139,22 @@ def check_schedule(name: str, given: Given) -> None:
 
 def check_trainer(name: str, given: Given) -> None:
     arguments = given.train(f"trainer={name}").trainer.arguments()
+    if "strategy" in arguments:
+        check_strategy(arguments["strategy"])
     if has_device(arguments.get("accelerator", "auto")):
         trainer = build("trainer", arguments, logger=False, max_steps=1)
         assert isinstance(trainer, Trainer)
         return
     # Without the device the Trainer cannot be made, but all that it would be made of can.
     assert arguments.pop("_target_") == "lightning.pytorch.Trainer"
-    if "strategy" in arguments:
-        assert isinstance(build("strategy", arguments["strategy"]), Strategy)
     inspect.signature(Trainer).bind(**arguments)
+
+
+def check_strategy(arguments: dict[str, Any]) -> None:
+    """No process may wait for ever, or for a forward that another one does not compute."""
+    assert isinstance(build("strategy", arguments), Strategy)
+    assert arguments["broadcast_buffers"] is False
+    assert arguments["timeout"] == {"_target_": "datetime.timedelta", "minutes": 10}
 
 
 def has_device(accelerator: str) -> bool:

@@ -42,6 +42,7 @@ def run_clozekit(
     cwd: Path,
     command: tuple[str, ...] = COMMAND,
     more: dict[str, str] | None = None,
+    seconds: float = 240,
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command in a process of its own, and gives its exit code and output.
 
@@ -50,6 +51,7 @@ def run_clozekit(
         cwd: The folder that it runs in.
         command: What stands before them.
         more: Environment variables beside this process's.
+        seconds: After how long it is killed, which raises `subprocess.TimeoutExpired`.
     """
     return subprocess.run(
         [*command, *arguments],
@@ -57,7 +59,7 @@ def run_clozekit(
         env=child_environment() | (more or {}),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=seconds,
         check=False,
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clozekit.training.wandb import offline_records
 from tests.programs.commands import (
     COMMAND,
     QUIET,
@@ -58,7 +59,7 @@ def start(launcher: str, corpus: Path, folder: Path, *overrides: str) -> subproc
         )
 
 
-def wait(process: subprocess.Popen[str], folder: Path) -> Ended:
+def wait(process: subprocess.Popen[str], folder: Path, seconds: float = SECONDS) -> Ended:
     """Waits until a process has been killed and all others are gone, or should be."""
     killed_at = folder / "killed_at"
     deadline = time.monotonic() + 120
@@ -66,7 +67,7 @@ def wait(process: subprocess.Popen[str], folder: Path) -> Ended:
         while not killed_at.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         began = float(killed_at.read_text() or time.time())
-        while time.time() < began + SECONDS + 5:
+        while time.time() < began + seconds + 5:
             process.poll()
             if not processes_in(process.pid):
                 break
@@ -91,9 +92,11 @@ def test_the_others_end_with_a_sentence_and_the_run_goes_on(
     assert ended.seconds < SECONDS
     assert ended.code == 1, ended.output
     assert ended.output.count("clozekit train: rank 1 (process ") == 1, ended.output
-    assert "is lost: " in ended.output and "resume=auto goes on" in ended.output
+    assert "is lost: " in ended.output and "resume=auto continues" in ended.output
     ours, _, _ = ended.output.partition("torch/distributed/elastic")
     assert "Traceback" not in ours
+    # Python's finalization may abort while threads of gloo release their tensors.
+    assert not (tmp_path / "finalized").exists()
 
     shape = [] if launcher == "torchrun" else ["trainer=cpu"]
     resumed = run_clozekit(
@@ -120,6 +123,42 @@ def test_a_process_that_waits_where_nothing_raises_is_ended(corpus: Path, tmp_pa
     assert ended.seconds < SECONDS
     assert ended.code == 1, ended.output
     assert "clozekit train: rank 1 (process " in ended.output
+
+
+def test_wandb_shows_that_the_run_has_failed(corpus: Path, tmp_path: Path) -> None:
+    # The last value wins over that of QUIET.
+    values = (f"_target_={Loss.__module__}.Loss", "rank=1", "step=6")
+    overrides = [f"+callbacks.loss.{value}" for value in values]
+    logger = (
+        "{_target_: clozekit.training.wandb.WandbLogger, project: test, name: run, "
+        "save_dir: runs/run, mode: offline}"
+    )
+    ended = wait(
+        start("torchrun", corpus, tmp_path, *overrides, f"logger.wandb={logger}"), tmp_path
+    )
+    assert ended.output.count("clozekit train: rank 1 (process ") == 1, ended.output
+    run = tmp_path / "runs" / "run"
+    identity = json.loads((run / "run.json").read_text())["id"]
+    records = offline_records(run / "wandb", identity)
+    codes = [r.exit.exit_code for r in records if r.WhichOneof("record_type") == "exit"]
+    assert codes == [1]
+
+
+def test_a_process_that_stands_still_ends_the_run(corpus: Path, tmp_path: Path) -> None:
+    timeout = 30
+    values = (f"_target_={Loss.__module__}.Loss", "rank=1", "step=6", "stands_still=true")
+    overrides = [f"+callbacks.loss.{value}" for value in values]
+    overrides.append(f"trainer.strategy.timeout.minutes={timeout / 60}")
+    process = start("torchrun", corpus, tmp_path, *overrides)
+    ended = wait(process, tmp_path, seconds=timeout + SECONDS)
+    assert ended.seconds < timeout + SECONDS
+    assert ended.code == 1, ended.output
+    assert "clozekit train: rank 0 ends: communication with the other processes failed (" in (
+        ended.output
+    )
+    assert "Timed out waiting" in ended.output
+    ours, _, _ = ended.output.partition("torch/distributed/elastic")
+    assert "Traceback" not in ours
 
 
 def test_nobody_outlives_a_first_process_that_is_killed_at_its_start(

@@ -134,7 +134,7 @@ def test_class_weights_of_numbers_may_be_keyed_by_them() -> None:
     weights = {1: 2.0}
     encoder = module.encoder.config
     module = ClassificationModule(encoder, label_names=["0", "1"], class_weights=weights)  # type: ignore[arg-type]
-    assert module.get_buffer("class_weights").tolist() == [1, 2]
+    assert module.class_weights.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(

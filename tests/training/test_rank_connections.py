@@ -1,4 +1,4 @@
-"""Who is lost, who has left, and who is none of the run's processes."""
+"""A lost process is reported, one that said goodbye is not; foreign connections are refused."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ class Survivor:
     watch: Watch
     sentences: list[str] = field(default_factory=list)
 
-    def told(self) -> str:
+    def reported(self) -> str:
         deadline = time.monotonic() + 10
         while not self.sentences and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -34,7 +34,7 @@ def watching(rank: int, peers: list[Peer]) -> Survivor:
 
 
 def die(peers: list[Peer]) -> None:
-    """Ends the connections of a process that watches nobody, as a kernel does when it is killed."""
+    """Closes the connections of a process, as the kernel does when it is killed."""
     for peer in peers:
         peer.connection.close()
 
@@ -53,26 +53,26 @@ def peers() -> Iterator[list[list[Peer]]]:
         die(each)
 
 
-def test_all_hear_of_a_lost_process_by_its_name(peers: list[list[Peer]]) -> None:
+def test_a_lost_process_is_reported_to_all(peers: list[list[Peer]]) -> None:
     survivors = [watching(rank, peers[rank]) for rank in (0, 1)]
     die(peers[2])
     for rank, survivor in enumerate(survivors):
-        assert survivor.told().startswith("rank 2 (process ")
+        assert survivor.reported().startswith("rank 2 (process ")
         assert (
             f" is lost: it was killed, has failed, or cannot be reached; rank {rank} ends too"
-            in (survivor.told())
+            in (survivor.reported())
         )
         assert survivor.watch.is_lost.is_set()
 
 
-def test_the_loss_of_the_first_is_noticed_by_the_others(peers: list[list[Peer]]) -> None:
+def test_the_loss_of_rank_0_is_reported_by_the_others(peers: list[list[Peer]]) -> None:
     survivors = [watching(rank, peers[rank]) for rank in (1, 2)]
     die(peers[0])
     for survivor in survivors:
-        assert survivor.told().startswith("rank 0 (first) is lost: ")
+        assert survivor.reported().startswith("rank 0 (first) is lost: ")
 
 
-def test_who_said_goodbye_is_not_missed(peers: list[list[Peer]]) -> None:
+def test_a_process_that_said_goodbye_is_not_reported(peers: list[list[Peer]]) -> None:
     first, second = watching(0, peers[0]), watching(1, peers[1])
     second.watch.goodbye()
     deadline = time.monotonic() + 10
@@ -80,24 +80,24 @@ def test_who_said_goodbye_is_not_missed(peers: list[list[Peer]]) -> None:
         time.sleep(0.01)
     peers[1][0].connection.shutdown(socket.SHUT_RDWR)
     die(peers[2])
-    assert first.told().startswith("rank 2 ")
+    assert first.reported().startswith("rank 2 ")
 
 
-def test_a_stranger_is_turned_away() -> None:
+def test_a_foreign_connection_is_refused() -> None:
     listener = Listener(HOST)
     accepted: list[Peer] = []
     thread = threading.Thread(target=lambda: accepted.extend(listener.accept(1)))
     thread.start()
     for content in (b"GET / HTTP/1.1\r\n", b'{"kind": "hello", "token": "guess"}\n', b"[]\n"):
-        with socket.create_connection((HOST, listener.port)) as stranger:
-            stranger.sendall(content)
+        with socket.create_connection((HOST, listener.port)) as foreign:
+            foreign.sendall(content)
     connect(1, HOST, listener.port, listener.token, "first")
     thread.join()
     assert [peer.rank for peer in accepted] == [1]
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="the options of Linux")
-def test_a_silent_machine_is_asked_whether_it_is_there(peers: list[list[Peer]]) -> None:
+def test_keepalive_probes_are_fast_enough(peers: list[list[Peer]]) -> None:
     (peer,) = peers[1]
     option = peer.connection.getsockopt
     assert option(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

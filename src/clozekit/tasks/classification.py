@@ -70,8 +70,8 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
                 encoder, len(label_names), classifier_dropout
             ),
         )
-        weights = _weights(class_weights, label_names)
-        self.register_buffer("class_weights", weights, persistent=False)
+        # Not a buffer: DDP may broadcast buffers in a forward that not every process computes.
+        self.class_weights = _weights(class_weights, label_names)
 
     def forward(self, batch: ClassificationBatch) -> Tensor:
         """Computes logits `[batch, labels]`."""
@@ -80,7 +80,7 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
 
     def loss_sum(self, logits: Tensor, batch: ClassificationBatch) -> Tensor:
         """Sums the cross-entropy over texts; with several labels, its mean over them."""
-        weights = self.get_buffer("class_weights").to(logits.dtype)
+        weights = self.class_weights.to(logits)
         if not self.multi_label:
             losses = F.cross_entropy(
                 logits, batch.labels, reduction="none", label_smoothing=self.label_smoothing

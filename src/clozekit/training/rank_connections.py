@@ -1,11 +1,10 @@
-"""Connections over which the processes of a run notice at once that one of them has ended."""
+"""Connections between the processes of a run, by which they notice that one of them has ended."""
 
 import json
 import os
 import secrets
 import selectors
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,16 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CONNECT_SECONDS = 30.0
-"""How long the processes have to find each other."""
+"""How long the processes try to connect to each other."""
 
 IDLE_SECONDS, PROBE_SECONDS, PROBES = 4, 4, 3
-"""When a silent machine counts as lost: after 4 + 3 * 4 seconds. Its kernel answers, not Python."""
+"""TCP keepalive: a machine that answers no probe counts as lost after 4 + 3 * 4 seconds.
+
+The kernel answers the probes, so a process that is busy is not taken for lost.
+"""
 
 GRACE_SECONDS = 8.0
-"""How long a process has to end by itself once another one is lost."""
+"""How long a process has to end by itself after another one is lost."""
 
 PARENT = "CLOZEKIT_PARENT"
-"""The environment variable for the process that started this one: it may have ended already."""
+"""The environment variable with the id of the process that started this one."""
 
 GOODBYE = "goodbye"
 LOST = "lost"
@@ -39,14 +41,14 @@ class Peer:
     received: bytes = field(default=b"", repr=False)
 
     def send(self, kind: str, **values: Any) -> None:
-        """Sends a message; a peer that is gone is noticed where its connection is read."""
+        """Sends a message. Errors are ignored: the reader of the connection notices a lost peer."""
         try:
             self.connection.sendall(json.dumps({"kind": kind, **values}).encode() + b"\n")
         except OSError:
             return
 
     def receive(self) -> list[dict[str, Any]] | None:
-        """Reads what has come; None where the connection has ended."""
+        """Reads the messages that have arrived; None if the connection is closed."""
         try:
             content = self.connection.recv(4096)
         except OSError:
@@ -58,29 +60,34 @@ class Peer:
 
 
 class Watch:
-    """Notices the end of other processes by the end of their connections, in a thread.
+    """A thread that notices when another process ends, because its connection closes.
 
-    The first process is connected to all, and tells them whom it has lost. The kernel closes the
-    connections of a process that is killed; those of a machine that is cut off end as its kernel
-    answers no more probes. So a process that is merely busy, or slow, is never taken for lost.
+    Rank 0 is connected to all other ranks and reports a loss to them. The kernel closes the
+    connections of a killed process. Connections to a machine that is cut off are closed when TCP
+    keepalive probes are not answered. A process that is only busy or slow is never taken for lost.
 
     Args:
-        rank: This process's.
-        peers: The others that it is connected to.
-        on_loss: Called with a sentence, once, in the thread.
+        rank: The rank of this process.
+        peers: The processes that this one is connected to.
+        on_loss: Called once in the thread, with a sentence that names the lost process.
+
+    Attributes:
+        loss: The sentence, once a process is lost.
+        is_lost: Set after `loss`.
     """
 
     def __init__(self, rank: int, peers: list[Peer], on_loss: Callable[[str], None]) -> None:
         self.rank = rank
         self.peers = peers
+        self.loss: str | None = None
         self.is_lost = threading.Event()
         self._on_loss = on_loss
-        # A data worker that is forked would keep the connections of a killed process open.
+        # A forked data worker would keep the connections of a killed process open.
         os.register_at_fork(after_in_child=self._close)
         threading.Thread(target=self._watch, name="rank-watch", daemon=True).start()
 
     def goodbye(self) -> None:
-        """Tells the others that this process has ended its work."""
+        """Tells the peers that this process ends as intended."""
         for peer in self.peers:
             peer.send(GOODBYE)
 
@@ -99,22 +106,23 @@ class Watch:
     def _is_loss(self, peer: Peer, messages: list[dict[str, Any]] | None) -> bool:
         for message in messages or []:
             if message["kind"] == LOST:
-                return self._lose(message["rank"], message["place"])
+                return self._report_loss(message["rank"], message["place"])
             peer.has_left = peer.has_left or message["kind"] == GOODBYE
         if messages is None and not peer.has_left:
-            return self._lose(peer.rank, peer.place)
+            return self._report_loss(peer.rank, peer.place)
         return False
 
-    def _lose(self, rank: int, place: str) -> bool:
+    def _report_loss(self, rank: int, place: str) -> bool:
         for peer in self.peers:
             if peer.rank != rank:
                 peer.send(LOST, rank=rank, place=place)
-        # After the others know: this process may end as soon as it is set.
-        self.is_lost.set()
-        self._on_loss(
+        self.loss = (
             f"rank {rank} ({place}) is lost: it was killed, has failed, or cannot be reached; "
-            f"rank {self.rank} ends too, and resume=auto goes on from the last checkpoint"
+            f"rank {self.rank} ends too; resume=auto continues from the last checkpoint"
         )
+        # Only after the peers are informed: the main thread may end the process from here on.
+        self.is_lost.set()
+        self._on_loss(self.loss)
         return True
 
     def _close(self) -> None:
@@ -123,25 +131,25 @@ class Watch:
 
 
 class Listener:
-    """Where the first process waits for the others.
+    """The socket on which rank 0 accepts the connections of the other ranks.
 
     Args:
-        host: The address by which the others know it.
+        host: The address under which the other ranks reach rank 0.
 
     Attributes:
-        port: The port that it listens on.
-        token: What the others show; whoever does not is no process of the run.
+        port: The port.
+        token: A secret of the run. A connection that does not send it is closed.
     """
 
     def __init__(self, host: str) -> None:
-        # By a name the others may find it under another address than it does itself.
+        # Other machines may resolve a host name to another address than this one does.
         bound = host if host in ("127.0.0.1", "localhost") else ""
         self._socket = socket.create_server((bound, 0), backlog=1024)
         self.port: int = self._socket.getsockname()[1]
         self.token = secrets.token_hex(16)
 
     def accept(self, number: int) -> list[Peer]:
-        """Waits for so many others; gives those that came in time."""
+        """Accepts `number` peers; returns those that connected in time."""
         deadline = time.monotonic() + CONNECT_SECONDS
         peers: list[Peer] = []
         with self._socket:
@@ -174,7 +182,7 @@ class Listener:
 
 
 def connect(rank: int, host: str, port: int, token: str, place_of_first: str) -> list[Peer]:
-    """Connects a process to the first one; gives none where that is not to be reached."""
+    """Connects a process to rank 0; returns an empty list if rank 0 cannot be reached."""
     deadline = time.monotonic() + CONNECT_SECONDS
     while (left := deadline - time.monotonic()) > 0:
         try:
@@ -184,39 +192,33 @@ def connect(rank: int, host: str, port: int, token: str, place_of_first: str) ->
             continue
         _keep_alive(connection)
         first = Peer(0, place_of_first, connection)
-        first.send("hello", rank=rank, token=token, place=place_of_this_process())
+        first.send("hello", rank=rank, token=token, place=describe_this_process())
         return [first]
     return []
 
 
-def place_of_this_process() -> str:
-    """Says where this process is to be looked for."""
+def describe_this_process() -> str:
+    """Names this process by its id and machine."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def end_with_parent() -> None:
-    """Ends this process once the one has ended, however that was, that called `be_parent`."""
+    """Ends this process after the process that called `set_parent` has ended, for any reason."""
     parent = os.environ[PARENT]
 
     def wait() -> None:
         while str(os.getppid()) == parent:
             time.sleep(1.0)
-        # A run that watches its processes has by then told whom it lost.
+        # Gives `RankWatch` the time to say which process is lost.
         time.sleep(GRACE_SECONDS)
         os._exit(1)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
 
 
-def be_parent() -> None:
-    """Lets the processes that this one starts know who started them."""
+def set_parent() -> None:
+    """Passes the id of this process on to the processes that it starts."""
     os.environ[PARENT] = str(os.getpid())
-
-
-def tell(sentence: str) -> None:
-    """Writes a sentence to stderr at once, whatever else is being written."""
-    sys.stderr.flush()
-    os.write(2, f"clozekit train: {sentence}\n".encode())
 
 
 def _keep_alive(connection: socket.socket) -> None:

@@ -1,11 +1,11 @@
-"""A lost process ends the others of its run, which would wait for it for half an hour."""
+"""Ends the processes of a run when one of them is lost or communication between them fails."""
 
-import os
 import threading
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import torch.distributed
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -13,6 +13,7 @@ from lightning.fabric.strategies.launchers.subprocess_script import _ChildProces
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 
+from clozekit.training.ending import exit_at_once, write_error
 from clozekit.training.preemption import Preemption
 from clozekit.training.rank_connections import (
     GRACE_SECONDS,
@@ -20,59 +21,81 @@ from clozekit.training.rank_connections import (
     Peer,
     Watch,
     connect,
-    place_of_this_process,
-    tell,
+    describe_this_process,
 )
 
 RANK_LOST = 1
-"""The exit code of a process that ends because another one is lost."""
+"""The exit code of a process that ends because another one is lost or does not answer."""
 
-VERDICT_SECONDS = 5.0
-"""How long a process whose communication failed waits to hear whom it has lost."""
+REPORT_SECONDS = 5.0
+"""How long a process whose communication failed waits for a report of a lost process."""
 
 
 class RankWatch(Callback):
-    """Ends this process within seconds, with a sentence that names it, once another one is lost.
+    """Ends this process soon after another process of the run is lost.
 
-    Where the communication between processes raises an error, that error ends it; where it waits
-    on, as NCCL does, the process is ended.
+    The process writes one sentence to stderr and exits with code 1. If communication raises an
+    error (gloo), `watched` ends the process after the loggers are closed. If communication only
+    waits (NCCL), the watching thread ends it after `GRACE_SECONDS`.
     """
 
     def __init__(self) -> None:
         self._watch: Watch | None = None
         self._has_own_error = False
+        self._has_left = False
+        self._is_announced = False
+        self._lock = threading.Lock()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Connects the processes, before the first of their work."""
+        """Connects the processes before they start to work."""
         strategy = trainer.strategy
         if self._watch is not None or trainer.world_size == 1:
             return
         assert isinstance(strategy, ParallelStrategy) and strategy.cluster_environment is not None
         peers = self._connected(trainer, strategy.cluster_environment.main_address)
         if peers:
-            self._watch = Watch(trainer.global_rank, peers, self._end)
+            self._watch = Watch(trainer.global_rank, peers, self._on_loss)
         if isinstance(strategy.cluster_environment, LightningEnvironment):
-            self._replace_lightnings_observer(len(peers), trainer.world_size)
+            self._disable_lightnings_observer(len(peers), trainer.world_size)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Lets an error of this process's own end it, whatever becomes of the others."""
-        self._has_own_error = not is_of_communication(exception)
+        """Lets an error of this process itself end it, whatever happens to the others."""
+        self._has_own_error = not is_communication_error(exception)
 
     def goodbye(self) -> None:
-        """Tells the others that this process ends as it should."""
+        """Tells the other processes that this one ends as intended, and needs them no more."""
+        self._has_left = True
         if self._watch is not None:
             self._watch.goodbye()
 
-    def has_lost_one(self) -> bool:
-        """Whether another process is lost, as far as is known some seconds from now."""
-        return self._watch is not None and self._watch.is_lost.wait(VERDICT_SECONDS)
+    def exit_if_lost(self) -> None:
+        """Ends this process if another one is known to be lost."""
+        if self._watch is not None and self._watch.loss is not None:
+            self._announce(self._watch.loss)
+            exit_at_once(RANK_LOST)
+
+    def exit_after_error(self, rank: int, error: Exception) -> NoReturn:
+        """Ends this process because its communication failed.
+
+        Usually another process is lost, and is reported within seconds. If none is, another process
+        stands still, and the error is the timeout of the process group.
+        """
+        if self._watch is not None:
+            self._watch.is_lost.wait(REPORT_SECONDS)
+        self.exit_if_lost()
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        self._announce(
+            f"rank {rank} ends: communication with the other processes failed ({reason}); "
+            "resume=auto continues from the last checkpoint"
+        )
+        exit_at_once(RANK_LOST)
 
     def _connected(self, trainer: Trainer, host: str) -> list[Peer]:
         listener = Listener(host) if trainer.is_global_zero else None
-        told = (listener.port, listener.token) if listener else (0, "")
-        port, token, place = trainer.strategy.broadcast((*told, place_of_this_process()))
+        address = (listener.port, listener.token) if listener else (0, "")
+        port, token, place = trainer.strategy.broadcast((*address, describe_this_process()))
         if listener is None:
             peers = connect(trainer.global_rank, host, port, token, place)
             missing = [] if peers else [0]
@@ -82,46 +105,59 @@ class RankWatch(Callback):
         if missing:
             warnings.warn(
                 f"rank {trainer.global_rank} has no connection to rank "
-                f"{', '.join(map(str, missing))} at {host}:{port}, whose loss it would not notice",
+                f"{', '.join(map(str, missing))} at {host}:{port}, and would not notice its loss",
                 stacklevel=2,
             )
         return peers
 
-    def _replace_lightnings_observer(self, num_peers: int, world_size: int) -> None:
-        """Takes over from the thread that kills the first process with no word of why."""
+    def _disable_lightnings_observer(self, num_peers: int, world_size: int) -> None:
+        """Disables the thread of Lightning that kills rank 0 without a message."""
         if num_peers == world_size - 1:
             for thread in threading.enumerate():
                 if isinstance(thread, _ChildProcessObserver):
                     thread._child_processes = []
 
-    def _end(self, sentence: str) -> None:
-        if self._has_own_error:
+    def _on_loss(self, sentence: str) -> None:
+        """Runs in the watching thread: the main thread may wait in a collective for ever."""
+        if self._ends_by_itself():
             return
-        tell(sentence)
+        self._announce(sentence)
         time.sleep(GRACE_SECONDS)
-        if not self._has_own_error:
-            os._exit(RANK_LOST)
+        if not self._ends_by_itself():
+            exit_at_once(RANK_LOST)
+
+    def _ends_by_itself(self) -> bool:
+        return self._has_own_error or self._has_left
+
+    def _announce(self, sentence: str) -> None:
+        """Writes why this process ends, once, whichever thread notices first."""
+        with self._lock:
+            if not self._is_announced:
+                write_error(sentence)
+                self._is_announced = True
 
 
 @contextmanager
 def watched(trainer: Trainer) -> Iterator[None]:
-    """Takes leave of the other processes where work ends well, and of lost ones in a sentence."""
+    """Says goodbye to the other processes at the end; exits with a sentence after a loss."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     (watch,) = (callback for callback in callbacks if isinstance(callback, RankWatch))
     try:
         yield
-    except SystemExit:
+    except (SystemExit, KeyboardInterrupt):
         if any(isinstance(callback, Preemption) and callback.is_agreed for callback in callbacks):
             watch.goodbye()
+        else:
+            watch.exit_if_lost()
         raise
     except Exception as error:
-        if is_of_communication(error) and watch.has_lost_one():
-            raise SystemExit(RANK_LOST) from None
+        if is_communication_error(error):
+            watch.exit_after_error(trainer.global_rank, error)
         raise
     watch.goodbye()
 
 
-def is_of_communication(error: BaseException) -> bool:
-    """Whether an error says that processes could not talk to each other."""
-    is_gloos = isinstance(error, RuntimeError) and "gloo" in str(error)
-    return is_gloos or isinstance(error, torch.distributed.DistError)
+def is_communication_error(error: BaseException) -> bool:
+    """Whether an error says that processes could not communicate."""
+    is_gloo = isinstance(error, RuntimeError) and "gloo" in str(error)
+    return is_gloo or isinstance(error, torch.distributed.DistError)
