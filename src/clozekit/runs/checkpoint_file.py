@@ -12,8 +12,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.errors import DataError
+from clozekit.runs.old_formats import OLDEST_FORMAT, translated
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 META_KEY = "clozekit"
 
 
@@ -126,10 +127,11 @@ class Checkpoint:
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Reads a checkpoint, or the best (else the last) one of a run's folder.
 
-    Only tensors and plain containers are read; a file that holds anything else is refused.
+    Only tensors and plain containers are read; a file that holds anything else is refused. Of an
+    older format, the configuration is translated.
 
     Raises:
-        DataError: There is none, or it is no checkpoint of clozekit, or of a newer one.
+        DataError: There is none, or it is no checkpoint of clozekit, or its format cannot be read.
     """
     file = find_checkpoint(Path(path))
     try:
@@ -145,15 +147,15 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             f"{file}: its format version {meta['format_version']} is newer than {FORMAT_VERSION}, "
             "the newest that this version of clozekit reads"
         )
-    if meta["format_version"] < FORMAT_VERSION:
+    if meta["format_version"] < OLDEST_FORMAT:
         raise DataError(
-            f"{file}: its format version {meta['format_version']} is older than {FORMAT_VERSION}, "
-            "the only one that this version of clozekit reads"
+            f"{file}: its format version {meta['format_version']} is older than {OLDEST_FORMAT}, "
+            "the oldest that this version of clozekit reads"
         )
     return Checkpoint(
         path=file,
         step=content["global_step"],
-        config=meta["config"],
+        config=translated(meta["config"], meta["format_version"]),
         state_dict=content["state_dict"],
         tokenizer_json=meta["tokenizer"],
         task_arguments=meta["task_arguments"],
