@@ -1,6 +1,5 @@
 """Checkpoint files: what is in them beside Lightning's own, and how they are written and read."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.errors import DataError
+from clozekit.files import write_atomically
 from clozekit.runs.old_formats import OLDEST_FORMAT, translated
 
 FORMAT_VERSION = 3
@@ -35,20 +35,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            with temporary.open("wb") as file:
+            with write_atomically(target) as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
         except (OSError, RuntimeError) as error:
             # torch reports a full disk as a RuntimeError.
             kept = "the checkpoint that was there is kept" if target.exists() else "there is none"
             raise DataError(f"{target}: it cannot be written ({error}); {kept}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(target.parent)
 
 
 class CheckpointMeta(Callback):
@@ -176,13 +169,3 @@ def find_checkpoint(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     raise DataError(f"{path}: there is no checkpoint; a run's folder or a .ckpt file is needed")
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,5 @@
 """What the DataModules of all fine-tuning tasks share: files, splits, and the rows in them."""
 
-import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import astuple
 from inspect import signature
@@ -17,6 +16,7 @@ from clozekit.data.labelled.features import ExampleT, Features, RowError
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError, DataError
+from clozekit.files import sha256_of
 
 
 class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
@@ -229,10 +229,7 @@ def _check_columns(features: Features[Any], rows: Rows) -> None:
 
 def _hash(examples: Sequence[Any]) -> str:
     """Gives what names the rows: a hash of their content and order."""
-    digest = hashlib.sha256()
-    for example in examples:
-        digest.update(repr(astuple(example)).encode())
-    return digest.hexdigest()
+    return sha256_of(repr(astuple(example)).encode() for example in examples)
 
 
 def columns_of(arguments: Mapping[str, Any], features: type[Features[Any]]) -> dict[str, Any]:
