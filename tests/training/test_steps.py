@@ -41,7 +41,7 @@ def test_the_same_step_has_the_same_dropout() -> None:
 @pytest.fixture
 def datamodule(corpus: Path) -> PretrainingDataModule:
     return PretrainingDataModule(
-        str(corpus), seed=0, global_batch_size=16, micro_batch_size=16, max_seq_length=48
+        path=corpus, seed=0, global_batch_size=16, micro_batch_size=16, max_seq_length=48
     )
 
 
