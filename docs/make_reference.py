@@ -2,8 +2,8 @@
 
     python -m docs.make_reference
 
-Types and limits come from the schemas and constructors, defaults from conf/, meanings from the
-docstrings of both; of a class of another library, from the comment beside the key in conf/.
+Types, limits and meanings come from the schemas, or from the constructors of classes that have
+none; defaults from conf/; of a class of another library, from the comment beside the key in conf/.
 """
 
 import inspect
@@ -176,11 +176,12 @@ def _closed_rows(
 def _open_rows(group: str, choices: list[str]) -> Iterator[tuple[str, str, str, str]]:
     nodes = [_node(group, choice) for choice in choices]
     prefix, first = nodes[0]
-    kind = get_class(first["_target_"])
+    own_schema = SCHEMAS.get(first["_target_"])
     meanings, types = {}, {}
-    if first["_target_"].startswith("clozekit."):
+    if own_schema is None and first["_target_"].startswith("clozekit."):
+        kind = get_class(first["_target_"])
         meanings, types = _meanings(kind), _types(kind)
-    for schema in (SCHEMAS.get(first["_target_"]), OPEN[group]):
+    for schema in (own_schema, OPEN[group]):
         if schema is not None:
             meanings = _meanings(schema) | meanings
             types |= schema.model_json_schema()["properties"]
@@ -251,12 +252,9 @@ def _comments(group: str, choices: list[str]) -> dict[str, str]:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """Reads the `Args` and `Attributes` of a class, and of those that it takes arguments for."""
-    kinds = [*kind.__mro__]
-    if isinstance(features := getattr(kind, "features_class", None), type):
-        kinds += features.__mro__
+    """Reads the `Args` and `Attributes` of a class and of its bases."""
     meanings: dict[str, str] = {}
-    for each in kinds:
+    for each in kind.__mro__:
         if each.__module__.startswith("clozekit"):
             for name, meaning in _described(inspect.cleandoc(each.__doc__ or "")):
                 meanings.setdefault(name, meaning)

@@ -75,7 +75,7 @@ def measure_one(kind: str, repetitions: int, dropout: float) -> dict[str, Any]:
 
 def encoded(kind: str, number: int, max_seq_length: int) -> LabelledSource:
     tokenizer = load_pretrained(get_model_path()).tokenizer
-    features = ClassificationFeatures(tokenizer, max_seq_length)
+    features = ClassificationFeatures(tokenizer, max_seq_length=max_seq_length)
     examples = [
         features.example({"text": text, "label": label}, place, is_labelled=True)
         for place, (text, label) in enumerate(texts(kind, number))

@@ -65,7 +65,7 @@ def train(
     torch.set_num_threads(1)
     torch.manual_seed(0)
     data = PretrainingDataModule(
-        corpus, seed=0, global_batch_size=PAIRS, micro_batch_size=PAIRS, max_seq_length=SEQ_LEN
+        path=corpus, seed=0, global_batch_size=PAIRS, micro_batch_size=PAIRS, max_seq_length=SEQ_LEN
     )
     config = size_named(size).encoder(dropout=0.1)
     config = config.model_copy(update={"vocab_size": data.vocab_size})

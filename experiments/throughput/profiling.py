@@ -77,7 +77,7 @@ def pretraining_table(size: str, corpus: str) -> Columns:
     torch.manual_seed(0)
     pairs = size_named(size).pairs[128]
     data = PretrainingDataModule(
-        corpus, seed=0, global_batch_size=pairs, micro_batch_size=pairs, max_seq_length=128
+        path=corpus, seed=0, global_batch_size=pairs, micro_batch_size=pairs, max_seq_length=128
     )
     stream = iter(data.train_dataloader())
     batches: list[Any] = list(islice(stream, STEPS))

@@ -1,9 +1,6 @@
 """`clozekit evaluate`: how good a model is on labelled rows, and what it makes of each."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from clozekit.data.batch import Batch
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, read_examples
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.errors import ConfigError
+from clozekit.files import write_folder_atomically, write_json
 from clozekit.inference.figures import (
     confusion_counts,
     per_class,
@@ -29,7 +27,6 @@ from clozekit.inference.figures import (
 from clozekit.inference.load_predictor import make_predictor
 from clozekit.inference.row_predictor import Prediction, RowPredictor, single_labels
 from clozekit.interop.pretrained import Pretrained
-from clozekit.runs.folder import write_json
 from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.classification import ClassificationModule
@@ -63,12 +60,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     out = config.out or _default_out(config, pretrained, name)
     check_out(out)
     metrics, predictions = _judge(predictor, source)
-    unfinished = _temporary_beside(out)
-    try:
+    with write_folder_atomically(out) as unfinished:
         values = _write(unfinished, predictor.module, source, metrics, predictions, name)
-        os.replace(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     _print(values, name, len(predictions), out)
     return values["metrics"]  # type: ignore[no-any-return]
 
@@ -179,13 +172,6 @@ def _default_out(config: EvaluateConfig, pretrained: Pretrained, name: str) -> P
         raise ConfigError("out is missing: give out=… with the folder to write to")
     run = pretrained.path.resolve().parent.parent
     return run / f"evaluation-{Path(name).name if config.input else name}"
-
-
-def _temporary_beside(out: Path) -> Path:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    folder.chmod(0o755)
-    return folder
 
 
 def _print(values: Mapping[str, Any], name: str, number: int, out: Path) -> None:

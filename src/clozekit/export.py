@@ -2,14 +2,12 @@
 
 import json
 import math
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from clozekit import __version__
 from clozekit.config.export import ExportConfig
 from clozekit.errors import ConfigError
+from clozekit.files import write_folder_atomically
 from clozekit.interop.card import model_card
 from clozekit.interop.onnx import check_packages, save_onnx
 from clozekit.interop.pretrained import Pretrained
@@ -47,15 +45,9 @@ def export(config: ExportConfig) -> None:
             f"format={config.format}: {checkpoint.path} has an encoder of the class "
             f"{model.encoder.target}, which can only be exported with format=safetensors"
         )
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target and then renamed, so that a half-written folder is not taken for a model.
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{config.out.name}.", dir=config.out.parent))
-    try:
-        unfinished.chmod(0o755)
+    # A half-written folder is not to be taken for a model.
+    with write_folder_atomically(config.out) as unfinished:
         _write(checkpoint, model, config, unfinished)
-        os.replace(unfinished, config.out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     print(f"{checkpoint.path} (step {checkpoint.step}) is in {config.out}")
 
 

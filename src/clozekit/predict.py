@@ -1,7 +1,6 @@
 """`clozekit predict`: what a model makes of a text, or of a file of rows."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from clozekit.config.predict import PredictConfig
 from clozekit.data.files.row_files import BadRow, read_row_file
 from clozekit.data.labelled.features import RowError
 from clozekit.errors import ConfigError, DataError
+from clozekit.files import write_text_atomically
 from clozekit.inference.load_predictor import make_predictor
 from clozekit.inference.row_predictor import Prediction, Predictor
 from clozekit.runs.load_pretrained import load_pretrained
@@ -153,13 +153,8 @@ def _progress(path: str) -> Iterator[Any]:
 def _written_whole(path: Path) -> Iterator[IO[str]]:
     """Opens a file that has its name only when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            yield file
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with write_text_atomically(path) as file:
+        yield file
 
 
 def _write_line(file: IO[str], value: Prediction) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clozekit.config.report import ReportConfig
 from clozekit.errors import ConfigError, UserError
-from clozekit.runs.folder import write_text
+from clozekit.files import write_text
 from clozekit.sweeps.figures import plot_all_curves, plot_values
 from clozekit.sweeps.read_runs import read_runs
 from clozekit.sweeps.summary import Summary, summarize

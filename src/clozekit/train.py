@@ -14,19 +14,13 @@ from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import UserError
 from clozekit.exit_codes import INTERRUPTED, USER_ERROR
+from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.csv_history import CSVHistory
 from clozekit.runs.curves import plot_curves
-from clozekit.runs.folder import (
-    RunFolder,
-    is_first_process,
-    refuse_existing,
-    versions,
-    write_json,
-    write_text,
-)
+from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing, versions
 from clozekit.runs.load_pretrained import from_checkpoint, load_pretrained
 from clozekit.runs.metrics_file import read_metrics
 from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume

@@ -21,6 +21,7 @@ from clozekit.config.export import ExportConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
+from clozekit.config.reading import Reading
 from clozekit.config.report import ReportConfig
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
@@ -84,7 +85,7 @@ def check_data(name: str, given: Given) -> None:
 
 
 def check_what_the_data_of_fine_tuning_shares() -> None:
-    fields = LabelledDataConfig.model_fields
+    fields = LabelledDataConfig.model_fields | Reading.model_fields
     values = read("data/labelled.yaml")
     assert values.keys() == fields.keys(), "the file says every key"
     for key, field in fields.items():

@@ -132,9 +132,12 @@ def test_what_is_there_is_not_overwritten(models: dict[str, Path], tmp_path: Pat
 
 def test_options_that_a_task_has_not_are_told(models: dict[str, Path]) -> None:
     with pytest.raises(
-        ConfigError, match=r"data_options has 'txt', which is none of .*text_column"
+        ConfigError,
+        match=r"unknown key 'data_options.txt'; the keys in data_options are .*text_column",
     ):
         run(models["classification"], text="a", data_options={"txt": "a"})
+    with pytest.raises(ConfigError, match=r"data_options.max_seq_length=2: it should be .*8"):
+        run(models["classification"], text="a", data_options={"max_seq_length": 2})
     with pytest.raises(ConfigError, match=r"task .*n_best"):
         run(models["classification"], text="a", task_options={"n_best": 3})
 

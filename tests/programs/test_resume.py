@@ -166,7 +166,7 @@ def test_nothing_is_built_again_however_far_a_run_was(
     costs = []
     for step, epoch in ((10, 0), (1_000_000, 20_000)):
         datamodule = PretrainingDataModule(
-            str(corpus), seed=0, global_batch_size=16, micro_batch_size=8, max_seq_length=48
+            path=corpus, seed=0, global_batch_size=16, micro_batch_size=8, max_seq_length=48
         )
         place = {"step": step, "epoch": epoch, "slot": 0, "offset": 160}
         datamodule.load_state_dict({"position": place})

@@ -15,6 +15,7 @@ from clozekit.runs.checkpoint_file import (
     find_checkpoint,
     load_checkpoint,
 )
+from clozekit.runs.old_formats import OLDEST_FORMAT
 
 TOKENIZER = '{"model": {"type": "WordPiece"}}'
 
@@ -106,6 +107,13 @@ def test_another_programs_file_is_refused(foreign: object, tmp_path: Path) -> No
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     path = save(tmp_path / "a.ckpt", content(format_version=FORMAT_VERSION + 1))
     with pytest.raises(DataError, match=f"version {FORMAT_VERSION + 1} is newer than") as caught:
+        load_checkpoint(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_format_that_is_too_old_is_refused_by_name(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.ckpt", content(format_version=OLDEST_FORMAT - 1))
+    with pytest.raises(DataError, match=f"version {OLDEST_FORMAT - 1} is older than") as caught:
         load_checkpoint(path)
     assert str(path) in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""A run's folder: made once, never touched again, and written whole."""
+"""A run's folder: made once, and never touched again."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import yaml
 
 from clozekit.errors import ConfigError
 from clozekit.runs import folder as module
-from clozekit.runs.folder import RunFolder, is_first_process, write_json, write_text
+from clozekit.runs.folder import RunFolder, is_first_process
 
 
 def test_a_new_folder_has_the_configuration_and_the_record(
@@ -41,20 +41,6 @@ def test_what_is_there_already_is_refused_and_left(is_file: bool, tmp_path: Path
         RunFolder(taken).create({})
     assert mine.read_text() == "mine"
     assert len(list(tmp_path.rglob("*"))) == (1 if is_file else 2)
-
-
-def test_a_file_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.json"
-    write_json(path, {"a": 1})
-    assert path.read_text() == '{\n  "a": 1\n}\n'
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    monkeypatch.setattr("os.replace", lambda source, target: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
-        write_text(path, "half")
-    assert json.loads(path.read_text()) == {"a": 1}
 
 
 @pytest.mark.parametrize(

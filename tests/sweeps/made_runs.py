@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from clozekit.runs.folder import RunFolder, write_json
+from clozekit.files import write_json
+from clozekit.runs.folder import RunFolder
 from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.record import SweepRecord
 from tests.programs.commands import train_config

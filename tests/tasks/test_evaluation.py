@@ -31,7 +31,7 @@ class Guesses(nn.Module):
 @pytest.fixture(scope="module")
 def pretraining(corpus: Path) -> PretrainingDataModule:
     return PretrainingDataModule(
-        str(corpus), seed=0, global_batch_size=8, micro_batch_size=8, max_seq_length=48
+        path=corpus, seed=0, global_batch_size=8, micro_batch_size=8, max_seq_length=48
     )
 
 

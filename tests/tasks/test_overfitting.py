@@ -32,7 +32,7 @@ def fit(module: nn.Module, losses: Callable[[], tuple[Tensor, ...]], steps: int)
 def test_both_objectives_of_pretraining_come_near_zero_on_one_batch(corpus: Path) -> None:
     torch.manual_seed(0)
     data = PretrainingDataModule(
-        str(corpus), seed=0, global_batch_size=16, micro_batch_size=16, max_seq_length=48
+        path=corpus, seed=0, global_batch_size=16, micro_batch_size=16, max_seq_length=48
     )
     batch = next(iter(data.train_dataloader()))
     assert isinstance(batch, PretrainingBatch)

@@ -190,7 +190,7 @@ def test_a_kill_before_the_best_got_its_name_is_made_good(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("clozekit.training.checkpoints._link", kill)
+        patched.setattr("clozekit.training.checkpoints.link_atomically", kill)
         with pytest.raises(KeyboardInterrupt):
             run.take_steps(1, {2: 1.0})
     assert files(tmp_path) == {"step-1.ckpt": 1, "step-2.ckpt": 2, "best.ckpt": 1, "last.ckpt": 1}

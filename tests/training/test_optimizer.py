@@ -12,7 +12,7 @@ from tests.programs.commands import TINY, train_config
 
 def optimizer_groups(config: TrainConfig, corpus: Path) -> list[dict[str, object]]:
     data = PretrainingDataModule(
-        str(corpus), seed=0, global_batch_size=8, micro_batch_size=8, max_seq_length=48
+        path=corpus, seed=0, global_batch_size=8, micro_batch_size=8, max_seq_length=48
     )
     encoder = config.encoder.model_copy(update={"vocab_size": data.vocab_size})
     optimizers = make_module(config, encoder, data, 10).configure_optimizers()

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from clozekit.training.steps import StatelessSteps
 
 from clozekit.data.batch import Batch, Step
 from clozekit.data.order import Position, global_batches
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.runs.checkpoint_file import load_checkpoint
-from clozekit.training.steps import StatelessSteps
 
 
 def seed_of(seed: int, step: int, micro_step: int, rank: int) -> int:
@@ -41,7 +41,7 @@ def test_the_same_step_has_the_same_dropout() -> None:
 @pytest.fixture
 def datamodule(corpus: Path) -> PretrainingDataModule:
     return PretrainingDataModule(
-        str(corpus), seed=0, global_batch_size=16, micro_batch_size=16, max_seq_length=48
+        path=corpus, seed=0, global_batch_size=16, micro_batch_size=16, max_seq_length=48
     )
 
 

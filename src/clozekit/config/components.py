@@ -2,13 +2,10 @@
 
 import os
 import shutil
-from typing import Any
 
-from pydantic import ValidationError
-
+from clozekit.config.checking import checked
 from clozekit.config.data import SCHEMAS
 from clozekit.config.loggers import check_loggers
-from clozekit.config.messages import of_validation
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 
@@ -22,7 +19,7 @@ def check_components(config: TrainConfig) -> None:
     """
     schema = SCHEMAS.get(config.data.target)
     if schema is not None:
-        _parse("data", schema, config.data.model_extra or {}).check_files()
+        checked("data", schema, config.data.model_extra or {}).check_files()
     check_loggers(config)
     if config.compile:
         _check_compiler()
@@ -36,22 +33,3 @@ def _check_compiler() -> None:
             "compile=true needs a C++ compiler: g++ or clang++ on the PATH, or the name of one in "
             "CXX"
         )
-
-
-def _parse(group: str, schema: type[Any], values: dict[str, Any]) -> Any:
-    try:
-        return schema.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(_within(group, of_validation(error))) from error
-
-
-def _within(group: str, message: str) -> str:
-    prefixed = []
-    for line in message.splitlines():
-        is_unknown = line.startswith("unknown key '")
-        prefixed.append(
-            line.replace("unknown key '", f"unknown key '{group}.", 1)
-            if is_unknown
-            else f"{group}.{line}"
-        )
-    return "\n".join(prefixed)

@@ -1,21 +1,45 @@
-"""Schemas of the DataModules that ship with clozekit, checked before the classes are imported."""
+"""The options of the DataModules that ship with clozekit, checked before torch is imported.
+
+These classes are the only declaration of an option: its type, bounds, default and meaning. The
+DataModules validate what they are given by them, and the reference is made of them.
+"""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
+from clozekit.config.reading import (
+    ClassificationReading,
+    MultipleChoiceReading,
+    QuestionReading,
+    RegressionReading,
+    TaggingReading,
+)
 from clozekit.config.train import Closed, PhaseConfig
 from clozekit.errors import DataError
 
+PathText = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)]
+"""Text that Python may also give as a `Path`."""
+
 
 class StreamConfig(Closed):
-    """The arguments of `clozekit.data.module.StreamDataModule`."""
+    """What all DataModules share.
+
+    Attributes:
+        seed: What every random choice in the data depends on: order, pairs, masks, held-out rows.
+        global_batch_size: Samples of an optimizer step, over all processes: pairs, rows, or the
+            windows that rows are cut into.
+        micro_batch_size: The most samples of one forward pass.
+        num_workers: Processes that build batches beside the training process.
+        max_seq_length: The most tokens of a sample, special tokens included.
+    """
 
     seed: int = Field(ge=0)
     global_batch_size: PositiveInt
     micro_batch_size: PositiveInt
     num_workers: int = Field(0, ge=0)
+    max_seq_length: int = Field(128, ge=8)
 
     def check_files(self) -> None:
         """Checks that what is named is there.
@@ -27,10 +51,21 @@ class StreamConfig(Closed):
 
 
 class CorpusDataConfig(StreamConfig):
-    """The arguments of `clozekit.data.pretraining.corpus_datamodule.CorpusDataModule`."""
+    """What the DataModules of a prepared corpus share.
 
-    path: str
-    max_seq_length: int = Field(128, ge=8)
+    Attributes:
+        path: The folder that `clozekit prepare` wrote.
+        short_seq_prob: The probability that a sample aims at a shorter length.
+        masked_lm_prob: The share of tokens that is chosen.
+        mask_token_prob: The share of the chosen that becomes [MASK].
+        random_token_prob: The share of the chosen that becomes another token; the rest stays.
+        max_predictions_per_seq: The most tokens chosen in a sequence; None for no limit.
+        whole_word_mask: Whether all tokens of a word are chosen together.
+        first_phase: The beginning of training, where that has shorter samples, by the keys of
+            `PhaseConfig`; None for samples of one length.
+    """
+
+    path: PathText
     short_seq_prob: float = Field(0.1, ge=0, le=1)
     masked_lm_prob: float = Field(0.15, gt=0, lt=1)
     mask_token_prob: float = Field(0.8, ge=0, le=1)
@@ -65,17 +100,27 @@ class CorpusDataConfig(StreamConfig):
 
 
 class LabelledDataConfig(StreamConfig):
-    """The arguments of `clozekit.data.labelled.labelled_datamodule.LabelledDataModule`."""
+    """What the DataModules of labelled rows share, beside how rows are read.
 
-    train: str
-    validation: str | None = None
-    test: str | None = None
-    path: str | None = None
+    Attributes:
+        train: The file of training rows; a split's name where there is a `path`.
+        validation: The file or split of validation rows; None to hold out a share of the training
+            rows, of every class alike.
+        test: The file or split of test rows, if there is one.
+        path: A data set's folder, or its name on the Hugging Face hub.
+        name: The data set's configuration, where it has several.
+        tokenizer: A `tokenizer.json` or `vocab.txt`; None to take the pretrained encoder's. Python
+            may give a tokenizer itself.
+        validation_fraction: The share held out.
+    """
+
+    train: PathText
+    validation: PathText | None = None
+    test: PathText | None = None
+    path: PathText | None = None
     name: str | None = None
-    tokenizer: str | None
+    tokenizer: PathText | None
     validation_fraction: float = Field(0.1, gt=0, lt=1)
-    max_seq_length: int = Field(128, ge=8)
-    id_column: str | None = None
 
     def check_files(self) -> None:
         """Checks that the files are there; splits of a data set are checked as they are read."""
@@ -86,53 +131,24 @@ class LabelledDataConfig(StreamConfig):
                 raise DataError(f"data.{key}={path}: there is no such file")
 
 
-class TextDataConfig(LabelledDataConfig):
-    """What the DataModules of one text or a pair share."""
-
-    text_column: str = "text"
-    text_pair_column: str | None = None
+class ClassificationDataConfig(ClassificationReading, LabelledDataConfig):
+    """Texts or pairs with classes, from files or a data set."""
 
 
-class ClassificationDataConfig(TextDataConfig):
-    """The arguments of `clozekit.data.labelled.classification.ClassificationDataModule`."""
-
-    label_column: str = "label"
-    multi_label: bool = False
+class RegressionDataConfig(RegressionReading, LabelledDataConfig):
+    """Texts or pairs with scores, from files or a data set."""
 
 
-class RegressionDataConfig(TextDataConfig):
-    """The arguments of `clozekit.data.labelled.regression.RegressionDataModule`."""
-
-    score_column: str = "score"
+class TaggingDataConfig(TaggingReading, LabelledDataConfig):
+    """Words with a tag each, from files or a data set."""
 
 
-class TaggingDataConfig(LabelledDataConfig):
-    """The arguments of `clozekit.data.labelled.tagging.TaggingDataModule`."""
-
-    words_column: str = "tokens"
-    tags_column: str = "tags"
-    doc_stride: PositiveInt = 64
+class QuestionDataConfig(QuestionReading, LabelledDataConfig):
+    """Questions with paragraphs, from files or a data set."""
 
 
-class QuestionDataConfig(LabelledDataConfig):
-    """The arguments of `clozekit.data.labelled.paragraphs.QuestionDataModule`."""
-
-    max_seq_length: int = Field(384, ge=8)
-    question_column: str = "question"
-    context_column: str = "context"
-    answers_column: str = "answers"
-    max_query_length: PositiveInt = 64
-    doc_stride: PositiveInt = 128
-    id_column: str | None = "id"
-
-
-class MultipleChoiceDataConfig(LabelledDataConfig):
-    """The arguments of `clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule`."""
-
-    context_column: str = "context"
-    question_column: str | None = "question"
-    choices_column: str | list[str] = "choices"
-    label_column: str = "label"
+class MultipleChoiceDataConfig(MultipleChoiceReading, LabelledDataConfig):
+    """Questions with choices, from files or a data set."""
 
 
 SCHEMAS: dict[str, type[StreamConfig]] = {
@@ -147,4 +163,4 @@ SCHEMAS: dict[str, type[StreamConfig]] = {
     ),
     "clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule": MultipleChoiceDataConfig,
 }
-"""The schema of each DataModule's arguments; a user's own is checked by its constructor."""
+"""The options of each DataModule, which is not imported; a user's own checks them itself."""

@@ -1,6 +1,5 @@
 """A prepared corpus as its manifest describes it; cheap to open before anything heavy is."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -8,6 +7,7 @@ from typing import Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clozekit.errors import DataError
+from clozekit.files import sha256_of
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -113,7 +113,7 @@ class Corpus:
         parts = [self.manifest.tokenizer_sha256]
         for split in SPLITS:
             parts += [split, *(shard.sha256 for shard in self.manifest.splits[split].shards)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return sha256_of(["\n".join(parts).encode()])
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -12,13 +12,12 @@ from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.manifest import MANIFEST_FILE, TOKENIZER_FILE, Corpus
 from clozekit.corpus.work_folder import Work
 from clozekit.errors import ConfigError, UserError
+from clozekit.files import leftovers
 
 _LOCK_FILE = ".lock"
 _STATE_FILE = "state.json"
-_SHARD_FILE = re.compile(
-    r"(train|validation)-\d{5,}\.arrow|"
-    r"\.((train|validation)-\d{5,}\.arrow|(tokenizer|manifest)\.json)\.\d+\.tmp"
-)
+_SHARD_FILE = r"(train|validation)-\d{5,}\.arrow"
+_CORPUS_FILE = rf"{_SHARD_FILE}|(tokenizer|manifest)\.json"
 
 
 def finished_corpus(config: PrepareConfig) -> Corpus | None:
@@ -88,8 +87,10 @@ def erase(work: Work) -> None:
 def remove_shards(folder: Path, keep: tuple[str, ...]) -> None:
     """Removes shards, whole or not, other than those to keep."""
     for path in folder.iterdir():
-        if _SHARD_FILE.fullmatch(path.name) and path.name not in keep:
+        if re.fullmatch(_SHARD_FILE, path.name) and path.name not in keep:
             path.unlink()
+    for path in leftovers(folder, _CORPUS_FILE):
+        path.unlink()
 
 
 def _refuse_foreign_folder(work: Work) -> None:

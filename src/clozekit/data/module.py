@@ -2,12 +2,14 @@
 
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule
 from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 
+from clozekit.config.checking import checked
+from clozekit.config.data import StreamConfig
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position
 from clozekit.data.step import EvaluationBatch
@@ -25,35 +27,27 @@ from clozekit.data.stream import (
 class StreamDataModule(LightningDataModule):
     """Reads sources of samples. A DataModule of a task sets them up, and its tokenizer.
 
-    Args:
-        seed: What order, pairs and masks depend on.
-        global_batch_size: Samples of an optimizer step, over all processes.
-        micro_batch_size: The most samples of one forward pass.
-        num_workers: Processes that build batches beside the training process.
-        max_seq_length: The longest sequence, special tokens included.
+    Its options are declared in `config_class`.
 
     Attributes:
+        config: The options.
         position: Where the stream goes on after the last optimizer step; saved in checkpoints.
         overfit_steps: How many steps are trained on again and again; None for all of the data.
         data_hash: What names the data, where it has a name.
         sources: The source of each split: `train`, `validation`, and `test` where there is one.
     """
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        global_batch_size: int,
-        micro_batch_size: int,
-        num_workers: int,
-        max_seq_length: int,
-    ) -> None:
+    config_class: ClassVar[type[StreamConfig]] = StreamConfig
+    config: StreamConfig
+
+    def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.seed = seed
-        self.global_batch_size = global_batch_size
-        self.micro_batch_size = micro_batch_size
-        self.num_workers = num_workers
-        self.max_seq_length = max_seq_length
+        self.config = checked("data", self.config_class, options)
+        self.seed = self.config.seed
+        self.global_batch_size = self.config.global_batch_size
+        self.micro_batch_size = self.config.micro_batch_size
+        self.num_workers = self.config.num_workers
+        self.max_seq_length = self.config.max_seq_length
         self.data_hash: str | None = None
         self.position = Position()
         self.overfit_steps: int | None = None

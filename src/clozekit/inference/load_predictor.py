@@ -1,12 +1,12 @@
 """From a trained model, wherever it comes from, to what predicts with it."""
 
 from collections.abc import Mapping
-from inspect import signature
 from typing import Any
 
 import torch
 
 from clozekit.config.build import build
+from clozekit.config.checking import checked
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.labelled_datamodule import columns_of
 from clozekit.errors import ConfigError, DataError
@@ -147,9 +147,7 @@ def _features(
     longest = pretrained.encoder.max_position_embeddings
     if "max_seq_length" not in arguments:
         arguments["max_seq_length"] = min(longest, 512)
-    known = signature(features_class).parameters.keys() - {"tokenizer"}
-    for key in sorted(options.keys() - known):
-        raise ConfigError(f"data_options has {key!r}, which is none of {', '.join(sorted(known))}")
+    checked("data_options", features_class.config_class, options)
     features = features_class(pretrained.tokenizer, **{**arguments, **options})  # type: ignore[arg-type]
     features.label_names = module.label_names
     return features

@@ -7,6 +7,7 @@ from typing import Any
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
+from clozekit.files import write_json, write_text
 from clozekit.interop.head_names import (
     HEADS_OF_ARCHITECTURE,
     HEADS_WITH_LABELS,
@@ -51,7 +52,7 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
     if model.tokenizer is not None:
         config["pad_token_id"] = model.tokenizer.token_to_id("[PAD]")
         _save_tokenizer(model.tokenizer, folder, model.encoder.max_position_embeddings)
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     return sorted(parts - kept)
 
 
@@ -77,9 +78,9 @@ def save_description(model: Pretrained, folder: Path) -> None:
     encoder = model.encoder.published()
     if not model.encoder.is_own:
         encoder = {"_target_": model.encoder.target, **encoder}
-    _write_json(folder / "encoder.json", encoder)
+    write_json(folder / "encoder.json", encoder)
     if model.label_names is not None:
-        _write_json(folder / "labels.json", model.label_names)
+        write_json(folder / "labels.json", model.label_names)
     if model.tokenizer is not None:
         model.tokenizer.save(str(folder / "tokenizer.json"))
 
@@ -141,9 +142,5 @@ def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None
         ids = tokenizer.get_vocab()
         if sorted(ids.values()) == list(range(len(ids))):
             lines = "".join(f"{token}\n" for token in sorted(ids, key=ids.__getitem__))
-            (folder / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
-    _write_json(folder / "tokenizer_config.json", config)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_text(folder / "vocab.txt", lines)
+    write_json(folder / "tokenizer_config.json", config)

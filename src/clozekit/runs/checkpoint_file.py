@@ -1,6 +1,5 @@
 """Checkpoint files: what is in them beside Lightning's own, and how they are written and read."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.errors import DataError
+from clozekit.files import write_atomically
+from clozekit.runs.old_formats import OLDEST_FORMAT, translated
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 META_KEY = "clozekit"
 
 
@@ -34,20 +35,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            with temporary.open("wb") as file:
+            with write_atomically(target) as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
         except (OSError, RuntimeError) as error:
             # torch reports a full disk as a RuntimeError.
             kept = "the checkpoint that was there is kept" if target.exists() else "there is none"
             raise DataError(f"{target}: it cannot be written ({error}); {kept}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(target.parent)
 
 
 class CheckpointMeta(Callback):
@@ -126,10 +120,11 @@ class Checkpoint:
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Reads a checkpoint, or the best (else the last) one of a run's folder.
 
-    Only tensors and plain containers are read; a file that holds anything else is refused.
+    Only tensors and plain containers are read; a file that holds anything else is refused. Of an
+    older format, the configuration is translated.
 
     Raises:
-        DataError: There is none, or it is no checkpoint of clozekit, or of a newer one.
+        DataError: There is none, or it is no checkpoint of clozekit, or its format cannot be read.
     """
     file = find_checkpoint(Path(path))
     try:
@@ -145,15 +140,15 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             f"{file}: its format version {meta['format_version']} is newer than {FORMAT_VERSION}, "
             "the newest that this version of clozekit reads"
         )
-    if meta["format_version"] < FORMAT_VERSION:
+    if meta["format_version"] < OLDEST_FORMAT:
         raise DataError(
-            f"{file}: its format version {meta['format_version']} is older than {FORMAT_VERSION}, "
-            "the only one that this version of clozekit reads"
+            f"{file}: its format version {meta['format_version']} is older than {OLDEST_FORMAT}, "
+            "the oldest that this version of clozekit reads"
         )
     return Checkpoint(
         path=file,
         step=content["global_step"],
-        config=meta["config"],
+        config=translated(meta["config"], meta["format_version"]),
         state_dict=content["state_dict"],
         tokenizer_json=meta["tokenizer"],
         task_arguments=meta["task_arguments"],
@@ -174,13 +169,3 @@ def find_checkpoint(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     raise DataError(f"{path}: there is no checkpoint; a run's folder or a .ckpt file is needed")
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,6 @@
 """The history of a run in `metrics.csv`: a row a logged step and split, each of them once."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
+from clozekit.files import write_text_atomically
 from clozekit.runs.metrics_file import STEP, read_rows
 
 
@@ -83,9 +83,7 @@ def _columns(path: Path) -> list[str]:
 
 
 def _write(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with write_text_atomically(path) as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)

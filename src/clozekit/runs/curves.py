@@ -1,9 +1,9 @@
 """The picture of a run: losses, accuracies, learning rate and speed over steps."""
 
-import os
 from pathlib import Path
 from typing import Any
 
+from clozekit.files import write_atomically
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.metrics_file import read_series
 
@@ -61,6 +61,5 @@ def plot_curves(folder: RunFolder) -> None:
 
 def save_figure(figure: Any, path: Path) -> None:
     """Writes a picture whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+    with write_atomically(path) as file:
+        figure.savefig(file, format="png", dpi=110)

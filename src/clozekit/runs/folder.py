@@ -16,6 +16,7 @@ import yaml
 
 from clozekit import __version__
 from clozekit.errors import ConfigError
+from clozekit.files import write_json, write_text
 
 FORMAT_VERSION = 1
 RECORDED_PACKAGES = (
@@ -147,18 +148,6 @@ def is_first_process() -> bool:
         return os.environ["RANK"] == "0"
     places = ("SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
     return all(os.environ.get(name, "0") == "0" for name in places)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def versions() -> dict[str, Any]:

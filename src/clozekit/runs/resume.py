@@ -1,48 +1,18 @@
 """Which checkpoint a run goes on from, and whether it may."""
 
 import os
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
+from clozekit.config.changes import Effect, effect_of
 from clozekit.config.encoder import OWN_ENCODER
 from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError, DataError
+from clozekit.files import copy_atomically
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 
-MUST_AGREE = ("seed", "global_batch_size", "task._target_", "data._target_")
-"""Keys without whose values a place in the stream means nothing."""
-
-MAY_DIFFER = (
-    "name",
-    "runs_dir",
-    "resume",
-    "max_steps",
-    "max_epochs",
-    "micro_batch_size",
-    "validate_every_n_steps",
-    "compile",
-    "activation_checkpointing",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.num_nodes",
-    "trainer.strategy",
-    "trainer.log_every_n_steps",
-    "logger",
-    "callbacks",
-    "encoder.pretrained",
-    "encoder.vocab_size",
-    "data.path",
-    "data.train",
-    "data.validation",
-    "data.test",
-    "data.tokenizer",
-    "data.num_workers",
-    "data.micro_batch_size",
-    "data.first_phase.micro_batch_size",
-)
-"""Keys that change neither the samples nor what is learnt from them."""
+MAY_DIFFER = (Effect.COURSE, Effect.MANNER, Effect.NAME)
 
 
 def checkpoint_to_resume(resume: str | None, folder: Path) -> Checkpoint | None:
@@ -86,13 +56,15 @@ def check_agreement(
     # Checkpoints from before this key have clozekit's own encoder.
     saved.setdefault("encoder._target_", OWN_ENCODER)
     # The run's own keys come before those that repeat them.
-    for key in sorted(saved.keys() | given.keys(), key=lambda key: (key not in MUST_AGREE, key)):
-        if saved.get(key) == given.get(key) or _is_under(key, MAY_DIFFER):
+    keys = sorted(saved.keys() | given.keys())
+    for key in sorted(keys, key=lambda key: effect_of(key) is not Effect.STREAM):
+        effect = effect_of(key)
+        if saved.get(key) == given.get(key) or effect in MAY_DIFFER:
             continue
         difference = (
             f"{key}={as_yaml(saved.get(key))}, the configuration has {as_yaml(given.get(key))}"
         )
-        if _is_under(key, (*MUST_AGREE, "encoder", "data", "optimizer")):
+        if effect is not None:
             raise ConfigError(f"{where} {difference}")
         warnings.warn(f"{where} {difference}, which holds from now on", stacklevel=2)
     for key in ("max_steps", "max_epochs"):
@@ -132,9 +104,7 @@ def adopt(checkpoint: Checkpoint, folder: Path) -> None:
     last = folder / "last.ckpt"
     if not last.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{last.name}.{os.getpid()}"
-        shutil.copyfile(checkpoint.path, temporary)
-        os.replace(temporary, last)
+        copy_atomically(checkpoint.path, last)
 
 
 def _newest(folder: Path) -> Checkpoint:
@@ -149,7 +119,3 @@ def _newest(folder: Path) -> Checkpoint:
         raise DataError(f"{folder}: there is no whole checkpoint in its folder checkpoints/")
     # Of one step's, `last` is the newest.
     return max(found, key=lambda checkpoint: (checkpoint.step, checkpoint.path.stem == "last"))
-
-
-def _is_under(key: str, groups: tuple[str, ...]) -> bool:
-    return any(key == group or key.startswith(f"{group}.") for group in groups)

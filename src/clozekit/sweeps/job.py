@@ -9,25 +9,12 @@ from typing import Any
 
 import yaml
 
+from clozekit.config.changes import Effect, effect_of
 from clozekit.config.train import TrainConfig
 from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError
 from clozekit.exit_codes import INTERRUPTED, PREEMPTED
 from clozekit.runs.folder import RunFolder, refuse_existing
-
-MAY_DIFFER = (
-    "resume",
-    "logger",
-    "micro_batch_size",
-    "data.micro_batch_size",
-    "data.num_workers",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.num_nodes",
-    "trainer.strategy",
-    "trainer.log_every_n_steps",
-)
-"""Keys that say how a job is run, and do not change what comes out."""
 
 INTERRUPTED_CODES = (PREEMPTED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
 """What a run exits with after SIGTERM or SIGINT; negative where it could not catch them yet."""
@@ -139,7 +126,7 @@ class Job:
         keys = sorted(earlier_values.keys() | values.keys(), key=lambda key: (key.count("."), key))
         for key in keys:
             before, now = earlier_values.get(key), values.get(key)
-            if before != now and not any(key == k or key.startswith(f"{k}.") for k in MAY_DIFFER):
+            if before != now and effect_of(key) is not Effect.MANNER:
                 raise ConfigError(
                     f"{self.folder} was run with {key}={as_yaml(before)}, the sweep has "
                     f"{as_yaml(now)}: give the sweep another name=…, or remove that folder"

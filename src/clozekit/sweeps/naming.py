@@ -1,9 +1,10 @@
 """The name of a job, which is that of its folder, from the overrides that are its own."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable
+
+from clozekit.files import sha256_of
 
 LONGEST = 120
 """The most characters of a name; file systems take 255 bytes, and files get suffixes."""
@@ -34,6 +35,6 @@ def job_name(overrides: Iterable[str]) -> str:
     name = BETWEEN.join(override.replace("=", "-", 1) for override in ordered)
     if len(name) <= LONGEST and all(PLAIN.fullmatch(override) for override in ordered):
         return name
-    digest = hashlib.sha256(json.dumps(ordered).encode()).hexdigest()[:12]
+    digest = sha256_of([json.dumps(ordered).encode()])[:12]
     readable = re.sub(r"[^A-Za-z0-9_.+-]+", "-", name).strip("-._+") or ALONE
     return f"{readable[: LONGEST - len(digest) - len(BETWEEN)]}{BETWEEN}{digest}"

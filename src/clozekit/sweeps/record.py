@@ -8,7 +8,7 @@ from typing import Any
 
 from clozekit import __version__
 from clozekit.errors import ConfigError
-from clozekit.runs.folder import write_json
+from clozekit.files import write_json
 from clozekit.sweeps.job import Job, Status
 
 FORMAT_VERSION = 1

@@ -8,15 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from clozekit.config.changes import Effect, effect_of
 from clozekit.errors import ConfigError
-from clozekit.sweeps.job import MAY_DIFFER
 from clozekit.sweeps.read_runs import FoundRun, Mode, Outcome, Value, as_text
 
 SEED = "seed"
 """Runs that differ in it alone are of one setting."""
-
-OF_THE_RUN = ("name", "runs_dir", *MAY_DIFFER)
-"""Keys in which runs may differ without being of different settings."""
 
 SMALL_IS_BEST = ("loss", "perplexity", "error")
 
@@ -197,7 +194,7 @@ def _differing_in_config(runs: Sequence[FoundRun]) -> list[str]:
 
 def _is_of_the_run(key: str) -> bool:
     # The group `trainer` says where a run is computed; precision and the like are keys of its own.
-    return key == "trainer" or any(f"{key}.".startswith(f"{other}.") for other in OF_THE_RUN)
+    return key == "trainer" or effect_of(key) in (Effect.NAME, Effect.MANNER)
 
 
 def command_to_repeat(run: FoundRun) -> str | None:

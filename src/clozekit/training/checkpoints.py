@@ -1,7 +1,5 @@
 """When checkpoints are saved: every so many steps or minutes, and the best ones."""
 
-import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from clozekit.data.step import StepBatch
+from clozekit.files import leftovers, link_atomically
 from clozekit.training.monitoring import AUTO, check_mode, monitored
 from clozekit.training.validation import validation_follows
 
@@ -75,10 +74,10 @@ class Checkpoints(Callback):
         self.scores = trainer.strategy.broadcast(found)
         if not trainer.is_global_zero:
             return
-        for half_written in self.dirpath.glob(".*.ckpt.*"):
+        for half_written in leftovers(self.dirpath, r".*\.ckpt"):
             half_written.unlink()
         if self.scores:
-            _link(self._of_step(self._ranked()[0]), self.dirpath / "best.ckpt")
+            link_atomically(self._of_step(self._ranked()[0]), self.dirpath / "best.ckpt")
             for path in self.dirpath.glob("step-*.ckpt"):
                 if path not in map(self._of_step, self.scores):
                     path.unlink()
@@ -153,7 +152,7 @@ class Checkpoints(Callback):
             self._save(trainer, self._of_step(step))
             if trainer.is_global_zero:
                 if ranked[0] == step:
-                    _link(self._of_step(step), self.dirpath / "best.ckpt")
+                    link_atomically(self._of_step(step), self.dirpath / "best.ckpt")
                 for dropped in ranked[self.save_top_k :]:
                     self._of_step(dropped).unlink(missing_ok=True)
 
@@ -172,17 +171,3 @@ class Checkpoints(Callback):
         began = time.perf_counter()
         trainer.save_checkpoint(path, weights_only=False)
         self.seconds += time.perf_counter() - began
-
-
-def _link(source: Path, target: Path) -> None:
-    """Gives a file a second name, in place of what had it."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        # Not every file system has second names.
-        shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-    # A rename between two names of one file does nothing.
-    temporary.unlink(missing_ok=True)

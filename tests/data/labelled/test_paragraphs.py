@@ -72,7 +72,7 @@ def slice_of(rows: Any, sequence: int) -> str:
 def test_the_ends_give_back_every_answer_that_is_aligned_with_tokens(
     context: str, tokenizer: Any, kind: Any, max_seq_length: int, doc_stride: int, seed: int
 ) -> None:
-    features = kind(tokenizer, max_seq_length, doc_stride=doc_stride)
+    features = kind(tokenizer, max_seq_length=max_seq_length, doc_stride=doc_stride)
     found = aligned_answer(features, context, random.Random(seed))
     rows = encoded(features, [row(context, *(found or ()))])
     whole = 0
@@ -100,7 +100,7 @@ def test_tags_and_ends_say_the_same(
     context: str, tokenizer: Any, max_seq_length: int, doc_stride: int, seed: int
 ) -> None:
     both = [
-        kind(tokenizer, max_seq_length, doc_stride=doc_stride)
+        kind(tokenizer, max_seq_length=max_seq_length, doc_stride=doc_stride)
         for kind in (QuestionAnsweringFeatures, QuestionAnsweringBIOFeatures)
     ]
     found = aligned_answer(both[0], context, random.Random(seed))
@@ -126,7 +126,7 @@ def test_tags_and_ends_say_the_same(
 
 
 def test_a_window_knows_where_its_tokens_lie_in_the_text() -> None:
-    features = QuestionAnsweringFeatures(spelling_tokenizer(), 16, doc_stride=5)
+    features = QuestionAnsweringFeatures(spelling_tokenizer(), max_seq_length=16, doc_stride=5)
     context = "The Café feeds 北京 and an old horse, cow, and field."
     batch = whole_batch(encoded(features, [row(context, "Café", 4), row("the cow", "cow", 4)]))
     ids = batch.input_ids.split(batch.packing.cu_seqlens.diff().tolist())
@@ -161,7 +161,7 @@ def test_an_answer_that_ends_inside_a_token_is_a_part_of_what_its_tokens_say() -
 
 
 def test_windows_without_the_whole_answer_have_none() -> None:
-    features = QuestionAnsweringFeatures(spelling_tokenizer(), 12, doc_stride=2)
+    features = QuestionAnsweringFeatures(spelling_tokenizer(), max_seq_length=12, doc_stride=2)
     context = "the old cow feeds the old horse the old field feeds the cow"
     batch = whole_batch(encoded(features, [row(context, "old horse", 22)]))
     assert batch.batch_size == 4
@@ -202,7 +202,7 @@ def test_the_first_answer_is_learnt_and_all_are_kept_to_be_judged_by() -> None:
 def test_a_long_question_is_cut_and_counted(max_query_length: int, kept: int) -> None:
     """At 16, room for 13 tokens, no more than half of which are the question's."""
     features = QuestionAnsweringFeatures(
-        spelling_tokenizer(), 16, max_query_length=max_query_length
+        spelling_tokenizer(), max_seq_length=16, max_query_length=max_query_length
     )
     long = "the old horse feeds the old cow in the field"
     rows = encoded(features, [row("the cow", "cow", 4, question=long), row("the cow", "cow", 4)])
@@ -220,7 +220,7 @@ def test_paragraphs_without_a_token_and_long_ones_can_be_predicted_on(
     context: str, sizes: list[int]
 ) -> None:
     for kind in (QuestionAnsweringFeatures, QuestionAnsweringBIOFeatures):
-        features = kind(spelling_tokenizer(), 16)
+        features = kind(spelling_tokenizer(), max_seq_length=16)
         example = features.example({"question": "", "context": context}, 7, is_labelled=False)
         assert example is not None and example.id == 7
         batch = whole_batch(features.encode([example], is_labelled=False))
@@ -279,7 +279,7 @@ def test_an_answer_that_is_not_in_its_paragraph_is_told_with_file_and_id(tmp_pat
 
 
 def test_windows_are_named_by_their_rows_place_in_the_batch() -> None:
-    features = QuestionAnsweringFeatures(spelling_tokenizer(), 16)
+    features = QuestionAnsweringFeatures(spelling_tokenizer(), max_seq_length=16)
     rows = encoded(features, [row("the old horse " * number) for number in (5, 1, 9)])
     chosen = np.flatnonzero(rows.owners != 0)
     windows: tuple[Window, ...] = rows.windows(chosen)

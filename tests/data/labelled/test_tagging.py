@@ -35,7 +35,9 @@ TAGS = ("x", "y", "z")
 
 
 def features_of(max_seq_length: int = 128, doc_stride: int = 64) -> TaggingFeatures:
-    return TaggingFeatures(spelling_tokenizer(), max_seq_length, doc_stride=doc_stride)
+    return TaggingFeatures(
+        spelling_tokenizer(), max_seq_length=max_seq_length, doc_stride=doc_stride
+    )
 
 
 def tags_for(words: list[str]) -> list[str]:

@@ -115,8 +115,14 @@ def test_a_step_has_the_same_samples_on_two_processes(
 
 
 def datamodule(corpus: Path, **changes: object) -> CorpusDataModule:
-    arguments = {"seed": 0, "global_batch_size": 16, "micro_batch_size": 4, "max_seq_length": 48}
-    return PretrainingDataModule(str(corpus), **{**arguments, "first_phase": FIRST, **changes})
+    arguments = {
+        "path": corpus,
+        "seed": 0,
+        "global_batch_size": 16,
+        "micro_batch_size": 4,
+        "max_seq_length": 48,
+    }
+    return PretrainingDataModule(**{**arguments, "first_phase": FIRST, **changes})
 
 
 def test_the_first_phase_is_a_share_of_all_steps(corpus: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
+from clozekit.config.data import ClassificationDataConfig
+from clozekit.config.reading import ClassificationReading
 from clozekit.data.batch import ClassificationBatch
 from clozekit.data.files.rows import as_name, is_missing, ordered_names
 from clozekit.data.labelled.features import EncodedRows, RowError, unknown_label
@@ -46,33 +47,15 @@ class ClassifiedRows(EncodedRows[LabelledText]):
 
 
 class ClassificationFeatures(TextFeatures[LabelledText]):
-    """How classified texts are read.
+    """How classified texts are read."""
 
-    Args:
-        tokenizer: What text is read with.
-        max_seq_length: The longest sequence, special tokens included; longer rows are cut.
-        text_column: The column of the text.
-        text_pair_column: The column of the second text, if there is one.
-        label_column: The column of the class.
-        multi_label: Whether a row may have several labels at once, or none: a list, or in files
-            without lists names with `;` between them.
-        id_column: The column of the rows' ids; None for their numbers.
-    """
+    config_class = ClassificationReading
+    config: ClassificationReading
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        max_seq_length: int = 128,
-        text_column: str = "text",
-        text_pair_column: str | None = None,
-        label_column: str = "label",
-        multi_label: bool = False,
-        id_column: str | None = None,
-    ) -> None:
-        super().__init__(
-            tokenizer, max_seq_length, text_column, text_pair_column, label_column, id_column
-        )
-        self.multi_label = multi_label
+    @property
+    def label_columns(self) -> list[str]:
+        """The column of the class."""
+        return [self.config.label_column]
 
     def example(
         self, row: Mapping[str, Any], number: int, is_labelled: bool
@@ -81,7 +64,7 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
         texts = self.texts(row, is_labelled)
         if not is_labelled:
             return LabelledText(self.row_id(row, number), *texts, labels=())
-        label = row[self.label_column]
+        label = row[self.config.label_column]
         if is_missing(label):
             return None
         return LabelledText(self.row_id(row, number), *texts, labels=self._labels(label))
@@ -91,7 +74,7 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
     ) -> None:
         """Takes the data set's own classes, or those of the rows in order."""
         found = {label for example in examples for label in example.labels}
-        self.label_names = class_names.get(self.label_column) or ordered_names(found)
+        self.label_names = class_names.get(self.config.label_column) or ordered_names(found)
 
     def check_labels(self, example: LabelledText) -> None:
         """Checks that the classes are those of the training rows."""
@@ -102,33 +85,35 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
 
     def strata(self, examples: Sequence[LabelledText]) -> list[str]:
         """Groups rows by their class; of sets of labels, most may occur but once."""
-        if self.multi_label:
+        if self.config.multi_label:
             return super().strata(examples)
         return [example.labels[0] for example in examples]
 
     def task_arguments(self) -> dict[str, Any]:
         """Says whether rows may have several labels."""
-        return {"multi_label": self.multi_label}
+        return {"multi_label": self.config.multi_label}
 
     def encode(self, examples: Sequence[LabelledText], is_labelled: bool) -> ClassifiedRows:
         """Turns every row into a sequence."""
         ids = {name: index for index, name in enumerate(self.label_names or ())}
         labels: NDArray[Any] = np.zeros(len(examples), np.int64)
-        if self.multi_label:
+        if self.config.multi_label:
             labels = np.zeros((len(examples), len(ids)), np.float32)
         if is_labelled:
             for row, example in enumerate(examples):
                 for label in example.labels:
-                    if self.multi_label:
+                    if self.config.multi_label:
                         labels[row, ids[label]] = 1
                     else:
                         labels[row] = ids[label]
         return ClassifiedRows(**self.encoded_texts(examples), labels=labels)
 
     def _labels(self, label: Any) -> tuple[str, ...]:
-        if not self.multi_label:
+        if not self.config.multi_label:
             if isinstance(label, list | dict):
-                raise RowError(f"{self.label_column} is {label!r}, where one label is needed")
+                raise RowError(
+                    f"{self.config.label_column} is {label!r}, where one label is needed"
+                )
             return (as_name(label),)
         each = label if isinstance(label, list) else as_name(label).split(LABEL_SEPARATOR)
         names = (as_name(one).strip() for one in each if not is_missing(one))
@@ -136,9 +121,7 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
 
 
 class ClassificationDataModule(LabelledDataModule[LabelledText]):
-    """Texts or pairs with classes.
+    """Texts or pairs with classes."""
 
-    Its arguments are those of `LabelledDataModule` and of `ClassificationFeatures`.
-    """
-
+    config_class = ClassificationDataConfig
     features_class = ClassificationFeatures

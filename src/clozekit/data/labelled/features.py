@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from clozekit.config.checking import checked
+from clozekit.config.reading import Reading
 from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.batch import Batch
 from clozekit.data.files.rows import Rows, read_file
@@ -92,24 +94,24 @@ class Features(ABC, Generic[ExampleT]):
 
     Args:
         tokenizer: What text is read with.
-        max_seq_length: The longest sequence, special tokens included.
-        id_column: The column of the rows' ids; None for their numbers.
+        **options: They are declared in `config_class`.
 
     Attributes:
+        config: The options.
         label_names: The classes in the order of their ids; None until they are known.
     """
 
+    config_class: ClassVar[type[Reading]]
+    config: Reading
     label_names: list[str] | None = None
 
-    def __init__(
-        self, tokenizer: Tokenizer, max_seq_length: int, id_column: str | None = None
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, **options: Any) -> None:
+        self.config = checked("data", self.config_class, options)
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
-        self.max_seq_length = max_seq_length
-        self.id_column = id_column
+        self.max_seq_length = self.config.max_seq_length
 
     @property
     @abstractmethod
@@ -192,9 +194,10 @@ class Features(ABC, Generic[ExampleT]):
 
     def row_id(self, row: Mapping[str, Any], number: int) -> str | int:
         """Gives a row's id, or its number where it has none."""
-        if self.id_column is None or row.get(self.id_column) is None:
+        column = self.config.id_column
+        if column is None or row.get(column) is None:
             return number
-        value = row[self.id_column]
+        value = row[column]
         return value if isinstance(value, str | int) else str(value)
 
     def text(self, row: Mapping[str, Any], column: str) -> str:

@@ -1,9 +1,7 @@
 """What the DataModules of all fine-tuning tasks share: files, splits, and the rows in them."""
 
-import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import astuple
-from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Generic
 
@@ -11,33 +9,20 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from clozekit import rng
+from clozekit.config.data import LabelledDataConfig
 from clozekit.corpus.vocabulary import load_tokenizer
 from clozekit.data.files.rows import Rows, read_split
 from clozekit.data.labelled.features import ExampleT, Features, RowError
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError, DataError
+from clozekit.files import sha256_of
 
 
 class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     """Rows with labels. A task says how it reads them.
 
-    Args:
-        tokenizer: A `tokenizer.json` or `vocab.txt`, or a tokenizer; None, in a configuration, to
-            take the pretrained encoder's.
-        train: The file of training rows; a split's name where there is a `path`.
-        validation: The file or split of validation rows; None to hold out a share of the training
-            rows, of every class alike.
-        test: The file or split of test rows, if there is one.
-        path: A data set's folder, or its name on the Hugging Face hub.
-        name: The data set's configuration, where it has several.
-        validation_fraction: The share held out.
-        seed: What the order and the rows held out depend on.
-        global_batch_size: Rows of an optimizer step, over all processes; of rows that are cut into
-            windows, windows.
-        micro_batch_size: The most rows of one forward pass.
-        num_workers: Processes that build batches beside the training process.
-        **reading: How rows are read: the arguments of the task's features.
+    Its options are declared in `config_class`; Python may give a tokenizer itself as `tokenizer`.
 
     Attributes:
         features: How rows are read.
@@ -48,38 +33,28 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         ConfigError: There is no tokenizer.
     """
 
+    config_class: ClassVar[type[LabelledDataConfig]]
     features_class: ClassVar[type[Features[Any]]]
+    config: LabelledDataConfig
 
-    def __init__(
-        self,
-        *,
-        tokenizer: str | Tokenizer | None,
-        train: str,
-        validation: str | None = None,
-        test: str | None = None,
-        path: str | None = None,
-        name: str | None = None,
-        validation_fraction: float = 0.1,
-        seed: int,
-        global_batch_size: int,
-        micro_batch_size: int,
-        num_workers: int = 0,
-        **reading: Any,
-    ) -> None:
-        features: Features[ExampleT] = self.features_class(open_tokenizer(tokenizer), **reading)
-        super().__init__(
-            seed=seed,
-            global_batch_size=global_batch_size,
-            micro_batch_size=micro_batch_size,
-            num_workers=num_workers,
-            max_seq_length=features.max_seq_length,
+    def __init__(self, **options: Any) -> None:
+        tokenizer = options.get("tokenizer")
+        is_object = isinstance(tokenizer, Tokenizer)
+        # A configuration holds no objects.
+        super().__init__(**{**options, "tokenizer": None} if is_object else options)
+        config = self.config
+        features: Features[ExampleT] = self.features_class(
+            open_tokenizer(tokenizer if is_object else config.tokenizer),
+            **columns_of(dict(config), self.features_class),
         )
         self.features = features
         self.tokenizer = features.tokenizer
         self.num_unlabelled: dict[str, int] = {}
-        given = {"train": train, "validation": validation, "test": test}
+        given = {"train": config.train, "validation": config.validation, "test": config.test}
         rows = {
-            split: features.read_rows(source) if path is None else read_split(path, name, source)
+            split: features.read_rows(source)
+            if config.path is None
+            else read_split(config.path, config.name, source)
             for split, source in given.items()
             if source is not None
         }
@@ -93,10 +68,14 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             )
         for split in rows.keys() - {"train"}:
             examples[split] = self._examples(split, rows[split], check=True)
-        if validation is None:
+        if config.validation is None:
             every = examples["train"]
             examples["train"], examples["validation"] = hold_out(
-                every, features.strata(every), features.groups(every), validation_fraction, seed
+                every,
+                features.strata(every),
+                features.groups(every),
+                config.validation_fraction,
+                config.seed,
             )
         self.data_hash = _hash(examples["train"])
         for split in sorted(examples, key=list(given).index):
@@ -229,13 +208,10 @@ def _check_columns(features: Features[Any], rows: Rows) -> None:
 
 def _hash(examples: Sequence[Any]) -> str:
     """Gives what names the rows: a hash of their content and order."""
-    digest = hashlib.sha256()
-    for example in examples:
-        digest.update(repr(astuple(example)).encode())
-    return digest.hexdigest()
+    return sha256_of(repr(astuple(example)).encode() for example in examples)
 
 
 def columns_of(arguments: Mapping[str, Any], features: type[Features[Any]]) -> dict[str, Any]:
-    """Picks the arguments of a task's features out of those of its DataModule."""
-    known = signature(features).parameters.keys() - {"tokenizer"}
+    """Picks the options of a task's features out of those of its DataModule."""
+    known = features.config_class.model_fields
     return {key: value for key, value in arguments.items() if key in known}

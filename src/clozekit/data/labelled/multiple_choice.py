@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
+from clozekit.config.data import MultipleChoiceDataConfig
+from clozekit.config.reading import MultipleChoiceReading
 from clozekit.data.batch import MultipleChoiceBatch
 from clozekit.data.files.rows import as_name, is_missing
 from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError
@@ -53,47 +54,23 @@ class ChoiceRows(EncodedRows[ChoiceQuestion]):
 
 
 class MultipleChoiceFeatures(Features[ChoiceQuestion]):
-    """How questions with choices are read.
+    """How questions with choices are read."""
 
-    Args:
-        tokenizer: What text is read with.
-        max_seq_length: The longest sequence, special tokens included; longer ones are cut.
-        context_column: The column of the context, the first segment.
-        question_column: The column of the question, which stands before each choice in the second
-            segment; None where there is none.
-        choices_column: The column of the choices, a list; or the columns of one choice each.
-        label_column: The column of the right choice's place, from 0.
-        id_column: The column of the rows' ids; None for their numbers.
-    """
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        max_seq_length: int = 128,
-        context_column: str = "context",
-        question_column: str | None = "question",
-        choices_column: str | list[str] = "choices",
-        label_column: str = "label",
-        id_column: str | None = None,
-    ) -> None:
-        super().__init__(tokenizer, max_seq_length, id_column)
-        self.context_column = context_column
-        self.question_column = question_column
-        self.choices_column = choices_column
-        self.label_column = label_column
-        self.num_choices: int | None = None
+    config_class = MultipleChoiceReading
+    config: MultipleChoiceReading
+    num_choices: int | None = None
 
     @property
     def input_columns(self) -> list[str]:
         """The columns of the texts."""
-        given = self.choices_column
-        columns = [self.context_column, *([given] if isinstance(given, str) else given)]
-        return columns if self.question_column is None else [*columns, self.question_column]
+        given, question = self.config.choices_column, self.config.question_column
+        columns = [self.config.context_column, *([given] if isinstance(given, str) else given)]
+        return columns if question is None else [*columns, question]
 
     @property
     def label_columns(self) -> list[str]:
         """The column of the right choice."""
-        return [self.label_column]
+        return [self.config.label_column]
 
     def example(
         self, row: Mapping[str, Any], number: int, is_labelled: bool
@@ -104,12 +81,12 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
             RowError: A value cannot be used, or there are more or fewer choices than in the first
                 row.
         """
-        context = self.text(row, self.context_column)
+        context = self.text(row, self.config.context_column)
         choices = self._choices(row)
         row_id = self.row_id(row, number)
         if not is_labelled:
             return ChoiceQuestion(row_id, context, choices, label=0)
-        label = row[self.label_column]
+        label = row[self.config.label_column]
         if is_missing(label):
             return None
         try:
@@ -118,8 +95,8 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
             place = -1
         if not 0 <= place < len(choices):
             raise RowError(
-                f"{self.label_column} is {label!r}, where the place of one of {len(choices)} "
-                "choices is needed, from 0"
+                f"{self.config.label_column} is {label!r}, where the place of one of "
+                f"{len(choices)} choices is needed, from 0"
             )
         return ChoiceQuestion(row_id, context, choices, place)
 
@@ -147,14 +124,14 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
         )
 
     def _choices(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        if isinstance(self.choices_column, str):
-            value = row.get(self.choices_column)
+        if isinstance(self.config.choices_column, str):
+            value = row.get(self.config.choices_column)
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
                 raise RowError(
-                    f"{self.choices_column} is {value!r}, where a list of texts is needed"
+                    f"{self.config.choices_column} is {value!r}, where a list of texts is needed"
                 )
         else:
-            value = [self.text(row, column) for column in self.choices_column]
+            value = [self.text(row, column) for column in self.config.choices_column]
         if len(value) < 2:
             raise RowError(f"there are {len(value)} choices, where two or more are needed")
         # The first row that is read says how many all of them have.
@@ -163,16 +140,14 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
             raise RowError(
                 f"there are {len(value)} choices, where the first row has {self.num_choices}"
             )
-        if self.question_column is None:
+        if self.config.question_column is None:
             return tuple(value)
-        question = self.text(row, self.question_column)
+        question = self.text(row, self.config.question_column)
         return tuple(f"{question} {choice}" for choice in value)
 
 
 class MultipleChoiceDataModule(LabelledDataModule[ChoiceQuestion]):
-    """Questions with choices.
+    """Questions with choices."""
 
-    Its arguments are those of `LabelledDataModule` and of `MultipleChoiceFeatures`.
-    """
-
+    config_class = MultipleChoiceDataConfig
     features_class = MultipleChoiceFeatures

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from clozekit.config.reading import QuestionReading
 from clozekit.data.batch import Window
 from clozekit.data.files.rows import Rows
 from clozekit.data.files.squad import read_squad
@@ -66,51 +67,28 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
     """How questions and paragraphs are read.
 
     A paragraph that is too long becomes overlapping windows, each behind the question.
-
-    Args:
-        tokenizer: What text is read with.
-        max_seq_length: The longest sequence, special tokens included.
-        question_column: The column of the question.
-        context_column: The column of the paragraph.
-        answers_column: The column of the answers, as SQuAD has them: `text` and `answer_start`.
-        max_query_length: The most tokens of a question; longer ones are cut.
-        doc_stride: The tokens between the beginnings of two windows of a long paragraph, at most
-            half a window, for an answer that lies across a window's end is whole in the next.
-        id_column: The column of the questions' ids; None for their numbers.
     """
 
+    config_class = QuestionReading
+    config: QuestionReading
     rows_class: type[RowsT]
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        max_seq_length: int = 384,
-        question_column: str = "question",
-        context_column: str = "context",
-        answers_column: str = "answers",
-        max_query_length: int = 64,
-        doc_stride: int = 128,
-        id_column: str | None = "id",
-    ) -> None:
-        super().__init__(tokenizer, max_seq_length, id_column)
-        self.question_column = question_column
-        self.context_column = context_column
-        self.answers_column = answers_column
-        self.doc_stride = doc_stride
+    def __init__(self, tokenizer: Tokenizer, **options: Any) -> None:
+        super().__init__(tokenizer, **options)
         # Some of the paragraph stands in every window.
-        room = max_seq_length - NUM_SPECIAL_TOKENS[2]
-        self.max_query_length = min(max_query_length, room // 2)
+        room = self.max_seq_length - NUM_SPECIAL_TOKENS[2]
+        self.max_query_length = min(self.config.max_query_length, room // 2)
         self.has_unanswerable = False
 
     @property
     def input_columns(self) -> list[str]:
         """The columns of question and paragraph."""
-        return [self.question_column, self.context_column]
+        return [self.config.question_column, self.config.context_column]
 
     @property
     def label_columns(self) -> list[str]:
         """The column of the answers."""
-        return [self.answers_column]
+        return [self.config.answers_column]
 
     def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> Question | None:
         """Reads a row's question, paragraph and answers.
@@ -122,10 +100,10 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         row_id = self.row_id(row, number)
         if not is_labelled:
             return Question(row_id, question, context, (), ())
-        given = row[self.answers_column]
+        given = row[self.config.answers_column]
         if given is None:
             return None
-        texts, starts = _answers(given, self.answers_column)
+        texts, starts = _answers(given, self.config.answers_column)
         for text, start in zip(texts, starts, strict=True):
             if context[start : start + len(text)] != text or not text or start < 0:
                 found = context[max(start, 0) : max(start, 0) + len(text)]
@@ -143,7 +121,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         """Makes a row of a question and its paragraph."""
         if text_pair is None:
             raise RowError("text_pair is missing: text is the question, text_pair the paragraph")
-        return {self.question_column: text, self.context_column: text_pair}
+        return {self.config.question_column: text, self.config.context_column: text_pair}
 
     def learn_labels(
         self, examples: Sequence[Question], class_names: Mapping[str, list[str]]
@@ -170,7 +148,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
             tokens, places = contexts[example.context]
             first, last = _answer_tokens(example, places)
             size = self.max_seq_length - NUM_SPECIAL_TOKENS[2] - len(question)
-            for begin, end in windows(len(tokens), size, min(self.doc_stride, size // 2)):
+            for begin, end in windows(len(tokens), size, min(self.config.doc_stride, size // 2)):
                 is_whole = first >= begin and last < end
                 segments.append((question, tokens[begin:end]))
                 owners.append(row)

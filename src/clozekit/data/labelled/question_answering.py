@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clozekit.config.data import QuestionDataConfig
 from clozekit.data.batch import QuestionAnsweringBatch
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.paragraphs import Question, QuestionFeatures, QuestionRows
@@ -39,9 +40,7 @@ class QuestionAnsweringFeatures(QuestionFeatures[SpanRows]):
 
 
 class QuestionAnsweringDataModule(LabelledDataModule[Question]):
-    """Questions and paragraphs, from SQuAD's files too.
+    """Questions and paragraphs, from SQuAD's files too."""
 
-    Its arguments are those of `LabelledDataModule` and of `QuestionFeatures`.
-    """
-
+    config_class = QuestionDataConfig
     features_class = QuestionAnsweringFeatures

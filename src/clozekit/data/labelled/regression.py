@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
+from clozekit.config.data import RegressionDataConfig
+from clozekit.config.reading import RegressionReading
 from clozekit.data.batch import RegressionBatch
 from clozekit.data.files.rows import is_missing
 from clozekit.data.labelled.features import EncodedRows, RowError
@@ -44,36 +45,22 @@ class ScoredRows(EncodedRows[ScoredText]):
 
 
 class RegressionFeatures(TextFeatures[ScoredText]):
-    """How scored texts are read.
+    """How scored texts are read."""
 
-    Args:
-        tokenizer: What text is read with.
-        max_seq_length: The longest sequence, special tokens included; longer rows are cut.
-        text_column: The column of the text.
-        text_pair_column: The column of the second text, if there is one.
-        score_column: The column of the score.
-        id_column: The column of the rows' ids; None for their numbers.
-    """
+    config_class = RegressionReading
+    config: RegressionReading
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        max_seq_length: int = 128,
-        text_column: str = "text",
-        text_pair_column: str | None = None,
-        score_column: str = "score",
-        id_column: str | None = None,
-    ) -> None:
-        super().__init__(
-            tokenizer, max_seq_length, text_column, text_pair_column, score_column, id_column
-        )
+    @property
+    def label_columns(self) -> list[str]:
+        """The column of the score."""
+        return [self.config.score_column]
 
     def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> ScoredText | None:
         """Reads a row's texts and score."""
         texts = self.texts(row, is_labelled)
         if not is_labelled:
             return ScoredText(self.row_id(row, number), *texts, score=0.0)
-        given = row[self.label_column]
+        given = row[self.config.score_column]
         if is_missing(given) or is_missing(score := self._score(given)):
             return None
         return ScoredText(self.row_id(row, number), *texts, score=score)
@@ -89,14 +76,12 @@ class RegressionFeatures(TextFeatures[ScoredText]):
         except (TypeError, ValueError):
             score = math.inf
         if math.isinf(score):
-            raise RowError(f"{self.label_column} is {value!r}, where a number is needed")
+            raise RowError(f"{self.config.score_column} is {value!r}, where a number is needed")
         return score
 
 
 class RegressionDataModule(LabelledDataModule[ScoredText]):
-    """Texts or pairs with scores.
+    """Texts or pairs with scores."""
 
-    Its arguments are those of `LabelledDataModule` and of `RegressionFeatures`.
-    """
-
+    config_class = RegressionDataConfig
     features_class = RegressionFeatures

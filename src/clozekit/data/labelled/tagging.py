@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
+from clozekit.config.data import TaggingDataConfig
+from clozekit.config.reading import TaggingReading
 from clozekit.data.batch import TaggingBatch
 from clozekit.data.files.conll import is_conll, read_conll
 from clozekit.data.files.rows import MISSING_LABEL, Rows, as_name, is_missing, ordered_names
@@ -66,58 +67,38 @@ class TaggingFeatures(Features[TaggedWords]):
 
     A sentence that is too long becomes overlapping windows. Every word's tag is read off its first
     token, in the window that has the most context of it.
-
-    Args:
-        tokenizer: What text is read with.
-        max_seq_length: The longest sequence, special tokens included.
-        words_column: The column of the words: lists, or texts that are split at white space.
-        tags_column: The column of the tags: lists, or texts likewise.
-        doc_stride: The tokens between the beginnings of two windows of a long sentence, at most
-            half a window.
-        id_column: The column of the rows' ids; None for their numbers.
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        max_seq_length: int = 128,
-        words_column: str = "tokens",
-        tags_column: str = "tags",
-        doc_stride: int = 64,
-        id_column: str | None = None,
-    ) -> None:
-        super().__init__(tokenizer, max_seq_length, id_column)
-        self.words_column = words_column
-        self.tags_column = tags_column
-        self.doc_stride = doc_stride
+    config_class = TaggingReading
+    config: TaggingReading
 
     @property
     def input_columns(self) -> list[str]:
         """The column of the words."""
-        return [self.words_column]
+        return [self.config.words_column]
 
     @property
     def label_columns(self) -> list[str]:
         """The column of the tags."""
-        return [self.tags_column]
+        return [self.config.tags_column]
 
     def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> TaggedWords | None:
         """Reads a row's words and tags."""
-        words = _listed(row.get(self.words_column), self.words_column)
+        words = _listed(row.get(self.config.words_column), self.config.words_column)
         for word in words:
             if not isinstance(word, str):
-                raise RowError(f"{self.words_column} has {word!r}, where a word is needed")
+                raise RowError(f"{self.config.words_column} has {word!r}, where a word is needed")
         row_id = self.row_id(row, number)
         if not is_labelled:
             return TaggedWords(row_id, tuple(words), (None,) * len(words))
-        given = row[self.tags_column]
+        given = row[self.config.tags_column]
         if is_missing(given) or not words:
             return None
-        tags = _listed(given, self.tags_column)
+        tags = _listed(given, self.config.tags_column)
         if len(tags) != len(words):
             raise RowError(
-                f"{self.tags_column} has {len(tags)} tags for {len(words)} words, where one a word "
-                "is needed"
+                f"{self.config.tags_column} has {len(tags)} tags for {len(words)} words, where one "
+                "a word is needed"
             )
         names = [None if is_missing(tag) else as_name(tag) for tag in tags]
         return None if all(name is None for name in names) else _tagged(row_id, words, names)
@@ -125,27 +106,27 @@ class TaggingFeatures(Features[TaggedWords]):
     def read_rows(self, source: str) -> Rows:
         """Reads a CoNLL file, or another."""
         if is_conll(source):
-            return read_conll(source, self.words_column, self.tags_column)
+            return read_conll(source, self.config.words_column, self.config.tags_column)
         return super().read_rows(source)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row of a text, whose words are parted by white space."""
         if text_pair is not None:
             raise RowError("text_pair is given, where one text is needed")
-        return {self.words_column: text}
+        return {self.config.words_column: text}
 
     def learn_labels(
         self, examples: Sequence[TaggedWords], class_names: Mapping[str, list[str]]
     ) -> None:
         """Takes the data set's own tags, or those of the rows in order."""
         found = {tag for example in examples for tag in example.tags if tag is not None}
-        names = set(class_names.get(self.tags_column, ())) | found
+        names = set(class_names.get(self.config.tags_column, ())) | found
         if is_bio(names):
             # Every type has both tags, whether the rows have both or not.
             types = {name[2:] for name in names if name != "O"}
             self.label_names = ["O", *(f"{p}-{t}" for t in sorted(types) for p in "BI")]
         else:
-            self.label_names = class_names.get(self.tags_column) or ordered_names(found)
+            self.label_names = class_names.get(self.config.tags_column) or ordered_names(found)
 
     def check_labels(self, example: TaggedWords) -> None:
         """Checks that the tags are those of the training rows."""
@@ -162,7 +143,7 @@ class TaggingFeatures(Features[TaggedWords]):
         for row, (tokens, first_tokens) in enumerate(self._tokens(examples)):
             tags = [MISSING_LABEL if t is None else ids[t] for t in examples[row].tags]
             size = self.max_seq_length - NUM_SPECIAL_TOKENS[1]
-            pieces = windows(len(tokens), size, min(self.doc_stride, max(1, size // 2)))
+            pieces = windows(len(tokens), size, min(self.config.doc_stride, max(1, size // 2)))
             home = _window_of_words(first_tokens, pieces)
             for piece, (begin, end) in enumerate(pieces):
                 segments.append((tokens[begin:end],))
@@ -240,9 +221,7 @@ def _listed(value: Any, column: str) -> list[Any]:
 
 
 class TaggingDataModule(LabelledDataModule[TaggedWords]):
-    """Words with tags, from CoNLL files too.
+    """Words with tags, from CoNLL files too."""
 
-    Its arguments are those of `LabelledDataModule` and of `TaggingFeatures`.
-    """
-
+    config_class = TaggingDataConfig
     features_class = TaggingFeatures

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from tokenizers import Tokenizer
 
+from clozekit.config.reading import TextReading
 from clozekit.data.labelled.features import Example, Features
 from clozekit.data.labelled.sequences import lay_out, token_ids, truncated
 
@@ -30,55 +30,31 @@ TextT = TypeVar("TextT", bound=TextExample)
 
 
 class TextFeatures(Features[TextT]):
-    """How texts and pairs are read.
+    """How texts and pairs are read."""
 
-    Args:
-        tokenizer: What text is read with.
-        max_seq_length: The longest sequence, special tokens included; longer rows are cut.
-        text_column: The column of the text.
-        text_pair_column: The column of the second text, if there is one.
-        label_column: The column of the label.
-        id_column: The column of the rows' ids; None for their numbers.
-    """
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        max_seq_length: int,
-        text_column: str,
-        text_pair_column: str | None,
-        label_column: str,
-        id_column: str | None,
-    ) -> None:
-        super().__init__(tokenizer, max_seq_length, id_column)
-        self.text_column = text_column
-        self.text_pair_column = text_pair_column
-        self.label_column = label_column
+    config_class = TextReading
+    config: TextReading
 
     @property
     def input_columns(self) -> list[str]:
         """The columns of the texts."""
-        pair = self.text_pair_column
-        return [self.text_column] if pair is None else [self.text_column, pair]
-
-    @property
-    def label_columns(self) -> list[str]:
-        """The column of the label."""
-        return [self.label_column]
+        pair = self.config.text_pair_column
+        return [self.config.text_column] if pair is None else [self.config.text_column, pair]
 
     def texts(self, row: Mapping[str, Any], is_labelled: bool) -> tuple[str, str | None]:
         """Gives a row's texts.
 
         A row to predict on may have a second text in `text_pair` where the training rows had none.
         """
-        pair = self.text_pair_column
+        pair = self.config.text_pair_column
         if pair is None and not is_labelled and row.get(_PAIR) is not None:
             pair = _PAIR
-        return self.text(row, self.text_column), None if pair is None else self.text(row, pair)
+        text = self.text(row, self.config.text_column)
+        return text, None if pair is None else self.text(row, pair)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row of a text or a pair."""
-        return {self.text_column: text, self.text_pair_column or _PAIR: text_pair}
+        return {self.config.text_column: text, self.config.text_pair_column or _PAIR: text_pair}
 
     def encoded_texts(self, examples: Sequence[TextT]) -> dict[str, Any]:
         """Turns every row into a sequence; gives what `EncodedRows` is made of."""

@@ -1,7 +1,7 @@
 """What the DataModules of pretraining share: a prepared corpus and how its tokens are masked."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from clozekit.config.train import PhaseConfig
+from clozekit.config.data import CorpusDataConfig
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
@@ -21,69 +21,35 @@ from clozekit.data.stream import Phase, Source
 class CorpusDataModule(StreamDataModule):
     """Samples and masks drawn anew each epoch; in validation always those of epoch 0.
 
-    Args:
-        path: The folder that `clozekit prepare` wrote.
-        seed: What order, samples and masks depend on.
-        global_batch_size: Samples of an optimizer step, over all processes.
-        micro_batch_size: The most samples of one forward pass.
-        num_workers: Processes that build batches beside the training process.
-        max_seq_length: The most tokens of a sample, special tokens included.
-        short_seq_prob: The probability that a sample aims at a shorter length.
-        masked_lm_prob: The share of tokens that is chosen.
-        mask_token_prob: The share of the chosen that becomes [MASK].
-        random_token_prob: The share of the chosen that becomes another token; the rest stays.
-        max_predictions_per_seq: The most tokens chosen in a sequence; None for no limit.
-        whole_word_mask: Whether all tokens of a word are chosen together.
-        first_phase: The beginning of training, where that has shorter samples, by the keys of
-            `PhaseConfig`; None for samples of one length.
+    Its options are declared in `config_class`.
 
     Raises:
         DataError: The folder holds no corpus.
     """
 
-    def __init__(
-        self,
-        path: str,
-        *,
-        seed: int,
-        global_batch_size: int,
-        micro_batch_size: int,
-        num_workers: int = 0,
-        max_seq_length: int = 128,
-        short_seq_prob: float = 0.1,
-        masked_lm_prob: float = 0.15,
-        mask_token_prob: float = 0.8,
-        random_token_prob: float = 0.1,
-        max_predictions_per_seq: int | None = None,
-        whole_word_mask: bool = False,
-        first_phase: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(
-            seed=seed,
-            global_batch_size=global_batch_size,
-            micro_batch_size=micro_batch_size,
-            num_workers=num_workers,
-            max_seq_length=max_seq_length,
-        )
-        self.corpus = Corpus.open(Path(path))
+    config_class = CorpusDataConfig
+    config: CorpusDataConfig
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        config = self.config
+        self.corpus = Corpus.open(Path(config.path))
         self.tokenizer = load_tokenizer(self.corpus.tokenizer_file)
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
-        self.short_seq_prob = short_seq_prob
         self.masking = MaskingRule(
             mask_token_id=self.special_tokens.mask,
             replacement_ids=replacement_ids(self.tokenizer, self.special_tokens),
-            masked_lm_prob=masked_lm_prob,
-            mask_token_prob=mask_token_prob,
-            random_token_prob=random_token_prob,
-            max_predictions_per_seq=max_predictions_per_seq,
-            continues_word=continues_word(self.tokenizer) if whole_word_mask else None,
+            masked_lm_prob=config.masked_lm_prob,
+            mask_token_prob=config.mask_token_prob,
+            random_token_prob=config.random_token_prob,
+            max_predictions_per_seq=config.max_predictions_per_seq,
+            continues_word=continues_word(self.tokenizer) if config.whole_word_mask else None,
         )
         for split in ("train", "validation"):
-            self.sources[split] = self.make_source(self.corpus.shards(split), max_seq_length)
+            self.sources[split] = self.make_source(self.corpus.shards(split), self.max_seq_length)
         self.data_hash = self.corpus.hash
-        self.first_phase = None
-        if first_phase is not None:
-            self.first_phase = PhaseConfig.model_validate(first_phase)
+        self.first_phase = config.first_phase
+        if self.first_phase is not None:
             self._first_source = self.make_source(
                 self.corpus.shards("train"), self.first_phase.max_seq_length
             )

@@ -11,7 +11,7 @@ from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
 class MaskedLMDataModule(CorpusDataModule):
     """Sentences for MLM: a sample is a run of them, a sequence for every document that it touches.
 
-    `global_batch_size` and `micro_batch_size` count samples; its arguments are those of every
+    `global_batch_size` and `micro_batch_size` count samples; its options are those of every
     corpus.
     """
 
@@ -20,7 +20,7 @@ class MaskedLMDataModule(CorpusDataModule):
         return FullSentencesSource(
             shards,
             max_seq_length,
-            self.short_seq_prob,
+            self.config.short_seq_prob,
             self.masking,
             self.special_tokens,
             self.seed,

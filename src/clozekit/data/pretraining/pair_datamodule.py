@@ -8,11 +8,11 @@ from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
 
 
 class PretrainingDataModule(CorpusDataModule):
-    """Pairs for MLM and NSP: a sample is a pair, and its arguments are those of every corpus."""
+    """Pairs for MLM and NSP: a sample is a pair, and its options are those of every corpus."""
 
     def make_source(self, shards: Sequence[Path], max_seq_length: int) -> PretrainingSource:
         """Makes the source of a split's pairs."""
-        pairs = PairRule(max_seq_length=max_seq_length, short_seq_prob=self.short_seq_prob)
+        pairs = PairRule(max_seq_length=max_seq_length, short_seq_prob=self.config.short_seq_prob)
         return PretrainingSource(shards, pairs, self.masking, self.special_tokens, self.seed)
 
     def facts(self) -> dict[str, str]:

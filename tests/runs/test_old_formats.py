@@ -1,0 +1,44 @@
+"""Names in the configurations of older checkpoints."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from clozekit.runs.checkpoint_file import load_checkpoint
+from clozekit.runs.old_formats import MOVED_SINCE_2, translated
+
+FORMAT2 = Path(__file__).parent / "format2"
+
+
+@pytest.mark.parametrize("target", MOVED_SINCE_2.values())
+def test_the_new_names_are_those_of_classes(target: str) -> None:
+    module, _, name = target.rpartition(".")
+    assert isinstance(getattr(importlib.import_module(module), name), type)
+
+
+def test_a_checkpoint_of_format_2_is_read_with_the_new_names() -> None:
+    config = load_checkpoint(FORMAT2 / "pretraining" / "step-6.ckpt").config
+    assert config["data"]["_target_"] == (
+        "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule"
+    )
+    assert config["logger"]["csv"]["_target_"] == "clozekit.runs.csv_history.CSVHistory"
+    assert config["callbacks"]["progress"]["_target_"] == (
+        "clozekit.training.progress_bar.TrainingProgress"
+    )
+    assert config["task"]["_target_"] == "clozekit.tasks.pretraining.PretrainingModule"
+
+
+def test_names_of_others_and_other_values_stay() -> None:
+    config = {
+        "name": "clozekit.runs.history.CSVHistory",
+        "data": {"_target_": "my_data.MyDataModule", "path": "a", "ratio": [0.5, None]},
+        "logger": [{"_target_": "my_loggers.Mine"}, {"_target_": 5}],
+    }
+    assert translated(config, 2) == config
+
+
+def test_names_of_the_present_format_stay() -> None:
+    config = {"data": {"_target_": "clozekit.data.tagging.TaggingDataModule"}}
+    assert translated(config, 3) == config
+    assert translated(config, 2) != config
