@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.plugins import Plugins
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
@@ -21,6 +22,7 @@ from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
 from clozekit.config.report import ReportConfig
+from clozekit.config.sweeps import check_launcher, check_sweeper
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.models.encoder import Encoder
@@ -201,6 +203,16 @@ def check_tokenizer(name: str, given: Given) -> None:
 
 
 def check_hydra(name: str, given: Given) -> None:
+    group, _, choice = name.rpartition("/")
+    if group:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            composed = compose(
+                "train", [f"hydra/{group}={choice}", "name=mine"], return_hydra_config=True
+            )
+        check = {"launcher": check_launcher, "sweeper": check_sweeper}[group]
+        check(composed.hydra[group])
+        assert composed.hydra[group]._target_ in Plugins.instance().class_name_to_class
+        return
     for verb in ("prepare", "train", "evaluate", "predict", "export", "report"):
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             hydra = compose(verb, return_hydra_config=True).hydra

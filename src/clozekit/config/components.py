@@ -22,7 +22,7 @@ def check_components(config: TrainConfig) -> None:
     """
     schema = SCHEMAS.get(config.data.target)
     if schema is not None:
-        _parse("data", schema, config.data.model_extra or {}).check_files()
+        parse("data", schema, config.data.model_extra or {}).check_files()
     check_loggers(config)
     if config.compile:
         _check_compiler()
@@ -38,7 +38,12 @@ def _check_compiler() -> None:
         )
 
 
-def _parse(group: str, schema: type[Any], values: dict[str, Any]) -> Any:
+def parse(group: str, schema: type[Any], values: dict[str, Any]) -> Any:
+    """Checks a group's values against a schema.
+
+    Raises:
+        ConfigError: A line a key that cannot be used, by its whole name.
+    """
     try:
         return schema.model_validate(values)
     except ValidationError as error:
