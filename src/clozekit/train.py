@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
 
+from clozekit.config.callbacks import monitoring_arguments
 from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
@@ -42,7 +43,7 @@ from clozekit.training.assembly import (
     resolved,
 )
 from clozekit.training.checkpoints import Checkpoints
-from clozekit.training.monitoring import monitored
+from clozekit.training.monitoring import check_monitors, monitored
 from clozekit.training.preemption import Preemption
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
@@ -85,6 +86,7 @@ def train(config: TrainConfig) -> dict[str, float]:
         _load_pretrained_weights(module, pretrained)
     if resumed is None:
         reinitialize(module, config.fine_tuning)
+    check_monitors(monitoring_arguments(config), module)
     trainer = make_trainer(config, encoder, datamodule, folder, max_steps)
 
     if trainer.is_global_zero:
@@ -261,6 +263,7 @@ def _quieten() -> None:
     os.environ.setdefault("WANDB_SILENT", "true")
     for message in (
         ".*does not have many workers.*",
+        ".*but have no logger configured.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*Experiment logs directory .* exists and is not empty.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from clozekit.config.data import SCHEMAS
+from clozekit.config import callbacks, data, tasks
 from clozekit.config.loggers import check_loggers
 from clozekit.config.messages import of_validation
 from clozekit.config.train import TrainConfig
@@ -14,15 +14,22 @@ from clozekit.errors import ConfigError
 
 
 def check_components(config: TrainConfig) -> None:
-    """Checks the data group's values and files, and what the loggers and `compile` need.
+    """Checks the values of components, the data's files, and what loggers and `compile` need.
 
     Raises:
         ConfigError: A value cannot be used.
         DataError: A file or folder is missing.
     """
-    schema = SCHEMAS.get(config.data.target)
-    if schema is not None:
-        parse("data", schema, config.data.model_extra or {}).check_files()
+    task_schema = tasks.SCHEMAS.get(config.task.target)
+    if task_schema is not None:
+        parse("task", task_schema, config.task.model_extra or {})
+    for name, callback in config.callbacks.items():
+        if callback is not None and callback.target in callbacks.SCHEMAS:
+            schema = callbacks.SCHEMAS[callback.target]
+            parse(f"callbacks.{name}", schema, callback.model_extra or {})
+    data_schema = data.SCHEMAS.get(config.data.target)
+    if data_schema is not None:
+        parse("data", data_schema, config.data.model_extra or {}).check_files()
     check_loggers(config)
     if config.compile:
         _check_compiler()

@@ -3,10 +3,22 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.pairing import mismatch
 from clozekit.config.values import as_yaml
+
+LONGEST_NAME = 255
+"""Bytes of a file's or folder's name, on all file systems in common use."""
 
 
 class Closed(BaseModel):
@@ -175,6 +187,25 @@ class TrainConfig(Closed):
     logger: dict[str, Component | None] = {}
     callbacks: dict[str, Component | None] = {}
 
+    @field_validator("name")
+    @classmethod
+    def _a_folder_can_have_the_name(cls, name: str) -> str:
+        for part in name.split("/"):
+            size = len(part.encode(errors="surrogatepass"))
+            if size > LONGEST_NAME:
+                raise ValueError(
+                    f"{part[:20]}… has {size} bytes, where a folder's name may have {LONGEST_NAME}"
+                )
+        # Control characters and halves of surrogate pairs.
+        if not all(character.isprintable() for character in name):
+            raise ValueError(f"{name!a} has a character that cannot be printed")
+        return name
+
+    @field_validator("logger", "callbacks", mode="before")
+    @classmethod
+    def _null_is_none_of_them(cls, value: Any) -> Any:
+        return {} if value is None else value
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.max_steps is None) == (self.max_epochs is None):
@@ -185,13 +216,10 @@ class TrainConfig(Closed):
         return self
 
     @model_validator(mode="after")
-    def _next_sentences_are_there_to_learn(self) -> Self:
-        learns = self.task.target == "clozekit.tasks.pretraining.PretrainingModule"
-        if learns and self.data.target.endswith(".MaskedLMDataModule"):
-            raise ValueError(
-                "task=pretraining learns next sentences, of which data=masked_lm has none: "
-                "it is for task=masked_lm, or data=pretraining for this task"
-            )
+    def _the_task_can_learn_from_the_data(self) -> Self:
+        problem = mismatch(self.task.target, self.data.target)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

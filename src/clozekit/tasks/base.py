@@ -181,6 +181,14 @@ class TaskModule(LightningModule, Generic[BatchT]):
         places = {"step": float(self.trainer.global_step), "epoch": float(position.epoch)}
         self.log_dict({**metrics, **places}, logger=not repeats)
 
+    def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
+        """Gives the validation's metrics, each with its best value's side where it has one.
+
+        Returns:
+            None where they are not known before a validation.
+        """
+        return None
+
     def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
         """Turns a global step's sums into the metrics that are logged."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """Pretraining: masked words and next sentences, their two losses summed."""
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
@@ -10,6 +10,9 @@ from clozekit.data.batch import PretrainingBatch, Step
 from clozekit.models.pretraining import PretrainingLosses, PretrainingModel, PretrainingOutput
 from clozekit.tasks.base import TaskModule, step_of
 from clozekit.tasks.masked_lm import perplexity
+from clozekit.tasks.metric_names import metrics_and_modes
+
+_SUMMED = ("mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "random_pairs")
 
 
 class PretrainingModule(TaskModule[PretrainingBatch]):
@@ -30,10 +33,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         super().__init__(**training)
         self.model = PretrainingModel(encoder)
         self.validation_metrics = MetricCollection(
-            {
-                name: MeanMetric()
-                for name in ("mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "random_pairs")
-            },
+            {name: MeanMetric() for name in _SUMMED},
             prefix="validation/",
         )
 
@@ -61,6 +61,10 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
                 random_pairs=batch.next_sentence_label.sum(),
             )
         return loss
+
+    def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
+        """Gives the validation's metrics, each with its best value's side where it has one."""
+        return metrics_and_modes(("loss", "perplexity", *_SUMMED))
 
     def step_metrics(self, step: Step, sums: dict[str, float]) -> dict[str, float]:
         """Gives both losses and accuracies of a global step, and its share of random pairs."""

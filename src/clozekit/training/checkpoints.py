@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from clozekit.data.batch import Batch
+from clozekit.errors import ConfigError
 from clozekit.training.monitoring import AUTO, check_mode, monitored
 from clozekit.training.steps import ends_step, steps_done, validation_is_due
 
@@ -31,7 +32,7 @@ class Checkpoints(Callback):
         mode: Whether the smallest (`min`) or the largest (`max`) value is the best; `auto` for the
             task's own.
         save_top_k: How many of the best are kept, as `step-N.ckpt`; the very best is also
-            `best.ckpt`.
+            `best.ckpt`. -1 keeps one of every validation, 0 none.
     """
 
     def __init__(
@@ -137,19 +138,21 @@ class Checkpoints(Callback):
         assert self.monitor is not None
         if self.monitor not in trainer.callback_metrics:
             known = ", ".join(sorted(trainer.callback_metrics))
-            raise ValueError(
-                f"monitor={self.monitor!r} is not a metric of the validation; there are {known}"
+            raise ConfigError(
+                f"callbacks.checkpoints.monitor={self.monitor}: there is no such metric of the "
+                f"validation; there are {known}"
             )
         step = steps_done(trainer)
         self.scores[step] = float(trainer.callback_metrics[self.monitor])
         ranked = self._ranked()
-        self.scores = {kept: self.scores[kept] for kept in sorted(ranked[: self.save_top_k])}
+        num_kept = len(ranked) if self.save_top_k == -1 else self.save_top_k
+        self.scores = {kept: self.scores[kept] for kept in sorted(ranked[:num_kept])}
         if step in self.scores:
             self._save(trainer, self._of_step(step))
             if trainer.is_global_zero:
                 if ranked[0] == step:
                     _link(self._of_step(step), self.dirpath / "best.ckpt")
-                for dropped in ranked[self.save_top_k :]:
+                for dropped in ranked[num_kept:]:
                     self._of_step(dropped).unlink(missing_ok=True)
 
     def _ranked(self) -> list[int]:
