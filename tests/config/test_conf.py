@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
 from clozekit.config.build import build
+from clozekit.config.callbacks import monitoring_arguments
 from clozekit.config.components import check_components
 from clozekit.config.data import LabelledDataConfig
 from clozekit.config.evaluate import EvaluateConfig
@@ -29,7 +30,9 @@ from clozekit.models.encoder import Encoder
 from clozekit.optim.schedules import learning_rate_factor
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.training.monitoring import check_monitors
 from tests.config.given import FILES, OF_A_CORPUS, TASKS, Given, data_choice, read
+from tests.config.hub_folders import READY, hub_name
 from tests.programs.commands import compose_values, train_config
 
 PARAMETER = torch.nn.Parameter(torch.zeros(2, 2))
@@ -120,6 +123,7 @@ def check_task_and_data(config: TrainConfig) -> None:
     )
     assert isinstance(module, TaskModule)
     module.configure_optimizers()
+    check_monitors(monitoring_arguments(config), module)
     logits = module(batch)
     if isinstance(module, FineTuningModule):
         assert isinstance(datamodule, module.datamodule_class)
@@ -173,12 +177,15 @@ def check_callbacks(name: str, given: Given) -> None:
 
 
 def check_experiment(name: str, given: Given) -> None:
-    plain = compose_values(
-        "train", "name=mine", f"experiment={name}", "++data.path=a", "++data.train=a"
-    )
-    data = data_choice(plain["data"]["_target_"])
-    overrides = ["name=mine", f"experiment={name}", f"runs_dir={given.folder}", *given.data(data)]
-    config = train_config(*overrides)
+    own = ["name=mine", f"experiment={name}", f"runs_dir={given.folder}"]
+    if name in READY:
+        assert compose_values("train", *own)["data"]["path"] == hub_name(name)
+        # The hub's data sets, but for the choices of task and data, which are the experiment's.
+        own += [o for o in given.data(name) if not o.startswith(("task=", "data="))]
+    else:
+        plain = compose_values("train", *own, "++data.path=a", "++data.train=a")
+        own += given.data(data_choice(plain["data"]["_target_"]))
+    config = train_config(*own)
     assert (config.max_steps or config.max_epochs or 0) > 0
     check_task_and_data(config)
     for key, component in config.callbacks.items():
@@ -256,3 +263,38 @@ def test_a_file_composes_and_makes_what_it_describes(file: str, given: Given) ->
 def test_the_folder_is_the_checkouts() -> None:
     assert conf_dir() == Path(__file__).parents[2] / "conf"
     assert {"train.yaml", "encoder/tiny.yaml", "trainer/ddp_cpu.yaml"} <= set(FILES)
+
+
+GLUE_METRICS = {
+    "cola": "matthews_correlation",
+    "stsb": "spearman",
+    **dict.fromkeys(("mrpc", "qqp"), "f1"),
+    **dict.fromkeys(("sst2", "mnli", "qnli", "rte", "wnli"), "accuracy"),
+}
+PAPER = {
+    **{f"glue/{name}": (3, 32, 2e-5, metric) for name, metric in GLUE_METRICS.items()},
+    "squad": (3, 32, 5e-5, "f1"),
+    "squad_v2": (2, 48, 5e-5, "f1"),
+    "swag": (3, 16, 2e-5, "accuracy"),
+    "conll2003": (3, 32, 5e-5, "f1"),
+}
+"""Epochs, batch, learning rate and metric of each benchmark's fine-tuning in the paper."""
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_an_experiment_is_the_papers(name: str) -> None:
+    values = compose_values("train", "name=mine", f"experiment={name}")
+    checkpoints = values["callbacks"]["checkpoints"]
+    assert (
+        values["max_epochs"],
+        values["global_batch_size"],
+        values["optimizer"]["lr"],
+        checkpoints["monitor"],
+        checkpoints["mode"],
+    ) == (*PAPER[name][:3], f"validation/{PAPER[name][3]}", "max")
+    assert values["global_batch_size"] % values["micro_batch_size"] == 0
+
+
+def test_every_benchmark_but_the_second_way_of_answering_has_an_experiment() -> None:
+    assert set(PAPER) == set(READY) - {"squad_bio"}
+    assert {f"experiment/{name}.yaml" for name in PAPER} <= set(FILES)
