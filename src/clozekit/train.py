@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer, seed_everything
 
 from clozekit.config.callbacks import monitoring_arguments
@@ -70,6 +71,7 @@ def train(config: TrainConfig) -> dict[str, float]:
     if is_first_process() and config.resume is None:
         refuse_existing(folder.path)
     seed_everything(config.seed, verbose=False)
+    torch.set_float32_matmul_precision(config.trainer.float32_matmul_precision)
 
     resumed = checkpoint_to_resume(config.resume, folder.path)
     pretrained = None if resumed is None else from_checkpoint(resumed)

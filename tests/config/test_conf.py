@@ -142,6 +142,32 @@ def check_schedule(name: str, given: Given) -> None:
     assert learning_rate_factor(schedule.num_warmup_steps(10), schedule, 10) == 1.0
 
 
+def check_compile(name: str, given: Given) -> None:
+    config = given.train(f"compile={name}").compile
+    assert config.enabled == (name != "off")
+    torch.compile(torch.nn.Linear(1, 1), **config.model_dump(exclude={"enabled"}))
+
+
+def check_debug(name: str, given: Given) -> None:
+    config = given.train(f"debug={name}")
+    arguments = config.trainer.arguments()
+    key, value = {
+        "overfit": ("overfit_batches", 2),
+        "fast": ("fast_dev_run", True),
+        "profile": ("profiler", "simple"),
+    }[name]
+    assert arguments[key] == value
+    trainer = build("trainer", arguments, logger=False, max_steps=config.max_steps)
+    assert isinstance(trainer, Trainer)
+    if name == "overfit":
+        assert config.encoder.hidden_dropout_prob == 0
+        assert config.encoder.attention_probs_dropout_prob == 0
+    # It comes after an experiment, whose length it replaces.
+    after = compose_values("train", "name=a", "experiment=glue/cola", f"debug={name}")
+    assert after["max_epochs"] is None and after["max_steps"] <= 50
+    check_task_and_data(config)
+
+
 def check_trainer(name: str, given: Given) -> None:
     arguments = given.train(f"trainer={name}").trainer.arguments()
     if has_device(arguments.get("accelerator", "auto")):
@@ -244,6 +270,8 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "optimizer": check_optimizer,
     "schedule": check_schedule,
     "trainer": check_trainer,
+    "compile": check_compile,
+    "debug": check_debug,
     "logger": check_logger,
     "callbacks": check_callbacks,
     "experiment": check_experiment,

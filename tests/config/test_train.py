@@ -134,3 +134,22 @@ def test_a_configuration_cannot_be_changed_afterwards() -> None:
         field = next(iter(type(config).model_fields))
         with pytest.raises(ValidationError, match="frozen"):
             setattr(config, field, None)
+
+
+def test_a_schedule_of_the_users_is_kept_whole() -> None:
+    schedule = {"_target_": "mine.Course", "decay": "linear", "speed": 3}
+    config = TrainConfig.model_validate(values(schedule=schedule))
+    dumped = config.model_dump(mode="json", by_alias=True)
+    assert dumped["schedule"].items() >= schedule.items()
+    assert TrainConfig.model_validate(dumped) == config
+
+
+def test_compile_is_no_truth() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig.model_validate(values(compile=True))
+    assert of_validation(caught.value).startswith("compile: true: it should be compile=off or")
+
+
+def test_null_is_no_logger_and_no_callback() -> None:
+    config = TrainConfig.model_validate(values(logger=None, callbacks=None))
+    assert config.logger == config.callbacks == {}

@@ -149,6 +149,22 @@ MISTAKES = {
             ("checkpoints.mode=most", "checkpoints.mode=most", "'min', 'max' or 'auto'"),
         )
     },
+    **{
+        f"compile={value}": (
+            (*RUN, f"compile={value}"),
+            [f"compile={value}: it should be compile=off or compile=default, with compile.mode"],
+        )
+        for value in ("true", "False")
+    },
+    "an unknown way to compile": ((*RUN, "compile.mode=fast"), ["compile.mode=fast", "'default'"]),
+    "workers that are not there": (
+        (*RUN, "data.num_workers=0", "data.prefetch_factor=2"),
+        ["data.prefetch_factor=2 is for workers, and num_workers=0"],
+    ),
+    "an unknown precision of products": (
+        (*RUN, "trainer.float32_matmul_precision=low"),
+        ["trainer.float32_matmul_precision=low", "'highest'"],
+    ),
     "a name that no folder can have": (
         (RUN[0], f"name={'a' * 300}", *RUN[2:]),
         ["name: aaaaaaaaaaaaaaaaaaaa… has 300 bytes, where a folder's name may have 255"],

@@ -31,7 +31,7 @@ def check_components(config: TrainConfig) -> None:
     if data_schema is not None:
         parse("data", data_schema, config.data.model_extra or {}).check_files()
     check_loggers(config)
-    if config.compile:
+    if config.compile.enabled:
         _check_compiler()
 
 
@@ -40,8 +40,8 @@ def _check_compiler() -> None:
     compilers = (os.environ.get("CXX", ""), "g++", "clang++")
     if not any(name and shutil.which(name) for name in compilers):
         raise ConfigError(
-            "compile=true needs a C++ compiler: g++ or clang++ on the PATH, or the name of one in "
-            "CXX"
+            "compile=default needs a C++ compiler: g++ or clang++ on the PATH, or the name of "
+            "one in CXX"
         )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from clozekit.config.train import Closed, PhaseConfig
 from clozekit.errors import DataError
@@ -15,7 +15,16 @@ class StreamConfig(Closed):
     seed: int = Field(ge=0)
     global_batch_size: PositiveInt
     micro_batch_size: PositiveInt
-    num_workers: int = Field(0, ge=0)
+    num_workers: NonNegativeInt | None = None
+    prefetch_factor: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _workers_are_there_to_build_ahead(self) -> Self:
+        if self.prefetch_factor is not None and self.num_workers == 0:
+            raise ValueError(
+                f"prefetch_factor={self.prefetch_factor} is for workers, and num_workers=0"
+            )
+        return self
 
     def check_files(self) -> None:
         """Checks that what is named is there.

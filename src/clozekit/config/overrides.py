@@ -6,6 +6,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
+from clozekit.config.train import COMPILE_CHOICES
+from clozekit.errors import ConfigError
+
 TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
     "predict": ("text", "text_pair"),
     "report": ("folder",),
@@ -44,6 +47,18 @@ def as_overrides(verb: str, arguments: Sequence[str]) -> list[str]:
         is_text = equals and key in TEXT_KEYS.get(verb, ()) and not _is_text(argument)
         overrides.append(_quoted(key, value) if is_text else argument)
     return overrides
+
+
+def refuse_booleans(overrides: Sequence[str]) -> None:
+    """Refuses `compile=true`: to Hydra no choice of a group is a truth.
+
+    Raises:
+        ConfigError: It says what there is instead.
+    """
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key == "compile" and {each.lower() for each in value.split(",")} & {"true", "false"}:
+            raise ConfigError(f"{override}: it should be {COMPILE_CHOICES}")
 
 
 def _is_text(override: str) -> bool:

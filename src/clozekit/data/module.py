@@ -1,5 +1,6 @@
 """What every DataModule shares: the loaders over its sources, and its place in the stream."""
 
+import os
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -19,6 +20,9 @@ from clozekit.data.stream import (
     make_loader,
 )
 
+MOST_WORKERS = 4
+"""Workers of a process where their number is not given; more build no sooner than needed."""
+
 
 class StreamDataModule(LightningDataModule):
     """Reads sources of samples. A DataModule of a task sets them up, and its tokenizer.
@@ -27,7 +31,9 @@ class StreamDataModule(LightningDataModule):
         seed: What order, pairs and masks depend on.
         global_batch_size: Samples of an optimizer step, over all processes.
         micro_batch_size: The most samples of one forward pass.
-        num_workers: Processes that build batches beside the training process.
+        num_workers: Processes that build batches beside the training process; None for none on the
+            CPU, and for a core each on other devices, at most 4.
+        prefetch_factor: The batches that each of them builds ahead; None for torch's own number.
         max_seq_length: The longest sequence, special tokens included.
 
     Attributes:
@@ -42,10 +48,12 @@ class StreamDataModule(LightningDataModule):
         seed: int,
         global_batch_size: int,
         micro_batch_size: int,
-        num_workers: int,
+        num_workers: int | None,
         max_seq_length: int,
+        prefetch_factor: int | None = None,
     ) -> None:
         super().__init__()
+        self.prefetch_factor = prefetch_factor
         self.seed = seed
         self.global_batch_size = global_batch_size
         self.micro_batch_size = micro_batch_size
@@ -96,7 +104,7 @@ class StreamDataModule(LightningDataModule):
         max_steps = sys.maxsize if self.trainer is None else self.trainer.max_steps
         phases = self.phases(max_steps, *self._rank())
         stream = TrainingStream(phases, self.seed, self.position)
-        return make_loader(stream, self.num_workers, self._pins_memory())
+        return make_loader(stream, self._num_workers(), self._pins_memory(), self.prefetch_factor)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Gives this process's share of the validation split."""
@@ -129,6 +137,15 @@ class StreamDataModule(LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+    def _num_workers(self) -> int:
+        """Gives the workers of this process; on the CPU they would take cores from the model."""
+        if self.num_workers is not None:
+            return self.num_workers
+        if self.trainer is None or self.trainer.strategy.root_device.type == "cpu":
+            return 0
+        processes = max(1, self.trainer.num_devices)
+        return min(MOST_WORKERS, (os.cpu_count() or 1) // processes)
 
     def _pins_memory(self) -> bool:
         if self.trainer is None:

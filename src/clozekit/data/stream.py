@@ -159,7 +159,10 @@ class EvaluationStream(IterableDataset[Batch]):
 
 
 def make_loader(
-    stream: TrainingStream | EvaluationStream, num_workers: int, pin_memory: bool
+    stream: TrainingStream | EvaluationStream,
+    num_workers: int,
+    pin_memory: bool,
+    prefetch_factor: int | None = None,
 ) -> DataLoader[Batch]:
     """Wraps a stream, whose items are whole batches already, in a DataLoader."""
     return DataLoader(
@@ -167,6 +170,7 @@ def make_loader(
         batch_size=None,
         num_workers=num_workers,
         pin_memory=pin_memory,
+        prefetch_factor=prefetch_factor if num_workers else None,
         persistent_workers=num_workers > 0,
         worker_init_fn=_leave_signals_to_the_main_process if num_workers else None,
     )

@@ -38,6 +38,7 @@ MAY_DIFFER = (
     "data.test",
     "data.tokenizer",
     "data.num_workers",
+    "data.prefetch_factor",
     "data.micro_batch_size",
     "data.first_phase.micro_batch_size",
 )

@@ -21,6 +21,7 @@ MAY_DIFFER = (
     "micro_batch_size",
     "data.micro_batch_size",
     "data.num_workers",
+    "data.prefetch_factor",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",

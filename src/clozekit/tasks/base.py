@@ -16,7 +16,7 @@ from clozekit.data.batch import Batch, Step
 from clozekit.data.order import Position
 from clozekit.models.encoder import Encoder
 from clozekit.optim.groups import parameter_groups, with_layerwise_decay
-from clozekit.optim.schedules import learning_rate_factor
+from clozekit.optim.schedules import make_schedule
 from clozekit.tasks.divergence import DivergenceGuard
 
 BatchT = TypeVar("BatchT", bound=Batch)
@@ -89,9 +89,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         optimizer = self.make_optimizer(groups)
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_scale", 1.0)
-        scheduler = LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, self.schedule, self.max_steps)
-        )
+        scheduler = LambdaLR(optimizer, make_schedule(self.schedule, self.max_steps))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
@@ -101,7 +99,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         """Sets the learning rate of the next step, which a longer run than planned has changed."""
         steps = self.trainer.global_step
         for group in self._optimizer().param_groups:
-            factor = learning_rate_factor(steps, self.schedule, self.max_steps)
+            factor = make_schedule(self.schedule, self.max_steps)(steps)
             group["lr"] = group["initial_lr"] * factor
 
     def configure_gradient_clipping(

@@ -114,8 +114,8 @@ def make_module(
         **datamodule.task_arguments(),
     )
     module.encoder.activation_checkpointing = config.activation_checkpointing
-    if config.compile:
-        module.encoder.compile(dynamic=True)
+    if config.compile.enabled:
+        module.encoder.compile(**config.compile.model_dump(exclude={"enabled"}))
     if config.fine_tuning.freeze_encoder:
         module.encoder.requires_grad_(False)
     # The Trainer makes its own; this one refuses bad arguments before the run has a folder.

@@ -36,7 +36,9 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         global_batch_size: Rows of an optimizer step, over all processes; of rows that are cut into
             windows, windows.
         micro_batch_size: The most rows of one forward pass.
-        num_workers: Processes that build batches beside the training process.
+        num_workers: Processes that build batches beside the training process; None for none on the
+            CPU, and for a core each on other devices, at most 4.
+        prefetch_factor: The batches that each of them builds ahead; None for torch's own number.
         **reading: How rows are read: the arguments of the task's features.
 
     Attributes:
@@ -63,7 +65,8 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         seed: int,
         global_batch_size: int,
         micro_batch_size: int,
-        num_workers: int = 0,
+        num_workers: int | None = None,
+        prefetch_factor: int | None = None,
         **reading: Any,
     ) -> None:
         features: Features[ExampleT] = self.features_class(open_tokenizer(tokenizer), **reading)
@@ -72,6 +75,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             global_batch_size=global_batch_size,
             micro_batch_size=micro_batch_size,
             num_workers=num_workers,
+            prefetch_factor=prefetch_factor,
             max_seq_length=features.max_seq_length,
         )
         self.features = features

@@ -26,7 +26,9 @@ class CorpusDataModule(StreamDataModule):
         seed: What order, samples and masks depend on.
         global_batch_size: Samples of an optimizer step, over all processes.
         micro_batch_size: The most samples of one forward pass.
-        num_workers: Processes that build batches beside the training process.
+        num_workers: Processes that build batches beside the training process; None for none on the
+            CPU, and for a core each on other devices, at most 4.
+        prefetch_factor: The batches that each of them builds ahead; None for torch's own number.
         max_seq_length: The most tokens of a sample, special tokens included.
         short_seq_prob: The probability that a sample aims at a shorter length.
         masked_lm_prob: The share of tokens that is chosen.
@@ -48,7 +50,8 @@ class CorpusDataModule(StreamDataModule):
         seed: int,
         global_batch_size: int,
         micro_batch_size: int,
-        num_workers: int = 0,
+        num_workers: int | None = None,
+        prefetch_factor: int | None = None,
         max_seq_length: int = 128,
         short_seq_prob: float = 0.1,
         masked_lm_prob: float = 0.15,
@@ -63,6 +66,7 @@ class CorpusDataModule(StreamDataModule):
             global_batch_size=global_batch_size,
             micro_batch_size=micro_batch_size,
             num_workers=num_workers,
+            prefetch_factor=prefetch_factor,
             max_seq_length=max_seq_length,
         )
         self.corpus = Corpus.open(Path(path))
