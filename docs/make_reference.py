@@ -38,6 +38,7 @@ from clozekit.config.prepare import (
 )
 from clozekit.config.report import ReportConfig
 from clozekit.config.train import (
+    CompileConfig,
     DivergenceConfig,
     FineTuningConfig,
     OptimizerConfig,
@@ -81,7 +82,11 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
 }
 """Groups with a schema a choice."""
 
-ALIKE: dict[str, type[BaseModel]] = {"encoder": EncoderConfig, "schedule": ScheduleConfig}
+ALIKE: dict[str, type[BaseModel]] = {
+    "encoder": EncoderConfig,
+    "schedule": ScheduleConfig,
+    "compile": CompileConfig,
+}
 """Groups with one schema, whose choices are values."""
 
 OPEN: dict[str, type[BaseModel] | None] = {
@@ -123,7 +128,7 @@ def _group(group: str) -> Iterator[str]:
     if group in ALIKE:
         schema = ALIKE[group]
         for choice in _choices(group):
-            values = _file(group, choice)
+            values = {k: v for k, v in _file(group, choice).items() if k[0] != "_"}
             shown = ", ".join(f"{k}={_plain(v)}" for k, v in values.items() if k != "defaults")
             yield f"- `{choice}`: {shown}"
         yield ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from clozekit import __version__
+from clozekit.completion import complete, is_asked
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ def main() -> None:
         print(_help())
     elif arguments[0] in ("-V", "--version"):
         print(f"clozekit {__version__}")
+    elif is_asked(arguments):
+        from clozekit.command import run_verb
+
+        complete(arguments, VERBS, run_verb)
     elif arguments[0] not in VERBS:
         close = get_close_matches(arguments[0], VERBS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -78,4 +83,5 @@ def _help() -> str:
     for name, verb in VERBS.items():
         lines += [f"  {name:<10}{verb.summary}", f"  {'':<10}  {verb.example}", ""]
     lines.append("`clozekit VERB --help` lists a verb's groups and keys.")
+    lines.append('`eval "$(clozekit -sc install=bash)"` completes them with TAB.')
     return "\n".join(lines)

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from clozekit.config.location import conf_dir
+from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
-from clozekit.config.overrides import as_overrides
+from clozekit.config.overrides import as_overrides, refuse_booleans
 from clozekit.environment import prepare_for_torch
 from clozekit.errors import ConfigError, UserError
 from clozekit.exit_codes import USER_ERROR
@@ -78,6 +79,8 @@ def run_verb(verb: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors reach the lines below
     sys.argv = [command_line[0], *overrides]
     try:
+        refuse_booleans(overrides)
+        sys.argv += _searchpath(verb, overrides)
         if verb != "train" and _is_multirun(overrides):
             raise ConfigError("-m is for clozekit train; run this verb once for each value")
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
@@ -91,6 +94,14 @@ def run_verb(verb: str) -> int:
     for message in task.messages:
         print(f"clozekit {verb}: {message}", file=sys.stderr)
     return USER_ERROR if task.messages else task.exit_code
+
+
+def _searchpath(verb: str, overrides: list[str]) -> list[str]:
+    """Lets Hydra find the user's `local/default.yaml`, unless the user says where it looks."""
+    folder = user_conf_dir() if verb == "train" else None
+    if folder is None or any("hydra.searchpath" in override for override in overrides):
+        return []
+    return [f"hydra.searchpath=[{QuotedString(f'file://{folder}', Quote.single).with_quotes()}]"]
 
 
 def _message(error: Exception) -> str:

@@ -7,8 +7,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer, seed_everything
 
+from clozekit.config.callbacks import monitoring_arguments
 from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
@@ -35,7 +37,7 @@ from clozekit.training.assembly import (
     resolved,
 )
 from clozekit.training.checkpoints import Checkpoints
-from clozekit.training.monitoring import monitored
+from clozekit.training.monitoring import check_monitors, monitored
 from clozekit.training.preemption import Preemption
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
@@ -62,6 +64,7 @@ def train(config: TrainConfig) -> dict[str, float]:
     if is_first_process() and config.resume is None:
         refuse_existing(folder.path)
     seed_everything(config.seed, verbose=False)
+    torch.set_float32_matmul_precision(config.trainer.float32_matmul_precision)
 
     resumed = checkpoint_to_resume(config.resume, folder.path)
     pretrained = None if resumed is None else from_checkpoint(resumed)
@@ -78,6 +81,7 @@ def train(config: TrainConfig) -> dict[str, float]:
         _load_pretrained_weights(module, pretrained)
     if resumed is None:
         reinitialize(module, config.fine_tuning)
+    check_monitors(monitoring_arguments(config), module)
     trainer = make_trainer(config, encoder, datamodule, folder, max_steps)
     if config.trainer.fast_dev_run:
         return _try_out(trainer, module, datamodule)

@@ -1,17 +1,17 @@
 """Hydra's side of a sweep: launchers whose jobs are single runs in processes of their own.
 
-Hydra imports this module at every start, so what does the work is imported where it is needed.
+Every Hydra application of the environment imports this module at its start. So what does the work
+is imported where it is needed, and nothing is put into the `ConfigStore`, which they all share: the
+launchers' configurations are files of `conf/hydra/launcher/`, found by clozekit alone.
 """
 
 import math
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -22,41 +22,6 @@ if TYPE_CHECKING:
     from clozekit.sweeps.running import Executor, JobSource
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-
-
-@dataclass
-class ProcessesLauncherConf:
-    """Jobs on this machine.
-
-    Attributes:
-        n_jobs: How many run at a time; they share its cores and GPUs.
-    """
-
-    _target_: str = "hydra_plugins.clozekit_launcher.ProcessesLauncher"
-    n_jobs: int = 1
-
-
-@dataclass
-class SubmititLauncherConf:
-    """Jobs that submitit submits.
-
-    Attributes:
-        cluster: `slurm`, or `local` to see on this machine that all is well.
-        n_jobs: How many are submitted at a time.
-        timeout_min: A job's time; where it does not suffice the job saves and is queued again.
-        parameters: More of `submitit.AutoExecutor`'s, such as `slurm_partition`.
-    """
-
-    _target_: str = "hydra_plugins.clozekit_launcher.SubmititLauncher"
-    cluster: str = "slurm"
-    n_jobs: int = 16
-    timeout_min: int = 1440
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-
-CONFIGS = {"processes": ProcessesLauncherConf, "submitit": SubmititLauncherConf}
-for name, node in CONFIGS.items():
-    ConfigStore.instance().store(name, node, group="hydra/launcher", provider="clozekit")
 
 
 class SweepLauncher(Launcher):
@@ -81,14 +46,14 @@ class SweepLauncher(Launcher):
             UserError: A job cannot be used, or the sweep's name stands for something else.
         """
         from clozekit.command import VerbTask
+        from clozekit.config.sweeps import check_launcher
         from clozekit.errors import ConfigError
         from clozekit.sweeps.lock import Lock
         from clozekit.sweeps.record import SweepRecord
         from clozekit.sweeps.running import SweepRun
         from hydra_plugins._clozekit_jobs import JobMaker, command_line
 
-        if self.n_jobs < 1:
-            raise ConfigError(f"hydra.launcher.n_jobs={self.n_jobs}: it should be 1 or more")
+        check_launcher(config.hydra.launcher)
         assert isinstance(task_function, VerbTask), "it is clozekit's own launcher"
         self.verb_task = task_function
         self.made: dict[tuple[str, ...], Job] = {}

@@ -1,13 +1,14 @@
 """Hydra's side of a sweep that Optuna samples.
 
-Hydra imports this module at every start, so what does the work is imported where it is needed.
+Every Hydra application of the environment imports this module at its start. So what does the work
+is imported where it is needed, and nothing is put into the `ConfigStore`, which they all share: the
+sweeper's configuration is a file of `conf/hydra/sweeper/`, found by clozekit alone, under a name
+that leaves `optuna` to the plugin hydra-optuna-sweeper.
 """
 
 import itertools
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -19,40 +20,6 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from hydra_plugins._clozekit_jobs import JobMaker
-
-
-@dataclass
-class OptunaSweeperConf:
-    """A study.
-
-    Attributes:
-        n_trials: How many trials there are to be in all, however often the sweep is run.
-        metric: The metric of the results; null for the one that the task is judged by.
-        direction: `minimize` or `maximize`; null with `metric` null.
-        storage: Where trials are kept, as SQLAlchemy writes it; null for `study.db` in the sweep's
-            folder.
-        study_name: The study's name; null for the sweep's.
-        sampler: What draws. Its seed changes with the trials that there are, lest it draws the same
-            again.
-        params: What is swept, beside what the command line says.
-    """
-
-    _target_: str = "hydra_plugins.clozekit_optuna.OptunaSweeper"
-    _recursive_: bool = False
-    n_trials: int = 20
-    metric: str | None = None
-    direction: str | None = None
-    storage: str | None = None
-    study_name: str | None = None
-    sampler: dict[str, Any] = field(
-        default_factory=lambda: {"_target_": "optuna.samplers.TPESampler", "seed": 0}
-    )
-    params: dict[str, Any] | None = None
-
-
-ConfigStore.instance().store(
-    "optuna", OptunaSweeperConf, group="hydra/sweeper", provider="clozekit"
-)
 
 
 class OptunaSweeper(Sweeper):
@@ -86,22 +53,20 @@ class OptunaSweeper(Sweeper):
         """
         from hydra.core.plugins import Plugins
 
+        from clozekit.config.sweeps import check_sweeper
         from clozekit.errors import ConfigError
         from hydra_plugins._clozekit_jobs import JobMaker
 
+        check_sweeper(config.hydra.sweeper)
         try:
             import optuna
         except ImportError as error:
             raise ConfigError(
-                "hydra/sweeper=optuna needs Optuna: pip install 'clozekit[sweep]'"
+                "hydra/sweeper=clozekit_optuna needs Optuna: pip install 'clozekit[sweep]'"
             ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if (self.metric is None) != (self.direction is None):
             raise ConfigError("hydra.sweeper.metric and hydra.sweeper.direction go together")
-        if str(self.direction) not in ("None", "minimize", "maximize"):
-            raise ConfigError(
-                f"hydra.sweeper.direction={self.direction}: it should be minimize or maximize"
-            )
         jobs = JobMaker(hydra_context, config)
         self.space = self._space(jobs)
         self._check_ends(jobs)
@@ -121,8 +86,8 @@ class OptunaSweeper(Sweeper):
         launcher = self.launcher
         if not isinstance(launcher, SweepLauncher):
             raise ConfigError(
-                "hydra/sweeper=optuna needs hydra/launcher=processes, which is the default, or "
-                "submitit"
+                "hydra/sweeper=clozekit_optuna needs hydra/launcher=processes, which is the "
+                "default, or submitit"
             )
         if self.metric is None:
             import_from_here()
@@ -147,8 +112,8 @@ class OptunaSweeper(Sweeper):
 
         if not self.space:
             raise ConfigError(
-                "hydra/sweeper=optuna has nothing to draw: give a key a choice(…), range(…) or "
-                "interval(…)"
+                "hydra/sweeper=clozekit_optuna has nothing to draw: give a key a choice(…), "
+                "range(…) or interval(…)"
             )
         values = {key: ends(distribution) for key, distribution in self.space.items()}
         # One after the other, not all pairs.

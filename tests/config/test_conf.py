@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.plugins import Plugins
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
 from clozekit.config.build import build
+from clozekit.config.callbacks import monitoring_arguments
 from clozekit.config.components import check_components
 from clozekit.config.data import LabelledDataConfig
 from clozekit.config.evaluate import EvaluateConfig
@@ -23,13 +25,16 @@ from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
 from clozekit.config.reading import Reading
 from clozekit.config.report import ReportConfig
+from clozekit.config.sweeps import check_launcher, check_sweeper
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.models.encoder import Encoder
 from clozekit.optim.schedules import learning_rate_factor
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.training.monitoring import check_monitors
 from tests.config.given import FILES, OF_A_CORPUS, TASKS, Given, data_choice, read
+from tests.config.hub_folders import READY, hub_name
 from tests.programs.commands import compose_values, train_config
 
 PARAMETER = torch.nn.Parameter(torch.zeros(2, 2))
@@ -120,6 +125,7 @@ def check_task_and_data(config: TrainConfig) -> None:
     )
     assert isinstance(module, TaskModule)
     module.configure_optimizers()
+    check_monitors(monitoring_arguments(config), module)
     logits = module(batch)
     if isinstance(module, FineTuningModule):
         assert isinstance(datamodule, module.datamodule_class)
@@ -136,6 +142,32 @@ def check_optimizer(name: str, given: Given) -> None:
 def check_schedule(name: str, given: Given) -> None:
     schedule = given.train(f"schedule={name}").schedule
     assert learning_rate_factor(schedule.num_warmup_steps(10), schedule, 10) == 1.0
+
+
+def check_compile(name: str, given: Given) -> None:
+    config = given.train(f"compile={name}").compile
+    assert config.enabled == (name != "off")
+    torch.compile(torch.nn.Linear(1, 1), **config.model_dump(exclude={"enabled"}))
+
+
+def check_debug(name: str, given: Given) -> None:
+    config = given.train(f"debug={name}")
+    arguments = config.trainer.arguments()
+    key, value = {
+        "overfit": ("overfit_batches", 2),
+        "fast": ("fast_dev_run", True),
+        "profile": ("profiler", "simple"),
+    }[name]
+    assert arguments[key] == value
+    trainer = build("trainer", arguments, logger=False, max_steps=config.max_steps)
+    assert isinstance(trainer, Trainer)
+    if name == "overfit":
+        assert config.encoder.hidden_dropout_prob == 0
+        assert config.encoder.attention_probs_dropout_prob == 0
+    # It comes after an experiment, whose length it replaces.
+    after = compose_values("train", "name=a", "experiment=glue/cola", f"debug={name}")
+    assert after["max_epochs"] is None and after["max_steps"] <= 50
+    check_task_and_data(config)
 
 
 def check_trainer(name: str, given: Given) -> None:
@@ -180,12 +212,15 @@ def check_callbacks(name: str, given: Given) -> None:
 
 
 def check_experiment(name: str, given: Given) -> None:
-    plain = compose_values(
-        "train", "name=mine", f"experiment={name}", "++data.path=a", "++data.train=a"
-    )
-    data = data_choice(plain["data"]["_target_"])
-    overrides = ["name=mine", f"experiment={name}", f"runs_dir={given.folder}", *given.data(data)]
-    config = train_config(*overrides)
+    own = ["name=mine", f"experiment={name}", f"runs_dir={given.folder}"]
+    if name in READY:
+        assert compose_values("train", *own)["data"]["path"] == hub_name(name)
+        # The hub's data sets, but for the choices of task and data, which are the experiment's.
+        own += [o for o in given.data(name) if not o.startswith(("task=", "data="))]
+    else:
+        plain = compose_values("train", *own, "++data.path=a", "++data.train=a")
+        own += given.data(data_choice(plain["data"]["_target_"]))
+    config = train_config(*own)
     assert (config.max_steps or config.max_epochs or 0) > 0
     check_task_and_data(config)
     for key, component in config.callbacks.items():
@@ -210,6 +245,16 @@ def check_tokenizer(name: str, given: Given) -> None:
 
 
 def check_hydra(name: str, given: Given) -> None:
+    group, _, choice = name.rpartition("/")
+    if group:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            composed = compose(
+                "train", [f"hydra/{group}={choice}", "name=mine"], return_hydra_config=True
+            )
+        check = {"launcher": check_launcher, "sweeper": check_sweeper}[group]
+        check(composed.hydra[group])
+        assert composed.hydra[group]._target_ in Plugins.instance().class_name_to_class
+        return
     for verb in ("prepare", "train", "evaluate", "predict", "export", "report"):
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             hydra = compose(verb, return_hydra_config=True).hydra
@@ -234,6 +279,8 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "optimizer": check_optimizer,
     "schedule": check_schedule,
     "trainer": check_trainer,
+    "compile": check_compile,
+    "debug": check_debug,
     "logger": check_logger,
     "callbacks": check_callbacks,
     "experiment": check_experiment,
@@ -253,3 +300,38 @@ def test_a_file_composes_and_makes_what_it_describes(file: str, given: Given) ->
 def test_the_folder_is_the_checkouts() -> None:
     assert conf_dir() == Path(__file__).parents[2] / "conf"
     assert {"train.yaml", "encoder/tiny.yaml", "trainer/ddp_cpu.yaml"} <= set(FILES)
+
+
+GLUE_METRICS = {
+    "cola": "matthews_correlation",
+    "stsb": "spearman",
+    **dict.fromkeys(("mrpc", "qqp"), "f1"),
+    **dict.fromkeys(("sst2", "mnli", "qnli", "rte", "wnli"), "accuracy"),
+}
+PAPER = {
+    **{f"glue/{name}": (3, 32, 2e-5, metric) for name, metric in GLUE_METRICS.items()},
+    "squad": (3, 32, 5e-5, "f1"),
+    "squad_v2": (2, 48, 5e-5, "f1"),
+    "swag": (3, 16, 2e-5, "accuracy"),
+    "conll2003": (3, 32, 5e-5, "f1"),
+}
+"""Epochs, batch, learning rate and metric of each benchmark's fine-tuning in the paper."""
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_an_experiment_is_the_papers(name: str) -> None:
+    values = compose_values("train", "name=mine", f"experiment={name}")
+    checkpoints = values["callbacks"]["checkpoints"]
+    assert (
+        values["max_epochs"],
+        values["global_batch_size"],
+        values["optimizer"]["lr"],
+        checkpoints["monitor"],
+        checkpoints["mode"],
+    ) == (*PAPER[name][:3], f"validation/{PAPER[name][3]}", "max")
+    assert values["global_batch_size"] % values["micro_batch_size"] == 0
+
+
+def test_every_benchmark_but_the_second_way_of_answering_has_an_experiment() -> None:
+    assert set(PAPER) == set(READY) - {"squad_bio"}
+    assert {f"experiment/{name}.yaml" for name in PAPER} <= set(FILES)

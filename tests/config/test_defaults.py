@@ -16,7 +16,7 @@ from clozekit.config.export import ExportConfig
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig
 from clozekit.config.report import ReportConfig
-from clozekit.config.train import FineTuningConfig, ScheduleConfig, TrainConfig
+from clozekit.config.train import CompileConfig, FineTuningConfig, ScheduleConfig, TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.tasks.base import TaskModule
 from tests.config.given import TASKS, Given, data_choice, read
@@ -109,6 +109,7 @@ def test_a_callbacks_file_says_the_defaults(name: str) -> None:
 def plain(file: str) -> dict[str, Any]:
     values = read(file)
     values.pop("defaults", None)
+    values.pop("_target_", None)
     return {key: value for key, value in values.items() if value != "???"}
 
 
@@ -135,6 +136,11 @@ def test_the_entries_defaults_are_those_of_their_files() -> None:
 def test_the_schedules_defaults_are_none_of_a_warmup_and_a_line_to_zero() -> None:
     assert plain("schedule/constant.yaml") == ScheduleConfig(decay="constant").model_dump()
     assert plain("schedule/warmup_linear.yaml") == ScheduleConfig(warmup_ratio=0.1).model_dump()
+
+
+def test_the_encoder_is_not_compiled_unless_told_otherwise() -> None:
+    assert plain("compile/off.yaml") == CompileConfig().model_dump()
+    assert plain("compile/default.yaml") == {"enabled": True}
 
 
 def test_an_encoder_is_fine_tuned_as_in_the_paper_unless_told_otherwise() -> None:

@@ -68,3 +68,9 @@ def test_a_reports_folder_needs_no_key() -> None:
 def predicted_on(*arguments: str) -> tuple[str | None, str | None]:
     values = compose_values("predict", "checkpoint=runs/a", *as_overrides("predict", arguments))
     return values["text"], values["text_pair"]
+
+
+@pytest.mark.parametrize("value", ["null", ""])
+def test_no_logger_and_no_callback_are_an_empty_list_to_hydra(value: str) -> None:
+    given = [f"logger={value}", f"callbacks={value}", "logger.wandb=null", f"experiment={value}"]
+    assert as_overrides("train", given) == ["logger=[]", "callbacks=[]", *given[2:]]

@@ -152,3 +152,22 @@ def test_unknown_keys_of_the_encoder_are_for_a_class_of_ones_own() -> None:
 def test_the_encoders_class_is_a_whole_name(target: str) -> None:
     with pytest.raises(ValidationError, match="_target_"):
         EncoderConfig.model_validate({"_target_": target})
+
+
+def test_a_schedule_of_the_users_is_kept_whole() -> None:
+    schedule = {"_target_": "mine.Course", "decay": "linear", "speed": 3}
+    config = TrainConfig.model_validate(values(schedule=schedule))
+    dumped = config.model_dump(mode="json", by_alias=True)
+    assert dumped["schedule"].items() >= schedule.items()
+    assert TrainConfig.model_validate(dumped) == config
+
+
+def test_compile_is_no_truth() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig.model_validate(values(compile=True))
+    assert of_validation(caught.value).startswith("compile: true: it should be compile=off or")
+
+
+def test_null_is_no_logger_and_no_callback() -> None:
+    config = TrainConfig.model_validate(values(logger=None, callbacks=None))
+    assert config.logger == config.callbacks == {}

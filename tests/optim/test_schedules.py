@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clozekit.config.train import ScheduleConfig
-from clozekit.optim.schedules import learning_rate_factor
+from clozekit.config.train import ScheduleConfig, UserScheduleConfig
+from clozekit.errors import ConfigError
+from clozekit.optim.schedules import learning_rate_factor, make_schedule
 
 max_steps = st.integers(1, 2_000)
 schedules = st.builds(
@@ -72,3 +73,49 @@ def test_half_way_both_decays_are_at_half() -> None:
     for decay in ("linear", "cosine"):
         schedule = ScheduleConfig.model_validate({"decay": decay, "min_lr_ratio": 0.2})
         assert learning_rate_factor(50, schedule, 100) == pytest.approx(0.6)
+
+
+def halves(step: int, max_steps: int, every: int) -> float:
+    return 0.5 ** (step // every)
+
+
+class Rises:
+    def __init__(self, max_steps: int, warmup_steps: int | None = None) -> None:
+        self.max_steps, self.warmup_steps = max_steps, warmup_steps
+
+    def __call__(self, step: int) -> float:
+        return step / self.max_steps
+
+
+def negative(step: int, max_steps: int) -> float:
+    return -1.0
+
+
+def users(name: str, **more: object) -> UserScheduleConfig:
+    target = f"{__name__}.{name}"
+    return UserScheduleConfig.model_validate({"_target_": target, "decay": "cosine", **more})
+
+
+def test_a_function_and_a_class_of_the_users() -> None:
+    assert make_schedule(users("halves", every=10), 100)(25) == 0.25
+    assert make_schedule(users("Rises", warmup_steps=3), 100)(25) == 0.25
+
+
+def test_ours_is_the_function() -> None:
+    schedule = ScheduleConfig(warmup_ratio=0.1)
+    assert make_schedule(schedule, 100)(50) == learning_rate_factor(50, schedule, 100)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (users("halves"), r"schedule \(.*halves\): missing a required argument: 'every'"),
+        (users("Rises", speed=1), "unexpected keyword argument 'speed'"),
+        (users("nowhere"), r"schedule\._target_=.*nowhere: "),
+        (users("negative"), "gives -1.0 at step 0, where a number of 0 or more"),
+    ],
+)
+def test_what_is_no_schedule_is_refused(schedule: UserScheduleConfig, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        make_schedule(schedule, 100)
+    assert "\n" not in str(caught.value)

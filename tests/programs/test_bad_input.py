@@ -29,6 +29,7 @@ for arguments in json.load(sys.stdin):
 print(json.dumps(results))
 """
 
+CLASSES = ("task=classification", "data=classification")
 RUN = ("train", "name=never", "data.path={corpus}", "max_steps=1")
 
 MISTAKES = {
@@ -81,6 +82,105 @@ MISTAKES = {
         (*RUN, "data=masked_lm"),
         ["task=pretraining learns next sentences", "data=masked_lm", "task=masked_lm"],
     ),
+    "classes for next sentences": (
+        ("train", "name=never", "max_steps=1", "data=classification", "data.train={corpus}/a.csv"),
+        [
+            "task=pretraining cannot learn from data=classification",
+            "give data=pretraining for this task, or task=classification for these data",
+        ],
+    ),
+    **{
+        f"{data} for {task}": (
+            (
+                *("train", "name=never", "max_steps=1", f"task={task}", f"data={data}"),
+                *(f"++data.{key}={{corpus}}" for key in ("train", "path")),
+            ),
+            [f"task={task} cannot learn from data={kind}", f"or task={kind} for these data"],
+        )
+        for task, data, kind in (
+            ("tagging", "classification", "classification"),
+            ("regression", "classification", "classification"),
+            ("classification", "glue/stsb", "regression"),
+            ("question_answering", "squad_bio", "question_answering_bio"),
+            ("multiple_choice", "masked_lm", "masked_lm"),
+        )
+    },
+    "a corpus for classes": (
+        (*RUN, "task=classification"),
+        ["task=classification cannot learn from data=pretraining", "task=masked_lm for these data"],
+    ),
+    **{
+        f"{task} with {value}": (
+            (
+                *("train", "name=never", "max_steps=1", f"task={task}", f"data={task}"),
+                *("data.train=nowhere", f"task.{value}"),
+            ),
+            [f"task.{value.partition('=')[0]}", said],
+        )
+        for task, value, said in (
+            ("classification", "classifier_dropout=2", "less than 1"),
+            ("tagging", "classifier_dropout=-1", "greater than or equal to 0"),
+            ("regression", "classifier_dropout=1", "less than 1"),
+            ("multiple_choice", "classifier_dropout=null", "number"),
+            ("classification", "label_smoothing=-0.5", "greater than or equal to 0"),
+            ("tagging", "label_smoothing=1.5", "less than 1"),
+            ("classification", "class_weights=equal", "balanced"),
+            ("classification", "class_weights=[0,0]", "more than 0"),
+            ("classification", "class_weights=[1,-1]", "-1: a weight should be a number of 0 or"),
+            ("classification", "class_weights={{a: b}}", "a=b: a weight should be a number"),
+            ("question_answering", "n_best=-1", "greater than 0"),
+            ("question_answering_bio", "n_best=0", "greater than 0"),
+            ("question_answering_bio", "max_answer_length=0", "greater than 0"),
+            ("question_answering", "no_answer_threshold=nan", "finite"),
+        )
+    },
+    **{
+        f"a callback with {value}": (
+            (*RUN, "callbacks=[checkpoints,early_stopping]", f"callbacks.{value}"),
+            [f"callbacks.{key}", said],
+        )
+        for key, value, said in (
+            ("checkpoints.every_n_steps=0", "checkpoints.every_n_steps=0", "greater than 0"),
+            ("checkpoints.every_n_minutes=0", "checkpoints.every_n_minutes=0", "greater than 0"),
+            ("checkpoints.save_top_k=-2", "checkpoints.save_top_k=-2", "greater than or equal"),
+            ("early_stopping.patience=-1", "early_stopping.patience=-1", "greater than or equal"),
+            ("early_stopping.min_delta=-1", "early_stopping.min_delta=-1", "greater than or equal"),
+            ("checkpoints.mode=auto", "checkpoints.monitor=loss", "needs min or max"),
+            ("checkpoints.mode=most", "checkpoints.mode=most", "'min', 'max' or 'auto'"),
+        )
+    },
+    **{
+        f"compile={value}": (
+            (*RUN, f"compile={value}"),
+            [f"compile={value}: it should be compile=off or compile=default, with compile.mode"],
+        )
+        for value in ("true", "False")
+    },
+    "an unknown way to compile": ((*RUN, "compile.mode=fast"), ["compile.mode=fast", "'default'"]),
+    "workers that are not there": (
+        (*RUN, "data.num_workers=0", "data.prefetch_factor=2"),
+        ["data.prefetch_factor=2 is for workers, and num_workers=0"],
+    ),
+    "an unknown precision of products": (
+        (*RUN, "trainer.float32_matmul_precision=low"),
+        ["trainer.float32_matmul_precision=low", "'highest'"],
+    ),
+    "a name that no folder can have": (
+        (RUN[0], f"name={'a' * 300}", *RUN[2:]),
+        ["name: aaaaaaaaaaaaaaaaaaaa… has 300 bytes, where a folder's name may have 255"],
+    ),
+    "a name that no folder can have within one that can": (
+        (RUN[0], f"name='sweep/{'é' * 200}'", *RUN[2:]),
+        ["has 400 bytes, where a folder's name may have 255"],
+    ),
+    "a folder of runs that there cannot be": (
+        (*RUN, f"runs_dir={'a' * 300}"),
+        ["the run's folder aaaaaaaa", "File name too long"],
+    ),
+    "a name with a control character": (
+        (RUN[0], "name='a\x01'", *RUN[2:]),
+        ["name: 'a\\x01' has a character that cannot be printed"],
+    ),
     "a first phase that is longer than what follows": (
         (*RUN, "data.first_phase={{ratio: 0.9, max_seq_length: 512, micro_batch_size: 8}}"),
         ["data.first_phase.max_seq_length=512 is more than max_seq_length=128"],
@@ -116,7 +216,7 @@ MISTAKES = {
     ),
     "a missing corpus": ((*RUN, "data.path=nowhere"), ["nowhere", "clozekit prepare"]),
     "a missing labelled file": (
-        ("train", "name=never", "max_steps=1", "data=classification", "data.train=nowhere.csv"),
+        ("train", "name=never", "max_steps=1", *CLASSES, "data.train=nowhere.csv"),
         ["data.train=nowhere.csv: there is no such file"],
     ),
     "a missing name": (RUN[:1] + RUN[2:], ["name is missing: give name="]),
@@ -271,6 +371,22 @@ def test_a_mistake_ends_the_real_command_the_same_way(tmp_path: Path) -> None:
 
 
 LATER_MISTAKES = {
+    "a metric that is not there": (
+        "callbacks.checkpoints.monitor=val_loss callbacks.checkpoints.mode=min",
+        [
+            "callbacks.checkpoints.monitor=val_loss: there is no such metric of the validation",
+            "there are validation/loss, validation/mlm_accuracy, validation/mlm_loss",
+        ],
+    ),
+    "a metric of early stopping that is not there": (
+        "callbacks=[early_stopping,progress] callbacks.early_stopping.monitor=validation/accuracy "
+        "callbacks.early_stopping.mode=max",
+        ["callbacks.early_stopping.monitor=validation/accuracy: there is no such metric"],
+    ),
+    "the wrong side of a metric": (
+        "callbacks.checkpoints.monitor=validation/perplexity callbacks.checkpoints.mode=max",
+        ["callbacks.checkpoints.mode=max: of validation/perplexity the best is the min"],
+    ),
     "a class that is not there": ("task._target_=nowhere.Task", ["task", "nowhere"]),
     "an argument that the trainer does not take": ("+trainer.speed=9", ["trainer", "speed"]),
     "an argument that the task does not take": ("+task.depth=9", ["task", "depth"]),

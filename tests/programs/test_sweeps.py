@@ -142,7 +142,7 @@ def test_a_killed_study_has_the_trials_asked_for_and_none_twice(
     corpus: Path, tmp_path: Path
 ) -> None:
     space = ("optimizer.lr=tag(log,interval(1e-5,1e-2))", "seed=choice(0,1)")
-    asked = (*space, "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", *TWO_RANKS)
+    asked = (*space, "hydra/sweeper=clozekit_optuna", "hydra.sweeper.n_trials=3", *TWO_RANKS)
     watcher = {"signal_name": "SIGKILL", "step": 3, "finished": 1}
     assert sweep(tmp_path, corpus, *asked, **watcher).returncode == -9
     again = sweep(tmp_path, corpus, *asked, **watcher)

@@ -4,20 +4,26 @@ import os
 import signal
 from inspect import signature
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
+import yaml
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel
 
+from clozekit.config.location import conf_dir
+from clozekit.config.sweeps import (
+    OptunaSweeperConfig,
+    ProcessesLauncherConfig,
+    SubmititLauncherConfig,
+)
 from clozekit.config.train import TrainConfig
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.study import direction_of
-from hydra_plugins import clozekit_launcher, clozekit_optuna
 from tests.programs.commands import train_config
-from tests.sweeps.fakes import FIXED, Sweeps
+from tests.sweeps.fakes import FIXED, Sweeps, plugin
 
-OPTUNA = (*FIXED, "hydra/sweeper=optuna")
+OPTUNA = (*FIXED, "hydra/sweeper=clozekit_optuna")
 INTERVAL = "optimizer.lr=tag(log,interval(1e-5,1e-1))"
 
 
@@ -124,7 +130,7 @@ def test_the_user_may_say_it_too(sweeps: Sweeps) -> None:
 
 
 MISTAKES = {
-    "nothing to draw": ([], "hydra/sweeper=optuna has nothing to draw"),
+    "nothing to draw": ([], "hydra/sweeper=clozekit_optuna has nothing to draw"),
     "an end of an interval": (["optimizer.lr=interval(-1,1)"], "optimizer.lr=-1.0: it should be"),
     "a choice": (["optimizer.lr=1,2", "encoder=tiny,nope"], "encoder=nope: there is no such"),
     "a logarithm": (
@@ -134,7 +140,14 @@ MISTAKES = {
     "half a metric": ([INTERVAL, "hydra.sweeper.metric=a"], "metric and hydra.sweeper.direction"),
     "a direction": (
         [INTERVAL, "hydra.sweeper.metric=a", "hydra.sweeper.direction=up"],
-        "hydra.sweeper.direction=up: it should be minimize or maximize",
+        "hydra.sweeper.direction=up: it should be 'minimize' or 'maximize'",
+    ),
+    "a number of trials": ([INTERVAL, "hydra.sweeper.n_trials=-1"], "hydra.sweeper.n_trials=-1"),
+    "no number of trials": ([INTERVAL, "hydra.sweeper.n_trials=few"], "hydra.sweeper.n_trials=few"),
+    "a key": ([INTERVAL, "hydra.sweeper.n_trial=2"], "unknown key 'hydra.sweeper.n_trial'"),
+    "the official plugin, which is not installed": (
+        ["hydra/sweeper=optuna"],
+        "hydra/sweeper=optuna: there is no such choice; there are basic, clozekit_optuna",
     ),
 }
 
@@ -165,19 +178,19 @@ def test_another_search_space_under_the_same_name_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("module", "name"),
+    ("file", "schema"),
     [
-        (clozekit_launcher, "ProcessesLauncher"),
-        (clozekit_launcher, "SubmititLauncher"),
-        (clozekit_optuna, "OptunaSweeper"),
+        ("launcher/processes", ProcessesLauncherConfig),
+        ("launcher/submitit", SubmititLauncherConfig),
+        ("sweeper/clozekit_optuna", OptunaSweeperConfig),
     ],
 )
-def test_a_plugins_keys_are_those_of_its_constructor(module: Any, name: str) -> None:
-    values = vars(getattr(module, f"{name}Conf")())
-    assert values.pop("_target_") == f"{module.__name__}.{name}"
-    assert [key for key in values if key[0] != "_"] == list(
-        signature(getattr(module, name)).parameters
-    )
+def test_a_plugins_keys_are_those_of_its_constructor(file: str, schema: type[BaseModel]) -> None:
+    values = yaml.safe_load((conf_dir() / "hydra" / f"{file}.yaml").read_text())
+    constructor = signature(plugin(values["_target_"].removeprefix("hydra_plugins.")))
+    keys = [key for key in values if key[0] != "_"]
+    assert keys == list(constructor.parameters) == list(schema.model_fields)
+    assert schema.model_validate({key: values[key] for key in keys})
 
 
 def test_storage_elsewhere(sweeps: Sweeps, tmp_path: Path) -> None:

@@ -3,25 +3,32 @@
 import os
 import shutil
 
+from clozekit.config import callbacks, data, tasks
 from clozekit.config.checking import checked
-from clozekit.config.data import SCHEMAS
 from clozekit.config.loggers import check_loggers
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 
 
 def check_components(config: TrainConfig) -> None:
-    """Checks the data group's values and files, and what the loggers and `compile` need.
+    """Checks the values of components, the data's files, and what loggers and `compile` need.
 
     Raises:
         ConfigError: A value cannot be used.
         DataError: A file or folder is missing.
     """
-    schema = SCHEMAS.get(config.data.target)
-    if schema is not None:
-        checked("data", schema, config.data.model_extra or {}).check_files()
+    task_schema = tasks.SCHEMAS.get(config.task.target)
+    if task_schema is not None:
+        checked("task", task_schema, config.task.model_extra or {})
+    for name, callback in config.callbacks.items():
+        if callback is not None and callback.target in callbacks.SCHEMAS:
+            schema = callbacks.SCHEMAS[callback.target]
+            checked(f"callbacks.{name}", schema, callback.model_extra or {})
+    data_schema = data.SCHEMAS.get(config.data.target)
+    if data_schema is not None:
+        checked("data", data_schema, config.data.model_extra or {}).check_files()
     check_loggers(config)
-    if config.compile:
+    if config.compile.enabled:
         _check_compiler()
 
 
@@ -30,6 +37,6 @@ def _check_compiler() -> None:
     compilers = (os.environ.get("CXX", ""), "g++", "clang++")
     if not any(name and shutil.which(name) for name in compilers):
         raise ConfigError(
-            "compile=true needs a C++ compiler: g++ or clang++ on the PATH, or the name of one in "
-            "CXX"
+            "compile=default needs a C++ compiler: g++ or clang++ on the PATH, or the name of "
+            "one in CXX"
         )

@@ -7,7 +7,7 @@ DataModules validate what they are given by them, and the reference is made of t
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from clozekit.config.reading import (
     ClassificationReading,
@@ -38,8 +38,17 @@ class StreamConfig(Closed):
     seed: int = Field(ge=0)
     global_batch_size: PositiveInt
     micro_batch_size: PositiveInt
-    num_workers: int = Field(0, ge=0)
+    num_workers: NonNegativeInt | None = None
+    prefetch_factor: PositiveInt | None = None
     max_seq_length: int = Field(128, ge=8)
+
+    @model_validator(mode="after")
+    def _workers_are_there_to_build_ahead(self) -> Self:
+        if self.prefetch_factor is not None and self.num_workers == 0:
+            raise ValueError(
+                f"prefetch_factor={self.prefetch_factor} is for workers, and num_workers=0"
+            )
+        return self
 
     def check_files(self) -> None:
         """Checks that what is named is there.

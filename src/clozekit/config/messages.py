@@ -44,13 +44,22 @@ def of_hydra(error: HydraException, config_name: str, overrides: list[str]) -> s
     if isinstance(error, MissingConfigException):
         missing = error.missing_cfg_file or ""
         if error.options:
-            group, _, name = missing.partition("/")
+            group, name = _group_and_choice(missing, overrides)
             choices = sorted({*error.options, *_choices_in_folders(group)})
             return f"{group}={name}: there is no such choice; there are {', '.join(choices)}"
         return _first_line(error)
     if isinstance(error, ConfigCompositionException):
         return _of_composition(error, config_name, overrides)
     return _first_line(error)
+
+
+def _group_and_choice(missing: str, overrides: list[str]) -> tuple[str, str]:
+    """Splits `data/glue/cola` or `hydra/launcher/joblib` where the user did."""
+    parts = missing.split("/")
+    splits = [("/".join(parts[:i]), "/".join(parts[i:])) for i in range(1, len(parts))]
+    given = {override.partition("=")[0].lstrip("+~") for override in overrides}
+    chosen = [(group, name) for group, name in splits if group in given]
+    return next(iter([*chosen, *splits]), (missing, ""))
 
 
 def _choices_in_folders(group: str) -> list[str]:

@@ -10,13 +10,22 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    SerializeAsAny,
     StrictFloat,
+    field_validator,
     model_validator,
 )
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.pairing import mismatch
 from clozekit.config.trainer_keys import check_trainer_keys
 from clozekit.config.values import as_yaml
+
+COMPILE_CHOICES = "compile=off or compile=default, with compile.mode, .fullgraph and .dynamic"
+OWN_SCHEDULE = "clozekit.optim.schedules.learning_rate_factor"
+
+LONGEST_NAME = 255
+"""Bytes of a file's or folder's name, on all file systems in common use."""
 
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 
@@ -55,6 +64,9 @@ class TrainerConfig(Component):
     """The Lightning Trainer; a batch of Lightning is an optimizer step.
 
     Attributes:
+        float32_matmul_precision: How exactly products of 32-bit numbers are computed
+            (`torch.set_float32_matmul_precision`). `high` lets a GPU use TF32, which is faster; on
+            the CPU it could mean bfloat16, so `highest` is what the CPU has.
         precision: The numbers that are computed with.
         gradient_clip_val: The largest gradient norm; null for no clipping.
         gradient_clip_algorithm: Whether the norm of all gradients is limited (`norm`), or every
@@ -74,6 +86,7 @@ class TrainerConfig(Component):
         detect_anomaly: Whether torch looks for the operation that made a gradient NaN.
     """
 
+    float32_matmul_precision: Literal["highest", "high", "medium"] = "highest"
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"] = "32-true"
     gradient_clip_val: NonNegativeFloat | None = None
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
@@ -93,9 +106,13 @@ class TrainerConfig(Component):
         check_trainer_keys(self.target, self.model_extra or {})
         return self
 
+    def arguments(self) -> dict[str, Any]:
+        """Gives what the Trainer takes; the precision of products is not the Trainer's."""
+        return self.model_dump(by_alias=True, exclude={"float32_matmul_precision"})
+
 
 class ScheduleConfig(Closed):
-    """The learning rate's course.
+    """The learning rate's course; `_target_` may name another, see `UserScheduleConfig`.
 
     Attributes:
         decay: What follows the warmup: `linear`, `cosine` or `constant`.
@@ -114,6 +131,38 @@ class ScheduleConfig(Closed):
         if self.warmup_steps is not None:
             return self.warmup_steps
         return round(self.warmup_ratio * max_steps)
+
+
+class UserScheduleConfig(ScheduleConfig):
+    """A course of the user's own.
+
+    Attributes:
+        target: A function of `step` and `max_steps`, or a class made with `max_steps` whose objects
+            are functions of `step`. It gives what the peak learning rate is multiplied with. It
+            also gets the group's other keys; of those above only what it has parameters for.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+
+    target: str = Field(alias="_target_")
+
+
+class CompileConfig(Closed):
+    """How torch compiles the encoder, as in `torch.compile`.
+
+    Attributes:
+        enabled: Whether it does.
+        mode: What is optimized for.
+        fullgraph: Whether a part that cannot be compiled is an error.
+        dynamic: Whether one graph serves all shapes; null to find out which dimensions change.
+    """
+
+    enabled: bool = False
+    mode: Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] = (
+        "default"
+    )
+    fullgraph: bool = False
+    dynamic: bool | None = True
 
 
 class PhaseConfig(Closed):
@@ -179,7 +228,7 @@ class TrainConfig(Closed):
         validate_every_n_steps: Optimizer steps between validations; null for one at the end.
         resume: `auto` goes on from the newest whole checkpoint of the run's folder, or starts where
             there is none; a path goes on from that checkpoint; null refuses an existing folder.
-        compile: Whether torch compiles the encoder, which takes a minute or so at the start.
+        compile: How torch compiles the encoder, which takes a minute or so at the start.
         activation_checkpointing: Whether backward computes the inside of blocks anew: less memory,
             a third more work.
         divergence: What is done about a loss that is not a number, or too large.
@@ -203,7 +252,7 @@ class TrainConfig(Closed):
     micro_batch_size: PositiveInt
     validate_every_n_steps: PositiveInt | None = None
     resume: str | None = None
-    compile: bool = False
+    compile: CompileConfig = CompileConfig()
     activation_checkpointing: bool = False
     divergence: DivergenceConfig = DivergenceConfig()
     fine_tuning: FineTuningConfig = FineTuningConfig()
@@ -211,10 +260,45 @@ class TrainConfig(Closed):
     task: Component
     data: Component
     optimizer: OptimizerConfig
-    schedule: ScheduleConfig
+    schedule: SerializeAsAny[ScheduleConfig]
     trainer: TrainerConfig
     logger: dict[str, Component | None] = {}
     callbacks: dict[str, Component | None] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _a_folder_can_have_the_name(cls, name: str) -> str:
+        for part in name.split("/"):
+            size = len(part.encode(errors="surrogatepass"))
+            if size > LONGEST_NAME:
+                raise ValueError(
+                    f"{part[:20]}… has {size} bytes, where a folder's name may have {LONGEST_NAME}"
+                )
+        # Control characters and halves of surrogate pairs.
+        if not all(character.isprintable() for character in name):
+            raise ValueError(f"{name!a} has a character that cannot be printed")
+        return name
+
+    @field_validator("logger", "callbacks", mode="before")
+    @classmethod
+    def _null_is_none_of_them(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _a_schedule_may_be_the_users(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "_target_" not in value:
+            return value
+        if value["_target_"] == OWN_SCHEDULE:
+            return {key: kept for key, kept in value.items() if key != "_target_"}
+        return UserScheduleConfig.model_validate(value)
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _compile_is_a_group(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f"{str(value).lower()}: it should be {COMPILE_CHOICES}")
+        return value
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -236,13 +320,10 @@ class TrainConfig(Closed):
         return self
 
     @model_validator(mode="after")
-    def _next_sentences_are_there_to_learn(self) -> Self:
-        learns = self.task.target == "clozekit.tasks.pretraining.PretrainingModule"
-        if learns and self.data.target.endswith(".MaskedLMDataModule"):
-            raise ValueError(
-                "task=pretraining learns next sentences, of which data=masked_lm has none: "
-                "it is for task=masked_lm, or data=pretraining for this task"
-            )
+    def _the_task_can_learn_from_the_data(self) -> Self:
+        problem = mismatch(self.task.target, self.data.target)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """What every DataModule shares: the loaders over its sources, and its position in the stream."""
 
+import os
 import sys
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -22,6 +23,9 @@ from clozekit.data.stream import (
     TrainingStream,
     loader_options,
 )
+
+MOST_WORKERS = 4
+"""Workers of a process where their number is not given; more build no sooner than needed."""
 
 
 class StreamDataModule(LightningDataModule):
@@ -47,6 +51,7 @@ class StreamDataModule(LightningDataModule):
         self.global_batch_size = self.config.global_batch_size
         self.micro_batch_size = self.config.micro_batch_size
         self.num_workers = self.config.num_workers
+        self.prefetch_factor = self.config.prefetch_factor
         self.max_seq_length = self.config.max_seq_length
         self.data_hash: str | None = None
         self.position = Position()
@@ -94,7 +99,7 @@ class StreamDataModule(LightningDataModule):
         max_steps = sys.maxsize if self.trainer is None else self.trainer.max_steps
         phases = self.phases(max_steps, *self._rank())
         stream = TrainingStream(phases, self.seed, self.position, self.overfit_steps)
-        options = loader_options(self.num_workers, self._pins_memory())
+        options = loader_options(self._num_workers(), self._pins_memory(), self.prefetch_factor)
         return TrainingLoader(stream, lambda: self.position, **options)
 
     def val_dataloader(self) -> DataLoader[EvaluationBatch[Batch]]:
@@ -129,6 +134,15 @@ class StreamDataModule(LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+    def _num_workers(self) -> int:
+        """Gives the workers of this process; on the CPU they would take cores from the model."""
+        if self.num_workers is not None:
+            return self.num_workers
+        if self.trainer is None or self.trainer.strategy.root_device.type == "cpu":
+            return 0
+        processes = max(1, self.trainer.num_devices)
+        return min(MOST_WORKERS, (os.cpu_count() or 1) // processes)
 
     def _pins_memory(self) -> bool:
         if self.trainer is None:

@@ -217,12 +217,15 @@ class TrainingLoader(DataLoader[StepBatch[Batch]]):
         return super().__iter__()
 
 
-def loader_options(num_workers: int, pin_memory: bool) -> dict[str, Any]:
+def loader_options(
+    num_workers: int, pin_memory: bool, prefetch_factor: int | None = None
+) -> dict[str, Any]:
     """Gives a DataLoader's options for streams, whose items are whole batches already."""
     return {
         "batch_size": None,
         "num_workers": num_workers,
         "pin_memory": pin_memory,
+        "prefetch_factor": prefetch_factor if num_workers else None,
         "worker_init_fn": _leave_signals_to_the_main_process if num_workers else None,
     }
 

@@ -16,6 +16,8 @@ class MatthewsCorrelation(MulticlassConfusionMatrix):
     classes is all that is predicted or right.
     """
 
+    names: ClassVar[tuple[str, ...]] = ("matthews_correlation",)
+
     def compute(self) -> Tensor:
         """Gives the correlation of all examples of all processes."""
         # MPS has no float64.
@@ -34,6 +36,7 @@ class ScoreMetrics(Metric):
     """
 
     full_state_update: ClassVar[bool] = False  # type: ignore[misc]
+    names: ClassVar[tuple[str, ...]] = ("pearson", "spearman", "mse")
     predictions: list[Tensor]
     golds: list[Tensor]
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import torch
 from seqeval.scheme import IOB2, Tokens
@@ -61,6 +62,7 @@ class EntityF1(Metric):
     full_state_update = False
     is_differentiable = False
     higher_is_better = True
+    names: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall")
 
     found: Tensor
     predicted: Tensor

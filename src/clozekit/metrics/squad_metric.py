@@ -42,6 +42,13 @@ def final_answer(answer: str, no_answer_score: float, threshold: float) -> str:
     return "" if no_answer_score > threshold else answer
 
 
+OF_UNANSWERABLE = (
+    *("has_answer_exact_match", "has_answer_f1", "no_answer_accuracy"),
+    *("best_exact_match", "best_exact_match_threshold", "best_f1", "best_f1_threshold"),
+)
+"""What `summarize` adds where some question has no answer."""
+
+
 class Score(NamedTuple):
     """A question's score, all in numbers so that a tensor can hold it.
 

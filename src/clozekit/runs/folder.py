@@ -138,7 +138,11 @@ def refuse_existing(path: Path) -> None:
     Raises:
         ConfigError: The folder holds something already.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    try:
+        is_taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise ConfigError(f"the run's folder {str(path)[:60]}…: {error.strerror}") from error
+    if is_taken:
         raise ConfigError(f"the run {path} is there already: give another name=…")
 
 

@@ -3,15 +3,16 @@
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 from torchmetrics import Metric
 
 from clozekit.data.batch import AnswerTaggingBatch, QuestionAnsweringBatch
 from clozekit.data.labelled.paragraphs import Question
-from clozekit.metrics.squad_metric import SquadMetric, final_answer
+from clozekit.metrics.squad_metric import OF_UNANSWERABLE, SquadMetric, final_answer
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.tasks.metric_names import metrics_and_modes
 from clozekit.tasks.spans import Candidate
 
 BatchT = TypeVar("BatchT", bound=QuestionAnsweringBatch | AnswerTaggingBatch)
@@ -49,6 +50,11 @@ class AnsweringModule(FineTuningModule[BatchT]):
         self.n_best = n_best
         self.max_answer_length = max_answer_length
         self.no_answer_threshold = no_answer_threshold
+
+    def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
+        """Gives the validation's metrics, each with its best value's side where it has one."""
+        more = OF_UNANSWERABLE if self.has_unanswerable else ()
+        return metrics_and_modes(("loss", "exact_match", "f1", *more))
 
     @abstractmethod
     def answers(self, logits: Tensor, batch: BatchT) -> list[tuple[list[Candidate], float]]:

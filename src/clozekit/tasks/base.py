@@ -25,7 +25,7 @@ from clozekit.models.encoder_protocol import EncoderProtocol
 from clozekit.models.encoder_with_heads import EncoderWithHeads
 from clozekit.optim.clipping import GradientClipping
 from clozekit.optim.groups import parameter_groups, with_layerwise_decay
-from clozekit.optim.schedules import learning_rate_factor
+from clozekit.optim.schedules import make_schedule
 from clozekit.tasks.divergence import DivergenceGuard
 
 BatchT = TypeVar("BatchT", bound=Batch)
@@ -177,8 +177,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
         epoch_loop.restarting = False
         epoch_loop._batches_that_stepped = steps
         # The schedule of a run that was made longer has changed.
+        factor = make_schedule(self.schedule, self.max_steps)(steps)
         for group in self._optimizer().param_groups:
-            factor = learning_rate_factor(steps, self.schedule, self.max_steps)
             group["lr"] = group["initial_lr"] * factor
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -190,9 +190,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         optimizer = self.make_optimizer(groups)
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_scale", 1.0)
-        scheduler = LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, self.schedule, self.max_steps)
-        )
+        scheduler = LambdaLR(optimizer, make_schedule(self.schedule, self.max_steps))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
@@ -238,6 +236,14 @@ class TaskModule(LightningModule, Generic[BatchT]):
         row = {name: float(value) for name, value in metrics.items()}
         for logger in trainer.loggers:
             logger.log_metrics({**row, "epoch": float(position.epoch)}, step=trainer.global_step)
+
+    def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
+        """Gives the validation's metrics, each with its best value's side where it has one.
+
+        Returns:
+            None where they are not known before a validation.
+        """
+        return None
 
     def _seed_dropout(self, step: int, micro_step: int) -> None:
         key = (self.seed, rng.Stream.DROPOUT, step, micro_step, self.global_rank)

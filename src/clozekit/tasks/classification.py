@@ -1,6 +1,6 @@
 """Classification of one text or a pair from [CLS]."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from torchmetrics.classification import (
 )
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.tasks import BALANCED
 from clozekit.data.batch import ClassificationBatch
 from clozekit.data.labelled.classification import ClassificationDataModule, LabelledText
 from clozekit.metrics.correlation import MatthewsCorrelation
@@ -33,13 +34,15 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
             own, at a probability of 0.5.
         classifier_dropout: The dropout of the pooled vector.
         class_weights: What the loss of a text is multiplied with, by its class (by each of its
-            labels, where it may have several); classes that are not named have 1. Their mean over
-            the training rows is best near 1, for it scales the loss.
+            labels, where it may have several); classes that are not named have 1. A list has them
+            in the order of `label_names`. Their mean over the training rows is best near 1, for it
+            scales the loss. In a configuration `balanced` weighs by the inverse frequency in the
+            training rows, which is worked out before training; here it stands for 1.
         label_smoothing: The share of the target that is spread over all classes.
         **training: The arguments of `TaskModule`.
 
     Raises:
-        ValueError: `class_weights` names a class that there is not.
+        ValueError: `class_weights` does not fit the classes.
     """
 
     datamodule_class = ClassificationDataModule
@@ -54,7 +57,7 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         label_names: list[str],
         multi_label: bool = False,
         classifier_dropout: float = 0.1,
-        class_weights: Mapping[str, float] | None = None,
+        class_weights: Mapping[str, float] | Sequence[float] | str | None = None,
         label_smoothing: float = 0.0,
         **training: Any,
     ) -> None:
@@ -144,8 +147,21 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         return list(example.labels) if self.multi_label else example.labels[0]
 
 
-def _weights(given: Mapping[str, float] | None, label_names: list[str]) -> Tensor:
+def _weights(
+    given: Mapping[str, float] | Sequence[float] | str | None, label_names: list[str]
+) -> Tensor:
     weights = torch.ones(len(label_names))
+    if isinstance(given, str):
+        if given != BALANCED:
+            raise ValueError(f"class_weights={given}: the only word for them is {BALANCED}")
+        return weights
+    if given is not None and not isinstance(given, Mapping):
+        if len(given) != len(label_names):
+            raise ValueError(
+                f"class_weights has {len(given)} weights, where there are {len(label_names)} "
+                f"classes: {', '.join(label_names)}"
+            )
+        given = dict(zip(label_names, given, strict=True))
     for name, weight in (given or {}).items():
         if str(name) not in label_names:
             raise ValueError(
@@ -154,4 +170,6 @@ def _weights(given: Mapping[str, float] | None, label_names: list[str]) -> Tenso
         if not weight >= 0:
             raise ValueError(f"class_weights.{name}={weight}: it should not be negative")
         weights[label_names.index(str(name))] = weight
+    if not weights.any():
+        raise ValueError("class_weights: one weight at least should be more than 0")
     return weights

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
@@ -13,6 +13,7 @@ from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.step import EvaluationBatch, StepBatch
 from clozekit.models.precision import upcast
 from clozekit.tasks.base import TaskModule
+from clozekit.tasks.metric_names import metrics_and_modes, names_of
 
 BatchT = TypeVar("BatchT", bound=Batch)
 
@@ -111,6 +112,17 @@ class FineTuningModule(TaskModule[BatchT]):
     def metrics_of_a_split(self) -> nn.ModuleDict:
         """Makes a split's metrics, the loss among them."""
         return nn.ModuleDict({"loss": MeanMetric(), **self.new_metrics()})
+
+    def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
+        """Gives the validation's metrics, each with its best value's side where it has one.
+
+        Returns:
+            None where a metric does not say what it computes.
+        """
+        names = [names_of(name, metric) for name, metric in self.metrics_of_a_split().items()]
+        if any(of_one is None for of_one in names):
+            return None
+        return metrics_and_modes(name for of_one in names for name in of_one or ())
 
     def evaluate_batch(self, metrics: nn.ModuleDict, batch: BatchT) -> Tensor:
         """Adds a batch to a split's metrics; gives its logits."""

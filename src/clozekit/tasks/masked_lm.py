@@ -1,7 +1,7 @@
 """MLM alone: masked words, without next sentences."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
@@ -12,6 +12,7 @@ from clozekit.data.step import EvaluationBatch, StepBatch
 from clozekit.models import EncoderWithHeads, MaskedLMHead, make_encoder
 from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
 from clozekit.tasks.base import TaskModule
+from clozekit.tasks.metric_names import metrics_and_modes
 
 
 class MaskedLMModule(TaskModule[MaskedLMBatch]):
@@ -49,6 +50,10 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
         if self.is_logged(step):
             self.add_to_step(mlm_loss=mlm.loss_sum, mlm_accuracy=mlm.num_correct)
         return mlm.loss_sum * (1 / step.num_targets)
+
+    def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
+        """Gives the validation's metrics, each with its best value's side."""
+        return metrics_and_modes(("loss", "perplexity", "mlm_loss", "mlm_accuracy"))
 
     def step_metrics(
         self, step: StepBatch[MaskedLMBatch], sums: dict[str, float]

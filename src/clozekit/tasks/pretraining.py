@@ -1,6 +1,6 @@
 """Pretraining: masked words and next sentences, their two losses summed."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
@@ -12,6 +12,9 @@ from clozekit.models import EncoderWithHeads, MaskedLMHead, NextSentenceHead, ma
 from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.masked_lm import perplexity
+from clozekit.tasks.metric_names import metrics_and_modes
+
+_SUMMED = ("mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "random_pairs")
 
 
 class PretrainingOutput(NamedTuple):
@@ -60,10 +63,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
             next_sentence_head=NextSentenceHead(encoder),
         )
         self.validation_metrics = MetricCollection(
-            {
-                name: MeanMetric()
-                for name in ("mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "random_pairs")
-            },
+            {name: MeanMetric() for name in _SUMMED},
             prefix="validation/",
         )
 
@@ -87,6 +87,10 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
                 random_pairs=batch.next_sentence_label.sum(),
             )
         return mlm.loss_sum * (1 / step.num_targets) + nsp.loss_sum * (1 / step.num_sequences)
+
+    def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
+        """Gives the validation's metrics, each with its best value's side where it has one."""
+        return metrics_and_modes(("loss", "perplexity", *_SUMMED))
 
     def step_metrics(
         self, step: StepBatch[PretrainingBatch], sums: dict[str, float]

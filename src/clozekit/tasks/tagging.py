@@ -43,6 +43,8 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
         **training: Any,
     ) -> None:
         super().__init__(**training)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing={label_smoothing}: it should be in [0, 1)")
         self.label_names = label_names
         self.label_smoothing = label_smoothing
         self.has_entities = is_bio(label_names)

@@ -6,7 +6,9 @@ from typing import Any
 
 from clozekit.config.build import build
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.tasks import BALANCED
 from clozekit.config.train import FineTuningConfig, TrainConfig
+from clozekit.data.labelled.classification import ClassificationDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
@@ -103,7 +105,7 @@ def make_module(
         arguments["fused"] = False
     module: TaskModule[Any] = build(
         "task",
-        config.task.arguments(),
+        _task_arguments(config, datamodule),
         encoder=encoder,
         optimizer=partial(build, "optimizer", arguments),
         schedule=config.schedule,
@@ -119,13 +121,22 @@ def make_module(
         **datamodule.task_arguments(),
     )
     module.encoder.activation_checkpointing = config.activation_checkpointing
-    if config.compile:
-        module.encoder.compile(dynamic=True)
+    if config.compile.enabled:
+        module.encoder.compile(**config.compile.model_dump(exclude={"enabled"}))
     if config.fine_tuning.freeze_encoder:
         module.encoder.requires_grad_(False)
     # The Trainer makes its own; this one refuses bad arguments before the run has a folder.
     module.configure_optimizers()
     return module
+
+
+def _task_arguments(config: TrainConfig, datamodule: StreamDataModule) -> dict[str, Any]:
+    """Gives the task's arguments; balanced weights follow from the training rows."""
+    arguments = config.task.arguments()
+    is_balanced = arguments.get("class_weights") == BALANCED
+    if is_balanced and isinstance(datamodule, ClassificationDataModule):
+        arguments["class_weights"] = datamodule.balanced_weights()
+    return arguments
 
 
 def reinitialize(module: TaskModule[Any], config: FineTuningConfig) -> None:

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from clozekit.data.step import StepBatch
+from clozekit.errors import ConfigError
 from clozekit.files import leftovers, link_atomically
 from clozekit.training.monitoring import AUTO, check_mode, monitored
 from clozekit.training.validation import validation_follows
@@ -30,7 +31,7 @@ class Checkpoints(Callback):
         mode: Whether the smallest (`min`) or the largest (`max`) value is the best; `auto` for the
             task's own.
         save_top_k: How many of the best are kept, as `step-N.ckpt`; the very best is also
-            `best.ckpt`.
+            `best.ckpt`. -1 keeps one of every validation, 0 none.
     """
 
     def __init__(
@@ -141,19 +142,21 @@ class Checkpoints(Callback):
         assert self.monitor is not None
         if self.monitor not in trainer.callback_metrics:
             known = ", ".join(sorted(trainer.callback_metrics))
-            raise ValueError(
-                f"monitor={self.monitor!r} is not a metric of the validation; there are {known}"
+            raise ConfigError(
+                f"callbacks.checkpoints.monitor={self.monitor}: there is no such metric of the "
+                f"validation; there are {known}"
             )
         step = trainer.global_step
         self.scores[step] = float(trainer.callback_metrics[self.monitor])
         ranked = self._ranked()
-        self.scores = {kept: self.scores[kept] for kept in sorted(ranked[: self.save_top_k])}
+        num_kept = len(ranked) if self.save_top_k == -1 else self.save_top_k
+        self.scores = {kept: self.scores[kept] for kept in sorted(ranked[:num_kept])}
         if step in self.scores:
             self._save(trainer, self._of_step(step))
             if trainer.is_global_zero:
                 if ranked[0] == step:
                     link_atomically(self._of_step(step), self.dirpath / "best.ckpt")
-                for dropped in ranked[self.save_top_k :]:
+                for dropped in ranked[num_kept:]:
                     self._of_step(dropped).unlink(missing_ok=True)
 
     def _ranked(self) -> list[int]:

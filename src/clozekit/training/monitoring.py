@@ -1,10 +1,12 @@
 """Which metric a callback goes by, and when it ends a training that has stopped to learn."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 
+from clozekit.errors import ConfigError
 from clozekit.tasks.base import TaskModule
 
 AUTO: Literal["auto"] = "auto"
@@ -33,6 +35,34 @@ def monitored(module: LightningModule, monitor: str | None, mode: Mode) -> tuple
     return module.monitor, module.monitor_mode if mode == AUTO else mode
 
 
+def check_monitors(callbacks: Mapping[str, Any], module: TaskModule[Any]) -> None:
+    """Checks before training that the metrics are there which callbacks go by.
+
+    Args:
+        callbacks: The arguments of each callback that goes by a metric, by its name.
+        module: The task. One that does not say what it validates by is not checked.
+
+    Raises:
+        ConfigError: A metric is not there, or its worst value would be taken for the best.
+    """
+    known = module.validation_metrics_and_modes()
+    if known is None:
+        return
+    for name, arguments in callbacks.items():
+        given = arguments.get("monitor", AUTO)
+        monitor, mode = monitored(module, given, arguments.get("mode", AUTO))
+        if monitor is None:
+            continue
+        key = f"callbacks.{name}"
+        if monitor not in known:
+            raise ConfigError(
+                f"{key}.monitor={monitor}: there is no such metric of the validation; there are "
+                f"{', '.join(sorted(known))}"
+            )
+        if known[monitor] not in (None, mode):
+            raise ConfigError(f"{key}.mode={mode}: of {monitor} the best is the {known[monitor]}")
+
+
 class EarlyStopping(LightningEarlyStopping):
     """Ends the training once the monitored metric has not become better for some validations.
 
@@ -40,7 +70,7 @@ class EarlyStopping(LightningEarlyStopping):
         monitor: The validation metric; `auto` for the task's own.
         mode: Whether the smallest (`min`) or the largest (`max`) value is the best; `auto` for the
             task's own.
-        patience: The validations without a better value that end the training.
+        patience: The validations without a better value that end the training; 0 does as 1 does.
         min_delta: How much better a value must be to count.
     """
 
@@ -55,19 +85,21 @@ class EarlyStopping(LightningEarlyStopping):
         # Lightning's compares from here on; it is told the task's own once the task is there.
         super().__init__(monitor, min_delta, patience, mode="min" if mode == AUTO else mode)
         self.given_mode = mode
+        # Lightning keeps it with the sign of its mode.
+        self.given_min_delta = min_delta
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Asks the task for what it did not say."""
         monitor, mode = monitored(pl_module, self.monitor, self.given_mode)
         if monitor != self.monitor:
             assert monitor is not None
-            super().__init__(monitor, self.min_delta, self.patience, mode=mode)
+            super().__init__(monitor, self.given_min_delta, self.patience, mode=mode)
             self.given_mode = mode
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends a training again that had been ended before it was resumed."""
-        if self.wait_count >= self.patience:
+        if self.wait_count >= max(self.patience, 1):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:

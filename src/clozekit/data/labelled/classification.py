@@ -1,5 +1,6 @@
 """Classification: rows of one text or two, and a class, or several labels at once."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from clozekit.data.batch import ClassificationBatch
 from clozekit.data.files.rows import as_name, is_missing, ordered_names
 from clozekit.data.labelled.features import EncodedRows, RowError, unknown_label
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
+from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.texts import TextExample, TextFeatures
 
 LABEL_SEPARATOR = ";"
@@ -125,3 +127,21 @@ class ClassificationDataModule(LabelledDataModule[LabelledText]):
 
     config_class = ClassificationDataConfig
     features_class = ClassificationFeatures
+    config: ClassificationDataConfig
+
+    def balanced_weights(self) -> dict[str, float]:
+        """Gives each class a weight by its inverse frequency in the training rows.
+
+        They are scaled so that the mean of the weights by which losses are multiplied is 1: over
+        the training rows, or over the labels where a row may have several. A class that the
+        training rows lack counts as if one row had it.
+        """
+        source = self.sources["train"]
+        assert isinstance(source, LabelledSource)
+        found = Counter(label for example in source.rows.examples for label in example.labels)
+        counts = {name: max(found[name], 1) for name in self.features.label_names or ()}
+        if self.config.multi_label:
+            scale = len(counts) / sum(1 / count for count in counts.values())
+        else:
+            scale = found.total() / len(counts)
+        return {name: scale / count for name, count in counts.items()}

@@ -1,0 +1,57 @@
+"""Schemas of the callbacks that ship with clozekit, checked before the classes are imported."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from clozekit.config.train import Closed, TrainConfig
+
+Mode = Literal["min", "max", "auto"]
+
+
+class MonitoringConfig(Closed):
+    """What the callbacks share that go by a validation metric."""
+
+    monitor: str | None = "auto"
+    mode: Mode = "auto"
+
+    @model_validator(mode="after")
+    def _a_metric_of_the_users_has_a_mode(self) -> Self:
+        if self.mode == "auto" and self.monitor not in ("auto", None):
+            raise ValueError(
+                f"mode=auto is for monitor=auto; monitor={self.monitor} needs min or max"
+            )
+        return self
+
+
+class CheckpointsConfig(MonitoringConfig):
+    """The arguments of `clozekit.training.checkpoints.Checkpoints`."""
+
+    dirpath: str
+    every_n_steps: PositiveInt | None = 500
+    every_n_minutes: PositiveFloat | None = None
+    save_top_k: Annotated[int, Field(ge=-1)] = 1
+
+
+class EarlyStoppingConfig(MonitoringConfig):
+    """The arguments of `clozekit.training.monitoring.EarlyStopping`."""
+
+    monitor: str = "auto"
+    patience: Annotated[int, Field(ge=0)] = 3
+    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
+SCHEMAS: dict[str, type[Closed]] = {
+    "clozekit.training.checkpoints.Checkpoints": CheckpointsConfig,
+    "clozekit.training.monitoring.EarlyStopping": EarlyStoppingConfig,
+}
+"""The schema of each callback's arguments; others are checked by their constructors."""
+
+
+def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """Gives the arguments of the callbacks that go by a metric, by their names in the group."""
+    return {
+        name: callback.model_extra or {}
+        for name, callback in config.callbacks.items()
+        if callback is not None and callback.target in SCHEMAS
+    }

@@ -1,0 +1,62 @@
+"""Which data a task can learn from, of the tasks and the data that ship with clozekit."""
+
+TASKS = {
+    "clozekit.tasks.pretraining.PretrainingModule": "pretraining",
+    "clozekit.tasks.masked_lm.MaskedLMModule": "masked_lm",
+    "clozekit.tasks.classification.ClassificationModule": "classification",
+    "clozekit.tasks.regression.RegressionModule": "regression",
+    "clozekit.tasks.tagging.TaggingModule": "tagging",
+    "clozekit.tasks.question_answering.QuestionAnsweringModule": "question_answering",
+    "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule": "question_answering_bio",
+    "clozekit.tasks.multiple_choice.MultipleChoiceModule": "multiple_choice",
+}
+"""The choice of the task group that names each class."""
+
+DATA = {
+    "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": "pretraining",
+    "clozekit.data.pretraining.masked_lm_datamodule.MaskedLMDataModule": "masked_lm",
+    "clozekit.data.labelled.classification.ClassificationDataModule": "classification",
+    "clozekit.data.labelled.regression.RegressionDataModule": "regression",
+    "clozekit.data.labelled.tagging.TaggingDataModule": "tagging",
+    "clozekit.data.labelled.question_answering.QuestionAnsweringDataModule": "question_answering",
+    "clozekit.data.labelled.question_answering_bio.QuestionAnsweringBIODataModule": (
+        "question_answering_bio"
+    ),
+    "clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule": "multiple_choice",
+}
+"""The choice of the data group that names each class; files of data sets name one of these too."""
+
+DATA_OF: dict[str, tuple[str, ...]] = {
+    **{task: (task,) for task in TASKS.values()},
+    "masked_lm": ("masked_lm", "pretraining"),
+}
+"""The choices of the data group that a choice of the task group learns from."""
+
+
+def mismatch(task_target: str, data_target: str) -> str | None:
+    """Tells why a task cannot learn from data, in a sentence.
+
+    Args:
+        task_target: The task's class.
+        data_target: The DataModule's class.
+
+    Returns:
+        None where it can, or where a class is the user's own.
+    """
+    task, data = TASKS.get(task_target), DATA.get(data_target)
+    if task is None or data is None or data in DATA_OF[task]:
+        return None
+    if (task, data) == ("pretraining", "masked_lm"):
+        return (
+            "task=pretraining learns next sentences, of which data=masked_lm has none: "
+            "it is for task=masked_lm, or data=pretraining for this task"
+        )
+    tasks = [name for name, fitting in DATA_OF.items() if data in fitting]
+    return (
+        f"task={task} cannot learn from data={data}: give {_either('data', DATA_OF[task])} for "
+        f"this task, or {_either('task', tasks)} for these data"
+    )
+
+
+def _either(group: str, choices: tuple[str, ...] | list[str]) -> str:
+    return " or ".join(f"{group}={choice}" for choice in choices)

@@ -1,0 +1,66 @@
+"""Schemas of what a sweep is run by: the keys of `hydra.launcher` and `hydra.sweeper`."""
+
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import NonNegativeInt, PositiveInt
+
+from clozekit.config.checking import checked
+from clozekit.config.train import Closed
+
+
+class ProcessesLauncherConfig(Closed):
+    """The arguments of `hydra_plugins.clozekit_launcher.ProcessesLauncher`."""
+
+    n_jobs: PositiveInt
+
+
+class SubmititLauncherConfig(Closed):
+    """The arguments of `hydra_plugins.clozekit_launcher.SubmititLauncher`."""
+
+    cluster: str
+    n_jobs: PositiveInt
+    timeout_min: PositiveInt
+    parameters: dict[str, Any]
+
+
+class OptunaSweeperConfig(Closed):
+    """The arguments of `hydra_plugins.clozekit_optuna.OptunaSweeper`."""
+
+    n_trials: NonNegativeInt
+    metric: str | None
+    direction: Literal["minimize", "maximize"] | None
+    storage: str | None
+    study_name: str | None
+    sampler: dict[str, Any]
+    params: dict[str, Any] | None
+
+
+LAUNCHERS = {
+    "hydra_plugins.clozekit_launcher.ProcessesLauncher": ProcessesLauncherConfig,
+    "hydra_plugins.clozekit_launcher.SubmititLauncher": SubmititLauncherConfig,
+}
+
+
+def check_launcher(group: DictConfig) -> None:
+    """Checks the values of `hydra.launcher`.
+
+    Raises:
+        ConfigError: One cannot be used.
+    """
+    checked("hydra.launcher", LAUNCHERS[str(group._target_)], _arguments(group))
+
+
+def check_sweeper(group: DictConfig) -> None:
+    """Checks the values of `hydra.sweeper`.
+
+    Raises:
+        ConfigError: One cannot be used.
+    """
+    checked("hydra.sweeper", OptunaSweeperConfig, _arguments(group))
+
+
+def _arguments(group: DictConfig) -> dict[str, Any]:
+    values = OmegaConf.to_container(group, resolve=True)
+    assert isinstance(values, dict)
+    return {str(k): v for k, v in values.items() if k not in ("_target_", "_recursive_")}

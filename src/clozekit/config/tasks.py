@@ -1,0 +1,84 @@
+"""Schemas of the tasks that ship with clozekit, checked before the classes are imported."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat, PositiveInt, field_validator
+
+from clozekit.config.train import Closed
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+BALANCED: Literal["balanced"] = "balanced"
+
+
+class CorpusTaskConfig(Closed):
+    """The arguments of the tasks that learn from a corpus: none."""
+
+
+class ClassificationTaskConfig(Closed):
+    """The arguments of `clozekit.tasks.classification.ClassificationModule`."""
+
+    classifier_dropout: Dropout = 0.1
+    class_weights: Literal["balanced"] | dict[str, Weight] | list[Weight] | None = None
+    label_smoothing: Share = 0.0
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _one_of_the_forms(cls, value: object) -> object:
+        if value is None or value == BALANCED:
+            return value
+        if not isinstance(value, dict | list):
+            raise ValueError(
+                f"{value!r}: it should be null, balanced, a weight a class as {{name: 2.0}}, or a "
+                "list in the order of the classes"
+            )
+        weights = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, weight in weights:
+            is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+            if not is_number or not 0 <= weight < float("inf"):
+                raise ValueError(f"{name}={weight}: a weight should be a number of 0 or more")
+        if isinstance(value, list) and not any(value):
+            raise ValueError(f"{value}: one weight at least should be more than 0")
+        # A class that YAML reads as a number or a truth has its name for a key all the same.
+        return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+
+class HeadTaskConfig(Closed):
+    """The arguments of tasks that have a dropout alone: regression and multiple choice."""
+
+    classifier_dropout: Dropout = 0.1
+
+
+class TaggingTaskConfig(HeadTaskConfig):
+    """The arguments of `clozekit.tasks.tagging.TaggingModule`."""
+
+    label_smoothing: Share = 0.0
+
+
+class AnsweringTaskConfig(Closed):
+    """The arguments of `clozekit.tasks.answering.AnsweringModule`."""
+
+    n_best: PositiveInt = 20
+    max_answer_length: PositiveInt = 30
+    no_answer_threshold: FiniteFloat = 0.0
+
+
+class AnswerTaggingTaskConfig(AnsweringTaskConfig):
+    """The arguments of `clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule`."""
+
+    classifier_dropout: Dropout = 0.1
+
+
+SCHEMAS: dict[str, type[Closed]] = {
+    "clozekit.tasks.pretraining.PretrainingModule": CorpusTaskConfig,
+    "clozekit.tasks.masked_lm.MaskedLMModule": CorpusTaskConfig,
+    "clozekit.tasks.classification.ClassificationModule": ClassificationTaskConfig,
+    "clozekit.tasks.regression.RegressionModule": HeadTaskConfig,
+    "clozekit.tasks.tagging.TaggingModule": TaggingTaskConfig,
+    "clozekit.tasks.question_answering.QuestionAnsweringModule": AnsweringTaskConfig,
+    "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule": AnswerTaggingTaskConfig,
+    "clozekit.tasks.multiple_choice.MultipleChoiceModule": HeadTaskConfig,
+}
+"""The schema of each task's arguments; a user's own is checked by its constructor."""
