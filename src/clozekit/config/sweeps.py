@@ -36,7 +36,7 @@ class OptunaSweeperConfig(Closed):
     params: dict[str, Any] | None
 
 
-LAUNCHERS = {
+LAUNCHERS: dict[str, type[Closed]] = {
     "hydra_plugins.clozekit_launcher.ProcessesLauncher": ProcessesLauncherConfig,
     "hydra_plugins.clozekit_launcher.SubmititLauncher": SubmititLauncherConfig,
 }

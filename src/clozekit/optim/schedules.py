@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
@@ -70,15 +71,16 @@ def _of_the_users(schedule: UserScheduleConfig, max_steps: int) -> Callable[[int
     ours = schedule.model_dump(include=set(OWN_KEYS) & signature.parameters.keys())
     arguments = {**ours, **(schedule.model_extra or {})}
     try:
+        if not inspect.isclass(target):
+            signature.bind(0, max_steps, **arguments)
+        made: Any = partial(target, max_steps=max_steps, **arguments)
         if inspect.isclass(target):
-            make: Callable[..., Callable[[int], float]] = target
-            return make(max_steps=max_steps, **arguments)
-        signature.bind(0, max_steps, **arguments)
+            made = made()
     except TypeError as error:
         raise ConfigError(f"schedule ({schedule.target}): {error}") from error
 
     def factor(step: int) -> float:
-        value: float = target(step, max_steps, **arguments)
+        value: float = made(step)
         return value
 
     return factor

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clozekit.errors import DataError
 from clozekit.files import write_atomically
-from clozekit.runs.old_formats import OLDEST_FORMAT, translated
+from clozekit.runs.old_formats import OLDEST_FORMAT, translated, with_counts_of_steps
 
 FORMAT_VERSION = 3
 META_KEY = "clozekit"
@@ -42,6 +42,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             # torch reports a full disk as a RuntimeError.
             kept = "the checkpoint that was there is kept" if target.exists() else "there is none"
             raise DataError(f"{target}: it cannot be written ({error}); {kept}") from error
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Loads a checkpoint as Lightning goes on from it, of an older format too."""
+        content = super().load_checkpoint(path, *arguments, **options)
+        if content.get(META_KEY, {}).get("format_version") == 2:
+            content["loops"] = with_counts_of_steps(content["loops"], content["global_step"])
+        return content
 
 
 class CheckpointMeta(Callback):

@@ -36,7 +36,15 @@ MOVED_SINCE_2 = {
 """Where the classes that a configuration of format 2 could name by `_target_` are now."""
 
 
-def translated(config: Any, format_version: int) -> Any:
+ADDED_SINCE_2: dict[str, dict[str, Any]] = {
+    "encoder": {"_target_": "clozekit.models.encoder.Encoder"},
+    "schedule": {"_target_": "clozekit.optim.schedules.learning_rate_factor"},
+    "trainer": {"gradient_clip_algorithm": "norm", "overfit_batches": 0},
+}
+"""The keys that format 2 lacks, with the values that say what it did."""
+
+
+def translated(config: dict[str, Any], format_version: int) -> dict[str, Any]:
     """Gives a checkpoint's configuration with the present names of clozekit's classes.
 
     Names are exchanged as text; nothing is imported. Names that are not clozekit's stay.
@@ -45,7 +53,36 @@ def translated(config: Any, format_version: int) -> Any:
         config: The configuration, in plain containers.
         format_version: The checkpoint's format.
     """
-    return _renamed(config, MOVED_SINCE_2) if format_version == 2 else config
+    if format_version != 2:
+        return config
+    renamed: dict[str, Any] = _renamed(config, MOVED_SINCE_2)
+    return renamed | {
+        group: {**added, **renamed[group]}
+        for group, added in ADDED_SINCE_2.items()
+        if isinstance(renamed.get(group), dict)
+    }
+
+
+def with_counts_of_steps(loops: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Gives the state of Lightning's loops in steps, where format 2 counts micro-batches.
+
+    Args:
+        loops: The state, as Lightning has saved it.
+        steps: The number of optimizer steps that were done.
+    """
+    stages = ("ready", "started", "processed", "completed")
+    batches = dict.fromkeys(stages, steps)
+    counts = {"ready": steps, "completed": steps}
+    fit_loop = {
+        **loops["fit_loop"],
+        "epoch_loop.batch_progress": {
+            "total": batches,
+            "current": batches,
+            "is_last_batch": False,
+        },
+        "epoch_loop.manual_optimization.optim_step_progress": {"total": counts, "current": counts},
+    }
+    return {**loops, "fit_loop": fit_loop}
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:

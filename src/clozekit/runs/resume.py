@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.changes import Effect, effect_of
-from clozekit.config.encoder import OWN_ENCODER
 from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import copy_atomically
@@ -53,8 +52,6 @@ def check_agreement(
             f"{where} other data (hash {checkpoint.data_hash}, the configuration's {data_hash})"
         )
     saved, given = flat(checkpoint.config), flat(config)
-    # Checkpoints from before this key have clozekit's own encoder.
-    saved.setdefault("encoder._target_", OWN_ENCODER)
     # The run's own keys come before those that repeat them.
     keys = sorted(saved.keys() | given.keys())
     for key in sorted(keys, key=lambda key: effect_of(key) is not Effect.STREAM):
