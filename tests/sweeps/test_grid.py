@@ -162,7 +162,7 @@ MISTAKES = {
     "the last job's value": (["optimizer.lr=1e-3,1e-4,abc"], "optimizer.lr=abc: it should be a"),
     "a swept key": (["optimizer.lrr=1,2"], "unknown key 'optimizer.lrr' (did you mean 'lr'?)"),
     "a fixed key": ([LEARNING_RATES, "seeds=1"], "unknown key 'seeds' (did you mean 'seed'?)"),
-    "a choice": (["encoder=tiny,tinny"], "encoder=tinny: there is no such choice"),
+    "a choice": (["encoder=tiny,tinny"], "encoder=tinny does not exist; the choices"),
     "a missing file": (["data.path=corpus,nowhere"], "nowhere"),
     "the grammar": (["seed=choice("], "'seed=choice(' is not an override"),
     "the name, swept": (["name=a,b"], "name=a,b: name is the sweep's and cannot be swept"),
@@ -171,7 +171,7 @@ MISTAKES = {
     "an interval": (["optimizer.lr=interval(1,2)"], "does not support sweep type"),
     "no jobs": (["seed=0,1", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: it should be"),
     "nodes": (["seed=0,1", "trainer.num_nodes=2"], "trainer.num_nodes=2: a sweep's jobs run on"),
-    "the launcher": (["seed=0,1", "hydra/launcher=joblb"], "there are basic, processes, submitit"),
+    "the launcher": (["seed=0,1", "hydra/launcher=joblb"], "choices are basic, processes, submitit"),
 }
 
 

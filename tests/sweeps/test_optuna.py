@@ -132,7 +132,7 @@ def test_the_user_may_say_it_too(sweeps: Sweeps) -> None:
 MISTAKES = {
     "nothing to draw": ([], "hydra/sweeper=clozekit_optuna has nothing to draw"),
     "an end of an interval": (["optimizer.lr=interval(-1,1)"], "optimizer.lr=-1.0: it should be"),
-    "a choice": (["optimizer.lr=1,2", "encoder=tiny,nope"], "encoder=nope: there is no such"),
+    "a choice": (["optimizer.lr=1,2", "encoder=tiny,nope"], "encoder=nope does not exist"),
     "a logarithm": (
         ["optimizer.lr=tag(log,interval(0,1))"],
         "optimizer.lr=tag(log,",
@@ -147,7 +147,7 @@ MISTAKES = {
     "a key": ([INTERVAL, "hydra.sweeper.n_trial=2"], "unknown key 'hydra.sweeper.n_trial'"),
     "the official plugin, which is not installed": (
         ["hydra/sweeper=optuna"],
-        "hydra/sweeper=optuna: there is no such choice; there are basic, clozekit_optuna",
+        "hydra/sweeper=optuna does not exist; the choices are basic, clozekit_optuna",
     ),
 }
 
