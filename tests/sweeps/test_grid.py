@@ -171,7 +171,10 @@ MISTAKES = {
     "an interval": (["optimizer.lr=interval(1,2)"], "does not support sweep type"),
     "no jobs": (["seed=0,1", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: it should be"),
     "nodes": (["seed=0,1", "trainer.num_nodes=2"], "trainer.num_nodes=2: a sweep's jobs run on"),
-    "the launcher": (["seed=0,1", "hydra/launcher=joblb"], "choices are basic, processes, submitit"),
+    "the launcher": (
+        ["seed=0,1", "hydra/launcher=joblb"],
+        "choices are basic, processes, submitit",
+    ),
 }
 
 
