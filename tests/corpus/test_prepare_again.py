@@ -21,7 +21,7 @@ def test_the_same_command_again_does_nothing(
     path.unlink()
     capsys.readouterr()
     assert prepare_text(tmp_path / "out", path, workers=3) == corpus
-    assert "out is prepared already; there is nothing to do" in capsys.readouterr().out
+    assert "out is already prepared; nothing to do" in capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()} == before
 
 

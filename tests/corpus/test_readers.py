@@ -142,7 +142,7 @@ BAD_FILES = [
     ("f.jsonl", b'{"text": 3}', r"f.jsonl:1: 'text' is a number instead of a string"),
     ("f.jsonl", b'{"text": "\\ud800"}', r"f.jsonl:1: 'text' has a lone surrogate"),
     ("f.csv", b"body,id\na,1\n", r"f.csv has no column 'text'; its columns are 'body', 'id'"),
-    ("f.csv", b"text,id\na,1\nb\n", r"f.csv:3: the row has 1 fields, the header has 2"),
+    ("f.csv", b"text,id\na,1\nb\n", r"f.csv:3: the row has 1 fields, but the header has 2"),
     ("f.csv", b'text\n"a"b\n', r"f.csv:2 is not CSV: "),
     ("f.parquet", b"PAR1", r"f.parquet cannot be read as Parquet: "),
 ]

@@ -274,7 +274,11 @@ MISTAKES = {
     "W&B online without a key": ((*RUN, "logger.wandb.mode=online"), ["WANDB_API_KEY", "offline"]),
     "an unknown verb": (
         ("trian", "name=never"),
-        ["'trian' is not a verb", "prepare, train, evaluate, predict", "did you mean 'train'"],
+        [
+            "'trian' is not a verb",
+            "are prepare, train, evaluate, predict",
+            "did you mean 'train'",
+        ],
     ),
     "an unknown key of prepare": (
         ("prepare", "source.path=a.txt", "out=b", "shard_token=3"),
