@@ -58,9 +58,7 @@ def test_too_few_documents_are_refused() -> None:
     with pytest.raises(DataError, match=r"^x does not contain any text$"):
         assign_splits(keys_of(0)[:0], keys_of(0)[:0], 0.1, "x")
     contents = np.array([1, 1, 2, 3], np.uint64)
-    with pytest.raises(
-        DataError, match=r"^x has only 3 distinct documents .+ at least 4 are req"
-    ):
+    with pytest.raises(DataError, match=r"^x has only 3 distinct documents .+ at least 4 are req"):
         assign_splits(keys_of(4), contents, 0.1, "x")
 
 

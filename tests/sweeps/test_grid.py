@@ -203,7 +203,7 @@ def test_several_processes_under_another_launcher_are_refused(
     overrides = (*FIXED, LEARNING_RATES, f"hydra/launcher={launcher}", f"trainer.{key}=2")
     assert sweeps.run(*overrides) == 2
     message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith(f"clozekit train: trainer.{key}=2: each process would start this")
+    assert message.startswith(f"clozekit train: trainer.{key}=2 in a sweep requires hydra/launcher")
     assert not list((sweeps.folder / "runs").rglob("run.json"))
 
 
