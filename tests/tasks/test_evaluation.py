@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.data.batch import ClassificationBatch, PretrainingBatch
 from clozekit.data.labelled.classification import ClassificationDataModule
-from clozekit.data.packing import Packing
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.data.stream import EvaluationStream
 from clozekit.tasks.classification import ClassificationModule
@@ -20,12 +19,12 @@ from tests.programs.texts import write_labelled
 from tests.tasks.models import small_encoder, training_arguments
 
 
-class Guesses(nn.Module):
+class GuessingModule(ClassificationModule):
     """Logits at random, the same for the same batch."""
 
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor, packing: Packing) -> Tensor:
-        generator = torch.Generator().manual_seed(int(input_ids.sum()))
-        return torch.randn(packing.batch_size, 4, generator=generator)
+    def forward(self, batch: ClassificationBatch) -> Tensor:
+        generator = torch.Generator().manual_seed(int(batch.input_ids.sum()))
+        return torch.randn(batch.batch_size, 4, generator=generator)
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +100,7 @@ def test_classifications_metrics_are_those_of_all_rows(corpus: Path, tmp_path: P
         max_seq_length=48,
     )
     encoder = small_encoder(data.vocab_size)
-    module = ClassificationModule(encoder, **data.task_arguments(), **training_arguments())
-    module.model = Guesses()
+    module = GuessingModule(encoder, **data.task_arguments(), **training_arguments())
     module.on_test_epoch_start()
     logits, labels = [], []
     for index, batch in enumerate(data.test_dataloader()):
