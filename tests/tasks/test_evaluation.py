@@ -43,13 +43,14 @@ def test_every_example_comes_once_over_all_processes(
     number = sum(source.num_samples(0, shard) for shard in range(source.num_shards))
     assert world_size == 1 or (number % 8 and number % world_size), "shares are uneven"
     streams = [EvaluationStream(source, 8, rank, world_size) for rank in range(world_size)]
-    samples = [tuple(row) for batch in chain(*streams) for row in batch.sample_ids.tolist()]
+    loaded = chain(*streams)
+    samples = [tuple(row) for one in loaded for row in one.batch.sample_ids.tolist()]
     assert len(samples) == number == len(set(samples))
     assert {epoch for epoch, _, _ in samples} == {0}
 
 
 def test_validation_is_the_same_in_every_epoch(pretraining: PretrainingDataModule) -> None:
-    first, again = (list(pretraining.val_dataloader()) for _ in range(2))
+    first, again = ([one.batch for one in pretraining.val_dataloader()] for _ in range(2))
     for batch, same in zip(first, again, strict=True):
         assert isinstance(batch, PretrainingBatch) and isinstance(same, PretrainingBatch)
         assert torch.equal(batch.input_ids, same.input_ids)
@@ -63,9 +64,10 @@ def test_pretrainings_metrics_are_means_over_targets_and_pairs(
     torch.manual_seed(0)
     module = PretrainingModule(small_encoder(pretraining.vocab_size), **training_arguments())
     logits, labels, nsp_logits, nsp_labels = [], [], [], []
-    for index, batch in enumerate(pretraining.val_dataloader()):
+    for index, loaded in enumerate(pretraining.val_dataloader()):
+        batch = loaded.batch
         assert isinstance(batch, PretrainingBatch)
-        module.validation_step(batch, index)
+        module.validation_step(loaded, index)  # type: ignore[arg-type]
         output = module(batch)
         logits.append(output.prediction_logits)
         labels.append(batch.masked_lm_labels)
@@ -105,9 +107,10 @@ def test_classifications_metrics_are_those_of_all_rows(corpus: Path, tmp_path: P
     module.model = Guesses()
     module.on_test_epoch_start()
     logits, labels = [], []
-    for index, batch in enumerate(data.test_dataloader()):
+    for index, loaded in enumerate(data.test_dataloader()):
+        batch = loaded.batch
         assert isinstance(batch, ClassificationBatch)
-        module.test_step(batch, index)
+        module.test_step(loaded, index)
         logits.append(module(batch))
         labels.append(batch.labels)
     metrics = computed_metrics(module.evaluation["test"])  # type: ignore[arg-type]
