@@ -156,7 +156,7 @@ def test_it_goes_on_from_a_bert_with_that_berts_loss(
     )
     train(config)
     assert "drawn anew" not in capsys.readouterr().out
-    batch = next(iter(make_datamodule(config, None).train_dataloader()))
+    (batch,) = next(iter(make_datamodule(config, None).train_dataloader())).micro_batches
     assert isinstance(batch, MaskedLMBatch) and batch.batch_size > 8
     with torch.inference_mode():
         logits = bert(**batch.padded()).prediction_logits
