@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
+from clozekit.errors import ConfigError
 from clozekit.exit_codes import PREEMPTED
 from clozekit.tasks.base import TaskModule
 from clozekit.training import checkpoints
@@ -88,7 +89,7 @@ def test_of_equal_scores_the_first_is_the_best(tmp_path: Path) -> None:
 
 def test_an_unknown_metric_is_told_with_those_there_are(tmp_path: Path) -> None:
     run = Run(tmp_path, validate_every=1, monitor="validation/f1")
-    with pytest.raises(ValueError, match=r"'validation/f1' is not a metric.*validation/loss"):
+    with pytest.raises(ConfigError, match=r"monitor=validation/f1: there is no.*validation/loss"):
         run.train(1, {1: 1.0})
 
 
