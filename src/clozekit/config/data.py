@@ -31,9 +31,9 @@ class StreamConfig(Closed):
         global_batch_size: The number of samples per optimizer step, over all processes: pairs,
             rows, or the windows that rows are split into.
         micro_batch_size: The maximum number of samples per forward pass.
-        num_workers: The number of worker processes that build batches; None for no workers on the
-            CPU, and otherwise up to 4 per process.
-        prefetch_factor: The number of batches that each worker loads in advance; None for torch's
+        num_workers: The number of worker processes that build batches, per training process; None
+            for no workers on the CPU, and one per core, at most 4, on other devices.
+        prefetch_factor: The number of steps that each worker builds in advance; None for torch's
             default, 2.
         max_seq_length: The maximum number of tokens per sample, including special tokens.
     """
