@@ -30,7 +30,7 @@ def report(config: ReportConfig) -> None:
     text = report_text(summary, folder)
     lines = [text]
     try:
-        _refuse_others_files(folder)
+        _check_existing_reports(folder)
         lines.append(f"wrote {', '.join(_write(summary, text, folder))} to {folder}")
     except OSError as error:
         raise UserError(f"the report cannot be written: {error}") from error
@@ -49,7 +49,7 @@ def _write(summary: Summary, text: str, folder: Path) -> Iterator[str]:
         yield CURVES_FILE
 
 
-def _refuse_others_files(folder: Path) -> None:
+def _check_existing_reports(folder: Path) -> None:
     """Checks that existing files with these names are reports, before they are overwritten."""
     for name, beginning in ((TEXT_FILE, REPORT_OF), (CSV_FILE, ",".join(FIRST_COLUMNS))):
         file = folder / name

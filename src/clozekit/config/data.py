@@ -107,7 +107,7 @@ class CorpusDataConfig(StreamConfig):
         return self
 
     def check_files(self) -> None:
-        """Checks that the folder holds a corpus."""
+        """Checks that the folder is a corpus."""
         from clozekit.corpus.manifest import Corpus
 
         Corpus.open(Path(self.path))

@@ -99,9 +99,9 @@ def count_words(sentences: pa.StringArray, config: WordPieceConfig) -> dict[str,
 def train_from_counts(counts: Mapping[str, int], config: WordPieceConfig) -> Tokenizer:
     """Trains a WordPiece tokenizer on normalized words and their counts.
 
-    The library's trainer gives ids to characters in the order of a hash map, which changes from run
-    to run and with it the merges of equal count. All characters are therefore handed to it in
-    order, as tokens to begin with, and the vocabulary that comes out gets a tokenizer of its own.
+    The library's trainer assigns ids to characters in the order of a hash map. This order differs
+    between runs, and so do merges with equal counts. All characters are therefore passed in a fixed
+    order as special tokens, and a separate tokenizer is made from the resulting vocabulary.
     """
     alphabet = _alphabet(counts, config)
     # Words with other characters are always [UNK].

@@ -10,7 +10,7 @@ LONGEST = 120
 """The maximum length of a name. File systems allow 255 bytes, and files add suffixes."""
 
 ALONE = "single"
-"""The name of the one job of a sweep that sweeps nothing."""
+"""The name of the only job of a sweep without swept keys."""
 
 BETWEEN = "__"
 PLAIN = re.compile(r"[a-z][a-z0-9.]*(_[a-z0-9.]+)*=[a-z0-9.+-]+(_[a-z0-9.+-]+)*")

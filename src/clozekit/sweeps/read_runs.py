@@ -100,15 +100,15 @@ def read_runs(folder: Path) -> list[FoundRun]:
 def _walk(folder: Path, root: Path) -> Iterator[FoundRun]:
     record = read_record(folder)
     jobs = {job["name"]: job for job in record.get("jobs", ())}
-    judged_by = _metric_of_study(record)
+    study_metric = _metric_of_study(record)
     for name, noted in jobs.items():
         path = folder / name
-        yield _read_run(path, path.relative_to(root).as_posix(), noted, judged_by)
+        yield _read_run(path, path.relative_to(root).as_posix(), noted, study_metric)
     for child in sorted(folder.iterdir()):
         if not child.is_dir() or child.name in jobs or child.name.startswith("."):
             continue
         if _is_run(child):
-            yield _read_run(child, child.relative_to(root).as_posix(), None, judged_by)
+            yield _read_run(child, child.relative_to(root).as_posix(), None, study_metric)
         elif not child.is_symlink():
             yield from _walk(child, root)
 
@@ -118,7 +118,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _read_run(
-    folder: Path, name: str, noted: dict[str, Any] | None, judged_by: tuple[str, Mode] | None
+    folder: Path, name: str, noted: dict[str, Any] | None, study_metric: tuple[str, Mode] | None
 ) -> FoundRun:
     run = RunFolder(folder)
     record = _read_json(run.record_file)
@@ -133,7 +133,7 @@ def _read_run(
         given=overrides_of(command[1:]),
         config=_read_config(run.config_file),
         metrics={key: float(value) for key, value in results.items() if key != STEP},
-        monitor=judged_by or monitor,
+        monitor=study_metric or monitor,
         command=command,
     )
 
