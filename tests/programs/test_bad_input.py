@@ -383,10 +383,6 @@ LATER_MISTAKES = {
         "callbacks.early_stopping.mode=max",
         ["callbacks.early_stopping.monitor=validation/accuracy: there is no such metric"],
     ),
-    "the wrong side of a metric": (
-        "callbacks.checkpoints.monitor=validation/perplexity callbacks.checkpoints.mode=max",
-        ["callbacks.checkpoints.mode=max: of validation/perplexity the best is the min"],
-    ),
     "a class that is not there": ("task._target_=nowhere.Task", ["task", "nowhere"]),
     "an argument that the trainer does not take": ("+trainer.speed=9", ["trainer", "speed"]),
     "an argument that the task does not take": ("+task.depth=9", ["task", "depth"]),

@@ -1,5 +1,6 @@
 """Which metric a callback goes by, and when it ends a training that has stopped to learn."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -43,7 +44,7 @@ def check_monitors(callbacks: Mapping[str, Any], module: TaskModule[Any]) -> Non
         module: The task. One that does not say what it validates by is not checked.
 
     Raises:
-        ConfigError: A metric is not there, or its worst value would be taken for the best.
+        ConfigError: A metric does not exist.
     """
     known = module.validation_metrics_and_modes()
     if known is None:
@@ -60,7 +61,11 @@ def check_monitors(callbacks: Mapping[str, Any], module: TaskModule[Any]) -> Non
                 f"{', '.join(sorted(known))}"
             )
         if known[monitor] not in (None, mode):
-            raise ConfigError(f"{key}.mode={mode}: of {monitor} the best is the {known[monitor]}")
+            warnings.warn(
+                f"{key}.mode={mode}: the worst {monitor} is kept as the best; the usual mode is "
+                f"{known[monitor]}",
+                stacklevel=2,
+            )
 
 
 class EarlyStopping(LightningEarlyStopping):
