@@ -85,7 +85,7 @@ def test_a_pretraining_run_loads_in_transformers_with_equal_outputs(
         "export", f"checkpoint={reference_run}", "out=models/bert", cwd=tmp_path
     )
     assert finished.returncode == 0 and finished.stderr == ""
-    assert finished.stdout.endswith(" is in models/bert\n")
+    assert finished.stdout.endswith(" to models/bert\n")
     folder = tmp_path / "models" / "bert"
     check_round_trip(reference_run, folder)
     assert [path.name for path in folder.parent.iterdir()] == ["bert"], "nothing is left beside it"
