@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.programs.commands import TINY, run_clozekit
 from tests.programs.texts import make_documents, write_documents
@@ -14,6 +15,9 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["WANDB_MODE"] = "offline"
     os.environ["HF_HUB_OFFLINE"] = "1"
+    # How long an example takes says nothing where other programs share the machine.
+    settings.register_profile("no_deadline", deadline=None)
+    settings.load_profile("no_deadline")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -129,7 +129,7 @@ def train(
     for step, samples in enumerate(shuffled(rows, config.seed, config.global_batch_size)):
         if step == max_steps:
             break
-        batch = rows.build([Span(0, 0, samples)], None)
+        batch = rows.build([Span(0, 0, samples)], is_training=False)
         with autocast(config):
             loss = loss_of(model, batch)
         loss.backward()

@@ -161,12 +161,9 @@ class Harness:
             f"+callbacks.recorder.folder={folder}",
             *(moment.overrides() if moment else []),
         )
-        patches = self.patches
-        if not case.persistent:
-            patches += (killing.end_workers_with_their_epoch,)
         at_any_time = moment is not None and moment.kind == killing.ANY_TIME
         seconds = moment.seconds if moment is not None and at_any_time else None
-        return running.run(config, case.ranks, folder / "log.txt", patches, seconds)
+        return running.run(config, case.ranks, folder / "log.txt", self.patches, seconds)
 
 
 def random_trials(harness: Harness, number: int, seed: int) -> Iterator[Trial]:

@@ -44,7 +44,10 @@ def measure_one(kind: str, repetitions: int, dropout: float) -> dict[str, Any]:
     in_groups = np.array(list(sampler))
 
     def batches(order: np.ndarray) -> list[ClassificationBatch]:
-        return [rows.build([Span(0, 0, part)], None) for part in order.reshape(-1, batch_size)]
+        return [
+            rows.build([Span(0, 0, part)], is_training=False)
+            for part in order.reshape(-1, batch_size)
+        ]
 
     ours, theirs = OurFineTuning(dropout), TheirFineTuning(dropout)
     seconds = seconds_in_turn(

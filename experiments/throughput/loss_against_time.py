@@ -73,10 +73,10 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         steps.optimizer, lambda step: min(1.0, (step + 1) / WARMUP_STEPS)
     )
-    held_out = list(islice(data.val_dataloader(), HELD_OUT_BATCHES))
+    held_out = [one.batch for one in islice(data.val_dataloader(), HELD_OUT_BATCHES)]
     curve: list[dict[str, float]] = []
     seconds, tokens, due = 0.0, 0, 0.0
-    stream = iter(data.train_dataloader())
+    stream = (step.micro_batches[0] for step in data.train_dataloader())
     while True:
         if seconds >= due or seconds >= limit:
             loss = judged(steps, held_out)

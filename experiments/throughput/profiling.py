@@ -79,7 +79,7 @@ def pretraining_table(size: str, corpus: str) -> Columns:
     data = PretrainingDataModule(
         path=corpus, seed=0, global_batch_size=pairs, micro_batch_size=pairs, max_seq_length=128
     )
-    stream = iter(data.train_dataloader())
+    stream = (step.micro_batches[0] for step in data.train_dataloader())
     batches: list[Any] = list(islice(stream, STEPS))
     config = size_named(size).encoder(DROPOUT)
     config = config.model_copy(update={"vocab_size": data.vocab_size})
@@ -97,7 +97,7 @@ def fine_tuning_table() -> Columns:
     number, batch_size, max_seq_length = SHAPES["sentences"]
     rows = encoded("sentences", number, max_seq_length)
     batches = [
-        rows.build([Span(0, 0, samples)], None)
+        rows.build([Span(0, 0, samples)], is_training=False)
         for samples in np.arange(STEPS * batch_size).reshape(STEPS, batch_size)
     ]
     columns = of_programs(OurFineTuning(DROPOUT), TheirFineTuning(DROPOUT), batches)

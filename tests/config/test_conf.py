@@ -104,14 +104,14 @@ def check_task_and_data(config: TrainConfig) -> None:
     check_components(config)
     datamodule = build("data", config.data.arguments())
     assert isinstance(datamodule, StreamDataModule)
-    batch = next(iter(datamodule.train_dataloader()))
+    batch = next(iter(datamodule.train_dataloader())).micro_batches[0]
     first_phase = (config.data.model_extra or {}).get("first_phase") or {}
     samples = first_phase.get("micro_batch_size", config.micro_batch_size)
     sequences = samples * getattr(batch, "num_choices", 1)
     # Sentences that are packed lie across documents, which are sequences of their own.
     is_packed = config.data.target.endswith(".MaskedLMDataModule")
     assert batch.batch_size > sequences if is_packed else batch.batch_size == sequences
-    assert next(iter(datamodule.val_dataloader())).batch_size > 0
+    assert next(iter(datamodule.val_dataloader())).batch.batch_size > 0
     module = build(
         "task",
         config.task.arguments(),

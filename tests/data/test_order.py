@@ -1,7 +1,7 @@
 """The stream of global batches: every sample once an epoch, however the batches are shared out."""
 
 from collections import Counter
-from itertools import islice
+from itertools import chain, islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +19,7 @@ from clozekit.data.order import (
     in_order,
     part_of,
 )
+from clozekit.data.step import StepBatch
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.errors import DataError
 from tests.data.labelled.labelled_rows import drawn
@@ -124,7 +125,7 @@ def labelled(task: str, is_training: bool = True) -> LabelledSource:
     return LabelledSource(drawn(task, 37), is_training)
 
 
-def described(batch: Batch) -> list[tuple[int, int, tuple[int, ...]]]:
+def sequences(batch: Batch) -> list[tuple[int, int, tuple[int, ...]]]:
     """The epoch, row and tokens of every sequence."""
     parts = batch.input_ids.split(batch.packing.cu_seqlens.diff().tolist())
     return [
@@ -133,11 +134,17 @@ def described(batch: Batch) -> list[tuple[int, int, tuple[int, ...]]]:
     ]
 
 
-def micro_batches(
+def described(step: StepBatch[Batch]) -> tuple:
+    """Everything about a step."""
+    batches = [sequences(batch) for batch in step.micro_batches]
+    return step.index, step.totals, step.next_position, batches
+
+
+def first_steps(
     source: LabelledSource, shape: BatchShape, steps: int, start: Position | None = None
-) -> list[Batch]:
+) -> list[StepBatch[Batch]]:
     stream = TrainingStream([Phase(source, shape)], 5, start or Position())
-    return list(islice(stream, steps * shape.accumulation))
+    return list(islice(stream, steps))
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging", "multiple_choice"])
@@ -145,45 +152,39 @@ def micro_batches(
 def test_a_labelled_global_batch_is_the_same_however_it_is_shared_out(
     world_size: int, micro_batch_size: int, task: str
 ) -> None:
-    source, steps = labelled(task), 8  # more than two epochs
-    whole = micro_batches(source, BatchShape(12, 12), steps)
-    shares = [
-        micro_batches(source, BatchShape(12, micro_batch_size, rank, world_size), steps)
-        for rank in range(world_size)
-    ]
-    for index, batch in enumerate(whole):
-        parts = [
-            part
-            for micro_step in zip(*shares, strict=True)
-            for part in micro_step
-            if part.step is not None and part.step.index == index
+    source, number = labelled(task), 8  # more than two epochs
+    whole = first_steps(source, BatchShape(12, 12), number)
+    shapes = [BatchShape(12, micro_batch_size, rank, world_size) for rank in range(world_size)]
+    shares = [first_steps(source, shape, number) for shape in shapes]
+    for index, (step, *of_ranks) in enumerate(zip(whole, *shares, strict=True)):
+        (batch,) = step.micro_batches
+        assert [len(share.micro_batches) for share in of_ranks] == [
+            shape.accumulation for shape in shapes
         ]
-        assert (
-            len(parts) == world_size * BatchShape(12, micro_batch_size, 0, world_size).accumulation
-        )
-        assert [one for part in parts for one in described(part)] == described(batch)
-        assert batch.step is not None
-        for part in parts:
-            assert part.step is not None
-            assert part.step.num_targets == batch.step.num_targets
-            assert part.step.next_position == batch.step.next_position
+        # A global batch's parts are dealt to the ranks in turn.
+        parts = chain(*zip(*(share.micro_batches for share in of_ranks), strict=True))
+        assert [one for part in parts for one in sequences(part)] == sequences(batch)
+        for share in of_ranks:
+            assert share.index == step.index == index
+            assert share.totals == step.totals
+            assert share.next_position == step.next_position
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
 def test_workers_in_turn_give_the_stream_of_one_process(
     num_workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, shape, steps = labelled("classification"), BatchShape(12, 5), 6
-    expected = [described(batch) for batch in micro_batches(source, shape, steps)]
+    source, shape, number = labelled("classification"), BatchShape(12, 5), 12
+    expected = [described(step) for step in first_steps(source, shape, number)]
     of_workers = []
     for worker in range(num_workers):
         info = SimpleNamespace(id=worker, num_workers=num_workers)
         monkeypatch.setattr(stream_module, "get_worker_info", lambda info=info: info)
         share = len(range(worker, len(expected), num_workers))
         stream = TrainingStream([Phase(source, shape)], 5, Position())
-        of_workers.append([described(batch) for batch in islice(stream, share)])
-    for number, batch in enumerate(expected):
-        assert of_workers[number % num_workers][number // num_workers] == batch
+        of_workers.append([described(step) for step in islice(stream, share)])
+    for index, step in enumerate(expected):
+        assert of_workers[index % num_workers][index // num_workers] == step
 
 
 @pytest.mark.parametrize("task", ["classification", "question_answering"])
@@ -192,22 +193,17 @@ def test_a_labelled_stream_goes_on_from_a_position_with_the_same_batches(
     done: int, task: str
 ) -> None:
     source, shape = labelled(task), BatchShape(12, 5)
-    whole = micro_batches(source, shape, 8)
-    last = whole[done * shape.accumulation - 1]
-    assert last.step is not None and last.step.index == done - 1
-    rest = micro_batches(source, shape, 8 - done, start=last.step.next_position)
-    assert [described(batch) for batch in rest] == [
-        described(batch) for batch in whole[done * shape.accumulation :]
-    ]
-    assert [batch.step for batch in rest] == [
-        batch.step for batch in whole[done * shape.accumulation :]
-    ]
+    whole = first_steps(source, shape, 8)
+    assert whole[done - 1].index == done - 1
+    rest = first_steps(source, shape, 8 - done, start=whole[done - 1].next_position)
+    assert [described(step) for step in rest] == [described(step) for step in whole[done:]]
 
 
 def test_every_labelled_row_comes_once_an_epoch_in_another_order_each() -> None:
     source = labelled("classification")
-    sequences = [one for b in micro_batches(source, BatchShape(12, 12), 10) for one in described(b)]
-    rows = [[row for epoch, row, _ in sequences if epoch == number] for number in range(3)]
+    steps = first_steps(source, BatchShape(12, 12), 10)
+    read = [one for step in steps for batch in step.micro_batches for one in sequences(batch)]
+    rows = [[row for epoch, row, _ in read if epoch == number] for number in range(3)]
     for epoch in rows:
         assert sorted(epoch) == list(range(37))
     firsts = {frozenset(epoch[:12]) for epoch in rows}
@@ -220,8 +216,15 @@ def test_micro_batches_of_a_global_batch_hold_rows_of_nearly_the_same_length() -
     def padded_tokens(batches: list[Batch]) -> int:
         return sum(batch.batch_size * batch.packing.max_seqlen for batch in batches)
 
-    whole = micro_batches(source, BatchShape(32, 32), 10)
-    parts = micro_batches(source, BatchShape(32, 8), 10)
+    whole, parts = (
+        [
+            batch
+            for step in first_steps(source, BatchShape(32, size), 10)
+            for batch in step.micro_batches
+        ]
+        for size in (32, 8)
+    )
+    assert (len(whole), len(parts)) == (10, 40)
     real = sum(len(batch.input_ids) for batch in whole)
     assert sum(len(batch.input_ids) for batch in parts) == real
     # Without an order by length, a part's longest row would be nearly as long as the whole's.

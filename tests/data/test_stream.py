@@ -9,15 +9,12 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 
-from clozekit.data.stream import EvaluationStream, make_loader
+from clozekit.data.stream import loader_options
 
 
 def work(ready: object) -> None:
     """Does nothing for long, as a worker whose queue is full."""
-    stream = EvaluationStream(None, 1, 0, 1)  # type: ignore[arg-type]
-    prepare = make_loader(stream, num_workers=1, pin_memory=False).worker_init_fn
-    assert prepare is not None
-    prepare(0)
+    loader_options(num_workers=1, pin_memory=False)["worker_init_fn"](0)
     ready.set()  # type: ignore[attr-defined]
     for _ in range(600):
         time.sleep(0.1)

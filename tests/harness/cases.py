@@ -17,6 +17,7 @@ MAX_STEPS = 14
 GLOBAL_BATCH = 8
 STEPS_BETWEEN_CHECKPOINTS = 4
 STEPS_BETWEEN_VALIDATIONS = 6
+STEPS_OF_AN_ITERATOR = 5
 SAVED_STEPS = (4, 6, 8, 12)
 """The steps after which `last.ckpt` is written."""
 
@@ -29,7 +30,16 @@ TOPICS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained, and how the global batch is shared out."""
+    """What is trained, and how the global batch is shared out.
+
+    Attributes:
+        task: The task.
+        workers: Processes that build batches.
+        persistent: Whether they last for the whole run. Otherwise they end, and others begin, with
+            Lightning's epochs, which are cut short.
+        ranks: Processes that train.
+        accumulation: Micro-batches of a step on each of them.
+    """
 
     task: str
     workers: int
@@ -65,6 +75,8 @@ class Case:
             "trainer.log_every_n_steps=1",
             *_task_overrides(self.task, data),
         ]
+        if not self.persistent:
+            overrides.append(f"trainer.limit_train_batches={STEPS_OF_AN_ITERATOR}")
         if self.ranks > 1:
             overrides += ["trainer=ddp_cpu", f"trainer.devices={self.ranks}"]
         return train_config(*overrides, *more)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from clozekit.data.pretraining.masking import mask_tokens
 
@@ -188,15 +187,6 @@ class Killer(Callback):
 
 def kill_self() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def end_workers_with_their_epoch() -> None:
-    """Makes training loaders whose workers do not persist."""
-
-    def make_brief_loader(*arguments: Any, **options: Any) -> Any:
-        return DataLoader(*arguments, **{**options, "persistent_workers": False})
-
-    mock.patch("clozekit.data.stream.DataLoader", make_brief_loader).start()
 
 
 def draw_masks_from_a_global_generator() -> None:

@@ -65,7 +65,7 @@ def test_the_first_loss_is_that_of_the_imported_weights_and_head(
     with (tmp_path / "more" / "metrics.csv").open(newline="") as file:
         first = next(csv.DictReader(file))
     bert = BertForPreTraining.from_pretrained(folder).eval()
-    batch = next(iter(make_datamodule(config, None).train_dataloader()))
+    (batch,) = next(iter(make_datamodule(config, None).train_dataloader())).micro_batches
     assert isinstance(batch, PretrainingBatch)
     expected = loss_of_transformers(bert, batch)
     assert float(first["train/mlm_loss"]) == pytest.approx(expected, abs=1e-5)
@@ -163,7 +163,7 @@ def test_real_weights_go_on_with_real_text(tmp_path: Path) -> None:
     )
     assert pretrained.load_into(module.model) == ["masked_lm_head", "next_sentence_head"]
 
-    batch = next(iter(datamodule.train_dataloader()))
+    (batch,) = next(iter(datamodule.train_dataloader())).micro_batches
     assert isinstance(batch, PretrainingBatch)
     with torch.inference_mode():
         logits = module.eval()(batch).prediction_logits

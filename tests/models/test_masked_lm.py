@@ -31,7 +31,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> MaskedLMBatch:
     path = tmp_path_factory.mktemp("shard") / "train-00000.arrow"
     write_words(path, 60, mean_sentences=3, mean_tokens=8)
     source = full_sentences_of([path], max_seq_length=64, short_seq_prob=0)
-    made = source.build([Span(0, 0, np.array([3, 7]))], None)
+    made = source.build([Span(0, 0, np.array([3, 7]))], is_training=False)
     assert made.batch_size >= 4
     return made
 

@@ -21,5 +21,5 @@ class FullDisk(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if batch.step.index >= self.step:
+        if batch.index >= self.step:
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.num_bytes, self.num_bytes))

@@ -33,7 +33,7 @@ class Loss(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if batch.step.index != self.step:
+        if batch.index != self.step:
             return
         if trainer.global_rank == self.rank:
             Path("killed_at").write_text(str(time.time()))

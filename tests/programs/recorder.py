@@ -23,13 +23,14 @@ class Recorder(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self.micro_batches.append(
+        self.micro_batches += [
             {
                 "step": trainer.global_step,
-                "sample_ids": batch.sample_ids.tolist(),
-                "num_targets": len(batch.masked_lm_labels),
+                "sample_ids": micro_batch.sample_ids.tolist(),
+                "num_targets": len(micro_batch.masked_lm_labels),
             }
-        )
+            for micro_batch in batch.micro_batches
+        ]
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer

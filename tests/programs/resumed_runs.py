@@ -70,9 +70,8 @@ def killed_and_resumed(lab: Lab, number: int, row: tuple[Any, ...]) -> dict[str,
     if not (lab.folder / reference.name).exists():
         assert set(lab.run(reference.name, reference)) == {0}
     name = f"pair{number}"
-    patches = () if persistent else (killing.end_workers_with_their_epoch,)
-    codes = lab.run(name, case, *MOMENTS[moment](case).overrides(), patches=patches)
-    resumed = lab.run(name, case, patches=patches)
+    codes = lab.run(name, case, *MOMENTS[moment](case).overrides())
+    resumed = lab.run(name, case)
     return {
         "killed": -9 in codes,
         "resumed": resumed,

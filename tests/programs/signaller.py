@@ -35,19 +35,29 @@ class Signaller(Callback):
         self.to = to
         self.times = times
         self.in_validation = in_validation
+        self._step = 0
+        self._micro_step = 0
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        here = (batch.step.index, batch.step.micro_step, trainer.global_rank)
-        if here == self.moment and not self.in_validation:
-            self._send()
+        self._step, self._micro_step = batch.index, 0
+        self._send_in_step(trainer)
+
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._micro_step += 1
+        self._send_in_step(trainer)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         here = (trainer.global_step, batch_idx, trainer.global_rank)
         if here == self.moment and self.in_validation:
+            self._send()
+
+    def _send_in_step(self, trainer: Trainer) -> None:
+        here = (self._step, self._micro_step, trainer.global_rank)
+        if here == self.moment and not self.in_validation:
             self._send()
 
     def _send(self) -> None:

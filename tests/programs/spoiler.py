@@ -25,8 +25,7 @@ class Spoiler(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        is_due = batch.step.index in self.steps and batch.step.micro_step == 0
-        if is_due and trainer.global_rank == self.rank:
+        if batch.index in self.steps and trainer.global_rank == self.rank:
             with torch.no_grad():
                 pl_module.encoder.embeddings.token_embeddings.weight.mul_(self.factor)  # type: ignore[union-attr, operator]
 
@@ -46,7 +45,7 @@ class Comparer(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if (batch.step.index, batch.step.micro_step) != (self.step, 0):
+        if batch.index != self.step:
             return
         content = torch.load(self.checkpoint, weights_only=True)
         moments = trainer.optimizers[0].state_dict()["state"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from clozekit.training.preemption import Preemption
+from clozekit.tasks.base import TaskModule
 
 
 class SweepWatcher(Callback):
@@ -73,5 +73,6 @@ class SweepWatcher(Callback):
 
 
 def _is_asked(trainer: Trainer) -> bool:
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    return any(isinstance(c, Preemption) and c._is_asked for c in callbacks)
+    module = trainer.lightning_module
+    assert isinstance(module, TaskModule)
+    return module.stop_requested

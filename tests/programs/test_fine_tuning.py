@@ -160,7 +160,7 @@ def test_the_rows_held_out_have_every_class_in_its_share(
 
 
 def held_out_ids(data: ClassificationDataModule) -> list[int]:
-    return [token for batch in data.val_dataloader() for token in batch.input_ids.tolist()]
+    return [token for one in data.val_dataloader() for token in one.batch.input_ids.tolist()]
 
 
 def unknown_label(folder: Path) -> dict[str, object]:

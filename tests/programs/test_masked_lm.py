@@ -24,6 +24,7 @@ from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.train import train
 from clozekit.training.assembly import make_datamodule
 from tests.interop.folders import random_model
+from tests.models.models import logits_of
 from tests.programs.commands import QUIET, TINY, run_clozekit, train_config
 from tests.programs.texts import write_labelled
 
@@ -78,7 +79,7 @@ def test_an_export_is_transformers_own_masked_lm(run: Path, tmp_path: Path) -> N
     packing = Packing.from_attention_mask(mask)
     with torch.inference_mode():
         theirs = bert.eval()(input_ids=ids, attention_mask=mask).logits
-        ours = model.model(packing.unpad(ids), None, packing, torch.arange(packing.num_tokens))
+        ours = logits_of(model.model, packing.unpad(ids), None, packing)
     torch.testing.assert_close(ours, packing.unpad(theirs), rtol=1e-5, atol=1e-5)
 
     back = clozekit.load(tmp_path / "bert")
@@ -155,7 +156,7 @@ def test_it_goes_on_from_a_bert_with_that_berts_loss(
     )
     train(config)
     assert "drawn anew" not in capsys.readouterr().out
-    batch = next(iter(make_datamodule(config, None).train_dataloader()))
+    (batch,) = next(iter(make_datamodule(config, None).train_dataloader())).micro_batches
     assert isinstance(batch, MaskedLMBatch) and batch.batch_size > 8
     with torch.inference_mode():
         logits = bert(**batch.padded()).prediction_logits

@@ -171,8 +171,9 @@ def test_nothing_is_built_again_however_far_a_run_was(
         place = {"step": step, "epoch": epoch, "slot": 0, "offset": 160}
         datamodule.load_state_dict({"position": place})
         counts.update(build=0, plan=0)
-        batch = next(iter(datamodule.train_dataloader()))
-        assert batch.step is not None and batch.step.index == step
-        assert set(batch.sample_ids[:, 0].tolist()) == {epoch}
+        built = next(iter(datamodule.train_dataloader()))
+        assert built.index == step and len(built.micro_batches) == 2
+        for batch in built.micro_batches:
+            assert set(batch.sample_ids[:, 0].tolist()) == {epoch}
         costs.append(dict(counts))
-    assert costs == [{"build": 1, "plan": 1}] * 2
+    assert costs == [{"build": 2, "plan": 1}] * 2

@@ -27,10 +27,10 @@ def evaluated(
     """The metrics over rows, and what is decoded of each with its example."""
     module.on_validation_epoch_start()
     predictions, examples = [], []
-    for index, batch in enumerate(
-        EvaluationStream(LabelledSource(rows, is_training=False), batch_size, 0, 1)
-    ):
-        module.validation_step(batch, index)
+    source = LabelledSource(rows, is_training=False)
+    for index, loaded in enumerate(EvaluationStream(source, batch_size, 0, 1)):
+        batch = loaded.batch
+        module.validation_step(loaded, index)
         predictions += module.decode(module(batch), batch)
         examples += batch.examples
     computed = computed_metrics(module.evaluation["validation"])  # type: ignore[arg-type]

@@ -2,30 +2,32 @@
 
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.data.batch import ClassificationBatch, PretrainingBatch
 from clozekit.data.labelled.classification import ClassificationDataModule
-from clozekit.data.packing import Packing
+from clozekit.data.module import StreamDataModule
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.data.stream import EvaluationStream
+from clozekit.tasks.base import TaskModule
 from clozekit.tasks.classification import ClassificationModule
-from clozekit.tasks.fine_tuning import computed_metrics
 from clozekit.tasks.pretraining import PretrainingModule
 from tests.programs.texts import write_labelled
 from tests.tasks.models import small_encoder, training_arguments
+from tests.tasks.training import trainer_of
 
 
-class Guesses(nn.Module):
+class GuessingModule(ClassificationModule):
     """Logits at random, the same for the same batch."""
 
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor, packing: Packing) -> Tensor:
-        generator = torch.Generator().manual_seed(int(input_ids.sum()))
-        return torch.randn(packing.batch_size, 4, generator=generator)
+    def forward(self, batch: ClassificationBatch) -> Tensor:
+        generator = torch.Generator().manual_seed(int(batch.input_ids.sum()))
+        return torch.randn(batch.batch_size, 4, generator=generator)
 
 
 @pytest.fixture(scope="module")
@@ -43,35 +45,44 @@ def test_every_example_comes_once_over_all_processes(
     number = sum(source.num_samples(0, shard) for shard in range(source.num_shards))
     assert world_size == 1 or (number % 8 and number % world_size), "shares are uneven"
     streams = [EvaluationStream(source, 8, rank, world_size) for rank in range(world_size)]
-    samples = [tuple(row) for batch in chain(*streams) for row in batch.sample_ids.tolist()]
+    loaded = chain(*streams)
+    samples = [tuple(row) for one in loaded for row in one.batch.sample_ids.tolist()]
     assert len(samples) == number == len(set(samples))
     assert {epoch for epoch, _, _ in samples} == {0}
 
 
 def test_validation_is_the_same_in_every_epoch(pretraining: PretrainingDataModule) -> None:
-    first, again = (list(pretraining.val_dataloader()) for _ in range(2))
+    first, again = ([one.batch for one in pretraining.val_dataloader()] for _ in range(2))
     for batch, same in zip(first, again, strict=True):
         assert isinstance(batch, PretrainingBatch) and isinstance(same, PretrainingBatch)
         assert torch.equal(batch.input_ids, same.input_ids)
         assert torch.equal(batch.masked_lm_labels, same.masked_lm_labels)
 
 
+def validated(module: TaskModule[Any], data: StreamDataModule, folder: Path) -> dict[str, Tensor]:
+    """The metrics of a validation by Lightning's Trainer."""
+    trainer = trainer_of(folder, 1, validate_every=1)
+    trainer.validate(module, datamodule=data, verbose=False)
+    return trainer.callback_metrics
+
+
 @torch.no_grad()
 def test_pretrainings_metrics_are_means_over_targets_and_pairs(
-    pretraining: PretrainingDataModule,
+    pretraining: PretrainingDataModule, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
     module = PretrainingModule(small_encoder(pretraining.vocab_size), **training_arguments())
     logits, labels, nsp_logits, nsp_labels = [], [], [], []
-    for index, batch in enumerate(pretraining.val_dataloader()):
+    metrics = validated(module, pretraining, tmp_path)
+    module.eval()
+    for loaded in pretraining.val_dataloader():
+        batch = loaded.batch
         assert isinstance(batch, PretrainingBatch)
-        module.validation_step(batch, index)
         output = module(batch)
         logits.append(output.prediction_logits)
         labels.append(batch.masked_lm_labels)
         nsp_logits.append(output.seq_relationship_logits)
         nsp_labels.append(batch.next_sentence_label)
-    metrics = module.validation_metrics.compute()
     every_logit, label = torch.cat(logits), torch.cat(labels)
     assert metrics["validation/mlm_loss"] == pytest.approx(
         float(F.cross_entropy(every_logit, label)), rel=1e-5
@@ -101,16 +112,16 @@ def test_classifications_metrics_are_those_of_all_rows(corpus: Path, tmp_path: P
         max_seq_length=48,
     )
     encoder = small_encoder(data.vocab_size)
-    module = ClassificationModule(encoder, **data.task_arguments(), **training_arguments())
-    module.model = Guesses()
-    module.on_test_epoch_start()
+    module = GuessingModule(encoder, **data.task_arguments(), **training_arguments())
+    trainer = trainer_of(tmp_path, 1)
+    trainer.test(module, datamodule=data, verbose=False)
+    metrics = {n.removeprefix("test/"): value for n, value in trainer.callback_metrics.items()}
     logits, labels = [], []
-    for index, batch in enumerate(data.test_dataloader()):
+    for loaded in data.test_dataloader():
+        batch = loaded.batch
         assert isinstance(batch, ClassificationBatch)
-        module.test_step(batch, index)
         logits.append(module(batch))
         labels.append(batch.labels)
-    metrics = computed_metrics(module.evaluation["test"])  # type: ignore[arg-type]
     every_logit, label = torch.cat(logits), torch.cat(labels)
     assert len(label) == 45
     guess = every_logit.argmax(-1)

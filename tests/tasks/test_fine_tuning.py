@@ -1,6 +1,5 @@
 """Every fine-tuning task: it learns, and its loss and gradient are the global batch's."""
 
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -11,27 +10,28 @@ from torch.nn import functional as F  # noqa: N812
 from clozekit.data.batch import Batch
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.order import Position
+from clozekit.data.step import StepBatch
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.tasks.classification import ClassificationModule
 from tests.data.labelled.labelled_rows import drawn
 from tests.tasks.modules import Module, module_of, tasks
 
 
-def micro_batches(source: LabelledSource, micro_batch_size: int) -> list[Batch]:
+def first_step(source: LabelledSource, micro_batch_size: int) -> StepBatch[Batch]:
     shape = BatchShape(8, micro_batch_size)
-    return list(islice(TrainingStream([Phase(source, shape)], 0, Position()), shape.accumulation))
+    return next(iter(TrainingStream([Phase(source, shape)], 0, Position())))
 
 
 @tasks
 def test_a_batch_can_be_learnt_by_heart(task: str) -> None:
     module = module_of(task)
-    (batch,) = micro_batches(LabelledSource(drawn(task, 30, longest=6), is_training=True), 8)
-    assert batch.step is not None
+    step = first_step(LabelledSource(drawn(task, 30, longest=6), is_training=True), 8)
+    (batch,) = step.micro_batches
     optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
     losses = []
     for _ in range(120):
         optimizer.zero_grad()
-        loss = module.loss_sum(module(batch), batch) / batch.step.num_targets
+        loss = module.micro_loss(batch, step)
         torch.autograd.backward(loss)
         optimizer.step()
         losses.append(loss.item())
@@ -42,15 +42,14 @@ def test_a_batch_can_be_learnt_by_heart(task: str) -> None:
     # Of regression, a step logs the loss alone.
     with torch.no_grad():
         sums = module.step_sums(module(batch), batch)
-    assert sums["accuracy"].item() == batch.step.num_targets
+    assert sums["accuracy"].item() == step.num_targets
 
 
-def gradient(module: Module, batches: list[Batch]) -> tuple[Tensor, list[Tensor]]:
+def gradient(module: Module, step: StepBatch[Batch]) -> tuple[Tensor, list[Tensor]]:
     module.zero_grad()
     total = torch.zeros((), dtype=torch.float64)
-    for batch in batches:
-        assert batch.step is not None
-        loss = module.loss_sum(module(batch), batch) / batch.step.num_targets
+    for batch in step.micro_batches:
+        loss = module.micro_loss(batch, step)
         torch.autograd.backward(loss)
         total += loss.detach()
     return total, [p.grad.clone() for p in module.parameters() if p.grad is not None]
@@ -63,8 +62,9 @@ def test_the_gradient_of_a_global_batch_is_the_sum_over_its_micro_batches(
 ) -> None:
     module = module_of(task).double()
     source = LabelledSource(drawn(task, 30), is_training=True)
-    whole, parts = (micro_batches(source, size) for size in (8, micro_batch_size))
-    assert (len(whole), len(parts)) == (1, -(-8 // micro_batch_size))
+    whole, parts = (first_step(source, size) for size in (8, micro_batch_size))
+    assert len(whole.micro_batches) == 1
+    assert len(parts.micro_batches) == -(-8 // micro_batch_size)
     loss, expected = gradient(module, whole)
     total, gradients = gradient(module, parts)
     assert total.item() == pytest.approx(loss.item(), rel=1e-12)
@@ -77,9 +77,8 @@ def test_the_gradient_of_a_global_batch_is_the_sum_over_its_micro_batches(
 @tasks
 def test_a_micro_batch_counts_as_many_targets_as_its_share_of_the_step(task: str) -> None:
     source = LabelledSource(drawn(task, 30), is_training=True)
-    parts, module = micro_batches(source, 3), module_of(task)
-    assert parts[0].step is not None
-    assert sum(module.num_targets(part) for part in parts) == parts[0].step.num_targets
+    step, module = first_step(source, 3), module_of(task)
+    assert sum(map(module.num_targets, step.micro_batches)) == step.num_targets
 
 
 def sums_of_losses(module: Module, logits: Tensor, labels: Tensor) -> Tensor:

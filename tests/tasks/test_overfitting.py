@@ -34,7 +34,7 @@ def test_both_objectives_of_pretraining_come_near_zero_on_one_batch(corpus: Path
     data = PretrainingDataModule(
         path=corpus, seed=0, global_batch_size=16, micro_batch_size=16, max_seq_length=48
     )
-    batch = next(iter(data.train_dataloader()))
+    (batch,) = next(iter(data.train_dataloader())).micro_batches
     assert isinstance(batch, PretrainingBatch)
     assert 0 < batch.next_sentence_label.sum() < 16
     module = PretrainingModule(small_encoder(data.vocab_size), **training_arguments())
@@ -62,7 +62,7 @@ def test_a_classifier_comes_near_zero_on_one_batch(corpus: Path, tmp_path: Path)
         micro_batch_size=16,
         max_seq_length=48,
     )
-    batch = next(iter(data.train_dataloader()))
+    (batch,) = next(iter(data.train_dataloader())).micro_batches
     assert isinstance(batch, ClassificationBatch)
     shuffled = batch.labels[torch.randperm(16)]  # nothing but the batch itself can be learnt
     module = ClassificationModule(

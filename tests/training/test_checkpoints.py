@@ -1,90 +1,164 @@
 """Which checkpoints are kept: the last, the k best, and what a kill between two files leaves."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
 
-from clozekit.data.module import StreamDataModule
-from clozekit.data.order import Position
+from clozekit.exit_codes import PREEMPTED
+from clozekit.runs.checkpoint_file import AtomicCheckpointIO
 from clozekit.tasks.base import TaskModule
+from clozekit.tasks.regression import RegressionModule
+from clozekit.training import checkpoints
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.monitoring import monitored
+from clozekit.training.preemption import Preemption
+from tests.data.spelling import spelling_tokenizer
+from tests.tasks.models import small_encoder, training_arguments
+from tests.tasks.training import DrawnRows, trainer_of
+
+LOSS: dict[str, Any] = {"monitor": "validation/loss", "mode": "min"}
 
 
-class OneProcess:
-    """A strategy of one process."""
+class Scored(RegressionModule):
+    """A task whose validations have losses that are given.
 
-    def broadcast(self, value: Any) -> Any:
-        return value
+    Args:
+        scores: The losses by the steps.
+    """
+
+    def __init__(self, scores: dict[int, float]) -> None:
+        encoder = small_encoder(spelling_tokenizer().get_vocab_size())
+        super().__init__(encoder, **training_arguments())
+        self.scores = scores
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("validation/loss", torch.tensor(self.scores[self.trainer.global_step]))
+        del self.evaluation["validation"]
+
+
+class RecordingIO(AtomicCheckpointIO):
+    """Notes what is saved, as name@step."""
+
+    def __init__(self) -> None:
+        self.saved: list[str] = []
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        super().save_checkpoint(checkpoint, path, storage_options)
+        self.saved.append(f"{Path(path).stem}@{checkpoint['global_step']}")
+
+
+@dataclass
+class AtStart(Callback):
+    """What a run that begins finds, once its checkpoints are put in order.
+
+    Attributes:
+        checkpoints: The callback of the run.
+        scores: Its scores.
+        files: Its files, with their steps.
+    """
+
+    checkpoints: Checkpoints
+    scores: dict[int, float] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.scores = dict(self.checkpoints.scores)
+        self.files = files(self.checkpoints.dirpath)
+
+
+@dataclass
+class Tick(Callback):
+    """Does something when a step begins."""
+
+    what: Callable[[Any, Any], None]
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.what(pl_module, batch)
 
 
 class Run:
-    """A Trainer in small: it counts steps and writes checkpoints that hold the step."""
+    """A training with checkpoints.
 
-    def __init__(self, folder: Path, validate_every: int = 1000, **options: Any) -> None:
-        chosen = {"monitor": "validation/loss", "mode": "min"} | options
-        self.callback = Checkpoints(str(folder), **chosen)
+    Args:
+        folder: Theirs.
+        validate_every: The steps between validations; None for none.
+        tick: What happens when a step begins.
+        strategy: Lightning's, for another one than a single device.
+        **options: Arguments of `Checkpoints`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        validate_every: int | None = None,
+        tick: Callable[[Any, Any], None] = lambda module, step: None,
+        strategy: Any = "auto",
+        **options: Any,
+    ) -> None:
+        self.folder = folder
         self.validate_every = validate_every
-        datamodule = StreamDataModule(
-            seed=0, global_batch_size=1, micro_batch_size=1, num_workers=0, max_seq_length=8
-        )
-        self.trainer: Any = SimpleNamespace(
-            datamodule=datamodule,
-            accumulate_grad_batches=2,
-            val_check_interval=2 * validate_every,
-            is_global_zero=True,
-            strategy=OneProcess(),
-            state=SimpleNamespace(fn=TrainerFn.FITTING),
-            callback_metrics={},
-            save_checkpoint=self.save,
-        )
-        self.saved: list[str] = []
-
-    def save(self, path: Path, weights_only: bool) -> None:
-        assert weights_only is False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = {"step": self.step, "checkpoints": self.callback.state_dict()}
-        temporary = path.with_name(f".{path.name}.1")
-        torch.save(content, temporary)
-        temporary.replace(path)
-        self.saved.append(f"{path.stem}@{self.step}")
+        self.callback = Checkpoints(str(folder), **{**LOSS, **options})
+        self.at_start = AtStart(self.callback)
+        self.io = RecordingIO()
+        self.more = {"strategy": strategy, "plugins": [self.io]}
+        self.callbacks = [Tick(tick), self.callback, self.at_start, Preemption()]
 
     @property
-    def step(self) -> int:
-        step: int = self.trainer.datamodule.position.step
-        return step
+    def saved(self) -> list[str]:
+        return self.io.saved
 
-    def start(self, resumed: dict[str, Any] | None = None) -> None:
-        if resumed is not None:
-            self.trainer.datamodule.position = Position(resumed["step"])
-            self.callback.load_state_dict(resumed["checkpoints"])
-        self.callback.on_train_start(self.trainer, None)  # type: ignore[arg-type]
+    def train(
+        self, max_steps: int, scores: dict[int, float] | None = None, resume: Path | None = None
+    ) -> None:
+        """Trains up to a step, from a checkpoint if one is given."""
+        self.trainer(max_steps).fit(
+            Scored(scores or {}),
+            datamodule=DrawnRows("regression"),
+            ckpt_path=resume,
+            weights_only=True,
+        )
 
-    def take_steps(self, number: int, scores: dict[int, float] | None = None) -> None:
-        for _ in range(number):
-            for micro_step in range(2):
-                batch: Any = SimpleNamespace(step=SimpleNamespace(is_last=micro_step == 1))
-                if micro_step == 1:
-                    self.trainer.datamodule.position = Position(self.step + 1)
-                self.callback.on_train_batch_end(self.trainer, None, None, batch, 0)  # type: ignore[arg-type]
-            if self.step % self.validate_every == 0:
-                assert scores is not None
-                metric = torch.tensor(scores[self.step])
-                self.trainer.callback_metrics = {"validation/loss": metric}
-                self.callback.on_validation_end(self.trainer, None)  # type: ignore[arg-type]
+    def trainer(self, max_steps: int, **options: Any) -> Trainer:
+        return trainer_of(
+            self.folder,
+            max_steps,
+            validate_every=self.validate_every,
+            callbacks=self.callbacks,
+            **self.more,
+            **options,
+        )
+
+
+def stop_at(step: int) -> Callable[[Any, Any], None]:
+    """Asks a run to end after the step of this index, as a signal does."""
+
+    def tick(module: Any, batch: Any) -> None:
+        module.stop_requested = batch.index == step
+
+    return tick
 
 
 def files(folder: Path) -> dict[str, int]:
-    return {path.name: torch.load(path)["step"] for path in folder.glob("*.ckpt")}
+    return {
+        path.name: torch.load(path, weights_only=True)["global_step"]
+        for path in folder.glob("*.ckpt")
+    }
 
 
 def test_the_last_is_saved_every_n_steps(tmp_path: Path) -> None:
     run = Run(tmp_path, every_n_steps=3, monitor=None)
-    run.take_steps(8)
+    run.train(8)
     assert run.saved == ["last@3", "last@6"]
     assert files(tmp_path) == {"last.ckpt": 6}
 
@@ -92,29 +166,38 @@ def test_the_last_is_saved_every_n_steps(tmp_path: Path) -> None:
 def test_the_last_is_saved_every_n_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    run = Run(tmp_path, every_n_steps=None, every_n_minutes=0.5, monitor=None)
-    for _ in range(7):
+
+    def tick(module: Any, batch: Any) -> None:
         now[0] += 20
-        run.take_steps(1)
+
+    run = Run(tmp_path, tick=tick, every_n_steps=None, every_n_minutes=0.5, monitor=None)
+    run.train(7)
     assert run.saved == ["last@2", "last@4", "last@6"]
 
 
-def test_the_first_processs_clock_counts(tmp_path: Path) -> None:
-    class FirstSaysYes(OneProcess):
-        def broadcast(self, value: Any) -> Any:
-            return True
+class FirstSaysYes(SingleDeviceStrategy):
+    """The strategy of a process beside a first one, which answers yes."""
 
-    run = Run(tmp_path, every_n_steps=None, every_n_minutes=1e9, monitor=None)
-    run.trainer.strategy = FirstSaysYes()
-    run.take_steps(1)
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        return True if isinstance(obj, bool) else obj
+
+
+def test_the_first_processs_clock_counts(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"every_n_steps": None, "every_n_minutes": 1e9, "monitor": None}
+    alone = Run(tmp_path, **options)
+    alone.train(1)
+    assert alone.saved == []
+    run = Run(tmp_path, strategy=FirstSaysYes(device="cpu"), **options)
+    run.train(1)
     assert run.saved == ["last@1"]
 
 
 def test_a_step_that_is_validated_is_saved_after_its_validation(tmp_path: Path) -> None:
     run = Run(tmp_path, validate_every=2, every_n_steps=2)
-    run.take_steps(2, {2: 1.0})
+    run.train(2, {2: 1.0})
     assert run.saved == ["step-2@2", "last@2"]
-    assert torch.load(tmp_path / "last.ckpt")["checkpoints"]["scores"] == {2: 1.0}
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert content["callbacks"]["Checkpoints"]["scores"] == {2: 1.0}
 
 
 SCORES = {1: 5.0, 2: 3.0, 3: float("nan"), 4: 4.0, 5: 2.0}
@@ -131,23 +214,21 @@ SCORES = {1: 5.0, 2: 3.0, 3: float("nan"), 4: 4.0, 5: 2.0}
     ],
 )
 def test_the_k_best_are_kept(mode: Any, top_k: int, kept: list[int], tmp_path: Path) -> None:
-    run = Run(tmp_path, validate_every=1, mode=mode, save_top_k=top_k)
-    run.take_steps(5, SCORES)
+    Run(tmp_path, validate_every=1, mode=mode, save_top_k=top_k).train(5, SCORES)
     best = min(kept, key=lambda step: SCORES[step] * (1 if mode == "min" else -1))
     expected = {f"step-{step}.ckpt": step for step in kept}
     assert files(tmp_path) == {**expected, "best.ckpt": best, "last.ckpt": 5}
 
 
 def test_of_equal_scores_the_first_is_the_best(tmp_path: Path) -> None:
-    run = Run(tmp_path, validate_every=1)
-    run.take_steps(3, dict.fromkeys((1, 2, 3), 1.0))
+    Run(tmp_path, validate_every=1).train(3, dict.fromkeys((1, 2, 3), 1.0))
     assert files(tmp_path) == {"step-1.ckpt": 1, "best.ckpt": 1, "last.ckpt": 3}
 
 
 def test_an_unknown_metric_is_told_with_those_there_are(tmp_path: Path) -> None:
     run = Run(tmp_path, validate_every=1, monitor="validation/f1")
     with pytest.raises(ValueError, match=r"'validation/f1' is not a metric.*validation/loss"):
-        run.take_steps(1, {1: 1.0})
+        run.train(1, {1: 1.0})
 
 
 def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
@@ -156,101 +237,120 @@ def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_compares_with_the_best_before(tmp_path: Path) -> None:
-    Run(tmp_path, validate_every=1).take_steps(2, {1: 1.0, 2: 2.0})
+    Run(tmp_path, validate_every=1).train(2, {1: 1.0, 2: 2.0})
     resumed = Run(tmp_path, validate_every=1)
-    resumed.start(torch.load(tmp_path / "last.ckpt"))
-    assert {path.name for path in tmp_path.iterdir()} == {"step-1.ckpt", "best.ckpt", "last.ckpt"}
-    resumed.take_steps(1, {3: 1.5})
+    resumed.train(3, {3: 1.5}, resume=tmp_path / "last.ckpt")
+    assert resumed.at_start.files == {"step-1.ckpt": 1, "best.ckpt": 1, "last.ckpt": 2}
     assert files(tmp_path) == {"step-1.ckpt": 1, "best.ckpt": 1, "last.ckpt": 3}
 
 
 def test_scores_of_another_metric_do_not_count(tmp_path: Path) -> None:
-    Run(tmp_path, validate_every=1).take_steps(1, {1: 1.0})
+    Run(tmp_path, validate_every=1).train(1, {1: 1.0})
     resumed = Run(tmp_path, validate_every=1, mode="max")
-    resumed.start(torch.load(tmp_path / "last.ckpt"))
-    assert resumed.callback.scores == {}
-    assert files(tmp_path) == {"step-1.ckpt": 1, "best.ckpt": 1, "last.ckpt": 1}
+    resumed.train(2, {2: 0.5}, resume=tmp_path / "last.ckpt")
+    assert resumed.at_start.scores == {}
+    assert resumed.at_start.files == {"step-1.ckpt": 1, "best.ckpt": 1, "last.ckpt": 1}
+    assert resumed.callback.scores == {2: 0.5}
 
 
 def test_scores_whose_files_are_elsewhere_do_not_count(tmp_path: Path) -> None:
-    Run(tmp_path / "old", validate_every=1).take_steps(1, {1: 1.0})
+    Run(tmp_path / "old", validate_every=1).train(1, {1: 1.0})
     resumed = Run(tmp_path / "new", validate_every=1)
-    resumed.start(torch.load(tmp_path / "old" / "last.ckpt"))
-    resumed.take_steps(1, {2: 2.0})
+    resumed.train(2, {2: 2.0}, resume=tmp_path / "old" / "last.ckpt")
     assert files(tmp_path / "new") == {"step-2.ckpt": 2, "best.ckpt": 2, "last.ckpt": 2}
+
+
+class Killed(BaseException):
+    """Ends a run at once."""
 
 
 def test_a_kill_before_the_best_got_its_name_is_made_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(tmp_path, validate_every=1)
-    run.take_steps(1, {1: 2.0})
+    link = checkpoints.link_atomically
 
-    def kill(*names: object) -> None:
-        raise KeyboardInterrupt
+    def kill(source: Path, target: Path) -> None:
+        if source.name == "step-2.ckpt":
+            raise Killed
+        link(source, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr("clozekit.training.checkpoints.link_atomically", kill)
-        with pytest.raises(KeyboardInterrupt):
-            run.take_steps(1, {2: 1.0})
+        patched.setattr(checkpoints, "link_atomically", kill)
+        with pytest.raises(Killed):
+            Run(tmp_path, validate_every=1).train(2, {1: 2.0, 2: 1.0})
     assert files(tmp_path) == {"step-1.ckpt": 1, "step-2.ckpt": 2, "best.ckpt": 1, "last.ckpt": 1}
     resumed = Run(tmp_path, validate_every=1)
-    resumed.start(torch.load(tmp_path / "step-2.ckpt"))
-    assert files(tmp_path) == {"step-2.ckpt": 2, "best.ckpt": 2, "last.ckpt": 1}
+    resumed.train(3, {3: 3.0}, resume=tmp_path / "step-2.ckpt")
+    assert resumed.at_start.files == {"step-2.ckpt": 2, "best.ckpt": 2, "last.ckpt": 1}
+    assert files(tmp_path) == {"step-2.ckpt": 2, "best.ckpt": 2, "last.ckpt": 3}
 
 
 def test_half_written_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
-    run = Run(tmp_path, every_n_steps=1, monitor=None)
-    run.take_steps(1)
+    Run(tmp_path, every_n_steps=1, monitor=None).train(1)
     (tmp_path / ".last.ckpt.4711").write_bytes(b"half")
-    resumed = Run(tmp_path)
-    resumed.start(torch.load(tmp_path / "last.ckpt"))
+    Run(tmp_path).train(2, resume=tmp_path / "last.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
+def interrupted(folder: Path, step: int, **options: Any) -> None:
+    """Trains until a signal comes in the step after which `step` steps are done."""
+    with pytest.raises(SystemExit) as ended:
+        Run(folder, tick=stop_at(step - 1), monitor=None, **options).train(step + 10)
+    assert ended.value.code == PREEMPTED
+
+
 def test_an_interrupted_steps_checkpoint_lies_beside_the_last(tmp_path: Path) -> None:
-    run = Run(tmp_path, every_n_steps=4, monitor=None)
-    run.take_steps(6)
-    run.callback.save_preempted(run.trainer)
+    interrupted(tmp_path, 6, every_n_steps=4)
     assert files(tmp_path) == {"last.ckpt": 4, "preempted.ckpt": 6}
-    resumed = Run(tmp_path, every_n_steps=4, monitor=None)
-    resumed.start(torch.load(tmp_path / "preempted.ckpt"))
-    resumed.take_steps(1)
-    assert files(tmp_path) == {"last.ckpt": 4, "preempted.ckpt": 6}
-    resumed.take_steps(1)
-    assert files(tmp_path) == {"last.ckpt": 8}
+    found: dict[int, dict[str, int]] = {}
+
+    def look(module: Any, batch: Any) -> None:
+        found[batch.index] = files(tmp_path)
+
+    resumed = Run(tmp_path, tick=look, every_n_steps=4, monitor=None)
+    resumed.train(9, resume=tmp_path / "preempted.ckpt")
+    assert found == {
+        6: {"last.ckpt": 4, "preempted.ckpt": 6},
+        7: {"last.ckpt": 4, "preempted.ckpt": 6},
+        8: {"last.ckpt": 8},
+    }
 
 
 def test_a_run_that_ends_leaves_no_interrupted_step(tmp_path: Path) -> None:
-    run = Run(tmp_path, every_n_steps=4, monitor=None)
-    run.take_steps(6)
-    run.callback.save_preempted(run.trainer)
-    run.callback.on_train_end(run.trainer, None)  # type: ignore[arg-type]
+    interrupted(tmp_path, 6, every_n_steps=4)
+    resumed = Run(tmp_path, every_n_steps=4, monitor=None)
+    resumed.train(7, resume=tmp_path / "preempted.ckpt")
+    assert resumed.saved == []
     assert files(tmp_path) == {"last.ckpt": 4}
 
 
 def test_an_interruption_at_a_saved_step_saves_nothing_more(tmp_path: Path) -> None:
-    run = Run(tmp_path, every_n_steps=2, monitor=None)
-    run.take_steps(2)
-    run.callback.save_preempted(run.trainer)
+    interrupted(tmp_path, 2, every_n_steps=2)
     assert files(tmp_path) == {"last.ckpt": 2}
 
 
 def test_the_time_that_checkpoints_take_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks = iter(range(100))
+    ticks = count()
     monkeypatch.setattr("time.perf_counter", lambda: float(next(ticks)))
     run = Run(tmp_path, every_n_steps=1, monitor=None)
-    run.take_steps(3)
+    run.train(3)
     assert run.callback.seconds == 3.0
 
 
 def test_a_plain_validation_saves_nothing(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    run.trainer.state.fn = TrainerFn.VALIDATING
-    run.callback.on_validation_end(run.trainer, None)  # type: ignore[arg-type]
+    run = Run(tmp_path, validate_every=1)
+    run.trainer(1).validate(Scored({0: 1.0}), datamodule=DrawnRows("regression"))
     assert run.saved == []
+
+
+def test_the_validation_before_training_saves_nothing(tmp_path: Path) -> None:
+    run = Run(tmp_path, validate_every=2, every_n_steps=None)
+    trainer = run.trainer(2, num_sanity_val_steps=1)
+    trainer.fit(Scored({0: 1.0, 2: 5.0}), datamodule=DrawnRows("regression"))
+    assert run.saved == ["step-2@2", "last@2"]
+    assert run.callback.scores == {2: 5.0}
 
 
 def test_a_metric_of_the_users_own_needs_its_mode(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from clozekit.runs.folder import is_first_process
-from clozekit.training.assembly import _cluster
+from clozekit.training.trainer import _cluster
 from tests.programs.interrupted_runs import slurm_variables
 
 PLACES = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")

@@ -1,145 +1,140 @@
-"""The rows of the history: global sums by global denominators, once a step that is due."""
+"""The rows of the history: means over global batches, once a step that is due."""
 
-from types import SimpleNamespace
+from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from lightning.pytorch import Callback, Trainer
+from torch.nn import functional as F  # noqa: N812
 
-from clozekit.data.batch import Step
-from clozekit.data.order import Position
+from clozekit.data.batch import PretrainingBatch
+from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
+from clozekit.runs.csv_history import CSVHistory
+from clozekit.runs.metrics_file import read_rows
 from clozekit.tasks.pretraining import PretrainingModule
 from clozekit.training.history import StepHistory
 from tests.tasks.models import small_encoder, training_arguments
+from tests.tasks.training import trainer_of
 
 
-class Rows:
-    """A logger that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[int | None, dict[str, float]]] = []
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.rows.append((step, metrics))
-
-
-class TwoProcesses:
-    """A strategy under which another process has the same sums."""
-
-    def reduce(self, tensor: Tensor, reduce_op: str) -> Tensor:
-        assert reduce_op == "sum"
-        return 2 * tensor
-
-
-@pytest.fixture
-def trainer(monkeypatch: pytest.MonkeyPatch) -> Any:
-    return SimpleNamespace(
-        accumulate_grad_batches=2,
-        world_size=2,
-        loggers=[Rows()],
-        callbacks=[],
-        strategy=TwoProcesses(),
+def datamodule_of(corpus: Path, micro_batch_size: int = 4) -> PretrainingDataModule:
+    return PretrainingDataModule(
+        str(corpus),
+        seed=0,
+        global_batch_size=8,
+        micro_batch_size=micro_batch_size,
+        max_seq_length=48,
     )
 
 
-@pytest.fixture
-def module(trainer: Any) -> PretrainingModule:
-    module = PretrainingModule(small_encoder(50), **training_arguments(log_every_n_steps=2))
-    module.__dict__["_trainer"] = trainer
-    return module
-
-
-def batch_of(step: int, micro_step: int) -> Any:
-    """A micro-batch of a global step of 8 pairs and 20 masked tokens."""
-    position = Position(step + 1, epoch=step // 2)
-    return SimpleNamespace(
-        step=Step(
-            step,
-            micro_step,
-            num_sequences=8,
-            num_tokens=100,
-            num_targets=20,
-            next_position=position,
-            num_micro_steps=2,
-        )
+def module_of(data: PretrainingDataModule) -> PretrainingModule:
+    """A module whose steps change nothing."""
+    torch.manual_seed(0)
+    arguments = training_arguments(
+        log_every_n_steps=2, optimizer=partial(torch.optim.AdamW, lr=0.0)
     )
+    return PretrainingModule(small_encoder(data.vocab_size), **arguments)
 
 
-def run(history: StepHistory, trainer: Any, module: PretrainingModule, steps: int) -> None:
-    history.on_train_start(trainer, module)
-    for step in range(steps):
-        take_step(history, trainer, module, step)
+def rows_of(
+    data: PretrainingDataModule,
+    folder: Path,
+    steps: int,
+    *callbacks: Callback,
+    module: PretrainingModule | None = None,
+    **options: Any,
+) -> list[dict[str, float]]:
+    """Trains, and gives the rows of the steps."""
+    logger = CSVHistory(str(folder / "metrics.csv"))
+    trainer = trainer_of(
+        folder, steps, logger=logger, callbacks=[*callbacks, StepHistory()], **options
+    )
+    trainer.fit(module or module_of(data), datamodule=data)
+    rows = read_rows(folder / "metrics.csv")
+    return [
+        {name: float(value) for name, value in row.items() if value}
+        for row in rows
+        if row["train/loss"]
+    ]
 
 
-def take_step(history: StepHistory, trainer: Any, module: PretrainingModule, step: int) -> None:
-    for micro_step in range(2):
-        batch = batch_of(step, micro_step)
-        if module.is_logged(batch.step):
-            module.add_to_step(
-                mlm_loss=torch.tensor(10.0),
-                mlm_accuracy=torch.tensor(2),
-                nsp_loss=torch.tensor(1.0),
-                nsp_accuracy=torch.tensor(1),
-                random_pairs=torch.tensor(2),
-            )
-        history.on_train_batch_end(trainer, module, None, batch, 2 * step + micro_step)
+def test_only_the_steps_that_are_due_have_a_row(corpus: Path, tmp_path: Path) -> None:
+    rows = rows_of(datamodule_of(corpus), tmp_path, steps=5)
+    assert [row["step"] for row in rows] == [2, 4]
 
 
-def test_only_the_steps_that_are_due_have_a_row(trainer: Any, module: PretrainingModule) -> None:
-    run(StepHistory(), trainer, module, steps=5)
-    assert [step for step, _ in trainer.loggers[0].rows] == [2, 4]
-
-
-def test_a_row_holds_the_means_over_the_global_batch(
-    trainer: Any, module: PretrainingModule
-) -> None:
-    module.step_state = {"grad_norm": torch.tensor(0.5), "learning_rate": 0.001}
-    history = StepHistory()
-    run(history, trainer, module, steps=2)
-    ((_, row),) = trainer.loggers[0].rows
-    assert history.latest == row
-    speed = row.pop("train/tokens_per_second")
-    assert speed > 0
-    # Two micro-batches on two processes: four times each sum.
-    expected = {
-        "train/mlm_loss": 40 / 20,
-        "train/mlm_accuracy": 8 / 20,
-        "train/nsp_loss": 4 / 8,
-        "train/nsp_accuracy": 4 / 8,
-        "train/random_pairs": 8 / 8,
-        "train/loss": 40 / 20 + 4 / 8,
-        "train/perplexity": 7.389056,
-        "train/grad_norm": 0.5,
-        "train/learning_rate": 0.001,
-        "train/epoch": 0,
+@torch.no_grad()
+def means_over(module: PretrainingModule, batch: PretrainingBatch) -> dict[str, float]:
+    """The metrics of a global batch that is computed at once."""
+    output = module(batch)
+    mlm, nsp = output.prediction_logits, output.seq_relationship_logits
+    labels, is_random = batch.masked_lm_labels, batch.next_sentence_label
+    mlm_loss, nsp_loss = F.cross_entropy(mlm, labels), F.cross_entropy(nsp, is_random)
+    return {
+        "train/mlm_loss": float(mlm_loss),
+        "train/mlm_accuracy": float((mlm.argmax(-1) == labels).float().mean()),
+        "train/nsp_loss": float(nsp_loss),
+        "train/nsp_accuracy": float((nsp.argmax(-1) == is_random).float().mean()),
+        "train/random_pairs": float(is_random.float().mean()),
+        "train/loss": float(mlm_loss + nsp_loss),
+        "train/perplexity": float(mlm_loss.exp()),
     }
-    assert {name: row[name] for name in expected} == pytest.approx(expected)
 
 
-def test_a_steps_sums_are_cleared_when_they_are_taken(
-    trainer: Any, module: PretrainingModule
+@pytest.mark.parametrize("micro_batch_size", [8, 4, 3])
+def test_a_row_holds_the_means_over_the_global_batch_of_its_step(
+    micro_batch_size: int, corpus: Path, tmp_path: Path
 ) -> None:
-    run(StepHistory(), trainer, module, steps=4)
-    (_, first), (_, second) = trainer.loggers[0].rows
-    assert first["train/mlm_loss"] == second["train/mlm_loss"]
-    assert second["train/epoch"] == 1
-    assert module.take_step_sums() == {}
+    data = datamodule_of(corpus, micro_batch_size)
+    module = module_of(data)
+    rows = rows_of(data, tmp_path, steps=4, module=module)
+    whole = datamodule_of(corpus, 8)
+    steps = list(islice(whole.train_dataloader(), 4))
+    assert len(rows) == 2
+    for row, step in zip(rows, steps[1::2], strict=True):
+        (batch,) = step.micro_batches
+        assert isinstance(batch, PretrainingBatch)
+        expected = means_over(module, batch)
+        expected["train/epoch"] = step.next_position.epoch
+        expected["train/learning_rate"] = 0.0
+        assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+        assert row["train/grad_norm"] > 0 and row["train/tokens_per_second"] > 0
+    assert rows[0]["train/mlm_loss"] != rows[1]["train/mlm_loss"]
+
+
+def test_callbacks_see_what_is_logged(corpus: Path, tmp_path: Path) -> None:
+    seen: list[dict[str, float]] = []
+
+    class Watcher(Callback):
+        def on_train_end(self, trainer: Trainer, *_: Any) -> None:
+            seen.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+    (row,) = rows_of(datamodule_of(corpus), tmp_path, 2, Watcher())
+    assert {name: seen[0][name] for name in row if name != "step"} == pytest.approx(
+        {name: value for name, value in row.items() if name != "step"}
+    )
 
 
 def test_the_speed_leaves_validation_out(
-    trainer: Any, module: PretrainingModule, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    history = StepHistory()
-    history.on_train_start(trainer, module)
-    now[0] = 3.0
-    history.on_validation_start(trainer, module)
-    now[0] = 50.0
-    history.on_validation_end(trainer, module)
-    now[0] = 51.0
-    for step in range(2):
-        take_step(history, trainer, module, step)
-    ((_, row),) = trainer.loggers[0].rows
-    assert row["train/tokens_per_second"] == pytest.approx(200 / 4)
+
+    class Clock(Callback):
+        """A step takes 2 seconds, a batch of a validation 50."""
+
+        def on_train_batch_start(self, *_: Any) -> None:
+            now[0] += 2
+
+        def on_validation_batch_start(self, *_: Any) -> None:
+            now[0] += 50
+
+    data = datamodule_of(corpus)
+    (row,) = rows_of(data, tmp_path, 2, Clock(), validate_every=1, limit_val_batches=1)
+    assert now[0] == 104
+    num_tokens = sum(s.num_tokens for s in islice(datamodule_of(corpus).train_dataloader(), 2))
+    assert row["train/tokens_per_second"] == pytest.approx(num_tokens / 4)

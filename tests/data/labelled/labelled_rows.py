@@ -105,4 +105,4 @@ def drawn(task: str, number: int, longest: int = 30, **changes: Any) -> Any:
 def whole_batch(rows: EncodedRows[Any]) -> Any:
     """All rows in one batch, as in evaluation."""
     chosen = np.arange(len(rows.owners))
-    return rows.batch(chosen, np.zeros_like(chosen), None)
+    return rows.batch(chosen, np.zeros_like(chosen), is_training=False)

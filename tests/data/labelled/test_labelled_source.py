@@ -45,7 +45,7 @@ def test_evaluation_visits_every_row_once_with_all_its_sequences(
     expected = sequences_by_row(rows)
     source = LabelledSource(rows, is_training=False)
     streams = [EvaluationStream(source, 5, rank, world_size) for rank in range(world_size)]
-    shares = [list(stream) for stream in streams]
+    shares = [[loaded.batch for loaded in stream] for stream in streams]
     assert all(shares), "every process has something to do"
     visits: Counter[int] = Counter()
     for batch in chain(*shares):
@@ -66,7 +66,7 @@ def test_an_evaluation_batch_has_no_more_sequences_than_asked_for_but_of_one_row
     largest = np.bincount(rows.owners).max()
     assert (largest > 1) == (task not in ("classification", "multi_label", "regression"))
     source = LabelledSource(rows, is_training=False)
-    batches = list(EvaluationStream(source, size, 0, 1))
+    batches = [loaded.batch for loaded in EvaluationStream(source, size, 0, 1)]
     for batch in batches:
         assert batch.batch_size <= size or len(batch.examples) == 1
     if size == 1:
@@ -80,7 +80,7 @@ def test_evaluation_batches_name_their_rows_in_the_order_of_their_sequences(task
     rows = drawn(task, NUM_ROWS)
     source = LabelledSource(rows, is_training=False)
     # The order of the samples that are asked for does not count.
-    batch = source.build([Span(0, 0, np.array([7, 2, 11]))], None)
+    batch = source.build([Span(0, 0, np.array([7, 2, 11]))], is_training=False)
     assert [example.id for example in batch.examples] == [2, 7, 11]
     assert list(dict.fromkeys(owners_of(batch))) == [2, 7, 11]
     assert batch.examples == tuple(rows.examples[i] for i in (2, 7, 11))
@@ -90,16 +90,16 @@ def test_evaluation_batches_name_their_rows_in_the_order_of_their_sequences(task
 
 
 @tasks
-def test_training_batches_carry_no_rows_but_their_step(task: str) -> None:
+def test_training_batches_carry_no_rows_but_their_steps_totals(task: str) -> None:
     rows = drawn(task, NUM_ROWS)
     source = LabelledSource(rows, is_training=True)
     stream = iter(TrainingStream([Phase(source, BatchShape(6, 6))], 0, Position()))
     for _ in range(5):
-        batch = next(stream)
+        step = next(stream)
+        (batch,) = step.micro_batches
         assert batch.examples == () and getattr(batch, "windows", ()) == ()
-        assert batch.step is not None
-        assert batch.step.num_sequences == batch.batch_size
-        assert batch.step.num_tokens == len(batch.input_ids)
+        assert step.num_sequences == batch.batch_size
+        assert step.num_tokens == len(batch.input_ids)
 
 
 def test_training_reads_windows_apart_and_choices_together() -> None:
@@ -109,7 +109,10 @@ def test_training_reads_windows_apart_and_choices_together() -> None:
     source = LabelledSource(choices, is_training=True)
     assert source.num_samples(0, 0) == NUM_ROWS
     expected = sequences_by_row(choices)
-    for batch in islice(TrainingStream([Phase(source, BatchShape(4, 1))], 0, Position()), 20):
+    steps = islice(TrainingStream([Phase(source, BatchShape(4, 1))], 0, Position()), 5)
+    batches = [batch for step in steps for batch in step.micro_batches]
+    assert len(batches) == 20
+    for batch in batches:
         (owner,) = set(owners_of(batch))
         assert sequences_of(batch) == expected[owner]
         assert batch.labels.tolist() == [choices.examples[owner].label]  # type: ignore[attr-defined]
@@ -119,8 +122,7 @@ def test_a_global_batch_without_a_target_has_a_denominator_all_the_same() -> Non
     rows = drawn("tagging", 1)
     rows.num_targets[:] = 0
     source = LabelledSource(rows, is_training=True)
-    step = source.step_of([Span(0, 0, np.array([0]))], 0, Position(step=1))
-    assert step.num_targets == 1
+    assert source.totals([Span(0, 0, np.array([0]))]).num_targets == 1
 
 
 @tasks

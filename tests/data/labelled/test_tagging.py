@@ -1,7 +1,6 @@
 """Tags of words: every word once, at its first token, in the window with the most around it."""
 
 import random
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -121,14 +120,14 @@ def test_training_reads_every_words_tag_once_an_epoch_in_windows_of_any_order() 
     assert names is not None and source.num_samples(0, 0) > len(rows)
     shape = BatchShape(source.num_samples(0, 0), 4)
     tokenizer, number = spelling_tokenizer(), 0
-    for batch in islice(TrainingStream([Phase(source, shape)], 0, Position()), shape.accumulation):
+    step = next(iter(TrainingStream([Phase(source, shape)], 0, Position())))
+    assert len(step.micro_batches) == shape.accumulation > 1
+    for batch in step.micro_batches:
         ids = batch.input_ids[batch.positions].tolist()  # type: ignore[attr-defined]
         for token, label in zip(ids, batch.labels.tolist(), strict=True):  # type: ignore[attr-defined]
             assert names[label] == kinds[tokenizer.id_to_token(token)]
             number += 1
-        assert batch.step is not None
-        assert batch.step.num_targets == sum(map(len, sentences))
-    assert number == sum(map(len, sentences))
+    assert number == step.num_targets == sum(map(len, sentences))
 
 
 def tagged(tags: Any, words: Any = None) -> tuple[str | None, ...] | None:
@@ -227,7 +226,7 @@ def datamodule(train: Path, validation: Path | None = None) -> TaggingDataModule
 
 
 def all_labels(data: TaggingDataModule) -> list[int]:
-    return [label for batch in data.val_dataloader() for label in batch.labels.tolist()]  # type: ignore[attr-defined]
+    return [label for loaded in data.val_dataloader() for label in loaded.batch.labels.tolist()]  # type: ignore[attr-defined]
 
 
 def test_rows_of_a_file_that_do_not_fit_are_told_with_file_and_row(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_a_batch_is_cls_text_sep_with_a_share_of_every_sequence_masked(
     source = full_sentences_of([path], max_seq_length=96, max_predictions_per_seq=9, **changes)
     made, tokens = source.plan(2, 0), Shard.open(path).tokens
     samples = np.array([5, 0, 3])
-    batch = source.build([Span(2, 0, samples)], None)
+    batch = source.build([Span(2, 0, samples)], is_training=False)
     sequences = np.concatenate(
         [np.arange(made.first_sequence[s], made.first_sequence[s + 1]) for s in samples]
     )

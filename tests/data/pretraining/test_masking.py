@@ -122,7 +122,7 @@ def test_mask_and_label_are_independent(tmp_path: Path) -> None:
     assert len(plan) > NUM_PAIRS
     from clozekit.data.order import Span
 
-    batch = source.build([Span(0, 0, np.arange(NUM_PAIRS))], None)
+    batch = source.build([Span(0, 0, np.arange(NUM_PAIRS))], is_training=False)
     owner = np.searchsorted(
         batch.packing.cu_seqlens.numpy()[1:], batch.masked_lm_positions.numpy(), side="right"
     )

@@ -12,7 +12,15 @@ from clozekit.data.batch import MaskedLMBatch, PretrainingBatch
 from clozekit.data.order import Position, Span
 from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
 from clozekit.data.pretraining.pair_source import PretrainingSource
-from clozekit.data.stream import BatchShape, EvaluationStream, Phase, TrainingStream, make_loader
+from clozekit.data.step import StepBatch
+from clozekit.data.stream import (
+    BatchShape,
+    EvaluationStream,
+    Phase,
+    TrainingLoader,
+    TrainingStream,
+    loader_options,
+)
 from clozekit.errors import ConfigError
 from tests.data.pretraining.shards_of_words import (
     SPECIAL_TOKENS,
@@ -65,7 +73,7 @@ def rows(batch: MaskedLMBatch) -> list[tuple]:
 def test_layout_is_cls_a_sep_b_sep(source: PretrainingSource, shards: list[Path]) -> None:
     tokens = Shard.open(shards[1]).tokens
     plan = source.plan(2, 1)
-    batch = source.build([Span(2, 1, np.array([5, 0, 3]))], None)
+    batch = source.build([Span(2, 1, np.array([5, 0, 3]))], is_training=False)
     for number, pair in enumerate([5, 0, 3]):
         _, label, ids, segments, places, labels = rows(batch)[number]
         a = tokens[plan.a_start[pair] : plan.a_end[pair]].tolist()
@@ -82,7 +90,7 @@ def test_layout_is_cls_a_sep_b_sep(source: PretrainingSource, shards: list[Path]
 
 
 def test_padded_form_is_what_other_libraries_read(source: PretrainingSource) -> None:
-    batch = source.build([Span(0, 0, np.arange(4))], None)
+    batch = source.build([Span(0, 0, np.arange(4))], is_training=False)
     padded = batch.padded()
     lengths = batch.packing.cu_seqlens.diff().tolist()
     assert padded["attention_mask"].sum(dim=1).tolist() == lengths
@@ -92,22 +100,38 @@ def test_padded_form_is_what_other_libraries_read(source: PretrainingSource) -> 
         assert padded["input_ids"][row, length:].eq(0).all()
 
 
-def steps_of(source: AnySource, shape: tuple[int, int], workers: int, steps: int) -> list:
-    """The rows of every global step, put together from all ranks and micro-steps."""
+def first_steps(
+    source: AnySource,
+    shape: BatchShape,
+    number: int,
+    start: Position | None = None,
+    workers: int = 0,
+) -> list[StepBatch]:
+    """A process's share of so many steps from a position on."""
+    start = start or Position()
+    stream = TrainingStream([Phase(source, shape)], 7, start)
+    loader = TrainingLoader(stream, lambda: start, **loader_options(workers, pin_memory=False))
+    return list(islice(loader, number))
+
+
+def whole_steps(source: AnySource, shape: tuple[int, int], workers: int, number: int) -> list:
+    """The rows of every global step, put together from all ranks and micro-batches."""
     world_size, micro_batch_size = shape
-    merged: list[list[tuple]] = [[] for _ in range(steps)]
     by_part: dict[tuple[int, int, int], list[tuple]] = {}
     for rank in range(world_size):
         batch_shape = BatchShape(16, micro_batch_size, rank, world_size)
-        stream = TrainingStream([Phase(source, batch_shape)], 7, Position())
-        loader = make_loader(stream, workers, pin_memory=False)
-        for batch in islice(loader, steps * batch_shape.accumulation):
-            if isinstance(source, PretrainingSource):
-                assert batch.batch_size <= micro_batch_size
-            assert batch.packing.num_tokens <= micro_batch_size * 64
-            by_part[batch.step.index, batch.step.micro_step, rank] = rows(batch)
-    for (step, _, _), found in sorted(by_part.items()):
-        merged[step] += found
+        steps = first_steps(source, batch_shape, number, workers=workers)
+        assert [step.index for step in steps] == list(range(number))
+        for step in steps:
+            assert len(step.micro_batches) == batch_shape.accumulation
+            for micro_step, batch in enumerate(step.micro_batches):
+                if isinstance(source, PretrainingSource):
+                    assert batch.batch_size <= micro_batch_size
+                assert batch.packing.num_tokens <= micro_batch_size * 64
+                by_part[step.index, micro_step, rank] = rows(batch)
+    merged: list[list[tuple]] = [[] for _ in range(number)]
+    for (index, _, _), found in sorted(by_part.items()):
+        merged[index] += found
     return merged
 
 
@@ -120,40 +144,38 @@ def test_a_global_step_holds_the_same_samples_however_it_is_shared_out(
 ) -> None:
     num_samples = sum(any_source.num_samples(0, shard) for shard in range(3))
     steps = num_samples // 16 + 3  # into the second epoch
-    assert steps_of(any_source, shape, workers, steps) == steps_of(any_source, (1, 16), 0, steps)
+    expected = whole_steps(any_source, (1, 16), 0, steps)
+    assert whole_steps(any_source, shape, workers, steps) == expected
 
 
 def test_the_plan_knows_what_the_batches_will_hold(any_source: AnySource) -> None:
-    shape = BatchShape(16, 4)
-    loader = make_loader(TrainingStream([Phase(any_source, shape)], 7, Position()), 0, False)
-    batches = list(islice(loader, 40))
-    for begin in range(0, 40, 4):
-        parts = batches[begin : begin + 4]
-        step = parts[0].step
-        assert {part.step.index for part in parts} == {begin // 4}
-        assert [part.step.micro_step for part in parts] == [0, 1, 2, 3]
+    for index, step in enumerate(first_steps(any_source, BatchShape(16, 4), 10)):
+        parts = step.micro_batches
+        assert (step.index, len(parts)) == (index, 4)
         assert step.num_sequences == sum(part.batch_size for part in parts)
         assert step.num_sequences == 16 or isinstance(any_source, FullSentencesSource)
         assert step.num_targets == sum(len(part.masked_lm_labels) for part in parts)
         assert step.num_tokens == sum(part.packing.num_tokens for part in parts)
-        assert step.next_position.step == begin // 4 + 1
+        assert step.next_position.step == index + 1
 
 
 def test_going_on_from_a_position_gives_the_same_batches(any_source: AnySource) -> None:
     shape = BatchShape(16, 16)
-    whole = list(islice(TrainingStream([Phase(any_source, shape)], 7, Position()), 30))
+    whole = first_steps(any_source, shape, 30)
     for done in (1, 9, 25):
-        start = whole[done - 1].step.next_position
-        rest = islice(TrainingStream([Phase(any_source, shape)], 7, start), 30 - done)
-        assert [rows(batch) for batch in rest] == [rows(batch) for batch in whole[done:]]
+        rest = first_steps(any_source, shape, 30 - done, whole[done - 1].next_position)
+        assert [step.index for step in rest] == list(range(done, 30))
+        assert [rows(step.micro_batches[0]) for step in rest] == [
+            rows(step.micro_batches[0]) for step in whole[done:]
+        ]
 
 
 def test_masks_are_drawn_anew_each_epoch_but_not_in_validation(any_source: AnySource) -> None:
-    first = any_source.build([Span(0, 0, np.arange(5))], None)
-    second = any_source.build([Span(1, 0, np.arange(5))], None)
+    first = any_source.build([Span(0, 0, np.arange(5))], is_training=False)
+    second = any_source.build([Span(1, 0, np.arange(5))], is_training=False)
     assert not torch.equal(first.masked_lm_positions, second.masked_lm_positions)
     streams = (EvaluationStream(any_source, 5, 0, 1) for _ in range(2))
-    once, again = ([rows(batch) for batch in stream] for stream in streams)
+    once, again = ([rows(loaded.batch) for loaded in stream] for stream in streams)
     assert once == again
     assert once[0] == rows(first)
 
@@ -163,8 +185,8 @@ def test_evaluation_sees_every_sample_once(any_source: AnySource, world_size: in
     seen = [
         row[0]
         for rank in range(world_size)
-        for batch in EvaluationStream(any_source, 7, rank, world_size)
-        for row in rows(batch)
+        for loaded in EvaluationStream(any_source, 7, rank, world_size)
+        for row in rows(loaded.batch)
     ]
     if isinstance(any_source, PretrainingSource):
         expected = sum(any_source.num_samples(0, shard) for shard in range(3))
@@ -177,8 +199,9 @@ def test_a_global_batch_larger_than_the_corpus_runs_through_epochs(
     source: PretrainingSource,
 ) -> None:
     num_pairs = sum(source.num_samples(0, shard) for shard in range(3))
-    phase = Phase(source, BatchShape(2 * num_pairs + 1, 10_000))
-    batch = next(iter(TrainingStream([phase], 7, Position())))
+    ((batch,),) = (
+        s.micro_batches for s in first_steps(source, BatchShape(2 * num_pairs + 1, 10_000), 1)
+    )
     epochs = batch.sample_ids[:, 0].bincount()
     assert epochs[0] == num_pairs
     assert batch.batch_size == 2 * num_pairs + 1

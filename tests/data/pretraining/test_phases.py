@@ -9,7 +9,14 @@ from clozekit.data.batch import MaskedLMBatch
 from clozekit.data.order import Position
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
-from clozekit.data.stream import BatchShape, Phase, TrainingStream, make_loader
+from clozekit.data.step import StepBatch
+from clozekit.data.stream import (
+    BatchShape,
+    Phase,
+    TrainingLoader,
+    TrainingStream,
+    loader_options,
+)
 from clozekit.errors import ConfigError
 from tests.data.pretraining.shards_of_words import full_sentences_of, source_of, write_words
 
@@ -33,24 +40,23 @@ def phases(shards: list[Path], make_source: object, rank: int = 0, ranks: int = 
     ]
 
 
-def described(batch: MaskedLMBatch) -> tuple:
-    assert batch.step is not None
-    return (batch.step, batch.input_ids.tolist(), batch.sample_ids.tolist())
+def described(step: StepBatch[MaskedLMBatch]) -> tuple:
+    batches = [(b.input_ids.tolist(), b.sample_ids.tolist()) for b in step.micro_batches]
+    return step.index, step.totals, step.next_position, batches
 
 
 def number_of(step: int) -> int:
     return sum(change <= step for change in CHANGES)
 
 
-def batches(stream: TrainingStream, num_workers: int = 0) -> list[MaskedLMBatch]:
-    """The micro-batches of the steps up to `STEPS`."""
-    found = []
-    for batch in make_loader(stream, num_workers, pin_memory=False):
-        assert isinstance(batch, MaskedLMBatch) and batch.step is not None
-        if batch.step.index == STEPS:
-            break
-        found.append(batch)
-    return found
+def steps_of(
+    phases: list[Phase], start: Position | None = None, num_workers: int = 0
+) -> list[StepBatch[MaskedLMBatch]]:
+    """The steps from a position up to `STEPS`."""
+    start = start or Position()
+    stream = TrainingStream(phases, 7, start)
+    loader = TrainingLoader(stream, lambda: start, **loader_options(num_workers, pin_memory=False))
+    return list(islice(loader, STEPS - start.step))
 
 
 @pytest.mark.parametrize("make_source", [source_of, full_sentences_of])
@@ -58,29 +64,24 @@ def test_a_step_has_the_length_and_the_micro_batches_of_its_phase(
     make_source: object, shards: list[Path]
 ) -> None:
     longest: dict[int, int] = {}
-    micro_steps: dict[int, list[int]] = {}
-    ends: list[int] = []
-    for batch in batches(TrainingStream(phases(shards, make_source), 7, Position())):
-        step = batch.step
+    steps = steps_of(phases(shards, make_source))
+    for step in steps:
         number = number_of(step.index)
-        longest[number] = max(longest.get(number, 0), batch.packing.max_seqlen)
-        micro_steps.setdefault(step.index, []).append(step.micro_step)
-        assert step.num_micro_steps == (2, 1, 4)[number]
+        of_step = max(batch.packing.max_seqlen for batch in step.micro_batches)
+        longest[number] = max(longest.get(number, 0), of_step)
+        assert len(step.micro_batches) == (2, 1, 4)[number]
         assert step.next_position.phase == number
-        ends += [step.index] if step.is_last else []
     assert [0.8 * length < longest[n] <= length for n, length in enumerate(LENGTHS)] == [True] * 3
-    assert ends == list(range(STEPS))
-    for index, found in micro_steps.items():
-        assert found == list(range((2, 1, 4)[number_of(index)]))
+    assert [step.index for step in steps] == list(range(STEPS))
 
 
 @pytest.mark.parametrize("make_source", [source_of, full_sentences_of])
 def test_a_phase_begins_with_an_epoch(make_source: object, shards: list[Path]) -> None:
     epochs: dict[int, set[int]] = {}
-    for batch in batches(TrainingStream(phases(shards, make_source), 7, Position())):
-        epochs.setdefault(number_of(batch.step.index), set()).update(
-            batch.sample_ids[:, 0].tolist()
-        )
+    for step in steps_of(phases(shards, make_source)):
+        of_phase = epochs.setdefault(number_of(step.index), set())
+        for batch in step.micro_batches:
+            of_phase.update(batch.sample_ids[:, 0].tolist())
     assert max(epochs[0]) + 1 == min(epochs[1]) and max(epochs[1]) + 1 == min(epochs[2])
 
 
@@ -89,14 +90,12 @@ def test_a_phase_begins_with_an_epoch(make_source: object, shards: list[Path]) -
 def test_the_stream_goes_on_from_any_step(
     make_source: object, num_workers: int, shards: list[Path]
 ) -> None:
-    whole = batches(TrainingStream(phases(shards, make_source), 7, Position()))
-    ends = [batch.step.next_position for batch in whole if batch.step.is_last]
+    whole = steps_of(phases(shards, make_source))
     # With workers, which cost a second each, only around a change.
     for done in range(STEPS) if num_workers == 0 else (2, 3):
-        start = ends[done - 1] if done else Position()
-        stream = TrainingStream(phases(shards, make_source), 7, start)
-        rest = [described(batch) for batch in batches(stream, num_workers)]
-        assert rest == [described(batch) for batch in whole if batch.step.index >= done]
+        start = whole[done - 1].next_position if done else Position()
+        rest = steps_of(phases(shards, make_source), start, num_workers)
+        assert [described(step) for step in rest] == [described(step) for step in whole[done:]]
 
 
 @pytest.mark.parametrize("make_source", [source_of, full_sentences_of])
@@ -106,9 +105,9 @@ def test_a_step_has_the_same_samples_on_two_processes(
     def samples(ranks: int) -> list[list[list[int]]]:
         of_steps: list[list[list[int]]] = [[] for _ in range(STEPS)]
         for rank in range(ranks):
-            stream = TrainingStream(phases(shards, make_source, rank, ranks), 7, Position())
-            for batch in batches(stream):
-                of_steps[batch.step.index] += batch.sample_ids.tolist()
+            for step in steps_of(phases(shards, make_source, rank, ranks)):
+                for batch in step.micro_batches:
+                    of_steps[step.index] += batch.sample_ids.tolist()
         return [sorted(step) for step in of_steps]
 
     assert samples(2) == samples(1)
@@ -141,8 +140,8 @@ def test_the_first_phase_is_a_share_of_all_steps(corpus: Path) -> None:
 def test_validation_is_of_the_last_phases_length(corpus: Path) -> None:
     two, one = datamodule(corpus), datamodule(corpus, first_phase=None)
     expected, found = (list(module.val_dataloader()) for module in (one, two))
-    assert [batch.input_ids.tolist() for batch in found] == [
-        batch.input_ids.tolist() for batch in expected
+    assert [loaded.batch.input_ids.tolist() for loaded in found] == [
+        loaded.batch.input_ids.tolist() for loaded in expected
     ]
 
 
@@ -158,5 +157,7 @@ def test_an_epochs_steps_are_those_of_both_phases(corpus: Path) -> None:
 
 
 def test_the_first_batches_are_of_the_first_phase(corpus: Path) -> None:
-    for batch in islice(datamodule(corpus).train_dataloader(), 10):
-        assert batch.packing.max_seqlen <= 24 and batch.batch_size == 8
+    for step in islice(datamodule(corpus).train_dataloader(), 5):
+        assert len(step.micro_batches) == 2
+        for batch in step.micro_batches:
+            assert batch.packing.max_seqlen <= 24 and batch.batch_size == 8

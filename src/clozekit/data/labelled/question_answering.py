@@ -25,7 +25,7 @@ class SpanRows(QuestionRows):
             **common,
             start_positions=torch.from_numpy(np.where(starts < 0, 0, begins + starts)),
             end_positions=torch.from_numpy(np.where(ends < 0, 0, begins + ends)),
-            windows=() if common["step"] else self.windows(chosen),
+            windows=self.windows(chosen) if common["examples"] else (),
         )
 
 

@@ -38,7 +38,7 @@ class AnswerTaggingRows(QuestionRows):
                 concatenated_ranges(first_tokens + self.begins[chosen], sizes)
             ),
             labels=torch.from_numpy(labels),
-            windows=() if common["step"] else self.windows(chosen),
+            windows=self.windows(chosen) if common["examples"] else (),
         )
 
 
