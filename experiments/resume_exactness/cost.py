@@ -54,9 +54,9 @@ def time_first_step(harness: Harness, folder: Path) -> dict[str, Any]:
         build = PretrainingSource.build
         began = time.perf_counter()
 
-        def counted(source: PretrainingSource, spans: Any, step: Any) -> Any:
-            built[0] += step is not None
-            return build(source, spans, step)
+        def counted(source: PretrainingSource, spans: Any, is_training: bool) -> Any:
+            built[0] += is_training
+            return build(source, spans, is_training)
 
         def stop(module: TaskModule[Any], *_: Any) -> None:
             measured = {"seconds": time.perf_counter() - began, "batches": built[0]}

@@ -51,7 +51,9 @@ def test_a_datamodule_takes_the_options_of_its_schema(target: str) -> None:
         assert issubclass(schema, kind.features_class.config_class)
 
 
-@pytest.mark.parametrize("schema", set(SCHEMAS.values()), ids=lambda schema: schema.__name__)
+@pytest.mark.parametrize(
+    "schema", list(dict.fromkeys(SCHEMAS.values())), ids=lambda schema: schema.__name__
+)
 def test_every_option_says_what_it_means(schema: type[BaseModel]) -> None:
     docstrings = "\n".join(each.__doc__ or "" for each in schema.__mro__)
     for key in schema.model_fields:
@@ -114,7 +116,7 @@ def plain(file: str) -> dict[str, Any]:
 
 
 def test_the_encoders_defaults_are_those_of_its_file() -> None:
-    assert plain("encoder/default.yaml") == EncoderConfig().model_dump(by_alias=True)
+    assert read("encoder/default.yaml") == EncoderConfig().model_dump(by_alias=True)
 
 
 def test_the_entries_defaults_are_those_of_their_files() -> None:

@@ -82,7 +82,7 @@ def test_classes_of_glue_are_named_in_the_hubs_order(name: str, ready: Ready) ->
         assert example.text == text(first, "train", number)
         assert example.text_pair == (text(second[0], "train", number) if second else None)
         assert example.labels == (classes[number % len(classes)],)
-    (batch,) = next(iter(datamodule.train_dataloader())).micro_batches
+    batch = next(iter(datamodule.train_dataloader())).micro_batches[0]
     assert batch.batch_size == 4 and batch.labels.max() < len(classes)
 
 
@@ -139,7 +139,7 @@ def test_squad_has_answers_in_paragraphs(data: str, number: int, ready: Ready) -
 def test_squad_2_can_be_tagged_too(hub: Path, ready: Ready) -> None:
     datamodule = ready("squad_bio", f"data.path={hub / 'rajpurkar/squad_v2'}")
     assert datamodule.task_arguments() == {"has_unanswerable": True}
-    (batch,) = next(iter(datamodule.train_dataloader())).micro_batches
+    batch = next(iter(datamodule.train_dataloader())).micro_batches[0]
     assert batch.labels.max() == 2
 
 
@@ -151,7 +151,7 @@ def test_conll_has_entities_and_its_empty_sentences_are_left_out(ready: Ready) -
     first = examples(datamodule, "test")[0]
     assert first.words == tuple(text("word", "test", 0).split())
     assert first.tags == ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
-    (batch,) = next(iter(datamodule.train_dataloader())).micro_batches
+    batch = next(iter(datamodule.train_dataloader())).micro_batches[0]
     assert (batch.batch_size, len(batch.labels)) == (4, 4 * 5)
 
 
@@ -164,7 +164,7 @@ def test_swag_has_four_endings_of_a_second_sentence(ready: Ready) -> None:
         f"{text('sent2', 'train', 1)} {text(f'ending{choice}', 'train', 1)}" for choice in range(4)
     )
     assert [question.label for question in examples(datamodule, "train")] == [2, 0, 3, 1] * 2
-    (batch,) = next(iter(datamodule.train_dataloader())).micro_batches
+    batch = next(iter(datamodule.train_dataloader())).micro_batches[0]
     assert (batch.num_choices, len(batch.labels), batch.batch_size) == (4, 4, 16)
     with pytest.raises(DataError, match=f"none of its {SIZES['test']} rows has a label in label"):
         ready("swag", "data.test=test")

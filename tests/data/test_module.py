@@ -15,7 +15,7 @@ from clozekit.runs.checkpoint_file import load_checkpoint
 
 def datamodule_of(corpus: Path, num_workers: int = 0) -> PretrainingDataModule:
     return PretrainingDataModule(
-        str(corpus),
+        path=str(corpus),
         seed=0,
         global_batch_size=16,
         micro_batch_size=8,

@@ -153,9 +153,9 @@ def test_nothing_is_built_again_however_far_a_run_was(
     counts = {"build": 0, "plan": 0}
     build = PretrainingSource.build
 
-    def counted_build(*arguments: Any) -> Any:
+    def counted_build(*arguments: Any, **options: Any) -> Any:
         counts["build"] += 1
-        return build(*arguments)
+        return build(*arguments, **options)
 
     def counted_plan(*arguments: Any, **options: Any) -> Any:
         counts["plan"] += 1

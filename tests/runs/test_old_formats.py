@@ -29,6 +29,13 @@ def test_a_checkpoint_of_format_2_is_read_with_the_new_names() -> None:
     assert config["task"]["_target_"] == "clozekit.tasks.pretraining.PretrainingModule"
 
 
+def test_keys_that_format_2_lacks_have_the_values_that_say_what_it_did() -> None:
+    config = load_checkpoint(FORMAT2 / "pretraining" / "step-6.ckpt").config
+    assert config["encoder"]["_target_"] == "clozekit.models.encoder.Encoder"
+    assert config["encoder"]["hidden_size"] == 16
+    assert config["trainer"]["overfit_batches"] == 0
+
+
 def test_names_of_others_and_other_values_stay() -> None:
     config = {
         "name": "clozekit.runs.history.CSVHistory",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
@@ -85,6 +86,8 @@ def test_every_seed_step_micro_step_and_rank_has_dropout_of_its_own(
         with monkeypatch.context() as patched:
             for name, value in torchrun_variables(rank, 3, 1).items():
                 patched.setenv(name, value)
+            # Lightning's Trainer writes the rank there, for good.
+            patched.setattr(rank_zero_only, "rank", rank)
             trainer = trainer_of(tmp_path, 1, devices=3, strategy="ddp")
             assert trainer.global_rank == rank
             seeds.append([seed_of(*key, trainer) for key in keys])

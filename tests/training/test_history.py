@@ -22,7 +22,7 @@ from tests.tasks.training import trainer_of
 
 def datamodule_of(corpus: Path, micro_batch_size: int = 4) -> PretrainingDataModule:
     return PretrainingDataModule(
-        str(corpus),
+        path=str(corpus),
         seed=0,
         global_batch_size=8,
         micro_batch_size=micro_batch_size,

@@ -122,7 +122,7 @@ def balanced(folder: Path, corpus: Path, weights: str, labels: list[str], *more:
     given = [o for o in overrides("classification", corpus, folder) if "data.train" not in o]
     files = (f"data.train={file}", f"data.validation={file}")
     config = train_config(*given, *files, f"task.class_weights={weights}", *more)
-    return module_of(config).get_buffer("class_weights").tolist()
+    return module_of(config).class_weights.tolist()
 
 
 def test_balanced_weights_are_the_inverse_frequency(corpus: Path, tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ class StreamConfig(Closed):
         global_batch_size: Samples of an optimizer step, over all processes: pairs, rows, or the
             windows that rows are cut into.
         micro_batch_size: The most samples of one forward pass.
-        num_workers: Processes that build batches beside the training process.
+        num_workers: Processes that build batches beside the training process; null for none on the
+            CPU, and on other devices for one per core, at most 4.
+        prefetch_factor: The steps that each of them builds ahead; null for torch's own number.
         max_seq_length: The most tokens of a sample, special tokens included.
     """
 
