@@ -1,6 +1,6 @@
 """What the tasks read: packed sequences and their labels."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -36,7 +36,9 @@ class Batch(TensorContainer):
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Moves every tensor but `sample_ids`, as `torch.Tensor.to` does."""
-        return replace(super().to(*args, **kwargs), sample_ids=self.sample_ids)
+        return self._map(
+            lambda tensor: tensor if tensor is self.sample_ids else tensor.to(*args, **kwargs)
+        )
 
     def padded(self) -> dict[str, Tensor]:
         """The same inputs as other libraries read them, each `[batch, max_seqlen]`."""

@@ -103,8 +103,11 @@ class Checkpoints(Callback):
             self._keep_if_best(trainer)
         self.save_last(trainer, is_validated=True)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Removes the checkpoint of an interruption: the whole run's is saved next."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Removes the checkpoint of an interruption: the whole run's is saved next.
+
+        Lightning does not call `on_train_end` where a run is resumed after its last step.
+        """
         if trainer.is_global_zero:
             (self.dirpath / PREEMPTED_FILE).unlink(missing_ok=True)
 
