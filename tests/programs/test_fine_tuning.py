@@ -295,7 +295,7 @@ def test_what_cannot_be_predicted_is_told(
 ) -> None:
     with pytest.raises(ConfigError, match=r"needs a \[MASK\] in it, or a text_pair"):
         predicted(capsys, reference_run, "nothing is missing")
-    with pytest.raises(DataError, match=r"there is no config\.json"):
+    with pytest.raises(DataError, match=r"config\.json does not exist"):
         predicted(capsys, tmp_path, "a [MASK]")
     with pytest.raises(ConfigError, match=r"102 tokens.* more than .*max_position_embeddings=64"):
         predicted(capsys, reference_run, "[MASK] " * 100)

@@ -102,7 +102,7 @@ def test_words_are_predicted_and_pairs_are_not_judged(
 
 
 def test_it_is_not_evaluated_on_rows(run: Path) -> None:
-    with pytest.raises(ConfigError, match="evaluate is for fine-tuned models; a pretraining run"):
+    with pytest.raises(ConfigError, match="evaluate needs a fine-tuned model; the metrics"):
         evaluate(EvaluateConfig(checkpoint=str(run)))
 
 
