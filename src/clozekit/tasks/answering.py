@@ -78,7 +78,7 @@ class AnsweringModule(FineTuningModule[BatchT]):
         )
 
     def decode(self, logits: Tensor, batch: BatchT) -> list[dict[str, Any]]:
-        """Returns each question's answer, its position in the paragraph, and the best candidates."""
+        """Returns each question's answer, its place in the paragraph, and the best candidates."""
         return [
             self._prediction(question, candidates, self._no_answer_score(score))
             for question, (candidates, score) in zip(

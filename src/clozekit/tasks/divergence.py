@@ -84,7 +84,7 @@ class DivergenceGuard:
                 f"(epoch:shard:sample) are {_bad_samples(step, losses)}"
             )
         if not math.isfinite(grad_norm):
-            # Expected with a gradient scaler: it tries a scale that is too large and skips the step.
+            # A gradient scaler tries scales that are too large, and then skips the step.
             if module.trainer.precision == "16-mixed":
                 return None
             return DivergenceError(f"the gradient norm is {grad_norm} {at}")

@@ -52,8 +52,8 @@ def best_by_tags(
 ) -> list[Candidate]:
     """Finds the best spans by the log-odds of their tags against "no answer".
 
-    The tags are independent given the paragraph. The score of a span is the log of the probability
-    that it is tagged B I I … and all other tokens O, divided by the probability that all are O.
+    The tags are independent given the paragraph. The score of a span is the log of a ratio: the
+    probability that it is tagged B I I … and all other tokens O, to that of all tokens tagged O.
 
     Args:
         logits: `[window's tokens, 3]`, in the order of `ANSWER_TAGS`.
