@@ -36,7 +36,7 @@ USER_ERROR = 2
 
 
 def fork(work: Callable[[], None], log: Path, environment: dict[str, str], group: int = 0) -> int:
-    """Forks a child that runs `work` and exits like the command, in a process group (0: its own)."""
+    """Forks a child that runs `work` and exits like the command, in a process group (0: a new)."""
     pid = os.fork()
     if pid:
         os.setpgid(pid, group)

@@ -202,8 +202,8 @@ def fewer_positions(folder: Path) -> None:
     ("spoil", "message"),
     [
         (spoiled_vocabulary, r"another vocabulary than the data: 2 tokens .* such as 'horse'"),
-        (other_case, "normalises text otherwise"),
-        (fewer_ids, "has vocab_size=90, but the tokenizer has 197 ids"),
+        (other_case, "normalizes text differently"),
+        (fewer_ids, "has vocab_size=90 but the tokenizer has 197 ids"),
         (fewer_positions, "data.max_seq_length=48 is more than max_position_embeddings=16"),
     ],
 )

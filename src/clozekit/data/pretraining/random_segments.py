@@ -1,4 +1,4 @@
-"""Assigns random Bs: half of the pairs exchange their Bs with pairs whose Bs are equally long."""
+"""Assigns random Bs: half of the pairs exchange their Bs with pairs of similar length of B."""
 
 import numpy as np
 from numpy.typing import NDArray
