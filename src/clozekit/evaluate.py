@@ -16,7 +16,7 @@ from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, read_
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.errors import ConfigError
 from clozekit.files import write_folder_atomically, write_json
-from clozekit.inference.figures import (
+from clozekit.inference.evaluation_figures import (
     confusion_counts,
     per_class,
     per_label,

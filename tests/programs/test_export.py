@@ -193,6 +193,6 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(
 
 
 def test_a_checkpoint_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no checkpoint"):
+    with pytest.raises(DataError, match=r"is neither a \.ckpt file nor"):
         exported(tmp_path / "nowhere", tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -142,11 +142,9 @@ def test_balanced_weights_of_several_labels_have_the_mean_1(corpus: Path, tmp_pa
 
 def test_a_list_of_weights_is_in_the_order_of_the_classes(corpus: Path, tmp_path: Path) -> None:
     assert balanced(tmp_path, corpus, "[1.0,2.0]", ["b", "a"] * 3) == [1.0, 2.0]
-    with pytest.raises(
-        ConfigError, match=r"class_weights has 3 weights, where there are 2 classes"
-    ):
+    with pytest.raises(ConfigError, match=r"class_weights has 3 weights, but there are 2 classes"):
         balanced(tmp_path, corpus, "[1.0,2.0,1.0]", ["b", "a"] * 3)
-    with pytest.raises(ConfigError, match="one weight at least should be more than 0"):
+    with pytest.raises(ConfigError, match="at least one weight greater than 0"):
         balanced(tmp_path, corpus, "{a: 0, b: 0}", ["b", "a"] * 3)
 
 
