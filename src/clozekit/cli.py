@@ -1,4 +1,4 @@
-"""The command `clozekit`: a verb, then Hydra's overrides. Nothing heavy comes before a verb."""
+"""The command `clozekit`: a verb, then Hydra overrides. Heavy imports happen only in a verb."""
 
 import sys
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from clozekit.completion import complete, is_asked
 
 @dataclass(frozen=True)
 class Verb:
-    """What a verb does, in a line, and an example of it."""
+    """A verb's description and an example."""
 
     summary: str
     example: str
@@ -18,7 +18,7 @@ class Verb:
 
 VERBS = {
     "prepare": Verb(
-        "turn text into token shards, with a vocabulary of its own or a given one",
+        "convert text to token shards, with a new or an existing vocabulary",
         "clozekit prepare source=text source.path=corpus.txt out=data/mine",
     ),
     "train": Verb(
@@ -26,11 +26,11 @@ VERBS = {
         "clozekit train name=first data.path=data/mine max_steps=1000",
     ),
     "evaluate": Verb(
-        "judge a fine-tuned model on labelled rows",
+        "compute the metrics of a fine-tuned model on labelled rows",
         "clozekit evaluate checkpoint=runs/sentiment input=test.csv",
     ),
     "predict": Verb(
-        "predict on a text or a file: words at [MASK], classes, tags, answers",
+        "predict for a text or a file: words at [MASK], classes, tags, answers",
         'clozekit predict checkpoint=runs/first text="the movie was [MASK] ."',
     ),
     "export": Verb(
@@ -38,14 +38,14 @@ VERBS = {
         "clozekit export checkpoint=runs/first format=transformers out=first-bert",
     ),
     "report": Verb(
-        "tell what a sweep or some runs have found, the best first",
+        "compare the runs of a sweep or a folder, best first",
         "clozekit report runs/lr",
     ),
 }
 
 
 def main() -> None:
-    """Runs the verb that the command line names; exits with 2 where the user has to mend it."""
+    """Runs the verb on the command line; exits with code 2 for errors that the user can fix."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
@@ -59,7 +59,7 @@ def main() -> None:
         close = get_close_matches(arguments[0], VERBS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         print(
-            f"clozekit: {arguments[0]!r} is not a verb; there are {', '.join(VERBS)}{hint}",
+            f"clozekit: {arguments[0]!r} is not a verb; the verbs are {', '.join(VERBS)}{hint}",
             file=sys.stderr,
         )
         sys.exit(2)
@@ -69,7 +69,7 @@ def main() -> None:
         try:
             sys.exit(run_verb(arguments[0]))
         except KeyboardInterrupt:
-            # What a shell gives a program that SIGINT ended.
+            # The exit code that shells report for a program killed by SIGINT.
             sys.exit(130)
 
 
@@ -83,5 +83,5 @@ def _help() -> str:
     for name, verb in VERBS.items():
         lines += [f"  {name:<10}{verb.summary}", f"  {'':<10}  {verb.example}", ""]
     lines.append("`clozekit VERB --help` lists a verb's groups and keys.")
-    lines.append('`eval "$(clozekit -sc install=bash)"` completes them with TAB.')
+    lines.append('`eval "$(clozekit -sc install=bash)"` enables tab completion.')
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""A verb under Hydra: compose, check, and only then import what does the work."""
+"""Runs a verb under Hydra: composes and checks the configuration before heavy imports."""
 
 import os
 import sys
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 _STARTED_BY_LIGHTNING = "hydra.job.name=train_ddp_process_"
-"""What Lightning adds to the command line for the processes that it starts itself."""
+"""The argument that Lightning adds to the command line of the processes that it starts."""
 
 
 class VerbTask:
-    """What Hydra calls with a composed configuration; it keeps what there is to say.
+    """The function that Hydra calls with a composed configuration. It collects error messages.
 
     Args:
         verb: The verb.
         command_line: The whole command line.
 
     Attributes:
-        messages: The errors that the user can mend.
-        exit_code: What the process exits with, where there are none; a sweep's launcher sets it.
-        cleanup: What is undone at the end.
+        messages: The messages of errors that the user can fix.
+        exit_code: The exit code if there are no messages; a sweep's launcher sets it.
+        cleanup: Callbacks to run at the end.
     """
 
     def __init__(self, verb: str, command_line: list[str]) -> None:
@@ -53,16 +53,16 @@ class VerbTask:
         self.cleanup = ExitStack()
 
     def __call__(self, composed: DictConfig) -> None:
-        """Does the verb's work."""
-        # Hydra's parser knows no verbs, but Lightning starts its other processes by running the
-        # whole command line again.
+        """Runs the verb."""
+        # Hydra's parser does not know verbs, so they were removed from the command line. Lightning
+        # needs the whole command line to start its other processes.
         sys.argv = self.command_line
         try:
             _WORK[self.verb](composed)
         except (UserError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # a launcher of Hydra's own has to know
-            # What is raised in here Hydra announces in lines of its own.
+                raise  # so that Hydra's own launchers notice it
+            # Hydra would add its own lines to an exception that is raised here.
             self.messages.append(_message(error))
 
 
@@ -70,19 +70,19 @@ def run_verb(verb: str) -> int:
     """Runs a verb with the overrides of the command line.
 
     Returns:
-        The exit code. Errors that the user can mend are printed in one line and give 2; any other
-        error is raised as it is, with its traceback. A sweep gives 1 where a job has failed.
+        The exit code. Errors that the user can fix are printed in one line, and the code is 2. Any
+        other error is raised with its traceback. The code of a sweep with a failed job is 1.
     """
     command_line = list(sys.argv)
     overrides = as_overrides(verb, command_line[2:])
     task = VerbTask(verb, command_line)
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors reach the lines below
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors to the code below
     sys.argv = [command_line[0], *overrides]
     try:
         refuse_booleans(overrides)
         sys.argv += _searchpath(verb, overrides)
         if verb != "train" and _is_multirun(overrides):
-            raise ConfigError("-m is for clozekit train; run this verb once for each value")
+            raise ConfigError("-m only works with clozekit train; run this verb once per value")
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
     except HydraException as error:
         task.messages.append(of_hydra(error, verb, overrides))
@@ -97,7 +97,7 @@ def run_verb(verb: str) -> int:
 
 
 def _searchpath(verb: str, overrides: list[str]) -> list[str]:
-    """Lets Hydra find the user's `local/default.yaml`, unless the user says where it looks."""
+    """Adds the folder of the user's `local/default.yaml`, unless the user sets a search path."""
     folder = user_conf_dir() if verb == "train" else None
     if folder is None or any("hydra.searchpath" in override for override in overrides):
         return []
@@ -116,8 +116,8 @@ def validated(composed: DictConfig, schema: type[ConfigT]) -> ConfigT:
     """Checks a composed configuration against a verb's schema.
 
     Raises:
-        ConfigError: A line a key that cannot be used.
-        OmegaConfBaseException: A needed key has no value, or an interpolation leads nowhere.
+        ConfigError: Keys are invalid; the message has one line per key.
+        OmegaConfBaseException: A required key has no value, or an interpolation fails.
     """
     values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     try:
@@ -165,17 +165,17 @@ def _train(composed: DictConfig) -> None:
 
 
 def _refuse_processes(config: "TrainConfig") -> None:
-    """Refuses several processes to a launcher that runs jobs in its own.
+    """Rejects several processes per job with a launcher that runs jobs in its own process.
 
-    Lightning would start the others with the command line, and that is the whole sweep's.
+    Lightning would start the other processes with the command line of the whole sweep.
     """
     trainer = config.trainer.model_extra or {}
     for key in ("devices", "num_nodes"):
         value = trainer.get(key, "auto" if key == "devices" else 1)
         if value not in (1, "1"):
             raise ConfigError(
-                f"trainer.{key}={value}: each process would start this whole sweep anew under "
-                "another launcher than hydra/launcher=processes, which is the default, or submitit"
+                f"trainer.{key}={value} in a sweep requires hydra/launcher=processes, which is the "
+                "default, or submitit; with this launcher each process would start the whole sweep"
             )
 
 
@@ -224,7 +224,7 @@ def _report(composed: DictConfig) -> None:
 
 
 def import_from_here() -> None:
-    """Finds modules of the user's own, which lie beside where the command is run."""
+    """Makes the user's modules in the current folder importable."""
     sys.path.insert(0, str(Path.cwd()))
 
 

@@ -1,10 +1,10 @@
-"""What clozekit exits with, beside 0 and 1."""
+"""The exit codes of clozekit other than 0 and 1."""
 
 USER_ERROR = 2
-"""The user has to mend something."""
+"""An error that the user can fix."""
 
 PREEMPTED = 75
-"""EX_TEMPFAIL of sysexits.h: the run can go on where it was."""
+"""EX_TEMPFAIL of sysexits.h: the run can be resumed."""
 
 INTERRUPTED = 130
-"""What a shell gives a program that SIGINT ended."""
+"""The exit code that shells report for a program killed by SIGINT."""

@@ -1,7 +1,7 @@
-"""Files that are whole or not there, and checksums: the only place that does either.
+"""Atomic writes and checksums. All other modules use these functions for both.
 
-What is written goes to a temporary file beside its target, which is renamed once it is whole and on
-disk. A killed write leaves the target as it was, and its temporary file, which `leftovers` finds.
+Data is written to a temporary file next to the target, which is renamed when it is complete and on
+disk. An interrupted write leaves the target unchanged, and a temporary file that `leftovers` finds.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]+(\.tmp)?")
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Opens a temporary file for bytes, which takes the name `path` at the end of the block.
+    """Opens a temporary binary file, which is renamed to `path` at the end of the block.
 
-    An exception in the block removes the temporary file. A link at `path` is replaced, not
-    followed. Permissions are those that the umask gives.
+    If the block raises an exception, the temporary file is removed. A symbolic link at `path` is
+    replaced, not followed. Permissions follow the umask.
     """
     temporary = _temporary_beside(path)
     try:
-        # "x" follows no link and takes no file that is there.
+        # "x" neither follows a link nor opens an existing file.
         with temporary.open("xb") as file:
             yield file
             file.flush()
@@ -41,7 +41,7 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def write_text_atomically(path: Path) -> Iterator[TextIO]:
-    """Like `write_atomically`, for text: UTF-8, and line ends stay as they are."""
+    """Like `write_atomically`, for UTF-8 text without newline translation."""
     with write_atomically(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         yield text
@@ -50,9 +50,10 @@ def write_text_atomically(path: Path) -> Iterator[TextIO]:
 
 @contextmanager
 def write_folder_atomically(path: Path) -> Iterator[Path]:
-    """Makes a temporary folder, which takes the name `path` at the end of the block.
+    """Creates a temporary folder, which is renamed to `path` at the end of the block.
 
-    An exception in the block removes it. `path` may be an empty folder; its parent is made.
+    If the block raises an exception, the temporary folder is removed. `path` may be an empty
+    folder; its parent is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_beside(path)
@@ -66,24 +67,24 @@ def write_folder_atomically(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text, whole or not at all."""
+    """Writes text atomically."""
     with write_atomically(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, whole or not at all, in a form that depends on the value alone."""
+    """Writes JSON atomically. The output depends only on the value."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def copy_atomically(source: Path, target: Path) -> None:
-    """Copies a file's bytes, whole or not at all."""
+    """Copies a file atomically."""
     with source.open("rb") as read, write_atomically(target) as written:
         shutil.copyfileobj(read, written)
 
 
 def link_atomically(source: Path, target: Path) -> None:
-    """Gives a file a second name, in place of what had it; a copy where links are not possible."""
+    """Hard-links a file to `target`, replacing it; copies it if links are not supported."""
     temporary = _temporary_beside(target)
     try:
         os.link(source, temporary)
@@ -93,17 +94,17 @@ def link_atomically(source: Path, target: Path) -> None:
     try:
         os.replace(temporary, target)
     finally:
-        # A rename between two names of one file does nothing, and leaves both.
+        # Renaming a link to another link of the same file does nothing, and leaves both.
         temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
 
 
 def leftovers(folder: Path, names: str) -> list[Path]:
-    """Finds the temporary files that killed writes have left.
+    """Finds the temporary files of interrupted writes.
 
     Args:
-        folder: Where to look.
-        names: A regular expression for the names of the files that were to be written.
+        folder: The folder to search.
+        names: A regular expression for the names of the target files.
     """
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -114,13 +115,13 @@ def leftovers(folder: Path, names: str) -> list[Path]:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Gives the hexadecimal SHA-256 of a file's bytes."""
+    """Returns the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of(parts: Iterable[bytes]) -> str:
-    """Gives the hexadecimal SHA-256 of bytes that follow each other."""
+    """Returns the hexadecimal SHA-256 of concatenated bytes."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -128,13 +129,13 @@ def sha256_of(parts: Iterable[bytes]) -> str:
 
 
 def _temporary_beside(path: Path) -> Path:
-    """Gives a name that nobody can guess, in the folder and so on the file system of `path`."""
+    """Returns an unguessable name in the same folder, and thus the same file system, as `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Waits until the folder's names are on disk."""
-    # Windows opens no folders.
+    """Waits until the folder's entries are on disk."""
+    # Windows cannot open folders.
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

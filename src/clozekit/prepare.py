@@ -1,4 +1,4 @@
-"""`clozekit prepare`: text to token shards."""
+"""`clozekit prepare`: converts text to token shards."""
 
 import shutil
 
@@ -12,18 +12,18 @@ from clozekit.corpus.progress import print_plain
 
 
 def prepare(config: PrepareConfig) -> Corpus:
-    """Makes a corpus folder of the configured text, or goes on with one that is not finished.
+    """Prepares a corpus folder, or resumes an unfinished one.
 
     Raises:
-        ConfigError: The folder `out` holds something else, or another configuration's corpus.
+        ConfigError: `out` contains something else, or a corpus with another configuration.
         DataError: The source or the tokenizer cannot be used.
     """
-    # These are heavy and not needed to refuse a folder.
+    # A heavy import, which is not needed to reject a folder.
     from clozekit.corpus import pipeline
 
     console = Console()
     if (finished := finished_corpus(config)) is not None:
-        print_plain(console, f"{config.out} is prepared already; there is nothing to do")
+        print_plain(console, f"{config.out} is already prepared; nothing to do")
         return finished
     with claim_output(config) as work:
         pipeline.plan_reading(work)

@@ -1,4 +1,4 @@
-"""`clozekit report`: what a sweep has found, from the folders of its runs."""
+"""`clozekit report`: compares the runs of a sweep, from their folders."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,24 +18,24 @@ CURVES_FILE = "report_curves.png"
 
 
 def report(config: ReportConfig) -> None:
-    """Prints what became of runs and which are the best, and writes it into their folder.
+    """Prints the outcomes of runs and their ranking, and writes them to the folder.
 
-    The runs' own files are read alone, so a sweep may still run, or have been killed.
+    It only reads the runs' own files, so the sweep may still be running, or have been killed.
 
     Raises:
-        UserError: There is no run in the folder, a file cannot be read, or not be written.
+        UserError: The folder contains no run, or a file cannot be read or written.
     """
     folder = config.folder
     summary = summarize(read_runs(folder), config.metric, config.mode)
     text = report_text(summary, folder)
-    told = [text]
+    lines = [text]
     try:
         _refuse_others_files(folder)
-        told.append(f"{', '.join(_write(summary, text, folder))}: in {folder}")
+        lines.append(f"wrote {', '.join(_write(summary, text, folder))} to {folder}")
     except OSError as error:
         raise UserError(f"the report cannot be written: {error}") from error
     finally:
-        print("\n".join(told), flush=True)
+        print("\n".join(lines), flush=True)
 
 
 def _write(summary: Summary, text: str, folder: Path) -> Iterator[str]:
@@ -50,11 +50,11 @@ def _write(summary: Summary, text: str, folder: Path) -> Iterator[str]:
 
 
 def _refuse_others_files(folder: Path) -> None:
-    """Refuses to write over files of these names that no report has made."""
+    """Checks that existing files with these names are reports, before they are overwritten."""
     for name, beginning in ((TEXT_FILE, REPORT_OF), (CSV_FILE, ",".join(FIRST_COLUMNS))):
         file = folder / name
         if file.is_file():
             with file.open(encoding="utf-8", errors="replace") as opened:
                 is_ours = opened.read(len(beginning)) == beginning
             if not is_ours:
-                raise ConfigError(f"{file} is there already, and is no report: move it away")
+                raise ConfigError(f"{file} already exists and is not a report; move it away")

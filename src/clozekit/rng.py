@@ -1,8 +1,8 @@
-"""A vectorised counter-based hash: the source of every random choice in the data.
+"""A vectorized counter-based random number generator, for every random choice in the data.
 
-A draw is a pure function of integers that say what it is for: the seed, the stream, the epoch, the
-sentence, and so on. Nothing is consumed, so any draw can be made again at any time and anywhere.
-The mixing function is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014, figure 3).
+A random number is a pure function of integer keys, such as the seed, the stream, the epoch and the
+sentence. There is no state, so any number can be computed again at any time, in any process. The
+mixing function is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014, figure 3).
 """
 
 from enum import IntEnum
@@ -20,7 +20,7 @@ _WORD_MASK = (1 << 64) - 1
 
 
 class Stream(IntEnum):
-    """What a draw is for; the second key of every hash, so that no two uses share a draw."""
+    """The purpose of a random number. It is the second key, so that no two purposes share one."""
 
     SHARD_ORDER = 1
     SAMPLE_ORDER = 2
@@ -41,10 +41,11 @@ class Stream(IntEnum):
 
 
 def hash64(*keys: ArrayLike) -> UInt64Array:
-    """Hashes integer keys, broadcast against each other, to uniform 64-bit words.
+    """Hashes integer keys to uniform 64-bit words.
 
     Args:
-        *keys: Integers or integer arrays, from the coarsest (the seed) to the finest.
+        *keys: Integers or integer arrays that broadcast, from the coarsest (the seed) to the
+            finest.
 
     Returns:
         An array of at least one dimension, in the keys' broadcast shape.
@@ -53,9 +54,9 @@ def hash64(*keys: ArrayLike) -> UInt64Array:
 
 
 def extend(words: UInt64Array, *keys: ArrayLike) -> UInt64Array:
-    """Hashes further keys onto words: `extend(hash64(a), b)` is `hash64(a, b)`.
+    """Hashes additional keys into words: `extend(hash64(a), b)` equals `hash64(a, b)`.
 
-    It saves work where many draws share their coarser keys.
+    This saves work if many numbers share their first keys.
     """
     for key in keys:
         words = _mix(words ^ _as_words(key))
@@ -63,14 +64,14 @@ def extend(words: UInt64Array, *keys: ArrayLike) -> UInt64Array:
 
 
 def to_unit(words: UInt64Array) -> NDArray[np.float64]:
-    """Maps words to floats in [0, 1), by their top 53 bits."""
+    """Maps words to floats in [0, 1), using their top 53 bits."""
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def to_range(words: UInt64Array, bound: ArrayLike) -> NDArray[np.int64]:
     """Maps words to integers in [0, bound), where `bound` is at most 2**32.
 
-    The bias of the fixed-point product is under bound / 2**32 for any value.
+    The bias of the fixed-point product is less than bound / 2**32 for each value.
     """
     return (((words >> np.uint64(32)) * _as_words(bound)) >> np.uint64(32)).astype(np.int64)
 
@@ -91,12 +92,12 @@ def permutation(length: int, *keys: ArrayLike) -> NDArray[np.int64]:
 
 
 def binomial_half(trials: ArrayLike, *keys: ArrayLike) -> NDArray[np.int64]:
-    """Counts heads in `trials` tosses of a fair coin, one result a key."""
+    """Draws the number of heads in `trials` tosses of a fair coin, once per key."""
     trials = np.asarray(trials, np.int64)
     heads = np.zeros(trials.shape, np.int64)
     for word in range(-(-int(trials.max(initial=0)) // 64)):
         used_bits = np.clip(trials - 64 * word, 0, 64).astype(np.uint64)
-        # A shift by 64 is undefined, so a word of which nothing is used is shifted in two steps.
+        # A shift by 64 is undefined, so shift in two steps in case no bit is used.
         half = (np.uint64(64) - used_bits) >> np.uint64(1)
         rest = np.uint64(64) - used_bits - half
         heads += np.bitwise_count((hash64(*keys, word) >> half) >> rest)

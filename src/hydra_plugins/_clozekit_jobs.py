@@ -1,4 +1,4 @@
-"""From Hydra's overrides to the jobs of a sweep."""
+"""Converts Hydra's overrides to the jobs of a sweep."""
 
 import shlex
 import sys
@@ -24,23 +24,23 @@ OF_THE_SWEEP = ("name", "runs_dir", "resume")
 
 
 def command_line() -> str:
-    """Gives the command line that started the sweep, without the path of the program."""
+    """Returns the command line that started the sweep, without the program's path."""
     return shlex.join(["clozekit", "train", *sys.argv[1:]])
 
 
 class JobMaker:
-    """Makes a sweep's jobs from the overrides that a sweeper gives.
+    """Makes a sweep's jobs from a sweeper's overrides.
 
     Args:
-        context: Hydra's, which composes.
-        config: The sweep's configuration: the job's, but for what is swept.
+        context: Hydra's context, which composes configurations.
+        config: The sweep's configuration, which is that of a job without the swept values.
 
     Attributes:
         name: The sweep's name.
-        folder: Its folder.
+        folder: The sweep's folder.
         parsed: The overrides of the command line.
-        fixed: The overrides that all jobs share, as they were given.
-        swept_as_given: Those that are swept.
+        fixed: The overrides that all jobs share, as on the command line.
+        swept_as_given: The swept overrides, as on the command line.
 
     Raises:
         ConfigError: The sweep has no name, or an override cannot be swept.
@@ -56,11 +56,11 @@ class JobMaker:
         self.swept_as_given = [str(o.input_line) for o in self.parsed if o.is_sweep_override()]
         self._fixed = {_as_text(override) for override in fixed}
         if OmegaConf.is_missing(config, "name"):
-            raise ConfigError("name is missing: give name=…, the sweep's")
+            raise ConfigError("name is missing; set name=… to the sweep's name")
         self.name = str(config.name)
         if not NAME_OF_SWEEP.fullmatch(self.name):
             raise ConfigError(
-                f"name={self.name}: a sweep's name is made of letters, digits and . _ - + /"
+                f"name={self.name}: a sweep's name can contain only letters, digits and . _ - + /"
             )
         self.folder = Path(str(config.runs_dir)) / self.name
 
@@ -68,7 +68,7 @@ class JobMaker:
         """Parses overrides.
 
         Raises:
-            ConfigError: One sweeps what is the sweep's own.
+            ConfigError: An override cannot be used in a sweep.
         """
         parsed = self._parser.parse_overrides(overrides)
         for override in parsed:
@@ -76,7 +76,7 @@ class JobMaker:
         return parsed
 
     def grid(self) -> Iterator[list[str]]:
-        """Yields the overrides of all jobs, as Hydra's own sweeper will."""
+        """Yields the overrides of all jobs, as Hydra's basic sweeper will."""
         params = [
             f"{key}={value}" for key, value in (self._config.hydra.sweeper.params or {}).items()
         ]
@@ -87,14 +87,14 @@ class JobMaker:
             yield from batch
 
     def make(self, overrides: Sequence[str]) -> Job:
-        """Composes and checks the job that overrides describe.
+        """Composes and checks a job.
 
         Args:
-            overrides: All of the job's, as a sweeper gives them.
+            overrides: All overrides of the job, from the sweeper.
 
         Raises:
-            UserError: The configuration cannot be used.
-            HydraException: It cannot be composed.
+            UserError: The configuration is invalid.
+            HydraException: The configuration cannot be composed.
         """
         parsed = self._parser.parse_overrides(list(overrides))
         own = [text for text in map(_as_text, parsed) if text not in self._fixed]
@@ -104,7 +104,7 @@ class JobMaker:
         return Job(name, tuple(own), arguments, self._compose(run))
 
     def _options(self) -> list[str]:
-        """Gives the options of Hydra's that say where configurations lie."""
+        """Returns Hydra's command-line options for the location of configurations."""
         options = []
         for source in self._config.hydra.runtime.config_sources:
             if source.provider == "command-line":
@@ -118,7 +118,7 @@ class JobMaker:
 
     def _compose(self, overrides: list[str]) -> TrainConfig:
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
-        HydraConfig.instance().set_config(composed)  # for interpolations of ${hydra:…}
+        HydraConfig.instance().set_config(composed)  # for ${hydra:…} interpolations
         with open_dict(composed):
             del composed["hydra"]
         config = validated(composed, TrainConfig)
@@ -129,11 +129,11 @@ class JobMaker:
 def _check_override(override: Override) -> None:
     key = override.key_or_group
     if key in OF_THE_SWEEP and override.is_sweep_override():
-        raise ConfigError(f"{override.input_line}: {key} is the sweep's and cannot be swept")
+        raise ConfigError(f"{override.input_line}: {key} belongs to the sweep and cannot be swept")
     if key == "resume" and override.value() not in ("auto", None):
         raise ConfigError(
-            f"{override.input_line}: a sweep goes on from its jobs' own checkpoints; to start from "
-            "another run's weights give encoder.pretrained=…"
+            f"{override.input_line}: the jobs of a sweep resume from their own checkpoints; to "
+            "start from another run's weights, set encoder.pretrained=…"
         )
 
 

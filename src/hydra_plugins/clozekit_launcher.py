@@ -1,8 +1,9 @@
-"""Hydra's side of a sweep: launchers whose jobs are single runs in processes of their own.
+"""Hydra launchers that run each job of a sweep in a separate process.
 
-Every Hydra application of the environment imports this module at its start. So what does the work
-is imported where it is needed, and nothing is put into the `ConfigStore`, which they all share: the
-launchers' configurations are files of `conf/hydra/launcher/`, found by clozekit alone.
+Every Hydra application in the environment imports this module at startup. Other modules are
+therefore imported only where they are needed. Nothing is added to the `ConfigStore`, which all
+applications share: the launchers' configurations are files in `conf/hydra/launcher/`, which only
+clozekit finds.
 """
 
 import math
@@ -25,25 +26,25 @@ GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 class SweepLauncher(Launcher):
-    """What both launchers share: a sweep's jobs are checked, then run, and what they did is kept.
+    """The base of both launchers. It checks a sweep's jobs, runs them and records the results.
 
-    Of a grid all jobs are checked in `setup`, before anything is written or started.
+    All jobs of a grid are checked in `setup`, before anything is written or started.
     """
 
     def __init__(self, n_jobs: int) -> None:
         self.n_jobs = n_jobs
 
     def make_executor(self, sweep: str, folder: Path) -> "Executor":
-        """Makes what starts the jobs."""
+        """Makes the executor that starts the jobs."""
         raise NotImplementedError
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Checks what the sweep is asked for, and opens its record.
+        """Checks the sweep and opens its record.
 
         Raises:
-            UserError: A job cannot be used, or the sweep's name stands for something else.
+            UserError: A job is invalid, or the sweep's folder contains something else.
         """
         from clozekit.command import VerbTask
         from clozekit.config.sweeps import check_launcher
@@ -54,32 +55,32 @@ class SweepLauncher(Launcher):
         from hydra_plugins._clozekit_jobs import JobMaker, command_line
 
         check_launcher(config.hydra.launcher)
-        assert isinstance(task_function, VerbTask), "it is clozekit's own launcher"
+        assert isinstance(task_function, VerbTask), "this launcher only works with clozekit"
         self.verb_task = task_function
         self.made: dict[tuple[str, ...], Job] = {}
         self.jobs: JobMaker = JobMaker(hydra_context, config)
         self.executor: Executor = self.make_executor(self.jobs.name, self.jobs.folder)
         asked = (command_line(), self.jobs.fixed, self.jobs.swept_as_given)
-        SweepRecord(self.jobs.name, self.jobs.folder, *asked)  # refuses another's folder
+        SweepRecord(self.jobs.name, self.jobs.folder, *asked)  # checks the folder early
         planned: list[Job] = []
         if config.hydra.sweeper._target_ == GRID:
             planned = [self.make_job(overrides) for overrides in self.jobs.grid()]
         lock = Lock(self.jobs.folder / ".lock")
         if not lock.acquire():
-            raise ConfigError(f"the sweep {self.jobs.folder} is being run by {lock.holder()}")
+            raise ConfigError(f"the sweep {self.jobs.folder} is already run by {lock.holder()}")
         self.verb_task.cleanup.callback(lock.release)
         lock.sign(os.getpid())
-        # Read once the lock is held, for until then another process may have written it.
+        # Read again with the lock held, because another process may have written it before.
         record = SweepRecord(self.jobs.name, self.jobs.folder, *asked)
         record.add(planned)
         self.run: SweepRun = SweepRun(record, self.executor)
         self.is_reported = False
 
     def make_job(self, overrides: Sequence[str]) -> "Job":
-        """Makes a job, and checks it, its folder, and whether it can be run.
+        """Makes a job, and checks its configuration, its folder, and whether it can run.
 
         Raises:
-            UserError: It cannot be used.
+            UserError: The job cannot run.
         """
         known = tuple(overrides)
         if known not in self.made:
@@ -92,7 +93,7 @@ class SweepLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Runs a sweeper's jobs; a job's return value is the metric that it is judged by."""
+        """Runs a sweeper's jobs; a job's return value is its monitored metric."""
         from clozekit.sweeps.running import Grid
 
         jobs = [self.make_job(overrides) for overrides in job_overrides]
@@ -100,13 +101,13 @@ class SweepLauncher(Launcher):
         return [_returned(job) for job in jobs]
 
     def run_jobs(self, source: "JobSource") -> None:
-        """Runs the jobs of a source; ends the process where a signal says so.
+        """Runs the jobs of a source; exits the process if a signal stopped them.
 
         Raises:
-            SystemExit: A signal came.
+            SystemExit: A signal stopped the sweep.
         """
         if not self.is_reported:
-            # Once, however many batches of jobs a sweeper has, and after what it says itself.
+            # Report once, even if a sweeper has several batches of jobs, and after its own output.
             self.verb_task.cleanup.callback(_report, self.jobs.folder)
             self.is_reported = True
         self.run.run(source)
@@ -117,18 +118,18 @@ class SweepLauncher(Launcher):
 
 
 def _report(folder: Path) -> None:
-    """Prints what the sweep has found; a sweep is what it is, whether that works or not."""
+    """Prints the report of the sweep; a failure to do so does not make the sweep fail."""
     from clozekit.config.report import ReportConfig
     from clozekit.report import report
 
     try:
         report(ReportConfig(folder=folder))
     except Exception as error:
-        print(f"no report: {error}", file=sys.stderr, flush=True)
+        print(f"the report failed: {error}", file=sys.stderr, flush=True)
 
 
 def _returned(job: "Job") -> JobReturn:
-    """Gives what Hydra's sweepers ask for; a failed job is told already and stops no other."""
+    """Returns the result for Hydra's sweepers; failed jobs are already reported and do not stop."""
     monitored = job.monitored()
     returned = JobReturn(overrides=list(job.overrides), status=JobStatus.COMPLETED)
     returned.return_value = math.nan if monitored is None else monitored[1]
@@ -136,17 +137,17 @@ def _returned(job: "Job") -> JobReturn:
 
 
 class ProcessesLauncher(SweepLauncher):
-    """Runs jobs as processes of this machine."""
+    """Runs jobs as processes on this machine."""
 
     def make_executor(self, sweep: str, folder: Path) -> "Executor":
-        """Makes what starts the jobs."""
+        """Makes the executor that starts the jobs."""
         from clozekit.sweeps.processes import LocalExecutor
 
         return LocalExecutor(sweep, self.n_jobs)
 
 
 class SubmititLauncher(SweepLauncher):
-    """Submits jobs with submitit, and waits for them."""
+    """Submits jobs with submitit and waits for them."""
 
     def __init__(self, cluster: str, n_jobs: int, timeout_min: int, parameters: DictConfig) -> None:
         super().__init__(n_jobs)
@@ -155,7 +156,7 @@ class SubmititLauncher(SweepLauncher):
         self.parameters = {str(key): value for key, value in parameters.items()}
 
     def make_executor(self, sweep: str, folder: Path) -> "Executor":
-        """Makes what starts the jobs."""
+        """Makes the executor that starts the jobs."""
         from clozekit.sweeps.submission import SubmititExecutor
 
         return SubmititExecutor(

@@ -1,9 +1,9 @@
-"""Hydra's side of a sweep that Optuna samples.
+"""A Hydra sweeper that samples with Optuna.
 
-Every Hydra application of the environment imports this module at its start. So what does the work
-is imported where it is needed, and nothing is put into the `ConfigStore`, which they all share: the
-sweeper's configuration is a file of `conf/hydra/sweeper/`, found by clozekit alone, under a name
-that leaves `optuna` to the plugin hydra-optuna-sweeper.
+Every Hydra application in the environment imports this module at startup. Other modules are
+therefore imported only where they are needed. Nothing is added to the `ConfigStore`, which all
+applications share: the sweeper's configuration is a file in `conf/hydra/sweeper/`, which only
+clozekit finds. It is not named `optuna`, because the plugin hydra-optuna-sweeper uses that name.
 """
 
 import itertools
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class OptunaSweeper(Sweeper):
-    """Draws overrides from choices, ranges and intervals, and runs them as a sweep's jobs."""
+    """Samples overrides from choices, ranges and intervals, and runs them as a sweep's jobs."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class OptunaSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Checks the search space at its ends, before anything is written.
+        """Checks the ends of the search space, before anything is written.
 
         Raises:
-            UserError: Something of it cannot be used, or Optuna is not installed.
+            UserError: A value is invalid, or Optuna is not installed.
         """
         from hydra.core.plugins import Plugins
 
@@ -62,11 +62,11 @@ class OptunaSweeper(Sweeper):
             import optuna
         except ImportError as error:
             raise ConfigError(
-                "hydra/sweeper=clozekit_optuna needs Optuna: pip install 'clozekit[sweep]'"
+                "hydra/sweeper=clozekit_optuna requires Optuna: run pip install 'clozekit[sweep]'"
             ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if (self.metric is None) != (self.direction is None):
-            raise ConfigError("hydra.sweeper.metric and hydra.sweeper.direction go together")
+            raise ConfigError("set both hydra.sweeper.metric and hydra.sweeper.direction, or none")
         jobs = JobMaker(hydra_context, config)
         self.space = self._space(jobs)
         self._check_ends(jobs)
@@ -86,7 +86,7 @@ class OptunaSweeper(Sweeper):
         launcher = self.launcher
         if not isinstance(launcher, SweepLauncher):
             raise ConfigError(
-                "hydra/sweeper=clozekit_optuna needs hydra/launcher=processes, which is the "
+                "hydra/sweeper=clozekit_optuna requires hydra/launcher=processes, which is the "
                 "default, or submitit"
             )
         if self.metric is None:
@@ -112,11 +112,11 @@ class OptunaSweeper(Sweeper):
 
         if not self.space:
             raise ConfigError(
-                "hydra/sweeper=clozekit_optuna has nothing to draw: give a key a choice(…), "
+                "hydra/sweeper=clozekit_optuna has nothing to sample; set a key to choice(…), "
                 "range(…) or interval(…)"
             )
         values = {key: ends(distribution) for key, distribution in self.space.items()}
-        # One after the other, not all pairs.
+        # Check each value once, not all combinations.
         for chosen in itertools.zip_longest(*values.values()):
             own = [
                 f"{key}={value if value is not None else given[0]}"
@@ -156,7 +156,7 @@ def _distribution(override: "Override") -> "BaseDistribution":
         if isinstance(value, IntervalSweep):
             return _between(value.start, value.end, log="log" in value.tags)
         if isinstance(value, RangeSweep):
-            # Hydra's range ends before its stop.
+            # Hydra's range excludes its stop.
             drawn = sorted(float(text) for text in override.sweep_string_iterator())
             is_whole = all(isinstance(end, int) for end in (value.start, value.stop, value.step))
             whole_or_not = int if is_whole else float

@@ -44,7 +44,7 @@ def test_offline_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_is_needed_online(online: pytest.MonkeyPatch, tmp_path: Path) -> None:
     online.delenv("WANDB_API_KEY")
     online.setenv("NETRC", str(tmp_path / "netrc"))
-    with pytest.raises(ConfigError, match="needs WANDB_API_KEY or `wandb login`"):
+    with pytest.raises(ConfigError, match="requires WANDB_API_KEY or `wandb login`"):
         check_loggers(config())
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password key\n")
     check_loggers(config())

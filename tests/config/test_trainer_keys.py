@@ -59,5 +59,5 @@ def test_a_bad_value_is_one_sentence_before_anything_is_read(
 
 
 def test_two_intervals_of_validation_are_refused() -> None:
-    with pytest.raises(ValidationError, match="give one of them"):
+    with pytest.raises(ValidationError, match="set only one of them"):
         train_config(*GIVEN, "validate_every_n_steps=3", "trainer.val_check_interval=2")

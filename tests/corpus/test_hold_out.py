@@ -55,10 +55,10 @@ def test_equal_ids_are_no_hindrance() -> None:
 
 
 def test_too_few_documents_are_refused() -> None:
-    with pytest.raises(DataError, match=r"^x: there is no text in it$"):
+    with pytest.raises(DataError, match=r"^x does not contain any text$"):
         assign_splits(keys_of(0)[:0], keys_of(0)[:0], 0.1, "x")
     contents = np.array([1, 1, 2, 3], np.uint64)
-    with pytest.raises(DataError, match=r"^x: only 3 of its documents .+ at least 4 are needed"):
+    with pytest.raises(DataError, match=r"^x has only 3 distinct documents .+ at least 4 are req"):
         assign_splits(keys_of(4), contents, 0.1, "x")
 
 

@@ -33,7 +33,9 @@ def test_the_hash_follows_the_bytes(corpus: Corpus, tmp_path: Path) -> None:
 
 
 def test_what_is_no_whole_corpus_is_refused(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"folder .+no is not there; `clozekit prepare` makes one"):
+    with pytest.raises(
+        DataError, match=r"folder .+no does not exist; create it with `clozekit pre"
+    ):
         Corpus.open(tmp_path / "no")
     with pytest.raises(DataError, match=r"has no manifest.json, .+ run `clozekit prepare`"):
         Corpus.open(tmp_path)
@@ -42,18 +44,20 @@ def test_what_is_no_whole_corpus_is_refused(corpus: Corpus, tmp_path: Path) -> N
     for changed, message in (
         ({**values, "format_version": 2}, r"has format_version 2; .+ reads up to 1"),
         ({**values, "format_version": 2, "new": 1}, r"has format_version 2"),
-        ({"name": "x"}, r"is not the manifest of a corpus: format_version: Field required"),
-        ({**values, "vocab_size": "many"}, r"is not the manifest of a corpus: vocab_size: "),
+        ({"name": "x"}, r"is not a valid manifest: format_version: Field required"),
+        ({**values, "vocab_size": "many"}, r"is not a valid manifest: vocab_size: "),
     ):
         manifest.write_text(json.dumps(changed))
         with pytest.raises(DataError, match=message):
             Corpus.open(corpus.folder)
     manifest.write_text(json.dumps(values)[:-5])
-    with pytest.raises(DataError, match=r"is not the manifest of a corpus: the file: Invalid JSON"):
+    with pytest.raises(DataError, match=r"is not a valid manifest: the file: Invalid JSON"):
         Corpus.open(corpus.folder)
     manifest.write_text(json.dumps(values))
     corpus.shards("train")[0].unlink()
-    with pytest.raises(DataError, match=r"train-00000.arrow is not there, though .+manifest.json"):
+    with pytest.raises(
+        DataError, match=r"train-00000.arrow does not exist, but .+manifest.json lists it"
+    ):
         Corpus.open(corpus.folder)
 
 

@@ -154,9 +154,9 @@ def test_documents_that_the_tokenizer_leaves_nothing_of_are_empty(tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"^source.path=.+a.txt .+between documents\): there is no text in it$"),
-        (b" \n\n \n", r"there is no text in it"),
-        (b"One.\n\nTwo.\n\nTwo.\n\nThree.", r"only 3 of its documents have text and differ"),
+        (b"", r"^source.path=.+a.txt .+between documents\) does not contain any text$"),
+        (b" \n\n \n", r"does not contain any text"),
+        (b"One.\n\nTwo.\n\nTwo.\n\nThree.", r"has only 3 distinct documents with text"),
         (b"One.\n\n\xff", r"^.+a.txt:3 is not UTF-8"),
     ],
 )

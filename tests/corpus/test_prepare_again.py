@@ -21,7 +21,7 @@ def test_the_same_command_again_does_nothing(
     path.unlink()
     capsys.readouterr()
     assert prepare_text(tmp_path / "out", path, workers=3) == corpus
-    assert "out is prepared already; there is nothing to do" in capsys.readouterr().out
+    assert "out is already prepared; nothing to do" in capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").iterdir()} == before
 
 
@@ -32,8 +32,8 @@ def test_another_configuration_is_refused_unless_told_to_overwrite(tmp_path: Pat
     tokenizer = {"vocab_size": 200}
     with pytest.raises(
         ConfigError,
-        match=r"shard_tokens is 300 there and 500 here; "
-        r"tokenizer.vocab_size is 300 there and 200 here; .+overwrite=true",
+        match=r"shard_tokens was 300 and is now 500; "
+        r"tokenizer.vocab_size was 300 and is now 200; .+overwrite=true",
     ):
         prepare_text(out, path, shard_tokens=500, tokenizer=tokenizer)
     assert content_of(out) == before
@@ -52,7 +52,7 @@ def test_a_folder_of_something_else_is_left_alone(
     path, out = write_text(tmp_path / "a.txt", DOCUMENTS), tmp_path / "out"
     write_bytes(out / name, b"{}")
     write_bytes(out / "train-00000.arrow", b"mine")
-    message = "is not the manifest" if name == "manifest.json" else "holds something else"
+    message = "is not a valid manifest" if name == "manifest.json" else "contains files that are"
     with pytest.raises((ConfigError, DataError), match=message):
         prepare_text(out, path, overwrite=overwrite)
     assert (out / name).read_bytes() == b"{}"
@@ -61,7 +61,7 @@ def test_a_folder_of_something_else_is_left_alone(
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.txt", DOCUMENTS)
-    with pytest.raises(ConfigError, match=r"a.txt is a file; give a folder"):
+    with pytest.raises(ConfigError, match=r"a.txt is a file; it should be a folder"):
         prepare_text(path, path)
 
 

@@ -62,7 +62,7 @@ def test_a_killed_run_goes_on_where_it_was(
     done = {int(completion.name) for completion in (logs / "completions").iterdir()}
     assert done
     assert victim not in done
-    with pytest.raises(ConfigError, match=r"validation_fraction is 0.2 there and 0.5 here"):
+    with pytest.raises(ConfigError, match=r"validation_fraction was 0.2 and is now 0.5"):
         prepare(wanted.model_copy(update={"validation_fraction": 0.5}))
     resumed = run_and_kill(wanted, stage, "none", tmp_path / "resumed.log")
     assert resumed.returncode == 0, resumed.stderr

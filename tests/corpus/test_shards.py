@@ -126,13 +126,13 @@ def test_the_token_type_follows_the_vocabulary() -> None:
 
 def test_a_truncated_or_foreign_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "shard"
-    with pytest.raises(DataError, match=r"shard is not there"):
+    with pytest.raises(DataError, match=r"shard does not exist"):
         Shard.open(path)
     write_documents(path, [[[1, 2]], [[3]]])
     whole = path.read_bytes()
     for size in (0, 5, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        with pytest.raises(DataError, match="not a whole Arrow file"):
+        with pytest.raises(DataError, match="not a complete Arrow file"):
             Shard.open(path)
     for batch, message in (
         ({"text": ["a"]}, "its columns are text: string"),

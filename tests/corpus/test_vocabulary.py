@@ -171,13 +171,13 @@ def test_truncation_and_padding_of_a_tokenizer_file_are_left_out(
 
 def test_an_unusable_tokenizer_is_refused_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "vocab.txt"
-    with pytest.raises(DataError, match=r"vocab.txt is not there"):
+    with pytest.raises(DataError, match=r"vocab.txt does not exist"):
         load_tokenizer(path)
     path.write_text("[PAD]\n[UNK]\n[CLS]\nword\n")
-    with pytest.raises(DataError, match=r"vocab.txt lacks \[SEP\], \[MASK\]; all of"):
+    with pytest.raises(DataError, match=r"vocab.txt lacks \[SEP\], \[MASK\]; .+ are required"):
         load_tokenizer(path)
     path.write_text("[PAD]\nx\nx\n")
-    with pytest.raises(DataError, match=r"vocab.txt:3: the token 'x' stands twice"):
+    with pytest.raises(DataError, match=r"vocab.txt:3: duplicate token 'x'"):
         load_tokenizer(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="not UTF-8"):

@@ -80,13 +80,13 @@ MISTAKES = {
     ),
     "next sentences of data that has none": (
         (*RUN, "data=masked_lm"),
-        ["task=pretraining learns next sentences", "data=masked_lm", "task=masked_lm"],
+        ["task=pretraining predicts next sentences", "data=masked_lm", "task=masked_lm"],
     ),
     "classes for next sentences": (
         ("train", "name=never", "max_steps=1", "data=classification", "data.train={corpus}/a.csv"),
         [
-            "task=pretraining cannot learn from data=classification",
-            "give data=pretraining for this task, or task=classification for these data",
+            "task=pretraining does not work with data=classification",
+            "use data=pretraining for this task, or task=classification for this data",
         ],
     ),
     **{
@@ -95,7 +95,7 @@ MISTAKES = {
                 *("train", "name=never", "max_steps=1", f"task={task}", f"data={data}"),
                 *(f"++data.{key}={{corpus}}" for key in ("train", "path")),
             ),
-            [f"task={task} cannot learn from data={kind}", f"or task={kind} for these data"],
+            [f"task={task} does not work with data={kind}", f"or task={kind} for this data"],
         )
         for task, data, kind in (
             ("tagging", "classification", "classification"),
@@ -107,7 +107,10 @@ MISTAKES = {
     },
     "a corpus for classes": (
         (*RUN, "task=classification"),
-        ["task=classification cannot learn from data=pretraining", "task=masked_lm for these data"],
+        [
+            "task=classification does not work with data=pretraining",
+            "task=masked_lm for this data",
+        ],
     ),
     **{
         f"{task} with {value}": (
@@ -125,9 +128,9 @@ MISTAKES = {
             ("classification", "label_smoothing=-0.5", "greater than or equal to 0"),
             ("tagging", "label_smoothing=1.5", "less than 1"),
             ("classification", "class_weights=equal", "balanced"),
-            ("classification", "class_weights=[0,0]", "more than 0"),
-            ("classification", "class_weights=[1,-1]", "-1: a weight should be a number of 0 or"),
-            ("classification", "class_weights={{a: b}}", "a=b: a weight should be a number"),
+            ("classification", "class_weights=[0,0]", "greater than 0"),
+            ("classification", "class_weights=[1,-1]", "-1: a weight should be a non-negative"),
+            ("classification", "class_weights={{a: b}}", "a=b: a weight should be a non-negative"),
             ("question_answering", "n_best=-1", "greater than 0"),
             ("question_answering_bio", "n_best=0", "greater than 0"),
             ("question_answering_bio", "max_answer_length=0", "greater than 0"),
@@ -145,7 +148,7 @@ MISTAKES = {
             ("checkpoints.save_top_k=-2", "checkpoints.save_top_k=-2", "greater than or equal"),
             ("early_stopping.patience=-1", "early_stopping.patience=-1", "greater than or equal"),
             ("early_stopping.min_delta=-1", "early_stopping.min_delta=-1", "greater than or equal"),
-            ("checkpoints.mode=auto", "checkpoints.monitor=loss", "needs min or max"),
+            ("checkpoints.mode=auto", "checkpoints.monitor=loss", "should be min or max"),
             ("checkpoints.mode=most", "checkpoints.mode=most", "'min', 'max' or 'auto'"),
         )
     },
@@ -159,7 +162,7 @@ MISTAKES = {
     "an unknown way to compile": ((*RUN, "compile.mode=fast"), ["compile.mode=fast", "'default'"]),
     "workers that are not there": (
         (*RUN, "data.num_workers=0", "data.prefetch_factor=2"),
-        ["data.prefetch_factor=2 is for workers, and num_workers=0"],
+        ["data.prefetch_factor=2 requires workers, but num_workers=0"],
     ),
     "an unknown precision of products": (
         (*RUN, "trainer.float32_matmul_precision=low"),
@@ -167,11 +170,11 @@ MISTAKES = {
     ),
     "a name that no folder can have": (
         (RUN[0], f"name={'a' * 300}", *RUN[2:]),
-        ["name: aaaaaaaaaaaaaaaaaaaa… has 300 bytes, where a folder's name may have 255"],
+        ["name: aaaaaaaaaaaaaaaaaaaa… has 300 bytes; a folder name has at most 255"],
     ),
     "a name that no folder can have within one that can": (
         (RUN[0], f"name='sweep/{'é' * 200}'", *RUN[2:]),
-        ["has 400 bytes, where a folder's name may have 255"],
+        ["has 400 bytes; a folder name has at most 255"],
     ),
     "a folder of runs that there cannot be": (
         (*RUN, f"runs_dir={'a' * 300}"),
@@ -179,7 +182,7 @@ MISTAKES = {
     ),
     "a name with a control character": (
         (RUN[0], "name='a\x01'", *RUN[2:]),
-        ["name: 'a\\x01' has a character that cannot be printed"],
+        ["name: 'a\\x01' has a character that is not printable"],
     ),
     "a first phase that is longer than what follows": (
         (*RUN, "data.first_phase={{ratio: 0.9, max_seq_length: 512, micro_batch_size: 8}}"),
@@ -217,33 +220,33 @@ MISTAKES = {
     "a missing corpus": ((*RUN, "data.path=nowhere"), ["nowhere", "clozekit prepare"]),
     "a missing labelled file": (
         ("train", "name=never", "max_steps=1", *CLASSES, "data.train=nowhere.csv"),
-        ["data.train=nowhere.csv: there is no such file"],
+        ["data.train=nowhere.csv does not exist"],
     ),
-    "a missing name": (RUN[:1] + RUN[2:], ["name is missing: give name="]),
+    "a missing name": (RUN[:1] + RUN[2:], ["name is missing; set name="]),
     "a missing nested key": (("train", "name=never", "max_steps=1"), ["data.path is missing"]),
     "a name with a space": ((*RUN[:1], "name='a b'", *RUN[2:]), ["name=a b"]),
     "an unknown choice": (
         (*RUN, "encoder=enormous"),
-        ["encoder=enormous: there is no such choice", "base", "tiny"],
+        ["encoder=enormous does not exist; the choices are", "base", "tiny"],
     ),
     "an unknown choice in a folder": (
         (*RUN, "data=glue/nope"),
-        ["data=glue/nope: there is no such choice", "classification", "glue/mrpc"],
+        ["data=glue/nope does not exist; the choices are", "classification", "glue/mrpc"],
     ),
     "nothing to predict on": (
         ("predict", "checkpoint=runs/a"),
-        ["exactly one of text and input is needed"],
+        ["set exactly one of text and input"],
     ),
     "a text as a person writes it, and a word for a number": (
         ("predict", "checkpoint=runs/a", "text=the movie was [MASK] .", "top_k=many"),
         ["top_k=many", "integer"],
     ),
-    "a report on nothing": (("report",), ["folder is missing: give folder="]),
+    "a report on nothing": (("report",), ["folder is missing; set folder="]),
     "a report on a folder that is not there": (
         ("report", "runs/no where"),
-        ["runs/no where: there is no such folder"],
+        ["folder=runs/no where does not exist"],
     ),
-    "a report on a folder without a run": (("report", "{own}"), ["there is no run in it"]),
+    "a report on a folder without a run": (("report", "{own}"), ["does not contain a run"]),
     "a report on two folders": (("report", "{own}", "runs/b"), ["'runs/b' is not an override"]),
     "an unknown key of report": (
         ("report", "{own}", "metrik=a"),
@@ -251,7 +254,7 @@ MISTAKES = {
     ),
     "a second text beside a file": (
         ("predict", "checkpoint=runs/a", "input=a.jsonl", "text_pair=b"),
-        ["text_pair goes with text"],
+        ["text_pair requires text"],
     ),
     "an unknown key of evaluate": (
         ("evaluate", "checkpoint=runs/a", "inputs=b.csv"),
@@ -263,7 +266,7 @@ MISTAKES = {
     ),
     "an unknown experiment": (
         (*RUN, "experiment=nothing"),
-        ["experiment=nothing: there is no such choice", "demo_pretraining"],
+        ["experiment=nothing does not exist", "demo_pretraining"],
     ),
     "an unknown group": ((*RUN, "encodr=tiny"), ["encodr"]),
     "no override at all": ((*RUN, "quickly"), ["'quickly' is not an override", "key=value"]),
@@ -271,7 +274,11 @@ MISTAKES = {
     "W&B online without a key": ((*RUN, "logger.wandb.mode=online"), ["WANDB_API_KEY", "offline"]),
     "an unknown verb": (
         ("trian", "name=never"),
-        ["'trian' is not a verb", "prepare, train, evaluate, predict", "did you mean 'train'"],
+        [
+            "'trian' is not a verb",
+            "are prepare, train, evaluate, predict",
+            "did you mean 'train'",
+        ],
     ),
     "an unknown key of prepare": (
         ("prepare", "source.path=a.txt", "out=b", "shard_token=3"),

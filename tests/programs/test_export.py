@@ -188,7 +188,7 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(
     monkeypatch.setattr(sys, "argv", ["clozekit", "export", *arguments])
     assert run_verb("export") == 2
     error = capsys.readouterr().err
-    assert error == f"clozekit export: out={tmp_path} is not empty: give another folder\n"
+    assert error == f"clozekit export: out={tmp_path} is not empty; use another folder\n"
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

@@ -125,7 +125,7 @@ def test_a_quote_that_nothing_closes_does_not_swallow_the_rows_behind_it(
 
 def test_what_is_there_is_not_overwritten(models: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").write_text("mine")
-    with pytest.raises(ConfigError, match=r"output=.* is there already"):
+    with pytest.raises(ConfigError, match=r"output=.* already exists"):
         run(models["classification"], text="a", output=tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 

@@ -85,7 +85,7 @@ def test_a_killed_sweep_has_all_results_when_it_is_run_again(
         assert (folder / "runs" / "mine" / name / "results.json").is_file()
         assert jobs(folder)[name]["status"] == "finished"
     assert f"[2/4] {names[1]}: started" in first and names[2] not in first
-    assert f"[1/4] {names[0]}: finished before, validation/loss" in second
+    assert f"[1/4] {names[0]}: already finished, validation/loss" in second
     assert "runs/mine: 4 finished\n" in second
 
 
@@ -96,8 +96,8 @@ def test_a_sweep_ends_with_its_report(killed: tuple[Path, str, str]) -> None:
     assert report in second
     head, _, titles, *rows = report.splitlines()
     assert head == (
-        "report of runs/mine: 4 of 4 runs finished, 2 settings, best first by the smallest "
-        "validation/loss"
+        "report of runs/mine: 4 of 4 runs finished, 2 settings, sorted by validation/loss "
+        "(lower is better)"
     )
     assert titles.split()[:3] == ["optimizer.lr", "runs", "validation/loss"]
     losses = {
@@ -184,7 +184,7 @@ def test_jobs_side_by_side_of_which_one_fails(corpus: Path, tmp_path: Path) -> N
 def test_ctrl_c_ends_a_sweep_with_a_checkpoint_of_what_ran(corpus: Path, tmp_path: Path) -> None:
     finished = sweep(tmp_path, corpus, "seed=0,1", signal_name="SIGINT", step=3)
     assert finished.returncode == 130, finished.stderr
-    assert "SIGINT: the running jobs save and end" in finished.stdout
+    assert "SIGINT: the running jobs will save and exit" in finished.stdout
     assert "seed-0: interrupted with exit code 75" in finished.stdout
     assert finished.stderr == ""
     statuses = [job["status"] for job in jobs(tmp_path).values()]
@@ -202,4 +202,4 @@ def test_submitit_runs_the_same_jobs_in_the_same_folders(corpus: Path, tmp_path:
     assert "[1/1] seed-1: finished in" in finished.stdout
     assert [job["status"] for job in jobs(tmp_path).values()] == ["finished"]
     again = sweep(tmp_path, corpus, "seed=choice(1)")
-    assert "[1/1] seed-1: finished before" in again.stdout
+    assert "[1/1] seed-1: already finished" in again.stdout

@@ -138,5 +138,5 @@ def test_a_users_choice_is_among_those_that_are_told(python: Path, tmp_path: Pat
     )
     assert finished.returncode == 2
     assert finished.stderr.count("\n") == 1
-    assert "experiment=min: there is no such choice" in finished.stderr
+    assert "experiment=min does not exist; the choices are" in finished.stderr
     assert "demo_pretraining" in finished.stderr and "mine" in finished.stderr

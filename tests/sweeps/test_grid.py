@@ -63,7 +63,7 @@ def test_what_has_finished_is_not_run_again(
     capsys.readouterr()
     assert sweeps.run(*FIXED, f"{LEARNING_RATES},1e-5") == 0
     assert sweeps.started == ["optimizer.lr-1e-05"]
-    assert f"[1/3] {ONE}: finished before, validation/loss 0.001" in capsys.readouterr().out
+    assert f"[1/3] {ONE}: already finished, validation/loss 0.001" in capsys.readouterr().out
     assert [job["starts"] for job in sweeps.record()["jobs"]] == [1, 1, 1]
 
 
@@ -145,8 +145,8 @@ def test_another_configuration_under_the_same_name_is_refused(
     capsys.readouterr()
     assert sweeps.run(*FIXED, f"{LEARNING_RATES},1e-5", "global_batch_size=32") == 2
     assert capsys.readouterr().err == (
-        f"clozekit train: runs/mine/{ONE} was run with global_batch_size=64, the sweep has 32: "
-        "give the sweep another name=…, or remove that folder\n"
+        f"clozekit train: runs/mine/{ONE} was run with global_batch_size=64, but the sweep has 32; "
+        "use another name=… for the sweep, or remove that folder\n"
     )
     assert sweeps.started == []
     assert sweeps.files() == before
@@ -162,16 +162,22 @@ MISTAKES = {
     "the last job's value": (["optimizer.lr=1e-3,1e-4,abc"], "optimizer.lr=abc: it should be a"),
     "a swept key": (["optimizer.lrr=1,2"], "unknown key 'optimizer.lrr' (did you mean 'lr'?)"),
     "a fixed key": ([LEARNING_RATES, "seeds=1"], "unknown key 'seeds' (did you mean 'seed'?)"),
-    "a choice": (["encoder=tiny,tinny"], "encoder=tinny: there is no such choice"),
+    "a choice": (["encoder=tiny,tinny"], "encoder=tinny does not exist; the choices"),
     "a missing file": (["data.path=corpus,nowhere"], "nowhere"),
     "the grammar": (["seed=choice("], "'seed=choice(' is not an override"),
-    "the name, swept": (["name=a,b"], "name=a,b: name is the sweep's and cannot be swept"),
-    "the name, with a blank": (["name='a b'"], "name=a b: a sweep's name is made of letters"),
-    "resume": ([LEARNING_RATES, "resume=runs/first"], "resume=runs/first: a sweep goes on from"),
+    "the name, swept": (["name=a,b"], "name=a,b: name belongs to the sweep and cannot be"),
+    "the name, with a blank": (["name='a b'"], "name=a b: a sweep's name can contain only letters"),
+    "resume": (
+        [LEARNING_RATES, "resume=runs/first"],
+        "resume=runs/first: the jobs of a sweep re",
+    ),
     "an interval": (["optimizer.lr=interval(1,2)"], "does not support sweep type"),
     "no jobs": (["seed=0,1", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: it should be"),
-    "nodes": (["seed=0,1", "trainer.num_nodes=2"], "trainer.num_nodes=2: a sweep's jobs run on"),
-    "the launcher": (["seed=0,1", "hydra/launcher=joblb"], "there are basic, processes, submitit"),
+    "nodes": (["seed=0,1", "trainer.num_nodes=2"], "trainer.num_nodes=2: a job of a sweep runs on"),
+    "the launcher": (
+        ["seed=0,1", "hydra/launcher=joblb"],
+        "choices are basic, processes, submitit",
+    ),
 }
 
 
@@ -197,7 +203,7 @@ def test_several_processes_under_another_launcher_are_refused(
     overrides = (*FIXED, LEARNING_RATES, f"hydra/launcher={launcher}", f"trainer.{key}=2")
     assert sweeps.run(*overrides) == 2
     message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith(f"clozekit train: trainer.{key}=2: each process would start this")
+    assert message.startswith(f"clozekit train: trainer.{key}=2 in a sweep requires hydra/launcher")
     assert not list((sweeps.folder / "runs").rglob("run.json"))
 
 
@@ -208,7 +214,7 @@ def test_a_single_run_of_that_name_is_left_alone(
     (sweeps.folder / "runs" / "mine" / "run.json").write_text("{}")
     before = sweeps.files()
     assert sweeps.run(*FIXED, LEARNING_RATES) == 2
-    assert "runs/mine is there already, and is no sweep" in capsys.readouterr().err
+    assert "runs/mine already exists and is not a sweep" in capsys.readouterr().err
     assert sweeps.files() == before
 
 
@@ -230,7 +236,7 @@ def test_a_sweep_that_is_being_run_is_not_run_twice(
     assert lock.acquire()
     lock.sign(12345)
     assert sweeps.run(*FIXED, LEARNING_RATES) == 2
-    assert "the sweep runs/mine is being run by process 12345 on" in capsys.readouterr().err
+    assert "the sweep runs/mine is already run by process 12345 on" in capsys.readouterr().err
     lock.release()
     assert sweeps.run(*FIXED, LEARNING_RATES) == 0
 
@@ -255,7 +261,7 @@ def test_a_record_of_a_newer_version_is_refused(
     file = sweeps.folder / "runs" / "mine" / "sweep.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 99}))
     assert sweeps.run(*FIXED, LEARNING_RATES) == 2
-    assert "sweep.json is of a newer clozekit" in capsys.readouterr().err
+    assert "sweep.json was written by a newer clozekit" in capsys.readouterr().err
 
 
 def test_a_sweep_ends_with_one_report_of_all_its_batches(
@@ -264,7 +270,7 @@ def test_a_sweep_ends_with_one_report_of_all_its_batches(
     assert sweeps.run(*FIXED, LEARNING_RATES, "hydra.sweeper.max_batch_size=1") == 0
     told = capsys.readouterr().out
     assert told.count("report of ") == 1
-    assert "report of runs/mine: 2 of 2 runs finished, 2 settings, best first by the small" in told
+    assert "report of runs/mine: 2 of 2 runs finished, 2 settings, sorted by validation/" in told
 
 
 def test_a_report_that_cannot_be_made_does_not_make_a_sweep_fail(
@@ -276,5 +282,6 @@ def test_a_report_that_cannot_be_made_does_not_make_a_sweep_fail(
     told = capsys.readouterr().err
     assert (
         told
-        == "no report: runs/mine/results.csv is there already, and is no report: move it away\n"
+        == "the report failed: runs/mine/results.csv already exists and is not a report; move it "
+        "away\n"
     )

@@ -51,7 +51,7 @@ def test_a_job_waits_for_an_earlier_start_of_it(
 ) -> None:
     said: list[str] = []
     running = LocalJob(job, os.environ, said.append)
-    assert len(said) == 1 and said[0].startswith("seed-0: waits for process 77 on ")
+    assert len(said) == 1 and said[0].startswith("seed-0: waiting for process 77 on ")
     assert [running.poll() for _ in range(3)] == [None, None, None]
     assert not job.log_file.exists()
     holder.send_signal(signal.SIGKILL)

@@ -53,17 +53,17 @@ def test_the_settings_come_best_first_with_mean_and_deviation(
 ) -> None:
     command = "clozekit train data.path=corpus max_steps=10 optimizer.lr=0.0001 seed=0"
     assert told(sweep, capsys) == [
-        "report of runs/lr: 4 of 4 runs finished, 2 settings, best first by the smallest "
-        "validation/loss",
+        "report of runs/lr: 4 of 4 runs finished, 2 settings, sorted by validation/loss "
+        "(lower is better)",
         "",
         "optimizer.lr  runs  validation/loss  validation/accuracy",
         "0.0001        2/2   1.25 ± 0.35      0.8333 ± 0.24",
         "0.001         2/2   2.5 ± 0.71       0.4167 ± 0.12",
         "",
-        "±: the standard deviation over runs that differ in their seed alone",
+        "±: standard deviation over runs that differ only in the seed",
         "to repeat the best run, optimizer.lr-0.0001__seed-0 (validation/loss 1):",
         f"  {command} name=lr-again",
-        "report.txt, results.csv, report_values.png, report_curves.png: in runs/lr",
+        "wrote report.txt, results.csv, report_values.png, report_curves.png to runs/lr",
     ]
     with (sweep / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -141,25 +141,25 @@ def test_a_sweep_of_which_nothing_has_finished(
         "$ clozekit train data.path=corpus max_steps=10 seed=1 name=a/seed-1\nit breaks early\n"
     )
     lines = told(tmp_path, capsys)
-    assert "0 of 2 runs finished, judged by the smallest validation/loss" in lines[0]
+    assert "0 of 2 runs finished, metric validation/loss (lower is better)" in lines[0]
     assert "unfinished (2): seed-0, seed-1" in lines
-    assert "report.txt, results.csv, report_curves.png: in " in lines[-1]
-    with pytest.raises(UserError, match="metric=a: no run has it; none has finished"):
+    assert "wrote report.txt, results.csv, report_curves.png to " in lines[-1]
+    with pytest.raises(UserError, match="metric=a is not a metric of any run; no run has finished"):
         told(tmp_path, capsys, metric="a")
 
 
 def test_a_single_run(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = told(sweep / job_name("0.001", 1), capsys)
     assert lines == [
-        f"report of runs/lr/{job_name('0.001', 1)}: 1 of 1 run finished, judged by the smallest "
-        "validation/loss",
+        f"report of runs/lr/{job_name('0.001', 1)}: 1 of 1 run finished, metric validation/loss "
+        "(lower is better)",
         "",
         "validation/loss  validation/accuracy",
         "3                0.3333",
         "",
         f"to repeat {job_name('0.001', 1)} (validation/loss 3):",
         "  clozekit train data.path=corpus max_steps=10 optimizer.lr=0.001 seed=1 name=lr-again",
-        f"report.txt, results.csv, report_curves.png: in runs/lr/{job_name('0.001', 1)}",
+        f"wrote report.txt, results.csv, report_curves.png to runs/lr/{job_name('0.001', 1)}",
     ]
 
 
@@ -186,12 +186,13 @@ def test_where_commands_say_nothing_configurations_do(tmp_path: Path) -> None:
 
 
 def test_the_metric_may_be_another(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "by the largest validation/accuracy" in told(sweep, capsys, metric=ACCURACY)[0]
+    head = told(sweep, capsys, metric=ACCURACY)[0]
+    assert "sorted by validation/accuracy (higher is better)" in head
     lines = told(sweep, capsys, metric=ACCURACY, mode="min")
-    assert "by the smallest validation/accuracy" in lines[0]
+    assert "sorted by validation/accuracy (lower is better)" in lines[0]
     assert lines[2].split()[:3] == ["optimizer.lr", "runs", ACCURACY]
     assert lines[3].startswith("0.001 ")
-    with pytest.raises(UserError, match=r"metric=validation/los: no run has it; there are valid"):
+    with pytest.raises(UserError, match=r"metric=validation/los is not .*; the metrics are valid"):
         told(sweep, capsys, metric="validation/los")
 
 
@@ -241,7 +242,7 @@ def test_the_pictures_take_any_kind_of_value(
 
 def test_a_file_of_the_users_is_left_alone(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (sweep / "results.csv").write_text("my,own\n")
-    with pytest.raises(UserError, match=r"results.csv is there already, and is no report"):
+    with pytest.raises(UserError, match=r"results.csv already exists and is not a report"):
         told(sweep, capsys)
     assert capsys.readouterr().out.startswith("report of runs/lr: 4 of 4"), (
         "it is told all the same"
@@ -271,11 +272,14 @@ def test_the_command_takes_the_folder_without_a_key(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["clozekit", "report", str(sweep), f"metric={ACCURACY}"])
     assert run_verb("report") == 0
-    assert "best first by the largest validation/accuracy" in capsys.readouterr().out
+    assert "sorted by validation/accuracy (higher is better)" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["clozekit", "report", str(sweep), "metric=acc"])
     assert run_verb("report") == 2
     error = capsys.readouterr().err
-    assert error == f"clozekit report: metric=acc: no run has it; there are {ACCURACY}, {LOSS}\n"
+    assert error == (
+        "clozekit report: metric=acc is not a metric of any run; the metrics are "
+        f"{ACCURACY}, {LOSS}\n"
+    )
 
 
 @given(

@@ -48,7 +48,7 @@ def test_no_two_jobs_have_a_gpu_in_common(trainer: str, n_jobs: int) -> None:
 
 
 def test_too_few_gpus_are_told() -> None:
-    with pytest.raises(ConfigError, match="n_jobs=3 jobs of 2 GPUs each need 6 GPUs; there are 4"):
+    with pytest.raises(ConfigError, match="n_jobs=3 jobs with 2 GPUs each need 6 GPUs, but only 4"):
         shares(job("trainer=gpu", "trainer.devices=2"), 3, 0, GPUS)
 
 

@@ -1,1 +1,1 @@
-"""What a configuration may say: schemas of its closed groups, free of torch, and where it lies."""
+"""Configuration schemas, their checks, and the location of `conf/`. Does not import torch."""

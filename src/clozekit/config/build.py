@@ -1,4 +1,4 @@
-"""From a group of the configuration to the object that it describes."""
+"""Instantiates the objects that configuration groups describe."""
 
 import inspect
 from typing import Any
@@ -7,20 +7,20 @@ from clozekit.errors import ConfigError
 
 
 def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: Any) -> Any:
-    """Makes the object that a group names by `_target_`.
+    """Instantiates the class that a group names by `_target_`.
 
     Args:
-        group: The group's key, for messages.
-        arguments: The group: `_target_` and the constructor's arguments; groups inside it that have
-            a `_target_` are made first.
-        *positional: Arguments before those of the group.
-        **more: Arguments that no configuration can hold; they win over the group's.
+        group: The group's key, for error messages.
+        arguments: The group: `_target_` and the constructor's arguments. Nested groups with a
+            `_target_` are instantiated first.
+        *positional: Positional arguments, passed before those of the group.
+        **more: Arguments that a configuration cannot hold. They override the group's.
 
     Returns:
         The object.
 
     Raises:
-        ConfigError: The class is not there, or takes no such argument, or refuses a value.
+        ConfigError: The class does not exist, does not accept an argument, or rejects a value.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
@@ -30,7 +30,7 @@ def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: An
     plain = {k: v for k, v in arguments.items() if k not in objects and k not in more}
     target = arguments["_target_"]
     try:
-        # As a partial, for Hydra would copy the objects that it passes on.
+        # As a partial, because Hydra would copy the objects in its arguments.
         make = instantiate({**plain, "_partial_": True, "_convert_": "all"})
     except InstantiationException as error:
         first_line = str(error).splitlines()[0].partition(", set env var")[0]
@@ -44,7 +44,7 @@ def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: An
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"{group} ({target}): {error}") from error
     except TypeError as error:
-        # A constructor that passes keywords on to its base refuses them there.
+        # A constructor with **kwargs rejects unknown keywords only in its base class.
         if any(f"unexpected keyword argument {name!r}" in str(error) for name in arguments):
             raise ConfigError(f"{group} ({target}): {error}") from error
         raise

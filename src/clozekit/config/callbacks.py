@@ -1,4 +1,4 @@
-"""Schemas of the callbacks that ship with clozekit, checked before the classes are imported."""
+"""Schemas of clozekit's callbacks, checked before the classes are imported."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -10,16 +10,17 @@ Mode = Literal["min", "max", "auto"]
 
 
 class MonitoringConfig(Closed):
-    """What the callbacks share that go by a validation metric."""
+    """The arguments shared by callbacks that monitor a validation metric."""
 
     monitor: str | None = "auto"
     mode: Mode = "auto"
 
     @model_validator(mode="after")
-    def _a_metric_of_the_users_has_a_mode(self) -> Self:
+    def _check_mode(self) -> Self:
         if self.mode == "auto" and self.monitor not in ("auto", None):
             raise ValueError(
-                f"mode=auto is for monitor=auto; monitor={self.monitor} needs min or max"
+                f"mode=auto requires monitor=auto; with monitor={self.monitor} it should be min "
+                "or max"
             )
         return self
 
@@ -45,11 +46,11 @@ SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.training.checkpoints.Checkpoints": CheckpointsConfig,
     "clozekit.training.monitoring.EarlyStopping": EarlyStoppingConfig,
 }
-"""The schema of each callback's arguments; others are checked by their constructors."""
+"""Schemas by callback class. The arguments of other classes are checked by their constructors."""
 
 
 def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
-    """Gives the arguments of the callbacks that go by a metric, by their names in the group."""
+    """Returns the arguments of the callbacks that monitor a metric, by their names in the group."""
     return {
         name: callback.model_extra or {}
         for name, callback in config.callbacks.items()

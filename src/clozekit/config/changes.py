@@ -1,29 +1,30 @@
-"""What it means for a run that a key has changed: to its resumption, and to a sweep."""
+"""How a changed configuration key affects a run: when it is resumed, and in a sweep."""
 
 from enum import StrEnum
 
 
 class Effect(StrEnum):
-    """What another value of a key does to a run.
+    """The effect of changing a key's value.
 
-    A resumption refuses another `STREAM` or `LEARNT`, takes the others, and warns of keys without
-    an effect. To a sweep, `NAME` and `MANNER` make no other setting.
+    A resumed run rejects changes of `STREAM` and `LEARNT` keys, accepts the others, and warns about
+    keys without a declared effect. In a sweep, runs that differ only in `NAME` and `MANNER` keys
+    have the same setting.
     """
 
     STREAM = "stream"
-    """A place in the stream of samples means something else."""
+    """The order of samples changes, so a saved position in it would be wrong."""
 
     LEARNT = "learnt"
-    """Something else is learnt, or from something else."""
+    """The model, its training data or its optimization changes."""
 
     COURSE = "course"
-    """The run takes another course from here on, or finds the same data elsewhere."""
+    """Training continues differently from here on, or the same data is in another place."""
 
     MANNER = "manner"
-    """The same comes out, computed or logged in another manner."""
+    """The result stays the same; only how it is computed or logged changes."""
 
     NAME = "name"
-    """The run is called or lies otherwise."""
+    """The run's name or folder changes."""
 
 
 EFFECTS = {
@@ -70,11 +71,11 @@ EFFECTS = {
     "name": Effect.NAME,
     "runs_dir": Effect.NAME,
 }
-"""The effect of a key, and of the keys below it that have none of their own."""
+"""The effect of each key. Nested keys that are not listed have their group's effect."""
 
 
 def effect_of(key: str) -> Effect | None:
-    """Gives the effect of a key of `train`, by its whole path; None where none is declared."""
+    """Returns the effect of a `train` key, given by its full path; None if none is declared."""
     while key not in EFFECTS:
         key, dot, _ = key.rpartition(".")
         if not dot:

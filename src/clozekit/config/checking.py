@@ -1,4 +1,4 @@
-"""Checks a group's values by its schema; what is wrong is told in a sentence a key."""
+"""Validates a group's values against its schema, with one error message per key."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,20 +11,23 @@ SchemaT = TypeVar("SchemaT", bound=BaseModel)
 
 
 def checked(group: str, schema: type[SchemaT], values: Mapping[str, Any]) -> SchemaT:
-    """Makes a schema's object of the values that were given.
+    """Validates a group's values.
 
     Args:
-        group: The group's key, for messages.
+        group: The group's key, for error messages.
         schema: The schema.
-        values: The group's values by their keys.
+        values: The group's values by key.
+
+    Returns:
+        The schema's object.
 
     Raises:
-        ConfigError: A key is missing or unknown, or has a value that cannot be used.
+        ConfigError: A key is missing or unknown, or has an invalid value.
     """
     try:
         return schema.model_validate(dict(values))
     except ValidationError as error:
-        # Imported here: it knows Hydra, which a use from Python does not need.
+        # Imported here because it imports Hydra, which the Python API does not need.
         from clozekit.config.messages import of_validation
 
         raise ConfigError(_within(group, of_validation(error), schema)) from error

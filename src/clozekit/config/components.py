@@ -1,4 +1,4 @@
-"""Early checks of the components that ship with clozekit, before the classes are imported."""
+"""Early checks of clozekit's own components, before their classes are imported."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ from clozekit.errors import ConfigError
 
 
 def check_components(config: TrainConfig) -> None:
-    """Checks the values of components, the data's files, and what loggers and `compile` need.
+    """Checks the components' arguments, the data files, and the needs of loggers and `compile`.
 
     Raises:
-        ConfigError: A value cannot be used.
-        DataError: A file or folder is missing.
+        ConfigError: A value is invalid.
+        DataError: A file or folder does not exist.
     """
     task_schema = tasks.SCHEMAS.get(config.task.target)
     if task_schema is not None:
@@ -33,10 +33,10 @@ def check_components(config: TrainConfig) -> None:
 
 
 def _check_compiler() -> None:
-    """Refuses `compile` where torch would find no compiler, at its first step."""
+    """Checks for a C++ compiler, which torch would miss only at the first step."""
     compilers = (os.environ.get("CXX", ""), "g++", "clang++")
     if not any(name and shutil.which(name) for name in compilers):
         raise ConfigError(
-            "compile=default needs a C++ compiler: g++ or clang++ on the PATH, or the name of "
-            "one in CXX"
+            "compile=default requires a C++ compiler: g++ or clang++ on the PATH, or one named "
+            "by CXX"
         )

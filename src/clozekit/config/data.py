@@ -1,7 +1,7 @@
-"""The options of the DataModules that ship with clozekit, checked before torch is imported.
+"""The options of clozekit's DataModules, checked before torch is imported.
 
-These classes are the only declaration of an option: its type, bounds, default and meaning. The
-DataModules validate what they are given by them, and the reference is made of them.
+Each option is declared here only: its type, bounds, default and meaning. The DataModules validate
+their arguments with these classes, and docs/configuration.md is generated from them.
 """
 
 from pathlib import Path
@@ -20,21 +20,22 @@ from clozekit.config.train import Closed, PhaseConfig
 from clozekit.errors import DataError
 
 PathText = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)]
-"""Text that Python may also give as a `Path`."""
+"""A path as text; Python callers may pass a `Path`."""
 
 
 class StreamConfig(Closed):
-    """What all DataModules share.
+    """The options of all DataModules.
 
     Attributes:
-        seed: What every random choice in the data depends on: order, pairs, masks, held-out rows.
-        global_batch_size: Samples of an optimizer step, over all processes: pairs, rows, or the
-            windows that rows are cut into.
-        micro_batch_size: The most samples of one forward pass.
-        num_workers: Processes that build batches beside the training process; null for none on the
-            CPU, and on other devices for one per core, at most 4.
-        prefetch_factor: The steps that each of them builds ahead; null for torch's own number.
-        max_seq_length: The most tokens of a sample, special tokens included.
+        seed: The seed of every random choice in the data: order, pairs, masks, held-out rows.
+        global_batch_size: The number of samples per optimizer step, over all processes: pairs,
+            rows, or the windows that rows are split into.
+        micro_batch_size: The maximum number of samples per forward pass.
+        num_workers: The number of worker processes that build batches, per training process; None
+            for no workers on the CPU, and one per core, at most 4, on other devices.
+        prefetch_factor: The number of steps that each worker builds in advance; None for torch's
+            default, 2.
+        max_seq_length: The maximum number of tokens per sample, including special tokens.
     """
 
     seed: int = Field(ge=0)
@@ -45,35 +46,37 @@ class StreamConfig(Closed):
     max_seq_length: int = Field(128, ge=8)
 
     @model_validator(mode="after")
-    def _workers_are_there_to_build_ahead(self) -> Self:
+    def _check_prefetch_factor(self) -> Self:
         if self.prefetch_factor is not None and self.num_workers == 0:
             raise ValueError(
-                f"prefetch_factor={self.prefetch_factor} is for workers, and num_workers=0"
+                f"prefetch_factor={self.prefetch_factor} requires workers, but num_workers=0"
             )
         return self
 
     def check_files(self) -> None:
-        """Checks that what is named is there.
+        """Checks that the configured files exist.
 
         Raises:
-            DataError: It is not.
+            DataError: A file or folder does not exist.
         """
         raise NotImplementedError
 
 
 class CorpusDataConfig(StreamConfig):
-    """What the DataModules of a prepared corpus share.
+    """The options of DataModules that read a prepared corpus.
 
     Attributes:
-        path: The folder that `clozekit prepare` wrote.
-        short_seq_prob: The probability that a sample aims at a shorter length.
-        masked_lm_prob: The share of tokens that is chosen.
-        mask_token_prob: The share of the chosen that becomes [MASK].
-        random_token_prob: The share of the chosen that becomes another token; the rest stays.
-        max_predictions_per_seq: The most tokens chosen in a sequence; None for no limit.
-        whole_word_mask: Whether all tokens of a word are chosen together.
-        first_phase: The beginning of training, where that has shorter samples, by the keys of
-            `PhaseConfig`; None for samples of one length.
+        path: The folder written by `clozekit prepare`.
+        short_seq_prob: The probability that a sample has a shorter target length.
+        masked_lm_prob: The fraction of tokens selected for prediction.
+        mask_token_prob: The fraction of selected tokens that are replaced by [MASK].
+        random_token_prob: The fraction of selected tokens that are replaced by a random token; the
+            rest stay unchanged.
+        max_predictions_per_seq: The maximum number of selected tokens per sequence; None for no
+            limit.
+        whole_word_mask: Whether all tokens of a word are selected together.
+        first_phase: A first training phase with shorter samples, with the keys of `PhaseConfig`;
+            None to use one length throughout.
     """
 
     path: PathText
@@ -86,7 +89,7 @@ class CorpusDataConfig(StreamConfig):
     first_phase: PhaseConfig | None = None
 
     @model_validator(mode="after")
-    def _shares_add_up(self) -> Self:
+    def _check_mask_probabilities(self) -> Self:
         if self.mask_token_prob + self.random_token_prob > 1:
             raise ValueError(
                 f"mask_token_prob={self.mask_token_prob} and random_token_prob="
@@ -95,11 +98,11 @@ class CorpusDataConfig(StreamConfig):
         return self
 
     @model_validator(mode="after")
-    def _the_first_phase_is_shorter(self) -> Self:
+    def _check_first_phase(self) -> Self:
         if self.first_phase is not None and self.first_phase.max_seq_length > self.max_seq_length:
             raise ValueError(
                 f"first_phase.max_seq_length={self.first_phase.max_seq_length} is more than "
-                f"max_seq_length={self.max_seq_length}, which comes after it"
+                f"max_seq_length={self.max_seq_length}, the length of the second phase"
             )
         return self
 
@@ -111,18 +114,18 @@ class CorpusDataConfig(StreamConfig):
 
 
 class LabelledDataConfig(StreamConfig):
-    """What the DataModules of labelled rows share, beside how rows are read.
+    """The options of DataModules for labelled rows, except how rows are read.
 
     Attributes:
-        train: The file of training rows; a split's name where there is a `path`.
-        validation: The file or split of validation rows; None to hold out a share of the training
-            rows, of every class alike.
-        test: The file or split of test rows, if there is one.
-        path: A data set's folder, or its name on the Hugging Face hub.
-        name: The data set's configuration, where it has several.
-        tokenizer: A `tokenizer.json` or `vocab.txt`; None to take the pretrained encoder's. Python
-            may give a tokenizer itself.
-        validation_fraction: The share held out.
+        train: The file of training rows; with `path`, the name of a split.
+        validation: The file or split of validation rows; None to hold out a fraction of the
+            training rows, stratified by class.
+        test: The file or split of test rows, if any.
+        path: A dataset's folder, or its name on the Hugging Face Hub.
+        name: The dataset's configuration, if it has several.
+        tokenizer: A `tokenizer.json` or `vocab.txt`; None to use the pretrained encoder's. Python
+            callers may pass a tokenizer object.
+        validation_fraction: The fraction of training rows held out for validation.
     """
 
     train: PathText
@@ -134,32 +137,32 @@ class LabelledDataConfig(StreamConfig):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
 
     def check_files(self) -> None:
-        """Checks that the files are there; splits of a data set are checked as they are read."""
+        """Checks that the files exist; splits of a dataset are checked when they are read."""
         splits = ("train", "validation", "test") if self.path is None else ()
         for key in (*splits, "tokenizer"):
             path = getattr(self, key)
             if path is not None and not Path(path).is_file():
-                raise DataError(f"data.{key}={path}: there is no such file")
+                raise DataError(f"data.{key}={path} does not exist")
 
 
 class ClassificationDataConfig(ClassificationReading, LabelledDataConfig):
-    """Texts or pairs with classes, from files or a data set."""
+    """Texts or text pairs with class labels, from files or a dataset."""
 
 
 class RegressionDataConfig(RegressionReading, LabelledDataConfig):
-    """Texts or pairs with scores, from files or a data set."""
+    """Texts or text pairs with scores, from files or a dataset."""
 
 
 class TaggingDataConfig(TaggingReading, LabelledDataConfig):
-    """Words with a tag each, from files or a data set."""
+    """Words with one tag per word, from files or a dataset."""
 
 
 class QuestionDataConfig(QuestionReading, LabelledDataConfig):
-    """Questions with paragraphs, from files or a data set."""
+    """Questions with paragraphs, from files or a dataset."""
 
 
 class MultipleChoiceDataConfig(MultipleChoiceReading, LabelledDataConfig):
-    """Questions with choices, from files or a data set."""
+    """Questions with choices, from files or a dataset."""
 
 
 SCHEMAS: dict[str, type[StreamConfig]] = {
@@ -174,4 +177,4 @@ SCHEMAS: dict[str, type[StreamConfig]] = {
     ),
     "clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule": MultipleChoiceDataConfig,
 }
-"""The options of each DataModule, which is not imported; a user's own checks them itself."""
+"""The options of each DataModule, by class path. Other classes check their own arguments."""

@@ -1,37 +1,37 @@
-"""The encoder's configuration, in the words of the published checkpoints."""
+"""The encoder's configuration, with the key names of published checkpoints."""
 
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 OWN_ENCODER = "clozekit.models.encoder.Encoder"
-"""The class that `encoder._target_` names by default."""
+"""The default of `encoder._target_`."""
 
 
 class EncoderConfig(BaseModel):
     """The sizes and constants of a BERT encoder (Devlin et al., 2019, section 3 and appendix A.2).
 
-    With another `target` than the default, it also holds the keys that are not listed here: they
-    are for the class that is named, which reads them as attributes.
+    If `target` is not the default, keys that are not listed here are allowed. They are attributes
+    of this object, for use by the custom class.
 
     Attributes:
-        target: The class of the encoder. A class of your own, in a module that lies in the current
-            folder, has the attributes and the `forward` of `clozekit.models.EncoderProtocol`, and
-            may take more keys in this group.
-        vocab_size: The number of token ids; taken from the tokenizer where it is not given.
-        hidden_size: The width of every token's vector; a multiple of `num_attention_heads`.
+        target: The encoder class. A custom class, in a module in the current folder, must have the
+            attributes and the `forward` of `clozekit.models.EncoderProtocol`, and may use
+            additional keys of this group.
+        vocab_size: The number of token ids; by default taken from the tokenizer.
+        hidden_size: The size of each token's hidden vector; a multiple of `num_attention_heads`.
         num_hidden_layers: The number of Transformer blocks.
-        num_attention_heads: The number of attention heads of a block.
-        intermediate_size: The width of the feed-forward layer.
-        max_position_embeddings: The longest sequence that the encoder can read.
-        type_vocab_size: The number of segments.
-        hidden_act: `gelu` (exact, by the error function) or `gelu_pytorch_tanh` (approximate).
-        hidden_dropout_prob: Dropout of the embeddings and of every sub-layer's output.
-        attention_probs_dropout_prob: Dropout of the attention's probabilities.
-        layer_norm_eps: Added to the variance by every LayerNorm.
-        initializer_range: The standard deviation of the truncated normal that weights start from.
-        pretrained: Where weights and sizes come from: a checkpoint or run folder of clozekit, or a
-            model folder in the layout of transformers, here or on the Hugging Face hub.
+        num_attention_heads: The number of attention heads per block.
+        intermediate_size: The hidden size of the feed-forward layers.
+        max_position_embeddings: The maximum sequence length.
+        type_vocab_size: The number of segment ids.
+        hidden_act: `gelu` (exact, with the error function) or `gelu_pytorch_tanh` (approximate).
+        hidden_dropout_prob: The dropout of the embeddings and of each sub-layer's output.
+        attention_probs_dropout_prob: The dropout of the attention probabilities.
+        layer_norm_eps: The epsilon added to the variance in each LayerNorm.
+        initializer_range: The standard deviation of the truncated normal for weight initialization.
+        pretrained: The source of weights and sizes: a clozekit checkpoint or run folder, or a model
+            folder in the transformers layout, local or on the Hugging Face Hub.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
@@ -57,11 +57,11 @@ class EncoderConfig(BaseModel):
         return self.target == OWN_ENCODER
 
     def published(self) -> dict[str, Any]:
-        """Gives the keys that published configurations have too, with their values."""
+        """Returns the keys that published configurations share, with their values."""
         return self.model_dump(exclude={"target", "pretrained"})
 
     @model_validator(mode="after")
-    def _no_unknown_keys(self) -> Self:
+    def _check_unknown_keys(self) -> Self:
         if self.is_own and self.model_extra:
             raise ValidationError.from_exception_data(
                 type(self).__name__,
@@ -73,7 +73,7 @@ class EncoderConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> Self:
+    def _check_head_size(self) -> Self:
         if self.is_own and self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} is not divisible by "

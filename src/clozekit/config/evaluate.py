@@ -9,19 +9,19 @@ from clozekit.errors import ConfigError
 
 
 class EvaluateConfig(BaseModel):
-    """Which model to judge on which rows.
+    """Which model to evaluate on which rows.
 
     Attributes:
-        checkpoint: A run's folder, for its best checkpoint (else its last), a `.ckpt` file, or a
-            model of transformers.
-        input: A file of labelled rows; null for a split of the run's own data.
-        split: That split; null for `test` where there is one, else `validation`.
-        out: The folder that is made for what comes out; null for one in the run's folder.
-        data_options: How rows are read, where not as in training: arguments of the model's
+        checkpoint: A run's folder (its best checkpoint, or else its last), a `.ckpt` file, or a
+            transformers model.
+        input: A file of labelled rows; null to use a split of the run's own data.
+        split: The split to use; null for `test` if it exists, otherwise `validation`.
+        out: The folder to create for the results; null to create one in the run's folder.
+        data_options: Changes to how rows were read in training: arguments of the model's
             DataModule, such as `{text_column: review}`.
-        task_options: Arguments of its task, such as `{no_answer_threshold: 1.5}`.
-        batch_size: The most sequences of one forward pass.
-        device: A device of torch; `auto` for a GPU where there is one.
+        task_options: Arguments of the model's task, such as `{no_answer_threshold: 1.5}`.
+        batch_size: The maximum number of sequences per forward pass.
+        device: A torch device; `auto` uses a GPU if available.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,10 +37,10 @@ class EvaluateConfig(BaseModel):
 
 
 def check_out(out: Path) -> None:
-    """Checks that nothing would be overwritten.
+    """Checks that the output folder is empty or does not exist.
 
     Raises:
-        ConfigError: The folder holds something already.
+        ConfigError: The folder is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"out={out} is not empty: give another folder")
+        raise ConfigError(f"out={out} is not empty; use another folder")

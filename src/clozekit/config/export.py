@@ -9,13 +9,13 @@ from clozekit.errors import ConfigError
 
 
 class ExportConfig(BaseModel):
-    """Which checkpoint to write in which form, and where.
+    """Which checkpoint to export, in which format, and where.
 
     Attributes:
-        checkpoint: A run's folder, for its best checkpoint (else its last), or a `.ckpt` file.
-        out: The folder that is made; it must not hold anything yet.
-        format: `transformers`, a folder that its `from_pretrained` loads; `safetensors`, the
-            weights by clozekit's own names; `onnx`, for any batch size and length.
+        checkpoint: A run's folder (its best checkpoint, or else its last), or a `.ckpt` file.
+        out: The folder to create; it must be empty or not exist.
+        format: `transformers`, a folder for `from_pretrained`; `safetensors`, the weights with
+            clozekit's parameter names; `onnx`, a model for any batch size and length.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,10 +25,10 @@ class ExportConfig(BaseModel):
     format: Literal["transformers", "safetensors", "onnx"] = "transformers"
 
     def check_out(self) -> None:
-        """Checks that nothing would be overwritten.
+        """Checks that `out` is empty or does not exist.
 
         Raises:
-            ConfigError: `out` holds something already.
+            ConfigError: `out` is not empty.
         """
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise ConfigError(f"out={self.out} is not empty: give another folder")
+            raise ConfigError(f"out={self.out} is not empty; use another folder")

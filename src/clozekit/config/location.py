@@ -1,13 +1,13 @@
-"""Where the configuration tree lies."""
+"""The location of the configuration files."""
 
 import os
 from pathlib import Path
 
 
 def conf_dir() -> Path:
-    """Gives the folder `conf/`: the checkout's where the package runs from one, else the wheel's.
+    """Returns the folder `conf/`: the checkout's for an editable install, otherwise the package's.
 
-    An editable install may hold a copy of the tree too, made when it was installed and stale since.
+    The checkout comes first because an editable install may also contain a copy, which is stale.
     """
     package = Path(__file__).resolve().parents[1]
     checkout = package.parents[1] / "conf"
@@ -15,10 +15,10 @@ def conf_dir() -> Path:
 
 
 def user_conf_dir() -> Path | None:
-    """Gives the folder in which a user keeps `local/default.yaml`, if there is one.
+    """Returns the user's folder with `local/default.yaml`, if any.
 
-    It is `clozekit` in the folder of the user's configurations. An installed package's own `conf/`
-    is not the user's to write in.
+    It is `clozekit` in the user's configuration folder, because users should not edit the `conf/`
+    of an installed package.
     """
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "clozekit"
     return folder if (folder / "local" / "default.yaml").is_file() else None

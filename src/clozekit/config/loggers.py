@@ -1,4 +1,4 @@
-"""Early checks of loggers: what would end in a prompt, a long wait, or an error after minutes."""
+"""Early checks of loggers, which would otherwise prompt, wait for minutes or fail late."""
 
 import configparser
 import os
@@ -17,32 +17,32 @@ WANDB_SERVER = "https://api.wandb.ai"
 
 
 def check_loggers(config: TrainConfig) -> None:
-    """Checks W&B's account and TensorBoard's package where they are needed.
+    """Checks for W&B credentials and the tensorboard package, if they are needed.
 
     Raises:
-        ConfigError: One is missing, or an upload is asked for offline.
+        ConfigError: One is missing, or checkpoints should be uploaded in offline mode.
     """
     if (wandb := _arguments(config, "wandb")) is not None:
         if wandb.get("mode") == "online":
             _check_account()
         elif wandb.get("log_model"):
             raise ConfigError(
-                f"logger.wandb.log_model={str(wandb['log_model']).lower()} uploads checkpoints: it "
-                "needs WANDB_MODE=online"
+                f"logger.wandb.log_model={str(wandb['log_model']).lower()} uploads checkpoints and "
+                "requires WANDB_MODE=online"
             )
     if _arguments(config, "tensorboard") is not None and not (
         find_spec("tensorboard") or find_spec("tensorboardX")
     ):
         raise ConfigError(
-            "logger=tensorboard needs the package tensorboard: pip install 'clozekit[tensorboard]'"
+            "logger=tensorboard requires tensorboard: run pip install 'clozekit[tensorboard]'"
         )
 
 
 def check_server(config: TrainConfig) -> None:
-    """Checks that W&B's server answers a run that is online; W&B itself waits for minutes.
+    """Checks that W&B's server responds if the run is online. W&B itself would wait for minutes.
 
     Raises:
-        ConfigError: It does not.
+        ConfigError: The server does not respond.
     """
     wandb = _arguments(config, "wandb")
     if wandb is None or wandb.get("mode") != "online":
@@ -51,14 +51,14 @@ def check_server(config: TrainConfig) -> None:
     try:
         urlopen(url, timeout=SERVER_SECONDS).close()
     except HTTPError:
-        return  # an answer
+        return  # the server responded
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         if isinstance(reason, ssl.SSLError):
-            return  # an answer too; W&B has settings of its own for certificates
+            return  # the server responded; W&B has its own certificate settings
         raise ConfigError(
             f"logger.wandb.mode=online (from WANDB_MODE): {url} cannot be reached ({reason}); "
-            "WANDB_MODE=offline needs no server, and `wandb sync` uploads such a run later"
+            "WANDB_MODE=offline does not need a server, and `wandb sync` uploads the run later"
         ) from error
 
 
@@ -73,13 +73,13 @@ def _check_account() -> None:
     netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
     if not (netrc.is_file() and "wandb" in netrc.read_text(encoding="utf-8", errors="replace")):
         raise ConfigError(
-            "logger.wandb.mode=online (from WANDB_MODE) needs WANDB_API_KEY or `wandb login`; "
-            "offline needs neither"
+            "logger.wandb.mode=online (from WANDB_MODE) requires WANDB_API_KEY or `wandb login`; "
+            "WANDB_MODE=offline needs neither"
         )
 
 
 def _wandb_server() -> str:
-    """Gives the server: the environment's, that of `wandb login --host`, or the public one."""
+    """Returns the server from the environment or `wandb login --host`, or else the public one."""
     if given := os.environ.get("WANDB_BASE_URL"):
         return given
     folder = Path(os.environ.get("WANDB_CONFIG_DIR", Path.home() / ".config" / "wandb"))

@@ -1,4 +1,4 @@
-"""Errors of Hydra, OmegaConf and pydantic in one form: the key, the value, what is allowed."""
+"""Formats errors of Hydra, OmegaConf and pydantic: the key, the value and what is allowed."""
 
 from difflib import get_close_matches
 
@@ -25,28 +25,28 @@ from clozekit.config.values import as_yaml
 
 
 def of_validation(error: ValidationError) -> str:
-    """Tells what a schema refused, a line a key."""
+    """Formats a validation error, one line per key."""
     return "\n".join(_of_detail(detail, error.title) for detail in error.errors())
 
 
 def of_omegaconf(error: OmegaConfBaseException) -> str:
-    """Tells what OmegaConf could not resolve."""
+    """Formats an error of resolving a configuration."""
     key = getattr(error, "full_key", None) or "the configuration"
     if isinstance(error, MissingMandatoryValue):
-        return f"{key} is missing: give {key}=…"
+        return f"{key} is missing; set {key}=…"
     return f"{key}: {_first_line(error)}"
 
 
 def of_hydra(error: HydraException, config_name: str, overrides: list[str]) -> str:
-    """Tells what Hydra could not compose."""
+    """Formats an error of composing a configuration."""
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is not an override; overrides are written key=value"
+        return f"{error.override!r} is not an override; write key=value"
     if isinstance(error, MissingConfigException):
         missing = error.missing_cfg_file or ""
         if error.options:
             group, name = _group_and_choice(missing, overrides)
             choices = sorted({*error.options, *_choices_in_folders(group)})
-            return f"{group}={name}: there is no such choice; there are {', '.join(choices)}"
+            return f"{group}={name} does not exist; the choices are {', '.join(choices)}"
         return _first_line(error)
     if isinstance(error, ConfigCompositionException):
         return _of_composition(error, config_name, overrides)
@@ -54,7 +54,7 @@ def of_hydra(error: HydraException, config_name: str, overrides: list[str]) -> s
 
 
 def _group_and_choice(missing: str, overrides: list[str]) -> tuple[str, str]:
-    """Splits `data/glue/cola` or `hydra/launcher/joblib` where the user did."""
+    """Splits `data/glue/cola` or `hydra/launcher/joblib` at the same `/` as the override did."""
     parts = missing.split("/")
     splits = [("/".join(parts[:i]), "/".join(parts[i:])) for i in range(1, len(parts))]
     given = {override.partition("=")[0].lstrip("+~") for override in overrides}
@@ -63,7 +63,7 @@ def _group_and_choice(missing: str, overrides: list[str]) -> tuple[str, str]:
 
 
 def _choices_in_folders(group: str) -> list[str]:
-    """Lists the choices of a group that lie a folder deeper, which Hydra does not name."""
+    """Lists the choices in subfolders of a group, which Hydra does not list."""
     folder = conf_dir() / group
     return [str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*/*.yaml")]
 
@@ -94,13 +94,13 @@ def _unknown_key(key: str, config_name: str, overrides: list[str]) -> str:
 
 
 def _known_keys(config_name: str, group: str, overrides: list[str]) -> list[str]:
-    """Lists a group's keys under the choices that the user made; none where these are unknown."""
+    """Lists a group's keys for the user's choices; none if these cannot be composed."""
     choices = [o for o in overrides if "=" in o and (conf_dir() / o.split("=")[0]).is_dir()]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
             composed = compose(config_name, overrides=choices)
-        except HydraException:  # such as a choice that lies in a folder of the user's own
+        except HydraException:  # for example, a choice in the user's own --config-dir
             return []
     node = OmegaConf.select(composed, group) if group else composed
     return [str(key) for key in node] if isinstance(node, DictConfig) else []

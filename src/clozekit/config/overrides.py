@@ -1,4 +1,4 @@
-"""What the command line gives as it is: texts and paths, which Hydra would read as its grammar."""
+"""Quotes texts and paths on the command line, which Hydra would otherwise parse as its grammar."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,25 +13,25 @@ TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
     "predict": ("text", "text_pair"),
     "report": ("folder",),
 }
-"""The keys of a verb whose values are text as a person writes it."""
+"""The keys of each verb with free text as their value."""
 
 LIST_GROUPS: Mapping[str, tuple[str, ...]] = {"train": ("logger", "callbacks")}
-"""The groups of a verb of which a run takes several choices; Hydra knows no null for these."""
+"""The groups of each verb that accept several choices. Hydra has no null for these."""
 
 POSITIONAL: Mapping[str, str] = {"report": "folder"}
-"""The key of a verb that the first argument without a key stands for."""
+"""The key of each verb that can be given as a positional argument."""
 
 
 def as_overrides(verb: str, arguments: Sequence[str]) -> list[str]:
-    """Gives the arguments of a verb as overrides that Hydra reads as they are meant.
+    """Converts a verb's command-line arguments to overrides that Hydra parses as intended.
 
-    `text=the movie was [MASK] .` becomes `text='the movie was [MASK] .'`. What Hydra reads as a
-    text, or as null, stays as it is; so quotes that were written for Hydra hold. `logger=null`
-    becomes `logger=[]`.
+    `text=the movie was [MASK] .` becomes `text='the movie was [MASK] .'`. Values that Hydra already
+    parses as a string or null are unchanged, so Hydra's own quoting works. `logger=null` becomes
+    `logger=[]`.
 
     Args:
         verb: The verb.
-        arguments: What follows it on the command line.
+        arguments: The arguments after the verb.
     """
     positional = POSITIONAL.get(verb)
     overrides = []
@@ -50,10 +50,10 @@ def as_overrides(verb: str, arguments: Sequence[str]) -> list[str]:
 
 
 def refuse_booleans(overrides: Sequence[str]) -> None:
-    """Refuses `compile=true`: to Hydra no choice of a group is a truth.
+    """Rejects `compile=true`, because a choice of a group cannot be a boolean in Hydra.
 
     Raises:
-        ConfigError: It says what there is instead.
+        ConfigError: An override sets `compile` to true or false.
     """
     for override in overrides:
         key, _, value = override.partition("=")
@@ -62,7 +62,7 @@ def refuse_booleans(overrides: Sequence[str]) -> None:
 
 
 def _is_text(override: str) -> bool:
-    """Whether Hydra reads the value as a text or as null, not as a list, a number or a sweep."""
+    """Whether Hydra parses the value as a string or null, not as a list, number or sweep."""
     try:
         parsed = OverridesParser.create().parse_override(override)
     except HydraException:

@@ -1,4 +1,4 @@
-"""Which data a task can learn from, of the tasks and the data that ship with clozekit."""
+"""Which of clozekit's tasks can be trained on which of its data."""
 
 TASKS = {
     "clozekit.tasks.pretraining.PretrainingModule": "pretraining",
@@ -10,7 +10,7 @@ TASKS = {
     "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule": "question_answering_bio",
     "clozekit.tasks.multiple_choice.MultipleChoiceModule": "multiple_choice",
 }
-"""The choice of the task group that names each class."""
+"""The choice of the group `task` for each class."""
 
 DATA = {
     "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": "pretraining",
@@ -24,37 +24,37 @@ DATA = {
     ),
     "clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule": "multiple_choice",
 }
-"""The choice of the data group that names each class; files of data sets name one of these too."""
+"""The choice of the group `data` for each class. Dataset configurations use these classes too."""
 
 DATA_OF: dict[str, tuple[str, ...]] = {
     **{task: (task,) for task in TASKS.values()},
     "masked_lm": ("masked_lm", "pretraining"),
 }
-"""The choices of the data group that a choice of the task group learns from."""
+"""The choices of the group `data` that each task can be trained on."""
 
 
 def mismatch(task_target: str, data_target: str) -> str | None:
-    """Tells why a task cannot learn from data, in a sentence.
+    """Checks whether a task can be trained on data.
 
     Args:
         task_target: The task's class.
         data_target: The DataModule's class.
 
     Returns:
-        None where it can, or where a class is the user's own.
+        An error message, or None if the two fit or a class is not clozekit's.
     """
     task, data = TASKS.get(task_target), DATA.get(data_target)
     if task is None or data is None or data in DATA_OF[task]:
         return None
     if (task, data) == ("pretraining", "masked_lm"):
         return (
-            "task=pretraining learns next sentences, of which data=masked_lm has none: "
-            "it is for task=masked_lm, or data=pretraining for this task"
+            "task=pretraining predicts next sentences, but data=masked_lm has no sentence pairs; "
+            "use task=masked_lm or data=pretraining"
         )
     tasks = [name for name, fitting in DATA_OF.items() if data in fitting]
     return (
-        f"task={task} cannot learn from data={data}: give {_either('data', DATA_OF[task])} for "
-        f"this task, or {_either('task', tasks)} for these data"
+        f"task={task} does not work with data={data}; use {_either('data', DATA_OF[task])} for "
+        f"this task, or {_either('task', tasks)} for this data"
     )
 
 

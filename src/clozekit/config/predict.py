@@ -12,19 +12,19 @@ class PredictConfig(BaseModel):
     """What to predict, and with which model.
 
     Attributes:
-        checkpoint: A run's folder, for its best checkpoint (else its last), a `.ckpt` file, or a
-            model of transformers.
-        text: A text; or a file of rows as `input`.
-        text_pair: A second text, or the paragraph of a question.
-        input: A JSONL, CSV or TSV file of rows, gzipped or not.
-        output: The JSONL file of predictions; null for the terminal.
-        data_options: How rows are read, where not as in training: arguments of the model's
+        checkpoint: A run's folder (its best checkpoint, or else its last), a `.ckpt` file, or a
+            transformers model.
+        text: A single text; alternatively, set `input`.
+        text_pair: A second text, or the paragraph for a question.
+        input: A JSONL, CSV or TSV file of rows, optionally gzipped.
+        output: The JSONL file for predictions; null to print them.
+        data_options: Changes to how rows were read in training: arguments of the model's
             DataModule, such as `{text_column: review}`.
-        task_options: Arguments of its task, such as `{no_answer_threshold: 1.5}`.
-        on_bad_row: `error` ends at a row that cannot be used, `skip` reports it and goes on.
-        top_k: How many words are given for a [MASK].
-        batch_size: The most sequences of one forward pass.
-        device: A device of torch; `auto` for a GPU where there is one.
+        task_options: Arguments of the model's task, such as `{no_answer_threshold: 1.5}`.
+        on_bad_row: `error` stops at an invalid row, `skip` reports it and continues.
+        top_k: The number of words predicted for each [MASK].
+        batch_size: The maximum number of sequences per forward pass.
+        device: A torch device; `auto` uses a GPU if available.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,16 +44,16 @@ class PredictConfig(BaseModel):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.text is None) == (self.input is None):
-            raise ValueError("exactly one of text and input is needed")
+            raise ValueError("set exactly one of text and input")
         if self.text_pair is not None and self.text is None:
-            raise ValueError("text_pair goes with text; rows of input have their own")
+            raise ValueError("text_pair requires text; rows of input have their own second text")
         return self
 
     def check_output(self) -> None:
-        """Checks that nothing would be overwritten.
+        """Checks that `output` does not exist.
 
         Raises:
-            ConfigError: `output` is there already.
+            ConfigError: `output` already exists.
         """
         if self.output is not None and self.output.exists():
-            raise ConfigError(f"output={self.output} is there already: give another file")
+            raise ConfigError(f"output={self.output} already exists; use another file")

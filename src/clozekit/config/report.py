@@ -7,14 +7,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ReportConfig(BaseModel):
-    """What to report on, and what the runs are judged by.
+    """Which runs to report on, and the metric to compare them by.
 
     Attributes:
-        folder: The folder of a sweep, of runs, or of a single run; the key may be left out.
-        metric: The metric of `results.json` that the best are chosen by; null for the one that the
-            runs themselves were judged by.
-        mode: Whether its smallest (`min`) or its largest (`max`) value is the best; `auto` as the
-            runs say it, and of another metric the smallest of a loss, an error or a perplexity.
+        folder: The folder of a sweep, of several runs, or of a single run; `folder=` may be
+            omitted.
+        metric: A metric of `results.json` to rank the runs by; null for the metric that the runs
+            monitored.
+        mode: Whether the smallest (`min`) or largest (`max`) value is best. `auto` uses the mode
+            that the runs monitored the metric with; for other metrics it is `min` for a loss, an
+            error or a perplexity, and otherwise `max`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""Schemas of what a sweep is run by: the keys of `hydra.launcher` and `hydra.sweeper`."""
+"""Schemas of launchers and sweepers: the keys of `hydra.launcher` and `hydra.sweeper`."""
 
 from typing import Any, Literal
 
@@ -46,7 +46,7 @@ def check_launcher(group: DictConfig) -> None:
     """Checks the values of `hydra.launcher`.
 
     Raises:
-        ConfigError: One cannot be used.
+        ConfigError: A value is invalid.
     """
     checked("hydra.launcher", LAUNCHERS[str(group._target_)], _arguments(group))
 
@@ -55,7 +55,7 @@ def check_sweeper(group: DictConfig) -> None:
     """Checks the values of `hydra.sweeper`.
 
     Raises:
-        ConfigError: One cannot be used.
+        ConfigError: A value is invalid.
     """
     checked("hydra.sweeper", OptunaSweeperConfig, _arguments(group))
 

@@ -1,4 +1,4 @@
-"""Schemas of the tasks that ship with clozekit, checked before the classes are imported."""
+"""Schemas of clozekit's tasks, checked before the classes are imported."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ BALANCED: Literal["balanced"] = "balanced"
 
 
 class CorpusTaskConfig(Closed):
-    """The arguments of the tasks that learn from a corpus: none."""
+    """The arguments of pretraining tasks: none."""
 
 
 class ClassificationTaskConfig(Closed):
@@ -26,27 +26,27 @@ class ClassificationTaskConfig(Closed):
 
     @field_validator("class_weights", mode="before")
     @classmethod
-    def _one_of_the_forms(cls, value: object) -> object:
+    def _check_class_weights(cls, value: object) -> object:
         if value is None or value == BALANCED:
             return value
         if not isinstance(value, dict | list):
             raise ValueError(
-                f"{value!r}: it should be null, balanced, a weight a class as {{name: 2.0}}, or a "
-                "list in the order of the classes"
+                f"{value!r}: it should be null, balanced, weights by class such as {{name: 2.0}}, "
+                "or a list in the order of the classes"
             )
         weights = value.items() if isinstance(value, dict) else enumerate(value)
         for name, weight in weights:
             is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
             if not is_number or not 0 <= weight < float("inf"):
-                raise ValueError(f"{name}={weight}: a weight should be a number of 0 or more")
+                raise ValueError(f"{name}={weight}: a weight should be a non-negative number")
         if isinstance(value, list) and not any(value):
-            raise ValueError(f"{value}: one weight at least should be more than 0")
-        # A class that YAML reads as a number or a truth has its name for a key all the same.
+            raise ValueError(f"{value}: at least one weight should be greater than 0")
+        # YAML parses some class names as numbers or booleans, but class names are strings.
         return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
 
 
 class HeadTaskConfig(Closed):
-    """The arguments of tasks that have a dropout alone: regression and multiple choice."""
+    """The arguments of tasks with only a dropout: regression and multiple choice."""
 
     classifier_dropout: Dropout = 0.1
 
@@ -81,4 +81,4 @@ SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule": AnswerTaggingTaskConfig,
     "clozekit.tasks.multiple_choice.MultipleChoiceModule": HeadTaskConfig,
 }
-"""The schema of each task's arguments; a user's own is checked by its constructor."""
+"""Schemas by task class. The arguments of other classes are checked by their constructors."""

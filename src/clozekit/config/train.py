@@ -1,4 +1,4 @@
-"""The configuration of `clozekit train`: its own keys closed, its components open by `_target_`."""
+"""The configuration of `clozekit train`: fixed keys, and components chosen by `_target_`."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,35 +25,35 @@ COMPILE_CHOICES = "compile=off or compile=default, with compile.mode, .fullgraph
 OWN_SCHEDULE = "clozekit.optim.schedules.learning_rate_factor"
 
 LONGEST_NAME = 255
-"""Bytes of a file's or folder's name, on all file systems in common use."""
+"""The maximum length of a file or folder name on common file systems, in bytes."""
 
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 
 
 class Closed(BaseModel):
-    """A group that takes no other keys than its own."""
+    """A group that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Component(BaseModel):
-    """A group that names a class by `_target_`; its other keys are that class's arguments."""
+    """A group that names a class by `_target_`; its other keys are the class's arguments."""
 
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
 
     target: str = Field(alias="_target_")
 
     def arguments(self) -> dict[str, Any]:
-        """Gives the group as Hydra instantiates it."""
+        """Returns the group in the form that Hydra instantiates."""
         return self.model_dump(by_alias=True)
 
 
 class OptimizerConfig(Component):
-    """An optimizer, made once the parameters are known.
+    """An optimizer.
 
     Attributes:
         lr: The peak learning rate.
-        weight_decay: The decay of all parameters but biases and norms.
+        weight_decay: The weight decay of all parameters except biases and norms.
     """
 
     lr: float = Field(gt=0)
@@ -61,29 +61,32 @@ class OptimizerConfig(Component):
 
 
 class TrainerConfig(Component):
-    """The Lightning Trainer; a batch of Lightning is an optimizer step.
+    """The Lightning Trainer. Each batch that Lightning sees is one optimizer step.
 
     Attributes:
-        float32_matmul_precision: How exactly products of 32-bit numbers are computed
-            (`torch.set_float32_matmul_precision`). `high` lets a GPU use TF32, which is faster; on
-            the CPU it could mean bfloat16, so `highest` is what the CPU has.
-        precision: The numbers that are computed with.
-        gradient_clip_val: The largest gradient norm; null for no clipping.
-        gradient_clip_algorithm: Whether the norm of all gradients is limited (`norm`), or every
+        float32_matmul_precision: The precision of float32 matrix multiplications
+            (`torch.set_float32_matmul_precision`). `high` lets a GPU use TF32, which is faster. On
+            the CPU it could mean bfloat16, so the CPU uses `highest`.
+        precision: The numerical precision of training.
+        gradient_clip_val: The maximum gradient norm; null to disable clipping.
+        gradient_clip_algorithm: Whether to limit the norm of all gradients (`norm`), or each
             value (`value`).
-        log_every_n_steps: Optimizer steps between rows of the history.
-        val_check_interval: Validations by Lightning's key, in the place of
-            `validate_every_n_steps`: steps, a share of an epoch, or a time such as 00:01:00:00.
-        num_sanity_val_steps: Batches of validation before training, so that what fails in
-            validation fails at once; -1 for all.
-        limit_train_batches: Steps of an epoch, or a share of them; null for all.
-        limit_val_batches: Batches of a validation, or a share of them; null for all.
-        overfit_batches: Trains on the first steps alone, again and again; 0 for all.
-        fast_dev_run: Runs one step of training, validation and test, or so many, and leaves
-            nothing behind.
-        max_time: Ends training after a time, such as 00:12:00:00; null for no limit.
+        log_every_n_steps: The number of optimizer steps between logged rows.
+        val_check_interval: Lightning's key for how often to validate, instead of
+            `validate_every_n_steps`: a number of steps, a fraction of an epoch, or a time such as
+            00:01:00:00.
+        num_sanity_val_steps: The number of validation batches to run before training, so that
+            errors in validation appear at once; -1 for all.
+        limit_train_batches: The number of steps per epoch, or a fraction of them; null for all.
+        limit_val_batches: The number of batches per validation, or a fraction of them; null for
+            all.
+        overfit_batches: The number of steps, or the fraction of an epoch, to train on repeatedly;
+            0 for all data.
+        fast_dev_run: Runs one step (or this many) of training, validation and test, and saves
+            nothing.
+        max_time: The maximum training time, such as 00:12:00:00; null for no limit.
         profiler: `simple`, `advanced` or `pytorch`; its report is printed at the end.
-        detect_anomaly: Whether torch looks for the operation that made a gradient NaN.
+        detect_anomaly: Whether torch detects the operation that produced a NaN gradient.
     """
 
     float32_matmul_precision: Literal["highest", "high", "medium"] = "highest"
@@ -102,23 +105,23 @@ class TrainerConfig(Component):
     detect_anomaly: bool = False
 
     @model_validator(mode="after")
-    def _keys_are_supported(self) -> Self:
+    def _check_keys(self) -> Self:
         check_trainer_keys(self.target, self.model_extra or {})
         return self
 
     def arguments(self) -> dict[str, Any]:
-        """Gives what the Trainer takes; the precision of products is not the Trainer's."""
+        """Returns the Trainer's arguments; `float32_matmul_precision` is not one of them."""
         return self.model_dump(by_alias=True, exclude={"float32_matmul_precision"})
 
 
 class ScheduleConfig(Closed):
-    """The learning rate's course; `_target_` may name another, see `UserScheduleConfig`.
+    """The learning rate schedule. For a custom `_target_` see `UserScheduleConfig`.
 
     Attributes:
-        decay: What follows the warmup: `linear`, `cosine` or `constant`.
-        warmup_steps: Steps of linear warmup; null to take `warmup_ratio`.
-        warmup_ratio: The warmup's share of `max_steps`.
-        min_lr_ratio: What is left of the peak at the end of the decay.
+        decay: The decay after the warmup: `linear`, `cosine` or `constant`.
+        warmup_steps: The number of linear warmup steps; null to use `warmup_ratio`.
+        warmup_ratio: The warmup steps as a fraction of `max_steps`.
+        min_lr_ratio: The final learning rate as a fraction of the peak.
     """
 
     decay: Literal["linear", "cosine", "constant"] = "linear"
@@ -127,19 +130,20 @@ class ScheduleConfig(Closed):
     min_lr_ratio: float = Field(0.0, ge=0, le=1)
 
     def num_warmup_steps(self, max_steps: int) -> int:
-        """Gives the warmup's length in steps."""
+        """Returns the number of warmup steps."""
         if self.warmup_steps is not None:
             return self.warmup_steps
         return round(self.warmup_ratio * max_steps)
 
 
 class UserScheduleConfig(ScheduleConfig):
-    """A course of the user's own.
+    """A custom learning rate schedule.
 
     Attributes:
-        target: A function of `step` and `max_steps`, or a class made with `max_steps` whose objects
-            are functions of `step`. It gives what the peak learning rate is multiplied with. It
-            also gets the group's other keys; of those above only what it has parameters for.
+        target: A function of `step` and `max_steps`, or a class that is constructed with
+            `max_steps` and whose instances are functions of `step`. It returns the factor for the
+            peak learning rate. It also receives the group's other keys; of the keys of
+            `ScheduleConfig` only those that it has parameters for.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
@@ -148,13 +152,13 @@ class UserScheduleConfig(ScheduleConfig):
 
 
 class CompileConfig(Closed):
-    """How torch compiles the encoder, as in `torch.compile`.
+    """Options of `torch.compile` for the encoder.
 
     Attributes:
-        enabled: Whether it does.
-        mode: What is optimized for.
-        fullgraph: Whether a part that cannot be compiled is an error.
-        dynamic: Whether one graph serves all shapes; null to find out which dimensions change.
+        enabled: Whether to compile the encoder.
+        mode: What to optimize for.
+        fullgraph: Whether code that cannot be compiled is an error.
+        dynamic: Whether to use one graph for all shapes; null to detect which dimensions change.
     """
 
     enabled: bool = False
@@ -166,12 +170,12 @@ class CompileConfig(Closed):
 
 
 class PhaseConfig(Closed):
-    """The first phase of a pretraining in two (Devlin et al., 2019, appendix A.2).
+    """The first phase of two-phase pretraining (Devlin et al., 2019, appendix A.2).
 
     Attributes:
-        ratio: Its share of `max_steps`.
-        max_seq_length: The longest sample in it.
-        micro_batch_size: The most samples of one forward pass in it.
+        ratio: The length of the phase as a fraction of `max_steps`.
+        max_seq_length: The maximum sample length in the phase.
+        micro_batch_size: The maximum number of samples per forward pass in the phase.
     """
 
     ratio: float = Field(gt=0, lt=1)
@@ -180,16 +184,16 @@ class PhaseConfig(Closed):
 
 
 class DivergenceConfig(Closed):
-    """What counts as a diverging step, and what is done about it.
+    """When training counts as diverged, and what to do then.
 
     Attributes:
-        action: `stop` ends the run before the step changes a weight. `rollback` takes weights and
-            optimizer back to the last checkpoint and goes on with the data after the step, so that
-            the window between the two is skipped.
-        max_loss: A step whose loss is larger diverges; null for no limit. A loss that is not a
-            finite number always does.
-        max_grad_norm: A step whose gradient norm is larger diverges; null for no limit.
-        max_rollbacks: How many rollbacks a run may take before it stops all the same.
+        action: `stop` ends the run before the step changes any weight. `rollback` restores weights
+            and optimizer from the last checkpoint and continues with the data after the diverged
+            step, so the data in between is skipped.
+        max_loss: A larger loss counts as divergence; null for no limit. A loss that is not finite
+            always does.
+        max_grad_norm: A larger gradient norm counts as divergence; null for no limit.
+        max_rollbacks: The maximum number of rollbacks; at the next divergence the run stops.
     """
 
     action: Literal["stop", "rollback"] = "stop"
@@ -199,13 +203,13 @@ class DivergenceConfig(Closed):
 
 
 class FineTuningConfig(Closed):
-    """How a pretrained encoder is treated; by default as in the paper, all of it learns alike.
+    """How a pretrained encoder is fine-tuned. By default all weights are trained alike.
 
     Attributes:
-        layerwise_lr_decay: The learning rate of each block over that of the block above it.
-        freeze_encoder: Whether the heads alone learn.
-        reinit_layers: How many of the top blocks begin with weights drawn anew.
-        reinit_pooler: Whether the pooler does.
+        layerwise_lr_decay: The ratio of each block's learning rate to that of the block above it.
+        freeze_encoder: Whether to train only the heads.
+        reinit_layers: The number of top blocks to reinitialize.
+        reinit_pooler: Whether to reinitialize the pooler.
     """
 
     layerwise_lr_decay: float = Field(1.0, gt=0, le=1)
@@ -215,32 +219,36 @@ class FineTuningConfig(Closed):
 
 
 class TrainConfig(Closed):
-    """The whole configuration of a training run.
+    """The configuration of a training run.
 
     Attributes:
-        name: The run's name, and its folder in `runs_dir`.
-        runs_dir: Where runs have their folders.
-        seed: What every random choice depends on.
-        max_steps: The length of training in optimizer steps; or `max_epochs`.
-        max_epochs: The length of training in passes over the data; or `max_steps`.
-        global_batch_size: Samples of an optimizer step, over all processes.
-        micro_batch_size: The most samples of one forward pass; accumulation follows from it.
-        validate_every_n_steps: Optimizer steps between validations; null for one at the end.
-        resume: `auto` goes on from the newest whole checkpoint of the run's folder, or starts where
-            there is none; a path goes on from that checkpoint; null refuses an existing folder.
-        compile: How torch compiles the encoder, which takes a minute or so at the start.
-        activation_checkpointing: Whether backward computes the inside of blocks anew: less memory,
-            a third more work.
-        divergence: What is done about a loss that is not a number, or too large.
-        fine_tuning: How a pretrained encoder is treated.
-        encoder: The encoder's sizes, or the checkpoint that it comes from.
-        task: What is learnt.
-        data: What it is learnt from.
-        optimizer: How weights change.
-        schedule: How the learning rate does.
-        trainer: On what it runs.
-        logger: Where metrics go, by name; null turns one off.
-        callbacks: What else happens in training, by name; null turns one off.
+        name: The run's name, and the name of its folder in `runs_dir`.
+        runs_dir: The folder that contains the runs.
+        seed: The seed of all random choices.
+        max_steps: The length of training in optimizer steps; alternatively, set `max_epochs`.
+        max_epochs: The length of training in passes over the data; alternatively, set `max_steps`.
+        global_batch_size: The number of samples per optimizer step, over all processes.
+        micro_batch_size: The maximum number of samples per forward pass; gradient accumulation
+            follows from it.
+        validate_every_n_steps: The number of optimizer steps between validations; null to validate
+            only at the end.
+        resume: `auto` resumes from the newest complete checkpoint in the run's folder, or starts a
+            new run if there is none; a path resumes from that checkpoint; null is an error if the
+            run's folder exists.
+        compile: How to compile the encoder with torch.compile, which takes about a minute at the
+            start.
+        activation_checkpointing: Whether to recompute activations in the backward pass, which saves
+            memory for about a third more computation.
+        divergence: What to do when the loss is not finite or too large.
+        fine_tuning: How to fine-tune a pretrained encoder.
+        encoder: The encoder's sizes, or the pretrained checkpoint to start from.
+        task: The training objective.
+        data: The training data.
+        optimizer: The optimizer.
+        schedule: The learning rate schedule.
+        trainer: The hardware and the training loop.
+        logger: Loggers by name; null disables one.
+        callbacks: Callbacks by name; null disables one.
     """
 
     name: str = Field(min_length=1, pattern=r"^[^/\s][^\s]*$")
@@ -267,26 +275,26 @@ class TrainConfig(Closed):
 
     @field_validator("name")
     @classmethod
-    def _a_folder_can_have_the_name(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         for part in name.split("/"):
             size = len(part.encode(errors="surrogatepass"))
             if size > LONGEST_NAME:
                 raise ValueError(
-                    f"{part[:20]}… has {size} bytes, where a folder's name may have {LONGEST_NAME}"
+                    f"{part[:20]}… has {size} bytes; a folder name has at most {LONGEST_NAME}"
                 )
-        # Control characters and halves of surrogate pairs.
+        # Control characters and lone surrogates.
         if not all(character.isprintable() for character in name):
-            raise ValueError(f"{name!a} has a character that cannot be printed")
+            raise ValueError(f"{name!a} has a character that is not printable")
         return name
 
     @field_validator("logger", "callbacks", mode="before")
     @classmethod
-    def _null_is_none_of_them(cls, value: Any) -> Any:
+    def _null_to_empty(cls, value: Any) -> Any:
         return {} if value is None else value
 
     @field_validator("schedule", mode="before")
     @classmethod
-    def _a_schedule_may_be_the_users(cls, value: Any) -> Any:
+    def _parse_schedule(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "_target_" not in value:
             return value
         if value["_target_"] == OWN_SCHEDULE:
@@ -295,39 +303,39 @@ class TrainConfig(Closed):
 
     @field_validator("compile", mode="before")
     @classmethod
-    def _compile_is_a_group(cls, value: Any) -> Any:
+    def _check_compile(cls, value: Any) -> Any:
         if isinstance(value, bool):
             raise ValueError(f"{str(value).lower()}: it should be {COMPILE_CHOICES}")
         return value
 
     @model_validator(mode="after")
-    def _one_length(self) -> Self:
+    def _check_training_length(self) -> Self:
         if (self.max_steps is None) == (self.max_epochs is None):
             raise ValueError(
                 f"max_steps={as_yaml(self.max_steps)} and max_epochs={as_yaml(self.max_epochs)}: "
-                "exactly one of them is needed, and null for the other"
+                "set exactly one of them, and the other to null"
             )
         return self
 
     @model_validator(mode="after")
-    def _one_interval_of_validation(self) -> Self:
+    def _check_validation_interval(self) -> Self:
         interval = self.trainer.val_check_interval
         if self.validate_every_n_steps is not None and interval is not None:
             raise ValueError(
                 f"validate_every_n_steps={self.validate_every_n_steps} and "
-                f"trainer.val_check_interval={as_yaml(interval)}: give one of them"
+                f"trainer.val_check_interval={as_yaml(interval)}: set only one of them"
             )
         return self
 
     @model_validator(mode="after")
-    def _the_task_can_learn_from_the_data(self) -> Self:
+    def _check_task_and_data(self) -> Self:
         problem = mismatch(self.task.target, self.data.target)
         if problem is not None:
             raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
-    def _sequences_fit_the_encoder(self) -> Self:
+    def _check_sequence_length(self) -> Self:
         longest = (self.data.model_extra or {}).get("max_seq_length")
         if isinstance(longest, int) and self.encoder.pretrained is None:
             positions = self.encoder.max_position_embeddings

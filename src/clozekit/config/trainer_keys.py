@@ -1,4 +1,4 @@
-"""The keys of Lightning's Trainer: each is honoured, or refused with what to use in its place."""
+"""The keys of Lightning's Trainer: each is supported, or rejected with an alternative."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -36,24 +36,24 @@ HONOURED = frozenset(
         "val_check_interval",
     }
 )
-"""Keys that mean what Lightning documents; where it counts batches, these are optimizer steps."""
+"""Keys that work as Lightning documents. Its batches are optimizer steps here."""
 
 REFUSED = {
     "accumulate_grad_batches": "it follows from global_batch_size and micro_batch_size",
-    "barebones": "for a run without logs and checkpoints give logger=[] and callbacks=[]",
+    "barebones": "for a run without logs and checkpoints, set logger=[] and callbacks=[]",
     "callbacks": "callbacks are a group: +callbacks.mine._target_=my_module.MyCallback",
-    "check_val_every_n_epoch": "validations are counted in steps: give validate_every_n_steps",
-    "enable_checkpointing": "callbacks.checkpoints=null turns checkpoints off",
-    "limit_predict_batches": "training predicts nothing",
+    "check_val_every_n_epoch": "validation is scheduled by steps: set validate_every_n_steps",
+    "enable_checkpointing": "callbacks.checkpoints=null disables checkpoints",
+    "limit_predict_batches": "training does not predict",
     "logger": "loggers are a group: logger=csv, logger=[csv,wandb], logger=[]",
-    "max_epochs": "give max_epochs",
-    "max_steps": "give max_steps",
-    "min_epochs": "an epoch is a pass over the data, which Lightning does not see: "
-    "give trainer.min_steps",
-    "model_registry": "Lightning's registry of models is not supported",
-    "use_distributed_sampler": "the DataModule gives every process its share of the samples",
+    "max_epochs": "set max_epochs",
+    "max_steps": "set max_steps",
+    "min_epochs": "Lightning does not see the epochs, which are passes over the data: "
+    "set trainer.min_steps",
+    "model_registry": "Lightning's model registry is not available",
+    "use_distributed_sampler": "the DataModule distributes the samples over the processes",
 }
-"""Keys that would have no effect, or another one than Lightning documents."""
+"""Keys that would have no effect, or not the effect that Lightning documents."""
 
 STRATEGIES = (
     "auto",
@@ -61,26 +61,26 @@ STRATEGIES = (
     "ddp_find_unused_parameters_false",
     "ddp_find_unused_parameters_true",
 )
-"""Names of strategies that the training step supports."""
+"""The strategies that the training step supports."""
 
 REFUSED_CALLBACKS = {
-    "BackboneFinetuning": "it goes by Lightning's epochs: use fine_tuning.freeze_encoder or "
+    "BackboneFinetuning": "it depends on Lightning's epochs: use fine_tuning.freeze_encoder or "
     "fine_tuning.layerwise_lr_decay",
-    "BatchSizeFinder": "it changes batches in the middle of a run: give micro_batch_size",
+    "BatchSizeFinder": "it changes the batch size during a run: set micro_batch_size",
     "GradientAccumulationScheduler": "accumulation follows from global_batch_size and "
     "micro_batch_size",
     "LearningRateFinder": "it trains on steps that are then repeated: sweep over optimizer.lr",
-    "StochasticWeightAveraging": "it goes by Lightning's epochs, and a run is one of them",
+    "StochasticWeightAveraging": "it depends on Lightning's epochs, and a run is only one of them",
 }
-"""Callbacks of Lightning that would have no effect, or would spoil the order of samples."""
+"""Lightning callbacks that would have no effect, or would break the order of samples."""
 
 
 def check_trainer_keys(target: str, arguments: dict[str, Any]) -> None:
-    """Checks the names of the Trainer's arguments, and a strategy that is given by name.
+    """Checks the names of the Trainer's arguments, and the strategy if it is a name.
 
     Args:
-        target: The Trainer's class; the keys of a user's own subclass are not all known.
-        arguments: Its arguments.
+        target: The Trainer's class. A subclass may have additional arguments.
+        arguments: The Trainer's arguments.
 
     Raises:
         ValueError: A key or the strategy is not supported.
@@ -97,6 +97,6 @@ def check_trainer_keys(target: str, arguments: dict[str, Any]) -> None:
     strategy = arguments.get("strategy")
     if isinstance(strategy, str) and strategy not in STRATEGIES:
         raise ValueError(
-            f"trainer.strategy={strategy} is not supported; there are {', '.join(STRATEGIES)}, or "
-            "a group with _target_: lightning.pytorch.strategies.DDPStrategy"
+            f"trainer.strategy={strategy} is not supported; use {', '.join(STRATEGIES)}, or a "
+            "group with _target_: lightning.pytorch.strategies.DDPStrategy"
         )

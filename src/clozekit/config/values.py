@@ -1,10 +1,10 @@
-"""Values of a configuration, by their whole keys and as YAML writes them."""
+"""Flattens configurations and formats their values."""
 
 from typing import Any
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Gives a configuration with the whole path of every value as its key."""
+    """Returns a flat configuration, with the full path of each value as its key."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value:
@@ -15,5 +15,5 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def as_yaml(value: object) -> object:
-    """Writes None as the user does."""
+    """Returns the value as YAML writes it: None as `null`."""
     return "null" if value is None else value

@@ -1,1 +1,1 @@
-"""Text to token shards: readers, sentences, the vocabulary, the shards and their manifest."""
+"""Converts text to token shards: readers, sentence splitting, vocabulary, shards and manifest."""

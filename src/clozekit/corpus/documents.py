@@ -1,4 +1,4 @@
-"""What a reader hands on, and how a row of a table becomes a document."""
+"""Documents, the partitions they are read from, and the conversion of table rows."""
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
@@ -8,19 +8,19 @@ from clozekit.errors import DataError
 
 
 class Document(NamedTuple):
-    """A document's text, and its id where the source gives one."""
+    """A document's text, and its id if the source has ids."""
 
     text: str
     id: str | None = None
 
 
 class Partition(NamedTuple):
-    """A part of the source that one task reads.
+    """A part of the source that is read by one task.
 
     Attributes:
         path: The file.
         start: The first byte, row group or row.
-        stop: The one after the last; None reads to the end.
+        stop: The end of the range, exclusive; None reads to the end of the file.
     """
 
     path: str
@@ -31,15 +31,19 @@ class Partition(NamedTuple):
 def document_of_row(
     row: dict[str, Any], source: TableSource | HubSource, place: Callable[[], str]
 ) -> Document:
-    """Takes the text and the id out of a row that has the columns.
+    """Converts a row to a document.
 
     Args:
         row: The values by column.
-        source: Which columns.
-        place: Tells where the row is, for an error alone: counting lines takes time.
+        source: The source, which names the columns.
+        place: Returns the row's location for error messages. It is only called for an error,
+            because counting lines is slow.
+
+    Returns:
+        The document. A null text is empty.
 
     Raises:
-        DataError: The text is no string (null is empty), or the id no string or integer.
+        DataError: The text is not a string, or the id is not a string or an integer.
     """
     text = row[source.text_column]
     if text is None:
@@ -47,7 +51,7 @@ def document_of_row(
     if not isinstance(text, str):
         raise DataError(f"{place()}: {source.text_column!r} is {kind(text)} instead of a string")
     if not _is_unicode(text):
-        raise DataError(f"{place()}: {source.text_column!r} has half of a surrogate pair")
+        raise DataError(f"{place()}: {source.text_column!r} has a lone surrogate")
     if source.id_column is None:
         return Document(text)
     identity = row[source.id_column]
@@ -56,17 +60,21 @@ def document_of_row(
             f"{place()}: {source.id_column!r} is {kind(identity)} instead of a string or an integer"
         )
     if not _is_unicode(str(identity)):
-        raise DataError(f"{place()}: {source.id_column!r} has half of a surrogate pair")
+        raise DataError(f"{place()}: {source.id_column!r} has a lone surrogate")
     return Document(text, str(identity))
 
 
 def columns_of(source: TableSource | HubSource) -> list[str]:
-    """The columns that are read."""
+    """Returns the columns to read."""
     return [source.text_column, *([source.id_column] if source.id_column else [])]
 
 
 def check_columns(wanted: Iterable[str], there: Collection[str], place: Callable[[], str]) -> None:
-    """Raises a `DataError` that names the columns there are if a wanted one is missing."""
+    """Checks that a table has the wanted columns.
+
+    Raises:
+        DataError: A column is missing.
+    """
     for column in wanted:
         if column not in there:
             raise DataError(
@@ -75,7 +83,7 @@ def check_columns(wanted: Iterable[str], there: Collection[str], place: Callable
 
 
 def kind(value: Any) -> str:
-    """What a value is, in words."""
+    """Returns the kind of a value in words, for error messages."""
     kinds = {type(None): "null", bool: "a boolean", int: "a number", float: "a number"}
     kinds |= {str: "a string", list: "a list", dict: "an object"}
     return kinds.get(type(value), f"a {type(value).__name__}")

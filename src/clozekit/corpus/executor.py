@@ -1,4 +1,4 @@
-"""Running the tasks of a stage over processes, with datatrove."""
+"""Runs the tasks of a stage in parallel processes with datatrove."""
 
 import os
 import threading
@@ -21,16 +21,16 @@ Task: TypeAlias = Callable[[Work, int], None]
 
 
 def run_tasks(title: str, task: Task, work: Work, num_tasks: int, workers: int) -> None:
-    """Runs a stage's tasks that are not yet done.
+    """Runs the tasks of a stage that are not completed yet.
 
-    datatrove marks a task as done when it has returned, in a folder that a later run finds again.
+    datatrove marks completed tasks with files in the work folder, so a later run skips them.
 
     Args:
-        title: What the stage does, for people.
-        task: The work to do, given the task's number.
-        work: Where it is done.
-        num_tasks: How many tasks there are, whatever the number of workers is.
-        workers: How many processes to use.
+        title: The name of the stage for the progress display.
+        task: The function to run, with the work folder and the task's number.
+        work: The work folder.
+        num_tasks: The number of tasks, which is independent of the number of workers.
+        workers: The number of processes.
 
     Raises:
         UserError: A task raised it.
@@ -42,19 +42,19 @@ def run_tasks(title: str, task: Task, work: Work, num_tasks: int, workers: int) 
         workers=min(workers, num_tasks),
         logging_dir=str(logs),
     )
-    # datatrove forks a process that keeps its counters, and would outlive a killed run.
+    # datatrove forks a process for its counters, which would outlive a killed run.
     multiprocess.util.register_after_fork(executor, _end_with_parent)
     multiprocess.set_forkserver_preload([__name__, "clozekit.corpus.stages"])
     with show_progress(title, num_tasks, lambda: _count_done(logs)), _quiet_and_serial():
         try:
             executor.run()
         except UserError as error:
-            # What a process raised comes with that process' traceback, which helps nobody.
+            # The error carries the worker's traceback, which is of no use to the user.
             raise type(error)(str(error)) from None
 
 
 class _Step(PipelineStep):  # type: ignore[misc]
-    """A step of a pipeline that calls one function."""
+    """A pipeline step that calls one function."""
 
     type = "clozekit"
 
@@ -70,7 +70,7 @@ class _Step(PipelineStep):  # type: ignore[misc]
 
 
 class _Executor(LocalPipelineExecutor):  # type: ignore[misc]
-    """datatrove's own, which in its processes says nothing and starts no threads."""
+    """datatrove's local executor without log output and tokenizer threads in the workers."""
 
     def _run_for_rank(self, *args: Any, **kwargs: Any) -> Any:
         _be_quiet_and_serial()
@@ -86,7 +86,7 @@ def _end_with_parent(_: object) -> None:
 
 
 def _be_quiet_and_serial() -> None:
-    """Silences datatrove's log and keeps tokenizers to one thread in this process."""
+    """Disables datatrove's log and the threads of tokenizers in this process."""
     logger.disable("datatrove")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 

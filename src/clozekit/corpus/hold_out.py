@@ -1,4 +1,4 @@
-"""Which documents are held out and which shard each goes to, by hashes of their ids."""
+"""Assigns documents to splits and shards by hashes of their ids."""
 
 from typing import Any
 
@@ -17,30 +17,30 @@ MIN_DOCUMENTS = 2
 def assign_splits(
     keys: UInt64Array, contents: UInt64Array, validation_fraction: float, source: str
 ) -> NDArray[np.uint8]:
-    """Holds out the documents whose keys are the smallest.
+    """Holds out the documents with the smallest keys.
 
-    A document's split follows from its own key, whatever other documents there are, unless so few
-    are there that a split would have fewer than two.
+    A document's split depends only on its own key, not on the other documents, unless a split would
+    otherwise have fewer than two documents.
 
     Args:
         keys: `[documents]`: hashes of the documents' ids.
-        contents: `[documents]`: hashes of their texts. Of equal ones all but the first are dropped.
-        validation_fraction: The share of all possible keys that is held out.
-        source: What to call the documents' source.
+        contents: `[documents]`: hashes of their texts. All but the first of equal ones are dropped.
+        validation_fraction: The fraction of all possible keys that is held out.
+        source: The name of the source for error messages.
 
     Returns:
         `[documents]`: one of `SPLIT_CODES`, or `DUPLICATE`.
 
     Raises:
-        DataError: Fewer than four documents differ.
+        DataError: There are fewer than four distinct documents.
     """
     firsts = np.unique(contents, return_index=True)[1]
     if not len(firsts):
-        raise DataError(f"{source}: there is no text in it")
+        raise DataError(f"{source} does not contain any text")
     if len(firsts) < MIN_DOCUMENTS * len(SPLITS):
         raise DataError(
-            f"{source}: only {len(firsts)} of its documents have text and differ; at least "
-            f"{MIN_DOCUMENTS * len(SPLITS)} are needed, two to train on and two to validate with"
+            f"{source} has only {len(firsts)} distinct documents with text; at least "
+            f"{MIN_DOCUMENTS * len(SPLITS)} are required, two for training and two for validation"
         )
     by_key = np.sort(firsts)[np.argsort(keys[np.sort(firsts)], kind="stable")]
     below = int(np.searchsorted(keys[by_key], np.uint64(validation_fraction * 2.0**64)))
@@ -52,22 +52,22 @@ def assign_splits(
 
 
 def shard_keys(keys: UInt64Array) -> UInt64Array:
-    """Keys that shards are ranges of: the half of the bits that hardly decides the split."""
+    """Returns the lower half of the bits, because the upper half decides the split."""
     return keys & np.uint64(2**32 - 1)
 
 
 def shard_bounds(num_shards: int) -> UInt64Array:
-    """`[shards + 1]`: shard i has the shard keys from bound i up to bound i + 1."""
+    """Returns bounds `[shards + 1]`: shard i has the shard keys from bound i up to bound i + 1."""
     return np.array([-(-i * 2**32 // num_shards) for i in range(num_shards + 1)], np.uint64)
 
 
 def count_shards(sorted_shard_keys: UInt64Array, num_tokens: int, shard_tokens: int) -> int:
-    """The number of shards of about `shard_tokens`, of which each has at least two documents.
+    """Returns the number of shards of about `shard_tokens`, with at least two documents each.
 
     Args:
         sorted_shard_keys: `[documents]`, ascending.
-        num_tokens: The tokens of all documents.
-        shard_tokens: The size of a shard to aim at.
+        num_tokens: The number of tokens of all documents.
+        shard_tokens: The target size of a shard.
     """
     most = max(1, len(sorted_shard_keys) // MIN_DOCUMENTS)
     num_shards = int(np.clip(round(num_tokens / shard_tokens), 1, most))

@@ -1,4 +1,4 @@
-"""Lines of a text file, or of a range of its bytes, with their numbers."""
+"""Reads numbered lines of a text file, or of a byte range of it."""
 
 import gzip
 import zlib
@@ -16,7 +16,7 @@ _BLOCK = 2**20
 
 
 class Line(NamedTuple):
-    """A line: its number in the range, from 0, and its text with its end."""
+    """A line: its number in the range, from 0, and its text with the line ending."""
 
     number: int
     text: str
@@ -24,17 +24,18 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class LineRange:
-    """The lines of a file that belong to a range of its bytes.
+    """The lines of a file that belong to a byte range.
 
-    The file is cut at the first line that begins at or after `start` and `stop`, or, where
-    documents are separated by blank lines, at the first such blank line. Ranges that touch thus
-    share out all lines, and a document is never cut.
+    The file is split at the first line that starts at or after `start` and `stop`, or at the first
+    such blank line if documents are separated by blank lines. Adjacent ranges therefore cover every
+    line once, and a document is never split.
 
     Attributes:
-        path: The file, UTF-8; gzipped if its name ends in `.gz`, and then read whole.
+        path: A UTF-8 file; if its name ends in `.gz`, it is gzipped and read as a whole.
         start: The first byte.
-        stop: The byte after the last one; None reads to the end.
-        cut_at_blank: Whether documents are separated by blank lines; else each line is one.
+        stop: The end of the range, exclusive; None reads to the end of the file.
+        cut_at_blank: Whether documents are separated by blank lines; otherwise each line is one
+            document.
     """
 
     path: Path
@@ -57,7 +58,7 @@ class LineRange:
                     ) from None
 
     def place(self, number: int) -> str:
-        """`file:line` of a line of this range."""
+        """Returns `file:line` for a line of this range."""
         if not self.start:
             return f"{self.path}:{number + 1}"
         with open_binary(self.path) as file:
@@ -78,7 +79,8 @@ class LineRange:
             document_bytes = len(line) + (0 if at_cut else document_bytes)
             if document_bytes > MAX_DOCUMENT_BYTES:
                 raise DataError(
-                    f"{self.place(number)}: a document of over {MAX_DOCUMENT_BYTES // 2**20} MiB"
+                    f"{self.place(number)}: a document is larger than "
+                    f"{MAX_DOCUMENT_BYTES // 2**20} MiB"
                     + ("; put a blank line between documents" if self.cut_at_blank else "")
                 )
             if at_cut and self.stop is not None and offset >= self.stop:
@@ -99,15 +101,15 @@ class LineRange:
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file, unpacked if its name ends in `.gz`.
+    """Opens a file, decompressing it if its name ends in `.gz`.
 
     Raises:
-        DataError: It cannot be opened or read.
+        DataError: The file cannot be read.
     """
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             yield cast(BinaryIO, file)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is not a whole gzip file: {error}") from None
+        raise DataError(f"{path} is not a complete gzip file: {error}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""A prepared corpus as its manifest describes it; cheap to open before anything heavy is."""
+"""A prepared corpus and its manifest. Opening it does not need heavy imports."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,13 @@ class _Record(BaseModel):
 
 
 class Counts(_Record):
-    """How much there is of something.
+    """The size of a shard or a split.
 
     Attributes:
         documents: The number of documents.
         sentences: The number of sentences.
-        tokens: The number of tokens, [UNK] included.
-        unknown_tokens: How many of the tokens are [UNK].
+        tokens: The number of tokens, including [UNK].
+        unknown_tokens: The number of [UNK] tokens.
     """
 
     documents: int
@@ -38,28 +38,29 @@ class Counts(_Record):
 
 
 class ShardRecord(Counts):
-    """A shard: its file's name, its SHA-256 and what it holds."""
+    """A shard: its file name, SHA-256 and size."""
 
     file: str
     sha256: str
 
 
 class SplitRecord(Counts):
-    """A split: what its shards hold together, and each of them."""
+    """A split: its total size, and its shards."""
 
     shards: tuple[ShardRecord, ...]
 
 
 class Manifest(_Record):
-    """What a corpus folder holds.
+    """The content of a corpus folder.
 
     Attributes:
         format_version: The version of the folder's format.
-        vocab_size: One more than the largest token id.
+        vocab_size: The largest token id plus one.
         tokenizer_sha256: The SHA-256 of the folder's `tokenizer.json`.
-        splits: The shards for training and those held out for validation.
-        empty_documents: How many documents were skipped because they have no text.
-        duplicate_documents: How many were skipped because another document has the same text.
+        splits: The training shards and the held-out validation shards.
+        empty_documents: The number of documents skipped because they have no text.
+        duplicate_documents: The number of documents skipped because another document has the same
+            text.
         configuration: The configuration that the corpus was prepared with.
     """
 
@@ -88,28 +89,28 @@ class Corpus:
         """Reads a corpus folder's manifest.
 
         Raises:
-            DataError: The folder is not a whole corpus, or one of a newer format.
+            DataError: The folder is not a complete corpus, or has a newer format.
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
         corpus = cls(folder, manifest)
         for path in (corpus.tokenizer_file, *corpus.shards("train"), *corpus.shards("validation")):
             if not path.is_file():
-                raise DataError(f"{path} is not there, though {folder / MANIFEST_FILE} names it")
+                raise DataError(f"{path} does not exist, but {folder / MANIFEST_FILE} lists it")
         return corpus
 
     @property
     def tokenizer_file(self) -> Path:
-        """The tokenizer, in the format of the `tokenizers` library."""
+        """The tokenizer file, in the format of the `tokenizers` library."""
         return self.folder / TOKENIZER_FILE
 
     def shards(self, split: Split) -> list[Path]:
-        """The shards of a split, in order."""
+        """Returns the shard files of a split, in order."""
         return [self.folder / shard.file for shard in self.manifest.splits[split].shards]
 
     @property
     def hash(self) -> str:
-        """A hexadecimal hash of all shards' and the tokenizer's bytes."""
+        """A hexadecimal hash of the content of all shards and the tokenizer."""
         parts = [self.manifest.tokenizer_sha256]
         for split in SPLITS:
             parts += [split, *(shard.sha256 for shard in self.manifest.splits[split].shards)]
@@ -119,11 +120,13 @@ class Corpus:
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     if not folder.is_dir():
-        raise DataError(f"the corpus folder {folder} is not there; `clozekit prepare` makes one")
+        raise DataError(
+            f"the corpus folder {folder} does not exist; create it with `clozekit prepare`"
+        )
     if not path.is_file():
         raise DataError(
-            f"{folder} has no {MANIFEST_FILE}, so it is no corpus, or one that is not finished; "
-            "run `clozekit prepare` on it (again)"
+            f"{folder} has no {MANIFEST_FILE}, so it is not a complete corpus; run "
+            "`clozekit prepare` to create or finish it"
         )
     text = path.read_bytes()
     try:
@@ -137,6 +140,4 @@ def _read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(
-            f"{path} is not the manifest of a corpus: {where}: {first['msg']}"
-        ) from None
+        raise DataError(f"{path} is not a valid manifest: {where}: {first['msg']}") from None

@@ -1,4 +1,4 @@
-"""The corpus folder before it is whole: who may write to it, and what may be replaced in it."""
+"""The output folder of an unfinished corpus: locking it, and checking and removing its content."""
 
 import fcntl
 import re
@@ -21,11 +21,11 @@ _CORPUS_FILE = rf"{_SHARD_FILE}|(tokenizer|manifest)\.json"
 
 
 def finished_corpus(config: PrepareConfig) -> Corpus | None:
-    """The corpus, if `out` has one that this configuration made and that is not to be overwritten.
+    """Returns the finished corpus in `out`, if any; None if it should be overwritten.
 
     Raises:
-        ConfigError: `out` has a corpus that another configuration made.
-        DataError: `out` has a corpus that is damaged or of a newer format.
+        ConfigError: `out` contains a corpus with another configuration.
+        DataError: `out` contains a corpus that is damaged or has a newer format.
     """
     out = Path(config.out)
     if config.overwrite or not (out / MANIFEST_FILE).exists():
@@ -38,15 +38,15 @@ def finished_corpus(config: PrepareConfig) -> Corpus | None:
 
 @contextmanager
 def claim_output(config: PrepareConfig) -> Iterator[Work]:
-    """Makes `out` this process' own, with what an unfinished run of the same kind left in it.
+    """Locks `out` for this process, and keeps the results of an interrupted run if they are usable.
 
     Raises:
-        ConfigError: `out` holds something else, belongs to another configuration, or is being
+        ConfigError: `out` contains something else or another configuration's corpus, or is being
             written by another process.
     """
     work = Work(Path(config.out), config)
     if work.out.exists() and not work.out.is_dir():
-        raise ConfigError(f"out={work.out} is a file; give a folder")
+        raise ConfigError(f"out={work.out} is a file; it should be a folder")
     _refuse_foreign_folder(work)
     work.out.mkdir(parents=True, exist_ok=True)
     with _locked(work.out):
@@ -63,15 +63,15 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
         try:
             yield work
         except UserError:
-            # It cannot go on like this, and another configuration must not find the folder taken.
+            # The run cannot continue, and its remains would block a corrected configuration.
             erase(work)
             shutil.rmtree(work.folder)
             raise
 
 
 def erase(work: Work) -> None:
-    """Removes what belongs to a corpus from the folder, and nothing else."""
-    # Without its manifest the folder is no corpus, should this be cut short.
+    """Removes the files of a corpus from the folder, and nothing else."""
+    # The manifest goes first, so that an interrupted removal does not leave a corrupt corpus.
     for name in (MANIFEST_FILE, TOKENIZER_FILE):
         (work.out / name).unlink(missing_ok=True)
     remove_shards(work.out, keep=())
@@ -85,7 +85,7 @@ def erase(work: Work) -> None:
 
 
 def remove_shards(folder: Path, keep: tuple[str, ...]) -> None:
-    """Removes shards, whole or not, other than those to keep."""
+    """Removes shards and partly written files, except the shards to keep."""
     for path in folder.iterdir():
         if re.fullmatch(_SHARD_FILE, path.name) and path.name not in keep:
             path.unlink()
@@ -106,22 +106,22 @@ def _refuse_foreign_folder(work: Work) -> None:
         foreign += [path.name for path in work.folder.iterdir() if path.suffix != ".tmp"]
     if foreign:
         raise ConfigError(
-            f"out={work.out} holds something else than a corpus ({sorted(foreign)[0]}); "
-            "give a new or an empty folder"
+            f"out={work.out} contains files that are not from a corpus ({sorted(foreign)[0]}); "
+            "use a new or an empty folder"
         )
 
 
 def _refuse_other_configuration(config: PrepareConfig, existing: dict[str, Any]) -> None:
     old, new = _flatten(existing), _flatten(config.identity())
     differing = [
-        f"{key} is {old.get(key, 'absent')} there and {new.get(key, 'absent')} here"
+        f"{key} was {old.get(key, 'absent')} and is now {new.get(key, 'absent')}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key, "absent") != new.get(key, "absent")
     ]
     if differing:
         raise ConfigError(
-            f"out={config.out} has a corpus of another configuration: {'; '.join(differing)}; "
-            "give another folder, or overwrite=true"
+            f"out={config.out} contains a corpus with another configuration: "
+            f"{'; '.join(differing)}; use another folder, or overwrite=true"
         )
 
 

@@ -1,4 +1,4 @@
-"""The stages of `clozekit prepare`, each of which goes on where a killed run was."""
+"""The stages of `clozekit prepare`. Each resumes where an interrupted run stopped."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,14 +39,14 @@ _FILES_AT_ONCE = 64
 
 
 def plan_reading(work: Work) -> None:
-    """Cuts the source into partitions; starts anew if a killed run had other files."""
+    """Splits the source into partitions; discards earlier results if the input files changed."""
     partitions = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
     if not partitions:
-        raise DataError(f"{_name(work.config.source)}: there is no text in it")
+        raise DataError(f"{_name(work.config.source)} does not contain any text")
     files = {partition.path for partition in partitions}
     if isinstance(work.config.tokenizer, ExistingTokenizerConfig):
         files.add(work.config.tokenizer.path)
-    # What is kept in the work folder is written anew at each start; its name says what it is.
+    # Files in the work folder are rewritten at each start; their names identify their content.
     inputs = [_signature(Path(file)) for file in sorted(files) if Path(file).parent != work.folder]
     plan = Plan(partitions, PARTITION_BYTES, inputs).to_json()
     if (work.folder / "plan.json").exists() and work.read_json("plan.json") != plan:
@@ -56,7 +56,7 @@ def plan_reading(work: Work) -> None:
 
 
 def read_source(work: Work) -> None:
-    """Reads all partitions and numbers the documents of the pieces that come of it."""
+    """Reads all partitions into pieces, and numbers their documents."""
     num_partitions = len(work.plan().partitions)
     run_tasks("read", read_partition, work, num_partitions, work.config.num_workers)
     pieces: list[Piece] = []
@@ -70,7 +70,7 @@ def read_source(work: Work) -> None:
 
 
 def split_documents(work: Work) -> None:
-    """Decides which documents are duplicates, and which are held out."""
+    """Finds duplicate documents, and holds out documents for validation."""
     batches = [work.documents(piece) for piece in work.pieces()]
     keys, contents = (
         np.concatenate([batch.column(name).to_numpy() for batch in batches] or [np.zeros(0, "u8")])
@@ -83,7 +83,7 @@ def split_documents(work: Work) -> None:
 
 
 def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
-    """Puts the existing tokenizer into the corpus folder, as a complete `tokenizer.json`."""
+    """Copies an existing tokenizer to the corpus folder, as a complete `tokenizer.json`."""
     path = Path(config.path)
     chars = config.handle_chinese_chars
     _save(work, load_tokenizer(path, config.lowercase, config.strip_accents, chars))
@@ -98,7 +98,7 @@ def train_vocabulary(work: Work, config: WordPieceConfig) -> None:
 
 
 def tokenize(work: Work) -> None:
-    """Turns all pieces into token ids, and decides how many shards they make."""
+    """Tokenizes all pieces, and decides on the number of shards."""
     pieces = work.pieces()
     run_tasks("tokenize", tokenize_piece, work, len(pieces), work.config.num_workers)
     plans: list[ShardPlan] = []
@@ -108,8 +108,8 @@ def tokenize(work: Work) -> None:
         keys = np.sort(np.concatenate([np.load(file) for file in files]))
         if len(keys) < MIN_DOCUMENTS:
             raise DataError(
-                f"{_name(work.config.source)}: the tokenizer leaves {len(keys)} documents of "
-                f"the {split} split with a token; at least {MIN_DOCUMENTS} are needed"
+                f"{_name(work.config.source)}: only {len(keys)} documents of the {split} split "
+                f"have tokens after tokenization; at least {MIN_DOCUMENTS} are required"
             )
         count = count_shards(keys, tokens, work.config.shard_tokens)
         plans += [ShardPlan(split, index, count) for index in range(count)]
@@ -124,7 +124,7 @@ def build_shards(work: Work) -> None:
 
 
 def write_manifest(work: Work) -> Corpus:
-    """Describes the corpus, which is whole from then on."""
+    """Writes the manifest, which completes the corpus."""
     plan, pieces = work.plan(), work.pieces()
     read_reports = [
         work.read_json(f"documents/{number:06d}.json") for number in range(len(plan.partitions))
@@ -164,7 +164,7 @@ def _split_record(work: Work, split: Split) -> SplitRecord:
 
 
 def _all_counts(work: Work) -> Mapping[str, int]:
-    """Adds the word counts of all pieces up."""
+    """Sums the word counts of all pieces."""
     files = [work.file("words", f"{piece.name}.arrow") for piece in work.pieces()]
     total = None
     for start in range(0, len(files), _FILES_AT_ONCE):

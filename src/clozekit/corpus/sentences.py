@@ -1,4 +1,4 @@
-"""A document's text as sentences, and the hash that its place in the corpus follows from."""
+"""Splits documents into sentences, and hashes them."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -8,15 +8,15 @@ import sentencex
 
 
 def split_sentences(text: str, mode: Literal["lines", "split"], language: str) -> list[str]:
-    """Cuts a document into sentences, with single blanks for all white space inside.
+    """Splits a document into sentences, and normalizes whitespace to single spaces.
 
     Args:
         text: The document.
-        mode: `lines` takes every line as a sentence; `split` lets sentencex find them.
-        language: The ISO 639 code that sentencex chooses its rules by.
+        mode: `lines` uses each line as a sentence; `split` detects boundaries with sentencex.
+        language: The ISO 639 code of the language for sentencex.
 
     Returns:
-        The sentences that are not blank; none for an empty document.
+        The sentences that are not blank; an empty list for an empty document.
     """
     pieces: Iterable[str]
     pieces = text.split("\n") if mode == "lines" else sentencex.segment(language, text)
@@ -29,5 +29,5 @@ def hash_text(text: str) -> int:
 
 
 def hash_content(text: str) -> int:
-    """Hashes a document to 64 bits, whatever its white space is."""
+    """Hashes a document to 64 bits, ignoring differences in whitespace."""
     return hash_text(" ".join(text.split()))

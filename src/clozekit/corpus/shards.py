@@ -1,8 +1,9 @@
-"""The shard: documents as token ids in one memory-mapped Arrow record batch.
+"""The shard format: tokenized documents in one memory-mapped Arrow record batch.
 
-A row is a document with the columns `id: string` and `sentences: list<list<uint16>>` (uint32 for a
-vocabulary of over 65,536). Arrow keeps nested lists as one array of values and two of offsets
-(https://arrow.apache.org/docs/format/Columnar.html), so the file is its own index.
+Each row is a document with the columns `id: string` and `sentences: list<list<uint16>>` (uint32 for
+a vocabulary of more than 65,536 tokens). Arrow stores nested lists as one array of values and two
+arrays of offsets (https://arrow.apache.org/docs/format/Columnar.html), so no separate index is
+needed.
 """
 
 from collections.abc import Sequence
@@ -23,19 +24,19 @@ OffsetArray: TypeAlias = NDArray[np.int32]
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
-    """The smallest of the shard's two token types that holds every id of a vocabulary."""
+    """Returns the smaller of the two token types that can hold every id of a vocabulary."""
     return np.dtype(np.uint16 if vocab_size <= 2**16 else np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """A memory-mapped shard; nothing of it is read before it is used, and nothing is copied.
+    """A memory-mapped shard. Data is read when it is used, and never copied.
 
     Attributes:
         path: The file.
-        tokens: `[tokens]`, uint16 or uint32: the token ids of all sentences, end to end.
-        sentence_offsets: `[sentences + 1]`, int32: where each sentence begins in `tokens`.
-        document_offsets: `[documents + 1]`, int32: where each document begins in the sentences.
+        tokens: `[tokens]`, uint16 or uint32: the concatenated token ids of all sentences.
+        sentence_offsets: `[sentences + 1]`, int32: the start of each sentence in `tokens`.
+        document_offsets: `[documents + 1]`, int32: the first sentence of each document.
         id_array: `[documents]`: the documents' ids as an Arrow array.
     """
 
@@ -47,14 +48,14 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Maps a shard's file into memory.
+        """Memory-maps a shard file.
 
         Raises:
-            DataError: The file is not there, not whole, or not a shard.
+            DataError: The file does not exist, is incomplete, or is not a shard.
         """
         batch = _map_record_batch(path)
         ids, documents = batch.column("id"), batch.column("sentences")
-        # Lists may use a part of their values only; what they do not use is no part of the shard.
+        # An Arrow list array may use only a slice of its values; drop the rest.
         document_offsets, sentences = _used(documents)
         sentence_offsets, tokens = _used(sentences)
         return cls(
@@ -97,7 +98,7 @@ def write_shard(
     sentence_offsets: NDArray[np.integer[Any]],
     document_offsets: NDArray[np.integer[Any]],
 ) -> None:
-    """Writes a shard, whole or not at all.
+    """Writes a shard atomically.
 
     Args:
         path: The file to write.
@@ -114,14 +115,16 @@ def write_shard(
 
 
 def write_record_batch(path: Path, batch: pa.RecordBatch) -> None:
-    """Writes an Arrow IPC file of one uncompressed record batch, whole or not at all."""
+    """Writes an Arrow IPC file with one uncompressed record batch, atomically."""
     with write_atomically(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
 
 
 def _offsets(offsets: NDArray[np.integer[Any]]) -> pa.Int32Array:
     if offsets[-1] >= 2**31:
-        raise DataError(f"a shard holds at most {2**31 - 1:,} tokens; this one has {offsets[-1]:,}")
+        raise DataError(
+            f"a shard can have at most {2**31 - 1:,} tokens, but this one has {offsets[-1]:,}"
+        )
     return pa.array(offsets.astype(np.int32, copy=False))
 
 
@@ -131,9 +134,9 @@ def _map_record_batch(path: Path) -> pa.RecordBatch:
         num_batches = reader.num_record_batches
         batch = reader.get_batch(0) if num_batches == 1 else None
     except FileNotFoundError:
-        raise DataError(f"{path} is not there") from None
+        raise DataError(f"{path} does not exist") from None
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a whole Arrow file: {error}") from None
+        raise DataError(f"{path} is not a complete Arrow file: {error}") from None
     if batch is None:
         raise DataError(f"{path} is not a shard: it has {num_batches} record batches instead of 1")
     columns = {column.name: column.type for column in batch.schema}
@@ -147,12 +150,12 @@ def _map_record_batch(path: Path) -> pa.RecordBatch:
     documents = batch.column("sentences")
     levels = (batch.column("id"), documents, documents.values, documents.values.values)
     if any(level.null_count for level in levels):
-        raise DataError(f"{path} is not a shard: it has nulls")
+        raise DataError(f"{path} is not a shard: it contains nulls")
     return batch
 
 
 def _used(lists: pa.ListArray) -> tuple[OffsetArray, pa.Array]:
-    """The offsets of a list array, from 0, and the values that they point into."""
+    """Returns the offsets of a list array, shifted to start at 0, and the values they refer to."""
     offsets: OffsetArray = lists.offsets.to_numpy(zero_copy_only=True)
     first, last = int(offsets[0]), int(offsets[-1])
     values = lists.values.slice(first, last - first)

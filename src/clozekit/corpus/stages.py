@@ -1,7 +1,7 @@
-"""What one task of each stage does: reading, counting words, tokenising, writing a shard.
+"""The tasks of each stage: reading, counting words, tokenizing, writing a shard.
 
-A task reads what earlier stages left in the work folder and leaves whole files there, whose bytes
-depend on its number alone. It can thus be done again, and by any process.
+A task reads the files of earlier stages from the work folder, and writes complete files there.
+Their content depends only on the task's number, so any process can run or repeat a task.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ _PIECE_SCHEMA = pa.schema(
 
 
 class _Rows:
-    """Documents gathered for a piece."""
+    """Collects the documents of a piece."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -58,10 +58,10 @@ class _Rows:
 
 
 def read_partition(work: Work, number: int) -> None:
-    """Reads a partition's documents, cuts them into sentences and leaves them as pieces.
+    """Reads a partition's documents, splits them into sentences and writes them as pieces.
 
-    A partition that cannot be cut may be large; its pieces are small nevertheless, so that all
-    processes have work in the stages that follow.
+    A partition that cannot be split may be large. Its pieces are small nevertheless, so that the
+    later stages can use all processes.
     """
     plan, source = work.plan(), work.config.source
     rows, empty = _Rows(), 0
@@ -100,9 +100,9 @@ def count_piece(work: Work, number: int) -> None:
 
 
 def tokenize_piece(work: Work, number: int) -> None:
-    """Turns a piece into token ids, a file a split, each in the order of its shard keys.
+    """Tokenizes a piece into one file per split, sorted by shard key.
 
-    Every shard is a range of shard keys, and so a slice of each of these files.
+    Each shard is a range of shard keys, and therefore a slice of each of these files.
     """
     piece = work.pieces()[number]
     batch = work.documents(piece)
@@ -124,7 +124,7 @@ def tokenize_piece(work: Work, number: int) -> None:
 
 
 def build_shard(work: Work, number: int) -> None:
-    """Puts a shard together from its slices of all pieces, and records what it holds."""
+    """Assembles a shard from its slices of all pieces, and records its size and checksum."""
     shard = work.shard_plans()[number]
     bounds = shard_bounds(shard.num_shards)[shard.number : shard.number + 2]
     parts = []

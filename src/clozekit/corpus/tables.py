@@ -1,4 +1,4 @@
-"""Documents out of tables that are read by rows: Parquet files and datasets of the hub."""
+"""Reads documents from tables: Parquet files and datasets on the Hugging Face Hub."""
 
 import pickle
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ _ROWS_AT_ONCE = 1_024
 
 
 def plan_parquet(path: Path, source: TableSource, partition_bytes: int) -> list[Partition]:
-    """Puts a file's row groups together until they have `partition_bytes` of text.
+    """Groups a file's row groups into partitions of about `partition_bytes` of text.
 
     Raises:
-        DataError: The file is not Parquet or has not the columns, or the text is no text.
+        DataError: The file is not Parquet, lacks a column, or its text column is not a string.
     """
     with _parquet_file(path) as file:
         check_columns(columns_of(source), file.schema_arrow.names, lambda: str(path))
@@ -50,7 +50,7 @@ def plan_parquet(path: Path, source: TableSource, partition_bytes: int) -> list[
 
 
 def read_parquet(partition: Partition, source: TableSource) -> Iterator[Document]:
-    """Reads the documents of a partition that `plan_parquet` made."""
+    """Reads the documents of a partition from `plan_parquet`."""
     with _parquet_file(Path(partition.path)) as file:
         groups = range(partition.start, partition.stop or file.num_row_groups)
         rows_before = (file.metadata.row_group(group).num_rows for group in range(groups.start))
@@ -65,13 +65,13 @@ def read_parquet(partition: Partition, source: TableSource) -> Iterator[Document
 
 
 def plan_hub(source: HubSource, partition_bytes: int, folder: Path) -> list[Partition]:
-    """Loads a dataset, and cuts its rows by their mean size.
+    """Loads a dataset, and splits its rows into partitions by their mean size.
 
-    The dataset's handle, which points into the library's own cache, is kept in `folder` for the
-    processes that read it.
+    The dataset's handle, which refers to the library's own cache, is saved in `folder` for the
+    reading processes.
 
     Raises:
-        DataError: The dataset cannot be loaded or has not the columns, or the text is no text.
+        DataError: The dataset cannot be loaded, lacks a column, or its text column is not a string.
     """
     dataset = _load_dataset(source)
     check_columns(columns_of(source), dataset.column_names, lambda: source.path)
@@ -79,7 +79,7 @@ def plan_hub(source: HubSource, partition_bytes: int, folder: Path) -> list[Part
     _check_is_text(
         dataset.features.arrow_schema.field(source.text_column).type, source, source.path
     )
-    # The file's name says which data it is, so that a resumed run notices another version.
+    # The fingerprint in the file name lets a resumed run notice that the dataset changed.
     file = folder / f"dataset-{dataset._fingerprint}.pickle"
     with write_atomically(file) as handle:
         pickle.dump(dataset, handle)
@@ -90,7 +90,7 @@ def plan_hub(source: HubSource, partition_bytes: int, folder: Path) -> list[Part
 
 
 def read_hub(partition: Partition, source: HubSource) -> Iterator[Document]:
-    """Reads the documents of a partition that `plan_hub` made."""
+    """Reads the documents of a partition from `plan_hub`."""
     dataset = _unpickle(partition.path)
     assert partition.stop is not None
     for start in range(partition.start, partition.stop, _ROWS_AT_ONCE):
@@ -107,9 +107,9 @@ def _load_dataset(source: HubSource) -> Any:
 
     try:
         return datasets.load_dataset(source.path, name=source.name, split=source.split)
-    except Exception as error:  # The library and what it builds on raise many kinds.
+    except Exception as error:  # `datasets` and its dependencies raise many types.
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(f"source.path={source.path}: it cannot be loaded: {lines[0]}") from None
+        raise DataError(f"source.path={source.path} cannot be loaded: {lines[0]}") from None
 
 
 @lru_cache(maxsize=1)

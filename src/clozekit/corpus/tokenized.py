@@ -1,4 +1,4 @@
-"""Documents as token ids in memory: dropped, cut and put together without a loop over them."""
+"""Tokenized documents in memory, with vectorized filtering, slicing and concatenation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from clozekit.corpus.shards import Shard, TokenArray, write_shard
 
 @dataclass(frozen=True, eq=False)
 class TokenizedDocuments:
-    """Documents as a shard holds them.
+    """Tokenized documents in the layout of a shard.
 
     Attributes:
         ids: `[documents]`, an Arrow array of strings.
@@ -30,13 +30,13 @@ class TokenizedDocuments:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Maps those of a shard into memory."""
+        """Memory-maps the documents of a shard."""
         shard = Shard.open(path)
         return cls(shard.id_array, shard.tokens, shard.sentence_offsets, shard.document_offsets)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Puts at least one part after another."""
+        """Concatenates one or more parts."""
         return cls(
             pa.concat_arrays([part.ids for part in parts]),
             np.concatenate([part.tokens for part in parts]),
@@ -45,7 +45,7 @@ class TokenizedDocuments:
         )
 
     def part(self, first: int, last: int) -> Self:
-        """The documents from `first` up to `last`."""
+        """Returns the documents from `first` up to, but not including, `last`."""
         sentences = slice(self.document_offsets[first], self.document_offsets[last] + 1)
         sentence_offsets = self.sentence_offsets[sentences]
         return type(self)(
@@ -59,7 +59,7 @@ class TokenizedDocuments:
         """Drops sentences without tokens, and documents without sentences.
 
         Returns:
-            What is left, and `[documents]`: whether each document is left.
+            The remaining documents, and `[documents]`: whether each document was kept.
         """
         lengths = np.diff(self.sentence_offsets)
         num_documents = len(self.document_offsets) - 1
@@ -75,10 +75,10 @@ class TokenizedDocuments:
         return left, kept
 
     def write(self, path: Path) -> None:
-        """Writes them as a shard."""
+        """Writes the documents as a shard."""
         write_shard(path, self.ids, self.tokens, self.sentence_offsets, self.document_offsets)
 
 
 def offsets_of(lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """`[n + 1]`: where things of the given lengths begin and the last one ends, from 0."""
+    """Returns `[n + 1]`: the start offsets of consecutive items, and the end of the last one."""
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

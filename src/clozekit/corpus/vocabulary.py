@@ -19,9 +19,9 @@ from clozekit.errors import DataError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CONTINUATION = "##"
-# As in google-research/bert's tokenization.py, a longer word is [UNK]; nothing is learnt from it.
+# As in google-research/bert's tokenization.py, longer words are [UNK] and not used for training.
 _MAX_WORD_LENGTH = 100
-# As in BertWordPieceTokenizer of the tokenizers library: nothing is learnt from one occurrence.
+# As in BertWordPieceTokenizer of the tokenizers library: pairs that occur once are not merged.
 _MIN_FREQUENCY = 2
 _TEXTS_AT_ONCE = 10_000
 _REPETITIONS_AT_ONCE = 4_096
@@ -32,11 +32,11 @@ class SpecialTokens:
     """The ids of the five special tokens.
 
     Attributes:
-        pad: [PAD], beside the text of a shorter sequence.
-        unk: [UNK], a word that the vocabulary cannot spell.
-        cls: [CLS], before a sequence.
+        pad: [PAD], which fills up shorter sequences.
+        unk: [UNK], for words that the vocabulary cannot represent.
+        cls: [CLS], at the start of a sequence.
         sep: [SEP], after each segment.
-        mask: [MASK], in the place of a token to predict.
+        mask: [MASK], which replaces tokens to predict.
     """
 
     pad: int
@@ -47,25 +47,29 @@ class SpecialTokens:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Tokenizer, name: str = "the tokenizer") -> Self:
-        """Looks the special tokens up.
+        """Looks up the special tokens.
+
+        Args:
+            tokenizer: The tokenizer.
+            name: The tokenizer's name for error messages.
 
         Raises:
-            DataError: Not all of them are in the vocabulary of the tokenizer, called `name`.
+            DataError: The vocabulary lacks one of them.
         """
         ids: dict[str, Any] = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
         if missing := [token for token, token_id in ids.items() if token_id is None]:
             raise DataError(
-                f"{name} lacks {', '.join(missing)}; all of {', '.join(SPECIAL_TOKENS)} are needed"
+                f"{name} lacks {', '.join(missing)}; {', '.join(SPECIAL_TOKENS)} are required"
             )
         return cls(*(ids[f"[{field.name.upper()}]"] for field in fields(cls)))
 
 
 def train_wordpiece(texts: Iterator[str], config: WordPieceConfig) -> Tokenizer:
-    """Trains a WordPiece tokenizer; the same texts in any order give the same one.
+    """Trains a WordPiece tokenizer. The result does not depend on the order of the texts.
 
     Args:
-        texts: The texts to learn from.
-        config: The size of the vocabulary and how text is normalised.
+        texts: The training texts.
+        config: The size of the vocabulary, and how text is normalized.
     """
     counts: Counter[str] = Counter()
     while batch := [" ".join(text.split()) for text in islice(texts, _TEXTS_AT_ONCE)]:
@@ -74,11 +78,11 @@ def train_wordpiece(texts: Iterator[str], config: WordPieceConfig) -> Tokenizer:
 
 
 def count_words(sentences: pa.StringArray, config: WordPieceConfig) -> dict[str, int]:
-    """Counts the words of sentences as the tokenizer will see them, normalised.
+    """Counts the words of sentences, normalized as the tokenizer does.
 
     Args:
-        sentences: `[sentences]`; their only white space is single blanks.
-        config: How text is normalised.
+        sentences: `[sentences]`; their whitespace must be single spaces.
+        config: How text is normalized.
     """
     normalizer = _normalizer(config.lowercase, config.strip_accents, config.handle_chinese_chars)
     pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -93,14 +97,14 @@ def count_words(sentences: pa.StringArray, config: WordPieceConfig) -> dict[str,
 
 
 def train_from_counts(counts: Mapping[str, int], config: WordPieceConfig) -> Tokenizer:
-    """Trains a WordPiece tokenizer on normalised words and how often they occur.
+    """Trains a WordPiece tokenizer on normalized words and their counts.
 
     The library's trainer gives ids to characters in the order of a hash map, which changes from run
     to run and with it the merges of equal count. All characters are therefore handed to it in
     order, as tokens to begin with, and the vocabulary that comes out gets a tokenizer of its own.
     """
     alphabet = _alphabet(counts, config)
-    # A word with another character can only be [UNK].
+    # Words with other characters are always [UNK].
     spelled = sorted((word, count) for word, count in counts.items() if alphabet.issuperset(word))
     continuing = {character for word, _ in spelled for character in word[1:]}
     first_tokens = [
@@ -129,20 +133,21 @@ def load_tokenizer(
     strip_accents: bool | None = None,
     handle_chinese_chars: bool | None = None,
 ) -> Tokenizer:
-    """Loads a `vocab.txt` (one WordPiece a line) or a `tokenizer.json`.
+    """Loads a `vocab.txt` (one WordPiece per line) or a `tokenizer.json`.
 
     Args:
         path: The file.
-        lowercase: For a `vocab.txt`, whether text is lowercased; None means true.
-        strip_accents: For a `vocab.txt`, whether accents are removed; None does as `lowercase`.
-        handle_chinese_chars: For a `vocab.txt`, whether every Chinese character is a word; None
-            means true.
+        lowercase: For a `vocab.txt`, whether to lowercase text; None means true.
+        strip_accents: For a `vocab.txt`, whether to remove accents; None means the value of
+            `lowercase`.
+        handle_chinese_chars: For a `vocab.txt`, whether to treat each Chinese character as a
+            separate word; None means true.
 
     Raises:
-        DataError: The file is not there, or no tokenizer with the five special tokens.
+        DataError: The file does not exist, or is not a tokenizer with the five special tokens.
     """
     if not path.is_file():
-        raise DataError(f"the tokenizer {path} is not there")
+        raise DataError(f"the tokenizer {path} does not exist")
     if path.suffix == ".json":
         return _load_json(path)
     normalizer = _normalizer(
@@ -154,10 +159,10 @@ def load_tokenizer(
 def _load_json(path: Path) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # The library raises nothing more special.
+    except Exception as error:  # The library raises plain `Exception`.
         raise DataError(f"{path} is not a tokenizer.json: {error}") from None
     special = SpecialTokens.from_tokenizer(tokenizer, str(path))
-    # Either may stand in the file and would cut or fill every sentence.
+    # The file may enable these, which would truncate or pad every sentence.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if tokenizer.post_processor is None:
@@ -170,11 +175,11 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
     try:
         lines = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8, so it is no vocab.txt") from None
-    # The last line's end begins no other line.
+        raise DataError(f"{path} is not a vocab.txt: it is not UTF-8") from None
+    # A final newline does not start another token.
     for number, token in enumerate(lines if lines[-1] else lines[:-1], start=1):
         if token in vocabulary:
-            raise DataError(f"{path}:{number}: the token {token!r} stands twice in the vocabulary")
+            raise DataError(f"{path}:{number}: duplicate token {token!r}")
         vocabulary[token] = number - 1
     return vocabulary
 
@@ -218,9 +223,10 @@ def _template(special: SpecialTokens) -> Any:
 
 
 def _alphabet(counts: Mapping[str, int], config: WordPieceConfig) -> set[str]:
-    """The most frequent characters that cover the wanted share of the text.
+    """Returns the most frequent characters that cover the configured fraction of the text.
 
-    A character may need two tokens, one to begin and one to go on with, and all must fit.
+    Each character may need two tokens, one at the start of a word and one inside, and all must fit
+    into the vocabulary.
     """
     occurrences: Counter[str] = Counter()
     for word, count in counts.items():
@@ -236,7 +242,7 @@ def _alphabet(counts: Mapping[str, int], config: WordPieceConfig) -> set[str]:
 
 
 def _repetitions(counts: Iterable[tuple[str, int]]) -> Iterator[str]:
-    """Says every word as often as it occurs; the trainer takes no counts."""
+    """Repeats each word as often as it occurs, because the trainer does not accept counts."""
     for word, count in counts:
         for first in range(0, count, _REPETITIONS_AT_ONCE):
             yield " ".join([word] * min(_REPETITIONS_AT_ONCE, count - first))

@@ -1,8 +1,8 @@
-"""Encoding each different word once.
+"""Encodes each distinct word once.
 
-BERT's normaliser and pre-tokeniser never look past a blank, an ASCII punctuation mark or (where
-they are set apart) a Chinese character. A text's tokens are therefore those of its words, one after
-another, and a word needs to be encoded once however often it occurs: several times faster than
+BERT's normalizer and pre-tokenizer never look beyond a space, an ASCII punctuation mark or (if they
+are split off) a Chinese character. The tokens of a text are therefore the tokens of its words in
+order, and each distinct word needs to be encoded only once. This is several times faster than
 encoding the text, with the same result.
 """
 
@@ -22,7 +22,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from clozekit.corpus.shards import OffsetArray, TokenArray, token_dtype
 
 _ASCII_PUNCTUATION = r"!-/:-@\[-`{-~"
-# The ranges of BertNormalizer, after `_is_chinese_char` of google-research/bert's tokenization.py.
+# The ranges of BertNormalizer, from `_is_chinese_char` in google-research/bert's tokenization.py.
 _CHINESE = (
     r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
     r"\x{2B740}-\x{2B81F}\x{2B920}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
@@ -31,12 +31,12 @@ _CHINESE = (
 
 @dataclass(frozen=True)
 class Words:
-    """Sentences as words, each different word once.
+    """Sentences as indices into a list of distinct words.
 
     Attributes:
-        distinct: The different words, in the order of their first occurrence.
-        indices: `[words]`: which of `distinct` each word is.
-        sentence_offsets: `[sentences + 1]`: where each sentence begins in `indices`.
+        distinct: The distinct words, in order of first occurrence.
+        indices: `[words]`: the index of each word in `distinct`.
+        sentence_offsets: `[sentences + 1]`: the start of each sentence in `indices`.
     """
 
     distinct: list[str]
@@ -45,7 +45,10 @@ class Words:
 
     @classmethod
     def split(cls, sentences: pa.StringArray, normalizer: BertNormalizer) -> "Words":
-        """Cuts sentences, whose only white space is single blanks, where `normalizer` lets it."""
+        """Splits sentences, whose whitespace must be single spaces, at spaces and punctuation.
+
+        Chinese characters are split off if the normalizer does so.
+        """
         alone = _ASCII_PUNCTUATION + (_CHINESE if normalizer.handle_chinese_chars else "")
         spaced = pc.replace_substring_regex(sentences, f"([{alone}])", r" \1 ")
         lists = pc.split_pattern(spaced, " ")
@@ -53,7 +56,7 @@ class Words:
 
     @classmethod
     def whole(cls, sentences: pa.StringArray) -> "Words":
-        """Takes every sentence as one word."""
+        """Uses each sentence as one word."""
         return cls._of(sentences, np.arange(len(sentences) + 1, dtype=np.int32))
 
     @classmethod
@@ -63,15 +66,15 @@ class Words:
 
 
 class Encoder:
-    """Turns sentences into token ids without special tokens.
+    """Converts sentences to token ids, without special tokens.
 
     Args:
-        tokenizer: Any tokenizer; one that works as BERT's does is used a word at a time.
+        tokenizer: Any tokenizer; one that works like BERT's encodes word by word.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        # The name of a special token that stands in a text is text.
+        # A special token's name in the text, such as "[MASK]", is ordinary text.
         tokenizer.encode_special_tokens = True
         self.dtype = token_dtype(max(tokenizer.get_vocab().values()) + 1)
         self._by_word = _words_are_independent(tokenizer)
@@ -80,10 +83,11 @@ class Encoder:
         """Encodes sentences.
 
         Args:
-            sentences: `[sentences]`; their only white space is single blanks.
+            sentences: `[sentences]`; their whitespace must be single spaces.
 
         Returns:
-            The tokens `[tokens]` of all sentences and where each begins, `[sentences + 1]`.
+            The tokens `[tokens]` of all sentences, and the start offset of each sentence,
+            `[sentences + 1]`.
         """
         if self._by_word:
             words = Words.split(sentences, self.tokenizer.normalizer)
@@ -99,7 +103,7 @@ class Encoder:
 def _repeat(
     tokens: TokenArray, lengths: NDArray[np.int64], words: Words
 ) -> tuple[TokenArray, NDArray[np.int64]]:
-    """Puts the tokens of the distinct words where the words stand."""
+    """Expands the tokens of the distinct words to all occurrences."""
     starts = np.cumsum(lengths) - lengths
     word_lengths = lengths[words.indices]
     word_offsets = np.concatenate([[0], np.cumsum(word_lengths)])

@@ -1,4 +1,4 @@
-"""The hidden folder of a corpus in the making: what is planned, and what each stage left there."""
+"""The hidden work folder of an unfinished corpus: the plan and the files of each stage."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -17,12 +17,12 @@ from clozekit.files import write_json
 
 
 class Piece(NamedTuple):
-    """Some documents of a partition, in a file of their own.
+    """Some documents of a partition, stored in one file.
 
     Attributes:
-        name: The stem of all files about it; pieces in the order of names are in the order of text.
-        first_row: The number of the piece's first document in the corpus.
-        rows: The number of its documents.
+        name: The stem of the piece's file names; sorted names are in the order of the text.
+        first_row: The index of the piece's first document in the corpus.
+        rows: The number of documents in the piece.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Piece(NamedTuple):
 
 
 class ShardPlan(NamedTuple):
-    """A shard to write: number `number`, from 0, of the `num_shards` shards of a split."""
+    """A shard to write: shard `number`, from 0, of a split's `num_shards` shards."""
 
     split: Split
     number: int
@@ -39,18 +39,18 @@ class ShardPlan(NamedTuple):
 
     @property
     def file(self) -> str:
-        """The name of the shard's file."""
+        """The shard's file name."""
         return f"{self.split}-{self.number:05d}.arrow"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is read, and how; a killed run's work is of use if its plan was the same.
+    """What to read. The results of an interrupted run are reused if its plan was the same.
 
     Attributes:
-        partitions: The parts of the source.
-        partition_bytes: How much text to put in a piece.
-        inputs: Names, sizes and times of the files that are read.
+        partitions: The partitions of the source.
+        partition_bytes: The target size of a piece.
+        inputs: The names, sizes and modification times of the input files.
         format_version: The version of the corpus folder's format.
     """
 
@@ -60,14 +60,14 @@ class Plan:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """The plan in the types that JSON has."""
+        """Returns the plan in JSON types."""
         plan: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plan
 
 
 @dataclass(frozen=True)
 class Work:
-    """Where things are while a corpus is made.
+    """The paths and files of a corpus that is being prepared.
 
     Attributes:
         out: The corpus folder.
@@ -79,55 +79,55 @@ class Work:
 
     @property
     def folder(self) -> Path:
-        """The hidden folder."""
+        """The hidden work folder."""
         return self.out / ".work"
 
     @property
     def tokenizer_file(self) -> Path:
-        """The tokenizer, already in its final place."""
+        """The tokenizer file, in its final location."""
         return self.out / TOKENIZER_FILE
 
     def file(self, stage: str, name: str) -> Path:
-        """A file that a stage leaves, in a folder of its own."""
+        """Returns the path of a stage's file, and creates its folder."""
         path = self.folder / stage / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def write_json(self, name: str, value: Any) -> None:
-        """Leaves a value for the tasks to come."""
+        """Saves a value for later tasks."""
         write_json(self.folder / name, value)
 
     def read_json(self, name: str) -> Any:
-        """Reads a value that was left."""
+        """Reads a saved value."""
         return json.loads((self.folder / name).read_text())
 
     def plan(self) -> Plan:
-        """The plan, once it is made."""
+        """Reads the plan."""
         plan = self.read_json("plan.json")
         return Plan(**plan | {"partitions": [Partition(*part) for part in plan["partitions"]]})
 
     def pieces(self) -> list[Piece]:
-        """The pieces, once all partitions are read."""
+        """Returns the pieces; available after all partitions are read."""
         return [Piece(*piece) for piece in self.read_json("pieces.json")]
 
     def shard_plans(self) -> list[ShardPlan]:
-        """The shards to write, once all pieces are tokenised."""
+        """Returns the shards to write; available after all pieces are tokenized."""
         return [ShardPlan(*shard) for shard in self.read_json("shards.json")]
 
     def splits(self) -> NDArray[np.uint8]:
-        """`[documents]`: the split of each document, once it is decided; memory-mapped."""
+        """Returns `[documents]`: the split of each document, memory-mapped."""
         splits: NDArray[np.uint8] = np.load(self.folder / "splits.npy", mmap_mode="r")
         return splits
 
     def documents(self, piece: Piece) -> pa.RecordBatch:
-        """A piece's documents, memory-mapped: id, key, content and sentences."""
+        """Returns a piece's documents, memory-mapped: id, key, content and sentences."""
         return map_batch(self.file("documents", f"{piece.name}.arrow"))
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer, once it is trained or copied."""
+        """Loads the tokenizer; available after it is trained or copied."""
         return Tokenizer.from_file(str(self.tokenizer_file))
 
 
 def map_batch(path: Path) -> pa.RecordBatch:
-    """Maps an Arrow IPC file of one record batch into memory."""
+    """Memory-maps an Arrow IPC file with one record batch."""
     return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)

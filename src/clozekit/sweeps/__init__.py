@@ -1,1 +1,1 @@
-"""Sweeps: jobs that are single runs in processes of their own, and the record of what they did."""
+"""Sweeps: runs jobs in separate processes, keeps a record of them, and reports their results."""

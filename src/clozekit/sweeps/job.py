@@ -1,4 +1,4 @@
-"""A job of a sweep: a single run, what it is started with, and what its folder says of it."""
+"""A job of a sweep: a single run, with its arguments and the results in its folder."""
 
 import json
 import signal
@@ -17,11 +17,11 @@ from clozekit.exit_codes import INTERRUPTED, PREEMPTED
 from clozekit.runs.folder import RunFolder, refuse_existing
 
 INTERRUPTED_CODES = (PREEMPTED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
-"""What a run exits with after SIGTERM or SIGINT; negative where it could not catch them yet."""
+"""Exit codes after SIGTERM or SIGINT. They are negative if the handlers were not installed yet."""
 
 
 class Status(StrEnum):
-    """What became of a job."""
+    """The status of a job."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -35,10 +35,10 @@ class Job:
     """A single run of a sweep.
 
     Attributes:
-        name: The job's name in the sweep, from its overrides.
-        overrides: The overrides that are its own.
-        arguments: What follows `clozekit` on its command line.
-        config: Its whole configuration.
+        name: The job's name in the sweep, derived from its overrides.
+        overrides: The overrides that differ between jobs.
+        arguments: The arguments of `clozekit` on the job's command line.
+        config: The job's complete configuration.
     """
 
     name: str
@@ -53,16 +53,16 @@ class Job:
 
     @property
     def log_file(self) -> Path:
-        """What the job has printed, of all its starts."""
+        """The output of all starts of the job."""
         return self.folder / "job.log"
 
     @property
     def lock_file(self) -> Path:
-        """Is locked as long as the job's process lives."""
+        """The file that is locked while the job's process is alive."""
         return self.folder / ".lock"
 
     def devices(self) -> int | None:
-        """How many processes the job has on a machine; None where only the hardware tells."""
+        """Returns the number of processes per machine; None if it depends on the hardware."""
         devices = (self.config.trainer.model_extra or {}).get("devices", "auto")
         if isinstance(devices, list):
             return len(devices)
@@ -71,22 +71,22 @@ class Job:
         return None
 
     def num_nodes(self) -> int:
-        """How many machines the job needs."""
+        """Returns the number of machines that the job needs."""
         return int((self.config.trainer.model_extra or {}).get("num_nodes", 1))
 
     def uses_gpus(self) -> bool:
-        """Whether the job takes GPUs where there are some."""
+        """Whether the job uses GPUs if available."""
         return self.needs_gpus() or self._accelerator() == "auto"
 
     def needs_gpus(self) -> bool:
-        """Whether the job cannot do without GPUs."""
+        """Whether the job requires GPUs."""
         return self._accelerator() in ("gpu", "cuda")
 
     def _accelerator(self) -> str:
         return str((self.config.trainer.model_extra or {}).get("accelerator", "auto"))
 
     def results(self) -> dict[str, float] | None:
-        """Reads the metrics at the job's end; None before it."""
+        """Reads the job's final metrics; None if it has not finished."""
         file = RunFolder(self.folder).results_file
         if not file.is_file():
             return None
@@ -94,7 +94,7 @@ class Job:
         return results
 
     def monitored(self) -> tuple[str, float] | None:
-        """Reads the metric that the job is judged by; None before its end."""
+        """Reads the name and value of the monitored metric; None if the job has not finished."""
         record_file, results = RunFolder(self.folder).record_file, self.results()
         if results is None or not record_file.is_file():
             return None
@@ -102,16 +102,16 @@ class Job:
         return (name, results[name]) if name in results else None
 
     def status_after(self, exit_code: int) -> Status:
-        """Tells what became of the job, whose process has ended."""
+        """Returns the job's status after its process has ended."""
         if exit_code == 0 and self.results() is not None:
             return Status.FINISHED
         return Status.INTERRUPTED if exit_code in INTERRUPTED_CODES else Status.FAILED
 
     def check_folder(self) -> None:
-        """Checks that the folder is free, or holds this very job.
+        """Checks that the folder is free or contains this job.
 
         Raises:
-            ConfigError: It holds something else, or a run of another configuration.
+            ConfigError: The folder contains something else, or a run with another configuration.
         """
         run = RunFolder(self.folder)
         if run.config_file.is_file():
@@ -122,12 +122,12 @@ class Job:
     def _check_agreement(self, earlier: dict[str, Any]) -> None:
         earlier_values = flat(earlier)
         values = flat(self.config.model_dump(mode="json", by_alias=True))
-        # The run's own keys come before those that repeat them.
+        # Report top-level keys first, because nested keys may interpolate them.
         keys = sorted(earlier_values.keys() | values.keys(), key=lambda key: (key.count("."), key))
         for key in keys:
             before, now = earlier_values.get(key), values.get(key)
             if before != now and effect_of(key) is not Effect.MANNER:
                 raise ConfigError(
-                    f"{self.folder} was run with {key}={as_yaml(before)}, the sweep has "
-                    f"{as_yaml(now)}: give the sweep another name=…, or remove that folder"
+                    f"{self.folder} was run with {key}={as_yaml(before)}, but the sweep has "
+                    f"{as_yaml(now)}; use another name=… for the sweep, or remove that folder"
                 )

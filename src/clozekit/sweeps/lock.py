@@ -1,4 +1,4 @@
-"""Locks that end with the process that holds them, however it ends."""
+"""File locks that are released whenever the process that holds them ends."""
 
 import fcntl
 import os
@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 class Lock:
-    """A lock on a file, by `flock`: the kernel gives it back when the last holder has ended.
+    """A `flock` on a file, which the kernel releases when its last holder has ended.
 
-    A process that is started with the lock's descriptor holds it too, so a job that outlives its
-    sweep is seen by the next one. A file with a process id in it would outlive a SIGKILL, and the
-    id may be another process's by then.
+    A child process that inherits the lock's file descriptor also holds the lock. A sweep can
+    therefore detect jobs that outlived an earlier sweep. A file with a process id would not work:
+    it would remain after a SIGKILL, and the id might be reused.
 
     Args:
-        path: The file; its folder is made.
+        path: The file; its folder is created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,12 +23,12 @@ class Lock:
 
     @property
     def descriptor(self) -> int:
-        """The open file that holds the lock."""
+        """The file descriptor that holds the lock."""
         assert self._descriptor is not None, "the lock is not held"
         return self._descriptor
 
     def acquire(self) -> bool:
-        """Takes the lock if it is free, and says whether it was."""
+        """Takes the lock if it is free, and returns whether it was."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -40,23 +40,23 @@ class Lock:
         return True
 
     def sign(self, process_id: int) -> None:
-        """Writes down who holds the lock."""
+        """Writes the holder's process id and host to the file."""
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, f"process {process_id} on {socket.gethostname()}".encode(), 0)
 
     def holder(self) -> str:
-        """Tells who has signed last."""
+        """Returns the process that signed last."""
         return self.path.read_text(encoding="utf-8").strip() or "another process"
 
     def release(self) -> None:
-        """Closes this process's hold on the lock."""
+        """Releases this process's hold on the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock on a file, which is left as it is."""
+    """Whether a process holds the lock on a file; does not change the file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The name of a job, which is that of its folder, from the overrides that are its own."""
+"""Derives a job's name, which is also its folder's name, from its overrides."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from clozekit.files import sha256_of
 
 LONGEST = 120
-"""The most characters of a name; file systems take 255 bytes, and files get suffixes."""
+"""The maximum length of a name. File systems allow 255 bytes, and files add suffixes."""
 
 ALONE = "single"
 """The name of the one job of a sweep that sweeps nothing."""
@@ -18,16 +18,17 @@ NAME_OF_SWEEP = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+/-]*")
 
 
 def job_name(overrides: Iterable[str]) -> str:
-    """Names a job: `seed=0` and `optimizer.lr=0.001` make `optimizer.lr-0.001__seed-0`.
+    """Returns a job's name: `optimizer.lr-0.001__seed-0` for `seed=0` and `optimizer.lr=0.001`.
 
-    Such a name is a path's part everywhere and needs no quotes as the value of an override. No two
-    sets of overrides share one, whatever their order: a key goes to the first `-`, which it does
-    not hold, and a value to the next `__`, which it does not hold. Where an override is not that
-    plain, or the name would be too long, it is cut to what is allowed and ends in a hash of the
-    overrides. Capitals are not plain, for some file systems do not tell them from small letters.
+    The name is valid in paths and needs no quotes in an override. It does not depend on the order
+    of the overrides, and different sets of overrides have different names: a key ends at the first
+    `-`, which keys do not contain, and a value ends at the next `__`, which plain values do not
+    contain. If an override is not plain or the name would be too long, it is shortened and ends
+    with a hash of the overrides. Capital letters are not plain, because some file systems ignore
+    case.
 
     Args:
-        overrides: What differs between the jobs, as `key=value`.
+        overrides: The overrides that differ between jobs, as `key=value`.
     """
     ordered = sorted(set(overrides))
     if not ordered:

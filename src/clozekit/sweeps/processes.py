@@ -1,4 +1,4 @@
-"""A job as a process of this machine, which does not outlive its sweep."""
+"""Runs jobs as local processes that do not outlive their sweep."""
 
 import ctypes
 import os
@@ -16,11 +16,11 @@ from clozekit.sweeps.resources import shares
 
 PR_SET_PDEATHSIG = 1
 PLACES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""What would tell a job that it is one of several processes."""
+"""Environment variables that would make a job part of a group of processes."""
 
 
 def job_environment(sweep: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Gives a job's environment: the sweep's, and its group in W&B."""
+    """Returns a job's environment: the sweep's environment, with the sweep as its W&B group."""
     environment = {name: value for name, value in given.items() if name not in PLACES}
     environment.setdefault("WANDB_RUN_GROUP", sweep)
     return environment
@@ -32,11 +32,12 @@ def start_process(
     environment: Mapping[str, str],
     lock: Lock | None = None,
 ) -> "subprocess.Popen[bytes]":
-    """Starts `clozekit` in a session of its own, with its output at the end of a file.
+    """Starts `clozekit` in its own session, with its output appended to a file.
 
-    In its own session it gets no Ctrl-C but the one that the sweep passes on, and what it leaves
-    behind can be ended with it. On Linux the kernel sends it SIGTERM when the sweep dies, so that
-    it saves and ends rather than train on unseen; elsewhere the lock shows that it still runs.
+    In its own session, the process only receives Ctrl-C from the sweep, and its children can be
+    killed together. On Linux the kernel sends it SIGTERM when the sweep dies, so that it saves and
+    exits instead of training on unnoticed. On other systems its lock shows that it is still
+    running.
     """
     command = [sys.executable, "-m", "clozekit", *arguments]
     log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -62,14 +63,14 @@ def _end_with_parent() -> Callable[[], None] | None:
 
     def ask() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before it could be asked for
+        if os.getppid() != parent:  # the parent died before prctl took effect
             os._exit(128 + signal.SIGTERM)
 
     return ask
 
 
 def end_session(process: "subprocess.Popen[bytes]") -> None:
-    """Ends all processes of a session, such as ranks whose first one is gone."""
+    """Kills all processes of a session, for example ranks that are left without rank 0."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -77,12 +78,12 @@ def end_session(process: "subprocess.Popen[bytes]") -> None:
 
 
 class LocalJob:
-    """A job on this machine. It waits where an earlier start of it is still alive.
+    """A job on this machine. It waits if an earlier start of the same job is still alive.
 
     Args:
         job: The job.
         environment: The environment of its process.
-        say: Where to tell that it waits.
+        say: Prints a message if the job has to wait.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class LocalJob:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_stopped = False
         if not self._start():
-            say(f"{job.name}: waits for {self._lock.holder()}, which an earlier sweep has left")
+            say(f"{job.name}: waiting for {self._lock.holder()}, left over from an earlier sweep")
 
     def _start(self) -> bool:
         if not self._lock.acquire():
@@ -105,18 +106,18 @@ class LocalJob:
             )
             self._lock.sign(self._process.pid)
         finally:
-            # From now on the job itself holds it.
+            # From now on the job's process holds the lock.
             self._lock.release()
         return True
 
     def poll(self) -> int | None:
-        """Gives the exit code once the job has ended."""
+        """Returns the exit code; None while the job is running."""
         if self._process is None:
             if self._is_stopped:
                 return 128 + signal.SIGINT
             if self.job.results() is not None and self._lock.acquire():
                 self._lock.release()
-                return 0  # the process that was waited for has finished the job
+                return 0  # the earlier process has finished the job
             self._start()
             return None
         exit_code = self._process.poll()
@@ -125,13 +126,13 @@ class LocalJob:
         return exit_code
 
     def stop(self, number: signal.Signals) -> None:
-        """Passes a signal on; the job saves and ends."""
+        """Forwards a signal to the job, which saves and exits."""
         self._is_stopped = True
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """Ends the job at once."""
+        """Kills the job."""
         self._is_stopped = True
         if self._process is not None:
             end_session(self._process)
@@ -142,7 +143,7 @@ class LocalExecutor:
 
     Args:
         sweep: The sweep's name.
-        n_jobs: How many jobs run at a time, and share the machine.
+        n_jobs: The number of concurrent jobs, which share the machine.
     """
 
     def __init__(self, sweep: str, n_jobs: int) -> None:
@@ -150,15 +151,15 @@ class LocalExecutor:
         self.n_jobs = n_jobs
 
     def check(self, job: Job) -> None:
-        """Checks that the job can run here.
+        """Checks that the job can run on this machine.
 
         Raises:
-            ConfigError: It needs more than this machine has.
+            ConfigError: The job needs more than this machine has.
         """
         if job.num_nodes() > 1:
             raise ConfigError(
-                f"trainer.num_nodes={job.num_nodes()}: a sweep's jobs run on one machine each, but "
-                "under hydra/launcher=submitit with hydra.launcher.cluster=slurm"
+                f"trainer.num_nodes={job.num_nodes()}: a job of a sweep runs on one machine; for "
+                "more, set hydra/launcher=submitit and hydra.launcher.cluster=slurm"
             )
         shares(job, self.n_jobs, 0, os.environ)
 

@@ -1,4 +1,4 @@
-"""What the folders of runs say: what each was asked for, what became of it, and its metrics."""
+"""Reads the folders of runs: their configurations, outcomes and metrics."""
 
 import json
 import shlex
@@ -21,36 +21,36 @@ Value = str | int | float | bool | None
 Mode = Literal["min", "max"]
 
 STEP = "step"
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where it is there
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, if available
 
 
 class Outcome(StrEnum):
-    """What became of a run."""
+    """The outcome of a run."""
 
     FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     UNFINISHED = "unfinished"
-    """It has no results, and nothing says why: it may still run, unless it was killed."""
+    """It has no results, and the reason is unknown: it may be running, or it was killed."""
     RUNNING = "running"
     MISSING = "missing"
-    """A sweep's record has it, but it has no folder."""
+    """It is in a sweep's record, but its folder does not exist."""
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run as its folder, and the record of its sweep, say it.
+    """A run as read from its folder and its sweep's record.
 
     Attributes:
-        name: Its folder, from the one that is reported on.
-        folder: Its folder.
-        outcome: What became of it.
-        own: The overrides that are its own in a sweep.
+        name: The run's folder, relative to the folder of the report.
+        folder: The run's folder.
+        outcome: The run's outcome.
+        own: The overrides that differ between the jobs of its sweep.
         given: All overrides of its command line.
-        config: Its configuration, flat.
-        metrics: Its results.
-        monitor: The metric that it is judged by, and whether its `min` or `max` is best.
-        command: Its command line; empty where it is not known.
+        config: Its flat configuration.
+        metrics: Its final metrics.
+        monitor: The monitored metric, and whether its `min` or `max` is best.
+        command: Its command line; empty if unknown.
     """
 
     name: str
@@ -64,9 +64,9 @@ class FoundRun:
     command: tuple[str, ...] = ()
 
     def value(self, key: str) -> Value:
-        """Gives what a key stood at: by the configuration, else as it was given (a group's choice).
+        """Returns a key's value from the configuration, or else from the command line.
 
-        A group that was not given has no value.
+        The latter is for choices of groups. A group that is not on the command line has no value.
         """
         if key in self.config:
             found = self.config[key]
@@ -76,16 +76,16 @@ class FoundRun:
 
 
 def read_runs(folder: Path) -> list[FoundRun]:
-    """Reads a run, a sweep, or a folder of runs and sweeps, at whatever depth.
+    """Reads a run, a sweep, or a folder that contains runs and sweeps at any depth.
 
-    A sweep's jobs come in the order of its record, with those that never began.
+    A sweep's jobs are in the order of its record, including those that never started.
 
     Raises:
-        ConfigError: There is no such folder, no run in it, or a newer version's record.
+        ConfigError: The folder does not exist or contains no run, or a record has a newer version.
         DataError: A file of a run cannot be read.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: there is no such folder")
+        raise ConfigError(f"folder={folder} does not exist")
     if _is_run(folder):
         place = folder.resolve()
         record = read_record(place.parent)
@@ -93,7 +93,7 @@ def read_runs(folder: Path) -> list[FoundRun]:
         return [_read_run(folder, place.name, noted, _metric_of_study(record))]
     runs = list(_walk(folder, folder))
     if not runs:
-        raise ConfigError(f"{folder}: there is no run in it")
+        raise ConfigError(f"folder={folder} does not contain a run")
     return runs
 
 
@@ -149,7 +149,7 @@ def _outcome(run: RunFolder, noted: dict[str, Any] | None) -> Outcome:
     status = noted["status"] if noted else None
     if status == Status.FAILED:
         return Outcome.FAILED
-    # The sweep of a job that is said to run has been killed, for the job's lock is free.
+    # If the record says "running" but the lock is free, the job's sweep was killed.
     was_saved = (run.checkpoints / "preempted.ckpt").is_file()
     if status in (Status.INTERRUPTED, Status.RUNNING) or was_saved:
         return Outcome.INTERRUPTED
@@ -157,7 +157,7 @@ def _outcome(run: RunFolder, noted: dict[str, Any] | None) -> Outcome:
 
 
 def _command_in_log(log_file: Path) -> str:
-    """Finds the command of a job that ended before it had a record of its own."""
+    """Finds the command of a job that ended before it wrote its own record."""
     if not log_file.is_file():
         return ""
     with log_file.open(encoding="utf-8", errors="replace") as log:
@@ -166,7 +166,7 @@ def _command_in_log(log_file: Path) -> str:
 
 
 def overrides_of(arguments: tuple[str, ...] | list[str]) -> dict[str, str]:
-    """Gives the overrides of a command line that set a key of the run; the last one counts."""
+    """Returns the overrides of a command line that set a key of the run; the last one counts."""
     found = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -176,7 +176,7 @@ def overrides_of(arguments: tuple[str, ...] | list[str]) -> dict[str, str]:
 
 
 def _metric_of_study(record: Mapping[str, Any]) -> tuple[str, Mode] | None:
-    """Gives the metric that a sweep under Optuna was told to go by, if it was."""
+    """Returns the metric that was set for an Optuna sweep, if any."""
     arguments = shlex.split(record.get("command", ""))
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     metric = given.get("hydra.sweeper.metric", "null").strip("'\"")
@@ -192,7 +192,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not isinstance(values, dict):
-        raise DataError(f"{path} cannot be read: it should be an object")
+        raise DataError(f"{path} cannot be read: it should be a JSON object")
     return values
 
 
@@ -216,7 +216,7 @@ def _as_value(text: str) -> Value:
 
 
 def as_text(value: Value) -> str:
-    """Writes a value as that of an override; a whole number is the same in both its types."""
+    """Formats a value as in an override. A whole number looks the same as an int and a float."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

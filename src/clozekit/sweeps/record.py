@@ -1,4 +1,4 @@
-"""`sweep.json`, the record of a sweep: what was asked for, and what became of every job."""
+"""`sweep.json`, the record of a sweep: its command and the status of every job."""
 
 import json
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ LEFT_BY_HYDRA = "multirun.yaml"
 
 
 class SweepRecord:
-    """The record of a sweep, written whole at every change.
+    """The record of a sweep, written atomically at every change.
 
-    A job keeps its place and its record over all the times that its sweep is run. Jobs of earlier
-    times that are not asked for now stay in it.
+    When a sweep is run again, its jobs keep their order and their entries. Jobs of earlier runs
+    that are not part of the current one stay in the record.
 
     Args:
         name: The sweep's name.
-        folder: Its folder.
+        folder: The sweep's folder.
         command: The command line.
-        overrides: Those that are the same for all jobs.
-        sweep: Those that are swept.
+        overrides: The overrides that all jobs share.
+        sweep: The swept overrides.
 
     Raises:
-        ConfigError: The folder holds something else, or a newer version's record.
+        ConfigError: The folder contains something else, or a record with a newer version.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SweepRecord:
         jobs = {job["name"]: job for job in earlier.get("jobs", [])}
         for job in jobs.values():
             if job["status"] == Status.RUNNING:
-                # The sweep that ran it was killed, or it would have written what became of it.
+                # The sweep that ran the job was killed before it could update the record.
                 job["status"] = Status.INTERRUPTED
         self._jobs: dict[str, dict[str, Any]] = jobs
         self._head = {
@@ -63,17 +63,19 @@ class SweepRecord:
     def _read(self) -> dict[str, Any]:
         if not self.file.is_file():
             if self.folder.exists() and not self.folder.is_dir():
-                raise ConfigError(f"{self.folder} is no folder: give the sweep another name=…")
+                raise ConfigError(
+                    f"{self.folder} is not a folder; use another name=… for the sweep"
+                )
             others = {".lock", LEFT_BY_HYDRA}
             if self.folder.exists() and any(p.name not in others for p in self.folder.iterdir()):
                 raise ConfigError(
-                    f"{self.folder} is there already, and is no sweep: give another name=…"
+                    f"{self.folder} already exists and is not a sweep; use another name=…"
                 )
             return {}
         return read_record(self.folder)
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Notes jobs that will be run; those that are known stay as they are."""
+        """Adds jobs that will be run; existing entries are unchanged."""
         for job in jobs:
             self._jobs.setdefault(
                 job.name,
@@ -90,19 +92,19 @@ class SweepRecord:
         self.write()
 
     def started(self, job: Job) -> None:
-        """Notes that a job runs."""
+        """Records that a job was started."""
         noted = self._jobs[job.name]
         noted |= {"status": Status.RUNNING, "exit_code": None, "starts": noted["starts"] + 1}
         self.write()
 
     def ended(self, job: Job, status: Status, exit_code: int | None, seconds: float) -> None:
-        """Notes what became of a job.
+        """Records that a job has ended.
 
         Args:
             job: The job.
-            status: What became of it.
-            exit_code: Its process's; None where it had finished before.
-            seconds: How long it took this time, which is added to earlier times.
+            status: Its status.
+            exit_code: The exit code of its process; None if it had already finished.
+            seconds: The duration of this start, which is added to that of earlier ones.
         """
         noted = self._jobs[job.name]
         if exit_code is not None:
@@ -111,24 +113,24 @@ class SweepRecord:
         self.write()
 
     def write(self) -> None:
-        """Writes the file."""
+        """Writes the record."""
         self.folder.mkdir(parents=True, exist_ok=True)
         record = {**self._head, "changed": _now(), "jobs": list(self._jobs.values())}
         write_json(self.file, record)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Reads a sweep's record; it is empty where the folder has none.
+    """Reads a sweep's record; returns an empty one if the folder has none.
 
     Raises:
-        ConfigError: It is a newer version's.
+        ConfigError: The record has a newer version.
     """
     file = folder / FILE
     if not file.is_file():
         return {}
     record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if record["format_version"] > FORMAT_VERSION:
-        raise ConfigError(f"{file} is of a newer clozekit, {record['clozekit']}")
+        raise ConfigError(f"{file} was written by a newer clozekit, {record['clozekit']}")
     return record
 
 

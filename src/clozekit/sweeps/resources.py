@@ -1,4 +1,4 @@
-"""A machine's cores and GPUs, shared out to the jobs that run at a time."""
+"""Distributes a machine's cores and GPUs over concurrent jobs."""
 
 import os
 import shutil
@@ -10,13 +10,13 @@ from clozekit.sweeps.job import Job
 
 
 def shares(job: Job, n_jobs: int, slot: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """Gives the environment variables of a job that runs beside others.
+    """Returns environment variables with a job's share of the cores and GPUs.
 
     Args:
         job: The job.
-        n_jobs: How many jobs run at a time.
-        slot: The job's place among them, from 0.
-        environment: The sweep's own environment; what it says of threads holds for every job.
+        n_jobs: The number of concurrent jobs.
+        slot: The job's index among them, from 0.
+        environment: The sweep's environment. If it sets the number of threads, all jobs use it.
 
     Raises:
         ConfigError: The machine has fewer GPUs than the jobs need.
@@ -33,22 +33,22 @@ def shares(job: Job, n_jobs: int, slot: int, environment: Mapping[str, str]) -> 
         needed = job.devices() or 1
         if share < needed:
             raise ConfigError(
-                f"hydra.launcher.n_jobs={n_jobs} jobs of {needed} GPUs each need "
-                f"{n_jobs * needed} GPUs; there are {len(gpus)}"
+                f"hydra.launcher.n_jobs={n_jobs} jobs with {needed} GPUs each need "
+                f"{n_jobs * needed} GPUs, but only {len(gpus)} are available"
             )
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[slot * share : (slot + 1) * share])
     return variables
 
 
 def num_cores() -> int:
-    """Counts the processors that this process may use."""
+    """Returns the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def visible_gpus(environment: Mapping[str, str]) -> list[str]:
-    """Lists the NVIDIA GPUs that CUDA would find, without importing torch."""
+    """Lists the NVIDIA GPUs that are visible to CUDA, without importing torch."""
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [gpu.strip() for gpu in given.split(",") if gpu.strip()]

@@ -1,4 +1,4 @@
-"""Running the jobs of a sweep, some at a time, until all have ended or a signal comes."""
+"""Runs the jobs of a sweep concurrently until all have ended or a signal arrives."""
 
 import signal
 import time
@@ -17,57 +17,57 @@ SECONDS_BETWEEN_LOOKS = 0.1
 
 
 class JobSource(Protocol):
-    """Where a sweep's jobs come from: a grid knows them all, a sampler draws them as it learns."""
+    """The source of a sweep's jobs: a fixed grid, or a sampler that uses earlier results."""
 
     @property
     def total(self) -> int:
-        """How many jobs there are to be in all."""
+        """The total number of jobs."""
 
     def take(self) -> Job | None:
-        """Gives the next job; None where there is none, or none before a running one has ended."""
+        """Returns the next job; None if there is none, or none until a running job has ended."""
 
     def ended(self, job: Job, status: Status) -> None:
-        """Learns what became of a job."""
+        """Is called when a job has ended."""
 
 
 class RunningJob(Protocol):
     """A job that was started."""
 
     def poll(self) -> int | None:
-        """Gives the exit code once the job has ended."""
+        """Returns the exit code; None while the job is running."""
 
     def stop(self, number: signal.Signals) -> None:
-        """Makes the job save and end."""
+        """Makes the job save and exit."""
 
     def kill(self) -> None:
-        """Ends the job at once."""
+        """Kills the job."""
 
 
 class Executor(Protocol):
-    """What starts jobs."""
+    """Starts jobs."""
 
     n_jobs: int
 
     def check(self, job: Job) -> None:
-        """Raises ConfigError where the job could not run."""
+        """Raises ConfigError if the job cannot run."""
 
     def start(self, job: Job, slot: int, say: Callable[[str], None]) -> RunningJob:
-        """Starts a job; `slot` is its place among those that run at a time."""
+        """Starts a job; `slot` is its index among the concurrent jobs."""
 
 
 class Grid:
-    """Jobs that are known from the start."""
+    """A fixed list of jobs."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.total = len(jobs)
         self._jobs = iter(jobs)
 
     def take(self) -> Job | None:
-        """Gives the next one."""
+        """Returns the next job."""
         return next(self._jobs, None)
 
     def ended(self, job: Job, status: Status) -> None:
-        """Nothing follows from it."""
+        """Does nothing."""
 
 
 @dataclass
@@ -79,19 +79,19 @@ class _Slot:
 
 
 class SweepRun:
-    """One run of a sweep's jobs.
+    """Runs a sweep's jobs once.
 
-    A job that has finished before is not run again. A job that fails is told and does not stop the
-    others. At SIGINT and SIGTERM nothing new is started, and the jobs that run get the signal, so
-    that they save; at the third one they are killed.
+    Jobs that have already finished are not run again. A failed job is reported and does not stop
+    the others. After SIGINT or SIGTERM no more jobs are started, and the running jobs receive the
+    signal, so that they save. The third signal kills them.
 
     Args:
-        record: What is written down as jobs start and end.
-        executor: What starts jobs.
+        record: The sweep's record, which is updated when jobs start and end.
+        executor: Starts jobs.
 
     Attributes:
-        statuses: What became of the jobs, by their names.
-        stopped_by: The first signal that came, if one did.
+        statuses: The status of each job, by name.
+        stopped_by: The first signal that arrived, if any.
     """
 
     def __init__(self, record: SweepRecord, executor: Executor) -> None:
@@ -121,7 +121,7 @@ class SweepRun:
 
     @property
     def exit_code(self) -> int:
-        """What the sweep's process exits with."""
+        """The exit code of the sweep's process."""
         if self.stopped_by is not None:
             return INTERRUPTED if self.stopped_by == signal.SIGINT else PREEMPTED
         if Status.FAILED in self.statuses.values():
@@ -129,16 +129,16 @@ class SweepRun:
         return PREEMPTED if Status.INTERRUPTED in self.statuses.values() else 0
 
     def say_how_it_ended(self) -> None:
-        """Prints what became of the jobs, in a line."""
+        """Prints one line with the status of all jobs."""
         parts = []
         for status in (Status.FINISHED, Status.FAILED, Status.INTERRUPTED):
             names = [name for name, found in self.statuses.items() if found == status]
             if names:
                 listed = "" if status == Status.FINISHED else f" ({', '.join(names)})"
                 parts.append(f"{len(names)} {status}{listed}")
-        told = "; ".join(parts) or "no job was run"
-        again = "; the same command goes on with what is left" if self.exit_code else ""
-        print(f"{self.record.folder}: {told}{again}", flush=True)
+        summary = "; ".join(parts) or "no jobs were run"
+        again = "; run the same command again to continue" if self.exit_code else ""
+        print(f"{self.record.folder}: {summary}{again}", flush=True)
 
     def _fill(self, source: JobSource) -> None:
         for place in range(self.executor.n_jobs):
@@ -157,10 +157,10 @@ class SweepRun:
 
         self.record.add([job])
         if job.results() is not None:
-            say(f"{job.name}: finished before{_metric(job)}")
+            say(f"{job.name}: already finished{_metric(job)}")
             self._note(job, Status.FINISHED, None, 0.0, source)
             return
-        say(f"{job.name}: started, its output is in {job.log_file}")
+        say(f"{job.name}: started, output in {job.log_file}")
         handle = self.executor.start(job, place, say)
         self.record.started(job)
         self._slots[place] = _Slot(job, number, handle, time.monotonic())
@@ -187,7 +187,7 @@ class SweepRun:
 
     @contextmanager
     def _watching_signals(self) -> Iterator[None]:
-        """Takes note of signals; a handler that did more could fall into a half-written record."""
+        """Counts signals. A handler that did more could interrupt the writing of the record."""
 
         def note(number: int, frame: FrameType | None) -> None:
             self.stopped_by = self.stopped_by or signal.Signals(number)
@@ -212,7 +212,7 @@ class SweepRun:
             assert self.stopped_by is not None
             running = [slot.handle for slot in self._slots.values()]
             if self._heeded == 1:
-                print(f"{self.stopped_by.name}: the running jobs save and end", flush=True)
+                print(f"{self.stopped_by.name}: the running jobs will save and exit", flush=True)
             for handle in running:
                 if self._heeded < 3:
                     handle.stop(self.stopped_by)
@@ -227,4 +227,4 @@ def _metric(job: Job) -> str:
 
 def _last_line(job: Job) -> str:
     lines = job.log_file.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

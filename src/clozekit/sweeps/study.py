@@ -1,4 +1,4 @@
-"""Jobs that Optuna draws: a study that can be killed and goes on, without a trial done twice."""
+"""Jobs sampled by Optuna, in a study that can be killed and continued without repeating trials."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +15,27 @@ from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.naming import job_name
 
 OVERRIDES = "overrides"
-"""The attribute of a trial that holds its job's overrides; without it the trial was never begun."""
+"""The trial attribute with the job's overrides. A trial without it was never started."""
 
 MOST_REPEATS = 100
-"""So many drawn values in a row that were all tried before mean that there are no others."""
+"""After this many duplicate samples in a row the search space counts as exhausted."""
 
 
 class Study:
-    """The source of a sweep's jobs that Optuna's sampler draws.
+    """A source of jobs that are sampled by Optuna.
 
-    The storage knows all trials, and a trial's job is named by its parameters, so its folder is
-    found again. Run again, the study first goes through the trials that it knows: those that have
-    finished are not run again, those that a kill has left running go on in their folders, and those
-    that have failed are run again. Only then it draws new ones, up to the number in all. What the
-    sampler draws a second time is no new trial and is marked as failed at once.
+    The storage contains all trials, and a job's name follows from its trial's parameters, so its
+    folder is found again. When the study is run again, it first goes through the existing trials:
+    finished ones are not repeated, interrupted ones continue in their folders, and failed ones are
+    run again. Then it samples new trials up to the total number. A duplicate sample does not count
+    as a trial and is marked as failed at once.
 
     Args:
-        study: Optuna's.
-        space: What is drawn, by the overrides' keys.
-        n_trials: How many trials there are to be in all.
-        metric: The metric that is optimised, of a job's results; None for the one that the job is
-            judged by, which a task may choose by its data.
+        study: The Optuna study.
+        space: The distribution of each override key.
+        n_trials: The total number of trials.
+        metric: The metric to optimize, from the jobs' results; None for the metric that the jobs
+            monitor, which a task may choose depending on its data.
         make_job: Makes a job from its overrides, and checks it.
     """
 
@@ -55,7 +55,7 @@ class Study:
         self._trials: dict[str, int] = {}
         self._known: deque[tuple[Job, FrozenTrial]] = deque()
         for trial in self._begun():
-            # Of a job that was run again the last trial counts.
+            # If a job was run again, its last trial counts.
             self._trials[job_name(trial.user_attrs[OVERRIDES])] = trial.number
         for trial in self._begun():
             if trial.number in self._trials.values():
@@ -66,7 +66,7 @@ class Study:
         return [t for t in self._study.get_trials(deepcopy=False) if OVERRIDES in t.user_attrs]
 
     def take(self) -> Job | None:
-        """Gives a known job that is to be looked at, else a new one."""
+        """Returns the next existing job, or else a new one."""
         if self._known:
             job, trial = self._known.popleft()
             if trial.state == TrialState.FAIL:
@@ -77,7 +77,7 @@ class Study:
         return self._draw()
 
     def _again(self, failed: FrozenTrial) -> int:
-        """Adds a trial for the second attempt at a failed one, whose own is closed for good."""
+        """Adds a trial for another attempt at a failed one, because Optuna cannot reopen trials."""
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING,
@@ -94,8 +94,8 @@ class Study:
                 trial = self._study.ask(self._space)
             except ValueError as error:
                 raise ConfigError(
-                    f"the study {self._study.study_name} was begun with another search space "
-                    f"({error}): give the sweep another name=…"
+                    f"the study {self._study.study_name} has a different search space ({error}); "
+                    "use another name=… for the sweep"
                 ) from error
             overrides = [f"{key}={as_text(value)}" for key, value in trial.params.items()]
             name = job_name(overrides)
@@ -105,7 +105,7 @@ class Study:
                 return self._make_job(overrides)
             self._study.tell(trial, state=TrialState.FAIL)
         print(
-            f"{MOST_REPEATS} draws in a row were tried before: there is nothing new to draw after "
+            f"the last {MOST_REPEATS} samples were duplicates; stopping after "
             f"{len(self._trials)} trials",
             flush=True,
         )
@@ -113,14 +113,14 @@ class Study:
         return None
 
     def ended(self, job: Job, status: Status) -> None:
-        """Tells the study the metric; an interrupted trial stays open, to be gone on with.
+        """Reports the metric to the study; an interrupted trial stays open and can be continued.
 
         Raises:
             ConfigError: The job's results do not have the metric.
         """
         number = self._trials[job.name]
         if status == Status.FINISHED:
-            # Not a number makes it a failed trial.
+            # Optuna marks a trial with a NaN value as failed.
             self._study.tell(number, self._value(job), skip_if_finished=True)
         elif status == Status.FAILED:
             self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
@@ -131,13 +131,13 @@ class Study:
             self._metric = monitored[0]
         if self._metric not in results:
             raise ConfigError(
-                f"hydra.sweeper.metric={self._metric}: the results of {job.name} have "
-                f"{', '.join(sorted(results))}"
+                f"hydra.sweeper.metric={self._metric} is not in the results of {job.name}, which "
+                f"are {', '.join(sorted(results))}"
             )
         return results[self._metric]
 
     def best(self) -> str | None:
-        """Tells of the best trial in a line; None where none has finished."""
+        """Describes the best trial in one line; None if no trial has finished."""
         complete = self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
         if not complete:
             return None
@@ -147,12 +147,12 @@ class Study:
 
 
 def as_text(value: object) -> str:
-    """Writes a drawn value as that of an override; choices are drawn as they were written."""
+    """Formats a sampled value as in an override; choices are already text."""
     return value if isinstance(value, str) else repr(value)
 
 
 def ends(distribution: BaseDistribution) -> list[str]:
-    """Lists the values by which a distribution can be checked: all choices, or both ends."""
+    """Lists the values to check a distribution with: all choices, or both ends."""
     if isinstance(distribution, CategoricalDistribution):
         return [as_text(choice) for choice in distribution.choices]
     assert isinstance(
@@ -162,9 +162,9 @@ def ends(distribution: BaseDistribution) -> list[str]:
 
 
 def direction_of(config: TrainConfig) -> Literal["minimize", "maximize"]:
-    """Tells whether the metric that a run is judged by is best where it is small or large.
+    """Returns the direction to optimize a run's monitored metric in.
 
-    The task's class is asked, so it is imported, and torch with it.
+    It depends on the task's class, so this imports it, and torch with it.
     """
     checkpoints = config.callbacks.get("checkpoints")
     mode = (checkpoints.model_extra or {}).get("mode", "auto") if checkpoints else "auto"

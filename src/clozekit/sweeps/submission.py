@@ -1,4 +1,4 @@
-"""Jobs that submitit submits to Slurm, with the folders and rules of jobs of this machine."""
+"""Submits jobs to Slurm with submitit. Folders and locks are the same as for local jobs."""
 
 import os
 import shutil
@@ -15,15 +15,15 @@ from clozekit.sweeps.processes import LocalJob, job_environment, start_process
 
 SLURM, LOCAL = "slurm", "local"
 FOLDER = "submitit"
-"""What submitit itself writes, in the sweep's folder."""
+"""The folder in the sweep's folder for submitit's own files."""
 
 
 class SubmittedCommand:
-    """What is run where submitit has put the job: the single run, as a process of its own.
+    """The function that submitit runs on the cluster. It starts the run as a separate process.
 
-    Under Slurm there is such a task for every process of the job, and Lightning takes its place
-    from Slurm's variables. SIGTERM is passed on. At the end of its time submitit asks for a
-    checkpoint and queues the job again, which then goes on from it.
+    Under Slurm, each process of the job is one such task, and Lightning reads its rank from Slurm's
+    environment variables. SIGTERM is forwarded to the run. When the time limit is near, submitit
+    requests a checkpoint and requeues the job, which resumes from it.
 
     Args:
         job: The job.
@@ -39,7 +39,7 @@ class SubmittedCommand:
         return {**self.__dict__, "_stop": None}
 
     def __call__(self) -> int:
-        """Runs the job and gives its exit code."""
+        """Runs the job and returns its exit code."""
         environment = job_environment(self.sweep, os.environ)
         rank = int(os.environ.get("SLURM_PROCID", "0"))
         poll: Callable[[], int | None]
@@ -56,7 +56,7 @@ class SubmittedCommand:
         return exit_code
 
     def checkpoint(self) -> Any:
-        """Makes the run save and end, and gives what goes on with it."""
+        """Makes the run save and exit, and returns the submission that continues it."""
         from submitit.helpers import DelayedSubmission
 
         if self._stop is not None:
@@ -65,12 +65,12 @@ class SubmittedCommand:
 
 
 class SubmittedJob:
-    """A job in the hands of submitit.
+    """A job that was submitted with submitit.
 
     Args:
         job: The job.
-        submitted: submitit's.
-        cluster: Where it is.
+        submitted: submitit's job.
+        cluster: `slurm` or `local`.
     """
 
     def __init__(self, job: Job, submitted: Any, cluster: str) -> None:
@@ -80,7 +80,7 @@ class SubmittedJob:
         self._is_stopped = False
 
     def poll(self) -> int | None:
-        """Gives the exit code once the job has ended."""
+        """Returns the exit code; None while the job is queued or running."""
         from submitit.core.utils import UncompletedJobError
 
         if not self._submitted.done():
@@ -95,16 +95,16 @@ class SubmittedJob:
             return 1
 
     def stop(self, number: signal.Signals) -> None:
-        """Makes the job save and end; one that still waits in the queue is taken out of it."""
+        """Makes the job save and exit; a queued job is removed from the queue."""
         self._is_stopped = True
         if self._cluster == LOCAL:
-            # submitit's own cancelling waits no longer than a second.
+            # submitit's own cancel kills the job after a second.
             self._signal_controller(signal.SIGTERM)
         else:
             self._submitted.cancel(check=False)
 
     def kill(self) -> None:
-        """Ends the job at once."""
+        """Kills the job."""
         self._is_stopped = True
         if self._cluster == LOCAL:
             self._signal_controller(signal.SIGINT)
@@ -122,13 +122,13 @@ class SubmititExecutor:
     Args:
         sweep: The sweep's name.
         folder: The sweep's folder.
-        n_jobs: How many are submitted at a time.
+        n_jobs: The number of concurrently submitted jobs.
         cluster: `slurm` or `local`.
-        timeout_min: A job's time; where it does not suffice the job saves and is queued again.
-        parameters: More of `submitit.AutoExecutor`'s.
+        timeout_min: The time limit per job. A job that needs more time saves and is requeued.
+        parameters: Additional parameters of `submitit.AutoExecutor`.
 
     Raises:
-        ConfigError: submitit is not installed, or knows no such cluster or parameter.
+        ConfigError: submitit is not installed, or does not support the cluster or a parameter.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class SubmititExecutor:
             import submitit
         except ImportError as error:
             raise ConfigError(
-                "hydra/launcher=submitit needs submitit: pip install 'clozekit[sweep]'"
+                "hydra/launcher=submitit requires submitit: run pip install 'clozekit[sweep]'"
             ) from error
         if cluster == SLURM and shutil.which("srun") is None:
             raise ConfigError(
@@ -163,19 +163,21 @@ class SubmititExecutor:
         """Checks that the job can be submitted.
 
         Raises:
-            ConfigError: Its number of processes is not said, it needs more than one machine, or
-                submitit refuses a parameter.
+            ConfigError: The number of processes is not a number, the job needs several machines
+                but the cluster is `local`, or submitit rejects a parameter.
         """
         if self.cluster == LOCAL and job.num_nodes() > 1:
             raise ConfigError(
-                f"trainer.num_nodes={job.num_nodes()}: hydra.launcher.cluster=local is one machine"
+                f"trainer.num_nodes={job.num_nodes()} requires hydra.launcher.cluster=slurm; "
+                "cluster=local is one machine"
             )
         if self.cluster == SLURM and job.devices() is None:
             raise ConfigError(
-                "trainer.devices should be a number: Slurm is asked for as many tasks on every node"
+                "trainer.devices should be a number, because it is the number of Slurm tasks per "
+                "node"
             )
 
-        with TemporaryDirectory() as folder:  # submitit makes the one that it is given
+        with TemporaryDirectory() as folder:  # because submitit creates its folder
             self._executor(job, Path(folder))
 
     def _executor(self, job: Job, folder: Path) -> Any:
@@ -183,12 +185,12 @@ class SubmititExecutor:
         try:
             executor.update_parameters(**self.parameters(job))
         except (NameError, ValueError, TypeError, AssertionError) as error:
-            told = str(error).splitlines()[0]
-            raise ConfigError(f"hydra.launcher.parameters={self._parameters}: {told}") from error
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"hydra.launcher.parameters={self._parameters}: {reason}") from error
         return executor
 
     def parameters(self, job: Job) -> dict[str, Any]:
-        """Gives what is asked for: a task for every process of the job under Slurm, else one."""
+        """Returns submitit's parameters: one task per process of the job under Slurm, else one."""
         asked: dict[str, Any] = {"name": job.name}
         devices = job.devices() or 1
         if self.cluster == SLURM:

@@ -1,4 +1,4 @@
-"""The runs of a sweep side by side: what differs between them, and which setting is the best."""
+"""Compares the runs of a sweep: what differs between them, and which setting is best."""
 
 import math
 import shlex
@@ -13,25 +13,25 @@ from clozekit.errors import ConfigError
 from clozekit.sweeps.read_runs import FoundRun, Mode, Outcome, Value, as_text
 
 SEED = "seed"
-"""Runs that differ in it alone are of one setting."""
+"""Runs that differ only in this key have the same setting."""
 
 SMALL_IS_BEST = ("loss", "perplexity", "error")
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """What runs are judged by.
+    """The metric that runs are compared by.
 
     Attributes:
-        metric: A metric of their results.
-        mode: Whether the smallest (`min`) or the largest (`max`) value is the best.
+        metric: A metric of the runs' results.
+        mode: Whether the smallest (`min`) or largest (`max`) value is best.
     """
 
     metric: str
     mode: Mode
 
     def rank(self, value: float | None) -> tuple[bool, float]:
-        """Gives what sorts values best first; what is missing or not a number comes last."""
+        """Returns a sort key that puts the best values first, and missing values and NaN last."""
         if value is None or math.isnan(value):
             return True, 0.0
         return False, value if self.mode == "min" else -value
@@ -39,27 +39,27 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Setting:
-    """The runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
     Attributes:
-        values: What the swept keys stand at.
-        runs: The runs, whatever became of them.
+        values: The values of the swept keys.
+        runs: The runs, with any outcome.
     """
 
     values: tuple[Value, ...]
     runs: tuple[FoundRun, ...]
 
     def of(self, metric: str) -> list[float]:
-        """Gives a metric of the runs that have it."""
+        """Returns the values of a metric, of the runs that have it."""
         return [run.metrics[metric] for run in self.runs if metric in run.metrics]
 
     def mean(self, metric: str) -> float | None:
-        """Gives the mean of a metric; None where no run has it."""
+        """Returns the mean of a metric; None if no run has it."""
         values = self.of(metric)
         return math.fsum(values) / len(values) if values else None
 
     def deviation(self, metric: str) -> float | None:
-        """Gives the standard deviation of a metric, by n - 1; None of less than two runs."""
+        """Returns the sample standard deviation of a metric; None for fewer than two runs."""
         values, mean = self.of(metric), self.mean(metric)
         if mean is None or len(values) < 2:
             return None
@@ -70,14 +70,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Summary:
-    """A sweep, best setting first.
+    """The settings of a sweep, best first.
 
     Attributes:
         keys: The swept keys, without the seed.
-        has_seeds: Whether the seed is swept too.
-        criterion: What the runs are judged by; None where none of them got far enough to say it.
+        has_seeds: Whether the seed is swept, too.
+        criterion: The metric that the runs are compared by; None if no run has recorded it.
         settings: The settings.
-        metrics: The names of all metrics, that of the criterion first.
+        metrics: The names of all metrics, starting with that of the criterion.
     """
 
     keys: tuple[str, ...]
@@ -88,15 +88,15 @@ class Summary:
 
     @property
     def runs(self) -> list[FoundRun]:
-        """All runs, by their settings."""
+        """All runs, in the order of their settings."""
         return [run for setting in self.settings for run in setting.runs]
 
     def named(self, outcome: Outcome) -> list[str]:
-        """Names the runs of which the same became."""
+        """Returns the names of the runs with an outcome."""
         return [run.name for run in self.runs if run.outcome == outcome]
 
     def best(self) -> FoundRun | None:
-        """Gives the best run of the best setting; None where none has the metric."""
+        """Returns the best run of the best setting; None if no run has the metric."""
         criterion = self.criterion
         if criterion is None:
             return None
@@ -114,13 +114,13 @@ def summarize(
     """Compares runs.
 
     Args:
-        runs: At least one.
-        metric: The metric that they are judged by; None for the one that most of them say.
-        mode: Whether its smallest or largest value is best; `auto` as the runs say it, or by the
+        runs: One or more runs.
+        metric: The metric to compare them by; None for the one that most of them monitored.
+        mode: Whether its smallest or largest value is best; `auto` uses the runs' mode, or else the
             metric's name.
 
     Raises:
-        ConfigError: No run has the metric, or none says which one it is to be.
+        ConfigError: No run has the metric, or no run monitored one.
     """
     criterion = _criterion(runs, metric, mode)
     swept = swept_keys(runs)
@@ -144,13 +144,15 @@ def _criterion(
 ) -> Criterion | None:
     known = sorted({name for run in runs for name in run.metrics})
     if metric is not None and metric not in known:
-        there_are = f"there are {', '.join(known)}" if known else "none has finished"
-        raise ConfigError(f"metric={metric}: no run has it; {there_are}")
+        choices = f"the metrics are {', '.join(known)}" if known else "no run has finished"
+        raise ConfigError(f"metric={metric} is not a metric of any run; {choices}")
     said = Counter(run.monitor for run in runs if run.monitor is not None)
     if metric is None:
         if not said:
             if known:
-                raise ConfigError(f"metric is not said by the runs: give one of {', '.join(known)}")
+                raise ConfigError(
+                    f"metric is required, because the runs monitored none; use {', '.join(known)}"
+                )
             return None
         (metric, _), _ = said.most_common(1)[0]
     if mode != "auto":
@@ -162,10 +164,10 @@ def _criterion(
 
 
 def swept_keys(runs: Sequence[FoundRun]) -> list[str]:
-    """Lists the keys that runs differ in.
+    """Lists the keys in which runs differ.
 
-    They are those that sweeps had as their jobs' own, and those of which the command lines gave
-    different values; where there are none, those of different values in the configurations.
+    These are the keys that sweeps set per job, and those with different values on the command
+    lines. If there are none, they are the keys with different values in the configurations.
     """
     keys = list(dict.fromkeys(key for run in runs for key in run.own))
     given = dict.fromkeys(key for run in runs for key in run.given if not _is_of_the_run(key))
@@ -180,7 +182,7 @@ def _differs(runs: Sequence[FoundRun], key: str) -> bool:
 
 def _differing_in_config(runs: Sequence[FoundRun]) -> list[str]:
     configs: list[Mapping[str, Any]] = [run.config for run in runs if run.config]
-    # The run's own keys come before those that repeat them.
+    # Prefer top-level keys, because nested keys may interpolate them.
     names = sorted(
         {key for config in configs for key in config}, key=lambda key: (key.count("."), key)
     )
@@ -193,12 +195,12 @@ def _differing_in_config(runs: Sequence[FoundRun]) -> list[str]:
 
 
 def _is_of_the_run(key: str) -> bool:
-    # The group `trainer` says where a run is computed; precision and the like are keys of its own.
+    # The group `trainer` only selects the hardware; its keys, such as precision, are compared.
     return key == "trainer" or effect_of(key) in (Effect.NAME, Effect.MANNER)
 
 
 def command_to_repeat(run: FoundRun) -> str | None:
-    """Gives the command that does a run again, under a name of its own; None if it is not known."""
+    """Returns the command that repeats a run under a new name; None if it is unknown."""
     if not run.command:
         return None
     arguments = []

@@ -1,4 +1,4 @@
-"""Pictures of a sweep: its metric against what was swept, and the curves of all runs."""
+"""Plots of a sweep: its metric against the swept values, and the curves of all runs."""
 
 import math
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from clozekit.sweeps.summary import SEED, Criterion, Setting, Summary
 
 COLUMNS = 3
 MOST_NAMED = 10
-"""The most settings that have a colour of their own, and a place in the legend; the best ones."""
+"""The number of best settings with their own color and an entry in the legend."""
 
 LONGEST_LABEL = 50
-"""The most characters of a setting in the legend."""
+"""The maximum number of characters of a setting in the legend."""
 
 TRAINING_LOSS = "train/loss"
 SPAN_OF_LOG = 8
-"""Positive numbers whose largest is so many times the smallest are drawn on a logarithmic axis."""
+"""The ratio of the largest to the smallest positive number from which an axis is logarithmic."""
 
 
 def plot_values(summary: Summary, path: Path) -> bool:
-    """Draws the metric against the swept values, a panel a key.
+    """Plots the metric against the swept values, one panel per key.
 
-    Of each setting the mean stands large with its deviation, in the colour of its curves.
+    Each setting's mean is a large marker with its standard deviation, in the color of its curves.
 
     Returns:
-        Whether there was something to draw.
+        Whether there was anything to plot.
     """
     criterion = summary.criterion
     settings = [s for s in summary.settings if criterion and s.of(criterion.metric)]
@@ -55,7 +55,7 @@ def plot_values(summary: Summary, path: Path) -> bool:
 
 
 def _values_of(settings: Sequence[Setting], summary: Summary, key: str) -> list[Value]:
-    """Lists the values of a key, each once."""
+    """Lists the distinct values of a key."""
     if key == SEED:
         values = [run.value(SEED) for setting in settings for run in setting.runs]
     else:
@@ -87,7 +87,7 @@ def _plot_key(
             )
             means.append((places[0], mean))
     if is_alone and all(map(_is_number, _values_of(settings, summary, key))) and key != SEED:
-        # With several keys the means of one differ in the others too, and a line would mislead.
+        # With several keys, the means also differ in the other keys, so a line would be misleading.
         axes.plot(*zip(*sorted(means), strict=True), color="grey", alpha=0.6, zorder=1)
     axes.set(xlabel=key)
     axes.grid(alpha=0.3)
@@ -98,7 +98,7 @@ def _colour(rank: int) -> str:
 
 
 def _axis(axes: Any, key: str, values: Sequence[Value]) -> Any:
-    """Prepares the axis of a key and gives what maps its values to places."""
+    """Prepares the axis of a key and returns a function from values to positions."""
     numbers = [value for value in values if _is_number(value)]
     are_numbers = len(numbers) == len(values)
     if are_numbers and key != SEED:
@@ -117,15 +117,15 @@ def _is_number(value: Value) -> TypeGuard[float]:
 
 
 def is_log(numbers: Sequence[float]) -> bool:
-    """Whether numbers span so much that a logarithmic axis shows them better."""
+    """Whether the range of numbers is large enough for a logarithmic axis."""
     return min(numbers) > 0 and max(numbers) / min(numbers) >= SPAN_OF_LOG
 
 
 def plot_all_curves(summary: Summary, path: Path) -> bool:
-    """Draws the curves of all runs in one picture, a colour a setting, the best ones named.
+    """Plots the curves of all runs in one figure, one color per setting, with the best in a legend.
 
     Returns:
-        Whether there was something to draw.
+        Whether there was anything to plot.
     """
     criterion = summary.criterion
     names = list(dict.fromkeys([*([criterion.metric] if criterion else []), TRAINING_LOSS]))
@@ -167,7 +167,7 @@ def _plot_setting(axes: Any, name: str, rank: int, label: str, same: Sequence[An
             markersize=3,
             label=label if is_named else None,
         )
-        is_named = False  # once is enough
+        is_named = False  # one legend entry per setting
 
 
 def _label(summary: Summary, setting: Setting) -> str:

@@ -1,4 +1,4 @@
-"""A summary in words: the table for a person, and the rows of `results.csv`."""
+"""Formats a summary: the table for the terminal, and the rows of `results.csv`."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from clozekit.sweeps.read_runs import Outcome, as_text
 from clozekit.sweeps.summary import SEED, Setting, Summary, command_to_repeat
 
 WIDTH = 120
-"""Metrics that would make the table wider than so many characters are in `results.csv` alone."""
+"""The maximum width of the table in characters. Further metrics are only in `results.csv`."""
 
 BETWEEN = "  "
 REPORT_OF = "report of "
@@ -17,7 +17,7 @@ FIRST_COLUMNS = ("run", "status")
 
 
 def report_text(summary: Summary, folder: Path) -> str:
-    """Tells all of a sweep."""
+    """Returns the whole report."""
     return "\n".join(
         [
             _headline(summary, folder),
@@ -37,9 +37,9 @@ def _headline(summary: Summary, folder: Path) -> str:
         line += f", {len(settings)} settings"
     if summary.criterion is None:
         return line
-    best = "smallest" if summary.criterion.mode == "min" else "largest"
-    order = "best first by" if len(settings) > 1 else "judged by"
-    return f"{line}, {order} the {best} {summary.criterion.metric}"
+    better = "lower" if summary.criterion.mode == "min" else "higher"
+    order = "sorted by" if len(settings) > 1 else "metric"
+    return f"{line}, {order} {summary.criterion.metric} ({better} is better)"
 
 
 def _table(summary: Summary) -> Iterator[str]:
@@ -60,9 +60,9 @@ def _table(summary: Summary) -> Iterator[str]:
         yield from _aligned(columns)
         yield ""
     if any(len(setting.runs) > 1 for setting in summary.settings):
-        yield "±: the standard deviation over runs that differ in their seed alone"
+        yield "±: standard deviation over runs that differ only in the seed"
     if left_out:
-        yield f"in results.csv too: {', '.join(left_out)}"
+        yield f"only in results.csv: {', '.join(left_out)}"
 
 
 def _finished(setting: Setting) -> str:
@@ -112,7 +112,7 @@ def _count(number: int, word: str) -> str:
 
 
 def results_csv(summary: Summary) -> str:
-    """Writes a row a run, best setting first, with its swept values and all metrics."""
+    """Returns one row per run, best setting first, with the swept values and all metrics."""
     keys = [*summary.keys, *([SEED] if summary.has_seeds else [])]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
