@@ -38,15 +38,15 @@ from clozekit.config.prepare import (
     WordPieceConfig,
 )
 from clozekit.config.report import ReportConfig
+from clozekit.config.schedule import ScheduleConfig
 from clozekit.config.train import (
     CompileConfig,
     DivergenceConfig,
     FineTuningConfig,
     OptimizerConfig,
-    ScheduleConfig,
     TrainConfig,
-    TrainerConfig,
 )
+from clozekit.config.trainer import TrainerConfig
 
 FILE = Path(__file__).with_name("configuration.md")
 HEAD = """# Every configuration key

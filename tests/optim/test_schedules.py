@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clozekit.config.train import ScheduleConfig, UserScheduleConfig
+from clozekit.config.schedule import ScheduleConfig, UserScheduleConfig
 from clozekit.errors import ConfigError
 from clozekit.optim.schedules import learning_rate_factor, make_schedule
 

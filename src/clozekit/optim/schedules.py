@@ -7,7 +7,7 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
-from clozekit.config.train import ScheduleConfig, UserScheduleConfig
+from clozekit.config.schedule import ScheduleConfig, UserScheduleConfig
 from clozekit.errors import ConfigError
 
 OWN_KEYS = tuple(ScheduleConfig.model_fields)

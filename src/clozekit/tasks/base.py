@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from clozekit import rng
-from clozekit.config.train import ScheduleConfig
+from clozekit.config.schedule import ScheduleConfig
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position
 from clozekit.data.step import StepBatch
