@@ -1,40 +1,40 @@
-"""Types of keys, said in words."""
+"""Descriptions of the types of keys."""
 
 from collections.abc import Iterable
 from typing import Any
 
 NAMES = {
-    "integer": "whole number",
+    "integer": "integer",
     "number": "number",
-    "string": "text",
+    "string": "string",
     "boolean": "`true` or `false`",
     "array": "list",
-    "object": "keys and values",
+    "object": "mapping",
     "null": "`null`",
 }
 LIMITS = {
-    "minimum": "from {}",
-    "exclusiveMinimum": "above {}",
-    "maximum": "up to {}",
-    "exclusiveMaximum": "below {}",
+    "minimum": ">= {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "<= {}",
+    "exclusiveMaximum": "< {}",
 }
 
 
 def type_in_words(schema: dict[str, Any]) -> str:
-    """Says what a JSON Schema takes."""
+    """Describes the values that a JSON Schema allows."""
     if "anyOf" in schema:
         return ", or ".join(type_in_words(choice) for choice in schema["anyOf"])
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     limits = [text.format(schema[key]) for key, text in LIMITS.items() if key in schema]
-    return " ".join([NAMES.get(schema.get("type", ""), "any"), *limits])
+    return f"{NAMES.get(schema.get('type', ''), 'any')} {' and '.join(limits)}".strip()
 
 
 def type_of_values(values: Iterable[Any]) -> str:
-    """Says of which types some values are."""
+    """Describes the types of some values."""
     kinds = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
     found = [
-        "`null`, or text" if value is None else NAMES[kinds.get(type(value), "string")]
+        "`null`, or string" if value is None else NAMES[kinds.get(type(value), "string")]
         for value in values
     ]
     return ", or ".join(dict.fromkeys(found))

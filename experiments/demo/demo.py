@@ -155,15 +155,17 @@ def show_results(results: dict, root: str) -> None:
     table = Table(title="What came out", title_justify="left")
     table.add_column("")
     table.add_column("result", justify="right")
-    table.add_column("to hold it against")
+    table.add_column("for comparison")
     entropy, mlm_loss = results["unigram_entropy"], results["validation/mlm_loss"]
     table.add_row(
         "masked words: loss on held-out text, nats",
         f"{mlm_loss:.3f}",
-        f"{entropy:.3f} by word frequencies alone",
+        f"{entropy:.3f} from word frequencies alone",
     )
     table.add_row(
-        "masked words: perplexity", f"{math.exp(mlm_loss):.0f}", f"{math.exp(entropy):.0f} likewise"
+        "masked words: perplexity",
+        f"{math.exp(mlm_loss):.0f}",
+        f"{math.exp(entropy):.0f} from word frequencies alone",
     )
     table.add_row(
         "next sentences: accuracy", f"{results['validation/nsp_accuracy']:.3f}", "0.500 by chance"

@@ -8,22 +8,22 @@ from typing import Any
 
 import torch
 
-QUESTION = """# Does a killed run go on exactly?
+QUESTION = """# Does a killed run resume exactly?
 
-A run of `clozekit train` is killed with SIGKILL one to three times, resumed with `resume=auto`
-until it ends, and compared to a run of the same configuration that was never killed: the samples
-and the loss of every micro-batch on every rank, `metrics.csv` without the columns of speed,
-`results.json`, the names of all files, and in every checkpoint the weights, the optimizer's and
-schedule's states and the place in the stream. Equal means bit for bit. Steps that were taken twice,
-before and after a kill, have to be the same both times.
+A run of `clozekit train` is killed with SIGKILL one to three times and resumed with `resume=auto`
+until it ends. It is compared with a run of the same configuration that was never killed: the
+samples and the loss of every micro-batch on every rank, `metrics.csv` without the columns for
+speed, `results.json`, the names of all files, and in every checkpoint the weights, the states of
+optimizer and schedule, and the position in the stream. Equal means bit for bit. Steps that were
+done twice, before and after a kill, must be the same both times.
 
-The runs are toys (one layer, hidden size 32, 14 steps of 8 sequences, about three epochs,
-checkpoints every 4 steps, validation every 6) so that there can be many. Processes are forked from
-one that has imported everything; two ranks get the variables that torchrun sets, and exchange
-gradients over gloo. A moment is `kind step.micro-step rank`; in a file's case the second number
-says which of the step's files (0 the best, 1 the last). A loader whose workers do not persist is
-made by the harness: training reads one endless epoch, so persistence changes nothing there and is
-no key of the configuration.
+The runs are small (one layer, hidden size 32, 14 steps of 8 sequences, about three epochs,
+checkpoints every 4 steps, validation every 6), so that many are possible. Processes are forked from
+one that has imported everything. Two ranks get the variables that torchrun sets, and exchange
+gradients over gloo. The time of a kill is given as `kind step.micro-step rank`; for files, the
+second number is the file of the step (0 the best, 1 the last). The harness makes the loader whose
+workers do not persist: training reads one endless epoch, so persistence changes nothing there and
+is not a key of the configuration.
 """
 
 
@@ -53,8 +53,8 @@ def _of_trials(results: dict[str, Any]) -> str:
     title = f"Broken on purpose: {broken}" if broken else "Killed and resumed"
     why = (
         "Masks are drawn from NumPy's global generator instead of from (seed, epoch, position). "
-        "The harness has to notice in pretraining; classification has no masks, and a run that was "
-        "killed before its first checkpoint begins anew and so repeats them.\n\n"
+        "The harness must detect this in pretraining. Classification has no masks, and a run that "
+        "was killed before its first checkpoint starts again and therefore repeats them.\n\n"
         if broken
         else ""
     )
@@ -96,10 +96,10 @@ def _agreement(results: dict[str, Any]) -> str:
 
 def _of_cost(cost: dict[str, Any]) -> str:
     lines = [
-        "## What a resumption costs\n",
-        f"`{cost['command']}` on {_machine(cost)}: a checkpoint whose place in the stream was "
-        f"moved, resumed {cost['repeats']} times; the median and the range of seconds.\n",
-        "| the checkpoint's step | epoch | batches built up to the first step | seconds |",
+        "## The cost of resuming\n",
+        f"`{cost['command']}` on {_machine(cost)}: a checkpoint whose position in the stream was "
+        f"changed, resumed {cost['repeats']} times; median and range of seconds.\n",
+        "| step of the checkpoint | epoch | batches built up to the first step | seconds |",
         "|---|---|---|---|",
     ]
     for row in cost["rows"]:

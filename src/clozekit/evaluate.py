@@ -1,4 +1,4 @@
-"""`clozekit evaluate`: how good a model is on labelled rows, and what it makes of each."""
+"""`clozekit evaluate`: metrics and predictions of a model on labelled rows."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, read_
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.errors import ConfigError
 from clozekit.files import write_folder_atomically, write_json
-from clozekit.inference.figures import (
+from clozekit.inference.evaluation_figures import (
     confusion_counts,
     per_class,
     per_label,
@@ -35,7 +35,7 @@ from clozekit.tasks.regression import RegressionModule
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, float]:
-    """Writes metrics, predictions and pictures to a folder, and prints the metrics.
+    """Writes metrics, predictions and plots to a folder, and prints the metrics.
 
     Returns:
         The metrics.
@@ -53,8 +53,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     )
     if not isinstance(predictor, RowPredictor):
         raise ConfigError(
-            f"{pretrained.path}: evaluate is for fine-tuned models; a pretraining run has its "
-            "metrics in results.json and metrics.csv"
+            f"{pretrained.path}: evaluate needs a fine-tuned model; the metrics of a pretraining "
+            "run are in its results.json and metrics.csv"
         )
     source, name = _source(config, pretrained, predictor)
     out = config.out or _default_out(config, pretrained, name)
@@ -69,13 +69,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
 def _source(
     config: EvaluateConfig, pretrained: Pretrained, predictor: RowPredictor
 ) -> tuple[LabelledSource, str]:
-    """Gives the labelled rows, and what they are called."""
+    """Returns the labelled rows and their name."""
     features = predictor.features
     if config.input is not None:
         examples, _ = read_examples(features, features.read_rows(config.input), check=True)
         return LabelledSource(features.encode(examples, is_labelled=True), False), config.input
     if pretrained.data is None:
-        raise ConfigError("input is missing: give input=… with a file of labelled rows")
+        raise ConfigError("input is missing: set input=… to a file of labelled rows")
     arguments = {
         **pretrained.data,
         **(config.data_options or {}),
@@ -84,7 +84,7 @@ def _source(
     datamodule: LabelledDataModule[Any] = build("data", arguments)
     split = config.split or ("test" if "test" in datamodule.sources else "validation")
     if split not in datamodule.sources:
-        raise ConfigError(f"split={split}: the run's data has {', '.join(datamodule.sources)}")
+        raise ConfigError(f"split={split}: the run only has {', '.join(datamodule.sources)}")
     source = datamodule.sources[split]
     assert isinstance(source, LabelledSource)
     return source, split
@@ -93,7 +93,7 @@ def _source(
 def _judge(
     predictor: RowPredictor, source: LabelledSource
 ) -> tuple[Mapping[str, Any], list[Prediction]]:
-    """Predicts on all rows once; gives the metrics and the predictions in the rows' order."""
+    """Predicts all rows once; returns the metrics and the predictions in the order of the rows."""
     metrics = predictor.module.metrics_of_a_split().to(predictor.module.device)
 
     def update(module: FineTuningModule[Any], batch: Batch) -> Tensor:
@@ -139,7 +139,7 @@ def _figures(
     predictions: list[Prediction],
     folder: Path,
 ) -> dict[str, Any]:
-    """Draws what the task has to show; gives precision and recall of classes, if there are any."""
+    """Draws the plots of the task; returns precision and recall per class, if it has classes."""
     names = module.label_names
     if isinstance(module, RegressionModule):
         plot_scores(golds, [p["score"] for p in predictions], folder / "scores.png")
@@ -159,7 +159,7 @@ def _figures(
 
 
 def _write_squad(folder: Path, examples: Any, predictions: list[Prediction]) -> None:
-    """Writes predictions as the official scripts of SQuAD read them."""
+    """Writes the prediction files that the official SQuAD scripts read."""
     by_id = {str(e.id): p for e, p in zip(examples, predictions, strict=True)}
     write_json(folder / "squad_predictions.json", {i: p["answer"] for i, p in by_id.items()})
     scores = {i: p["no_answer_score"] for i, p in by_id.items() if "no_answer_score" in p}
@@ -169,7 +169,7 @@ def _write_squad(folder: Path, examples: Any, predictions: list[Prediction]) -> 
 
 def _default_out(config: EvaluateConfig, pretrained: Pretrained, name: str) -> Path:
     if pretrained.task is None:
-        raise ConfigError("out is missing: give out=… with the folder to write to")
+        raise ConfigError("out is missing: set out=… to the folder to write to")
     run = pretrained.path.resolve().parent.parent
     return run / f"evaluation-{Path(name).name if config.input else name}"
 
@@ -182,4 +182,4 @@ def _print(values: Mapping[str, Any], name: str, number: int, out: Path) -> None
         table.add_row(metric, f"{value:.4f}")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
-    console.print(f"metrics, predictions and pictures are in {out}", markup=False)
+    console.print(f"wrote metrics, predictions and plots to {out}", markup=False)

@@ -1,4 +1,4 @@
-"""`clozekit export`: a checkpoint as a folder that other programs read."""
+"""`clozekit export`: writes a checkpoint as a model folder for other programs."""
 
 import json
 import math
@@ -24,15 +24,15 @@ from clozekit.runs.load_pretrained import from_checkpoint
 from clozekit.runs.metrics_file import read_series
 
 _LIBRARIES = {"transformers": "transformers", "safetensors": "clozekit", "onnx": "onnx"}
-"""What loads a folder of each format."""
+"""The library that loads each format."""
 
 
 def export(config: ExportConfig) -> None:
     """Writes a checkpoint's model, tokenizer and model card to a new folder.
 
     Raises:
-        ConfigError: The folder holds something already, a package is missing, or the format is
-            not for the encoder's class.
+        ConfigError: The folder is not empty, a package is missing, or the format does not support
+            the encoder's class.
         DataError: The checkpoint cannot be read.
     """
     config.check_out()
@@ -42,13 +42,13 @@ def export(config: ExportConfig) -> None:
     model = from_checkpoint(checkpoint)
     if not model.encoder.is_own and config.format != "safetensors":
         raise ConfigError(
-            f"format={config.format}: {checkpoint.path} has an encoder of the class "
+            f"format={config.format}: the encoder of {checkpoint.path} is of class "
             f"{model.encoder.target}, which can only be exported with format=safetensors"
         )
-    # A half-written folder is not to be taken for a model.
+    # Atomic, so that a half-written folder cannot be mistaken for a model.
     with write_folder_atomically(config.out) as unfinished:
         _write(checkpoint, model, config, unfinished)
-    print(f"{checkpoint.path} (step {checkpoint.step}) is in {config.out}")
+    print(f"exported {checkpoint.path} (step {checkpoint.step}) to {config.out}")
 
 
 def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, folder: Path) -> None:
@@ -77,13 +77,13 @@ def _write_transformers(checkpoint: Checkpoint, model: Pretrained, folder: Path)
     left_out = save_transformers(model, folder, **settings)
     if left_out:
         print(
-            f"{', '.join(left_out)}: no class of transformers has it; the encoder is exported, for "
-            f"{loading_call(model)}"
+            f"{', '.join(left_out)}: no class of transformers has this head; only the encoder is "
+            f"exported, load it with {loading_call(model)}"
         )
 
 
 def _metrics_of(checkpoint: Checkpoint) -> dict[str, float]:
-    """Gives the validation at the checkpoint's step, and the test if it was of these weights."""
+    """Returns validation metrics of the checkpoint's step, and test metrics of the same weights."""
     folder = RunFolder(checkpoint.path.resolve().parent.parent)
     metrics = {
         name: values[steps.index(checkpoint.step)]
@@ -93,7 +93,7 @@ def _metrics_of(checkpoint: Checkpoint) -> dict[str, float]:
     if not metrics or not folder.results_file.is_file():
         return metrics
     results: dict[str, float] = json.loads(folder.results_file.read_text(encoding="utf-8"))
-    # The run's last metrics are of its best or its last checkpoint, as the task is judged.
+    # results.json is from the best or the last checkpoint: use it only if it is from this one.
     if all(math.isclose(results.get(name, math.nan), metrics[name]) for name in metrics):
         metrics |= {name: value for name, value in results.items() if name.startswith("test/")}
     return metrics

@@ -1,4 +1,4 @@
-"""The Python face: a trained model from anywhere, as an object that encodes and predicts."""
+"""`clozekit.load`: the Python API for encoding and predicting with a trained model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from clozekit.models.encoder import Encoder
 from clozekit.runs.load_pretrained import load_pretrained
 
 Row = str | tuple[str, str] | Mapping[str, Any]
-"""A text, a pair of texts, or a row by its columns."""
+"""A text, a pair of texts, or a mapping from column names to values."""
 
 
 class LoadedModel:
@@ -25,24 +25,25 @@ class LoadedModel:
 
     Args:
         pretrained: Its configuration, weights and tokenizer.
-        data_options: How rows are read, in the place of what it was trained with: arguments of the
-            task's DataModule, such as `text_column`.
-        task_options: Arguments of the task, likewise, such as `no_answer_threshold`.
-        device: A device of torch; `auto` for a GPU where there is one.
+        data_options: Arguments of the task's DataModule that override those of the training run,
+            such as `text_column`.
+        task_options: Arguments of the task that override those of the training run, such as
+            `no_answer_threshold`.
+        device: A torch device; `auto` uses a GPU if one is available.
 
     Attributes:
-        path: Where it comes from.
+        path: The checkpoint or folder that the model was loaded from.
         task: `pretraining`, `masked_lm`, `classification`, `regression`, `tagging`,
-            `question_answering`, `question_answering_bio`, `multiple_choice`, or `encoder` where
-            there is no head.
+            `question_answering`, `question_answering_bio`, `multiple_choice`, or `encoder` for a
+            model without a head.
         model: The torch module, in evaluation mode.
-        encoder: Its encoder, a plain torch module that can be trained on; an `Encoder` unless
+        encoder: Its encoder, a plain torch module that can be trained further; an `Encoder` unless
             `encoder._target_` named another class.
-        tokenizer: What text is read with.
-        label_names: The classes in the order of their ids, where there are any.
+        tokenizer: The tokenizer of the model.
+        label_names: The class names in the order of their ids, or None.
 
     Raises:
-        DataError: There is no tokenizer.
+        DataError: The model has no tokenizer.
     """
 
     def __init__(
@@ -64,24 +65,26 @@ class LoadedModel:
             encoder_of(pretrained) if self.predictor is None else self.predictor.model
         )
         encoder = self.model if self.predictor is None else self.model.encoder
-        # A user's class need not be a subclass; on packed batches it is used alike.
+        # A user's class need not be a subclass; it is called in the same way on packed batches.
         self.encoder = cast(Encoder, encoder)
 
     def predict(self, rows: Sequence[Row]) -> list[Prediction]:
-        """Predicts on texts, pairs of texts, or rows.
+        """Predicts texts, pairs of texts, or rows.
 
         Args:
-            rows: Texts; pairs, such as a question and its paragraph; or rows by their columns.
+            rows: Texts; pairs, such as a question and its paragraph; or mappings from column
+                names to values.
 
         Returns:
-            A prediction a row, as `clozekit predict` writes it: of a pretrained model the likeliest
-            `words` of every [MASK], and whether a pair `follows`; else what the task predicts.
+            One prediction per row, as `clozekit predict` writes it. For a pretrained model these
+            are the most likely `words` for each [MASK], and the probability that the second text of
+            a pair `follows` the first; otherwise the output of the task.
 
         Raises:
             ConfigError: The model has no head, or a row cannot be read.
         """
         if self.predictor is None:
-            raise ConfigError(f"{self.path}: it has no head to predict with, only the encoder")
+            raise ConfigError(f"{self.path}: only an encoder, without a head to predict with")
         examples = []
         for number, given in enumerate(rows):
             try:
@@ -101,12 +104,12 @@ def load(path: str | Path, **options: Any) -> LoadedModel:
     """Loads a trained model.
 
     Args:
-        path: A run's folder or checkpoint of clozekit, a folder in the layout of transformers, or
-            the name of one on the Hugging Face hub.
+        path: A clozekit run folder or checkpoint, a model folder of transformers, or the name of a
+            model on the Hugging Face hub.
         **options: The arguments of `LoadedModel`.
 
     Raises:
-        DataError: There is none, or it cannot be read.
+        DataError: The model does not exist or cannot be read.
     """
     limit_kept_products()
     return LoadedModel(load_pretrained(str(path)), **options)

@@ -1,4 +1,4 @@
-"""`clozekit predict`: what a model makes of a text, or of a file of rows."""
+"""`clozekit predict`: predictions for one text or for a file of rows."""
 
 import json
 import sys
@@ -20,11 +20,11 @@ from clozekit.inference.row_predictor import Prediction, Predictor
 from clozekit.runs.load_pretrained import load_pretrained
 
 ROWS_AT_ONCE = 1024
-"""Rows that are read and sorted by length before they are predicted on; all that is held."""
+"""Number of rows that are held in memory and sorted by length for batching."""
 
 
 def predict(config: PredictConfig) -> None:
-    """Prints or writes what a model predicts.
+    """Prints or writes the predictions of a model.
 
     Raises:
         UserError: The model cannot be read, or a text or row does not fit its task.
@@ -40,7 +40,7 @@ def predict(config: PredictConfig) -> None:
         device=config.device,
     )
     if predictor is None:
-        raise ConfigError(f"{pretrained.path}: it has no head to predict with, only the encoder")
+        raise ConfigError(f"{pretrained.path}: only an encoder, without a head to predict with")
     if config.text is not None:
         _predict_text(predictor, config)
     else:
@@ -56,7 +56,7 @@ def _predict_text(predictor: Predictor, config: PredictConfig) -> None:
         raise ConfigError(str(error)) from error
     (prediction,) = predictor.predict([example])
     if config.output is not None:
-        with _written_whole(config.output) as file:
+        with _open_atomically(config.output) as file:
             _write_line(file, {"id": 0, **prediction})
         return
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -73,15 +73,15 @@ def _predict_file(predictor: Predictor, config: PredictConfig) -> None:
             _write_line(sys.stdout, line)
         return
     count = 0
-    with _written_whole(config.output) as file:
+    with _open_atomically(config.output) as file:
         for line in _predictions(predictor, config):
             _write_line(file, line)
             count += 1
-    print(f"{count:,} predictions are in {config.output}")
+    print(f"wrote {count:,} predictions to {config.output}")
 
 
 def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Prediction]:
-    """Yields a prediction a row, in the file's order, holding some rows at a time."""
+    """Yields one prediction per row, in the order of the file."""
     assert config.input is not None
     path, number = config.input, 0
     with _progress(path) as progress:
@@ -96,7 +96,7 @@ def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Predic
                 message = f"{path}, line {line}: {error}"
                 if config.on_bad_row == "error":
                     raise DataError(message) from error
-                print(f"passed over: {message}", file=sys.stderr)
+                print(f"skipped: {message}", file=sys.stderr)
                 continue
             waiting.append((getattr(example, "id", number), example))
             number += 1
@@ -113,7 +113,7 @@ def _predicted(predictor: Predictor, waiting: list[tuple[int | str, Any]]) -> It
 
 
 def _described(prediction: Prediction) -> Iterator[str]:
-    """Gives what a person wants to know of a prediction, a line each."""
+    """Yields the lines that describe a prediction in the terminal."""
     for words in prediction.get("words", ()):
         if isinstance(words, list):
             yield "[MASK]: " + ", ".join(f"{w['word']} {w['probability']:.3f}" for w in words)
@@ -137,7 +137,7 @@ def _described(prediction: Prediction) -> Iterator[str]:
 
 @contextmanager
 def _progress(path: str) -> Iterator[Any]:
-    """Shows how much of a file is read; nothing where the output is no terminal."""
+    """Shows a progress bar for reading a file, if stderr is a terminal."""
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield None
@@ -150,8 +150,8 @@ def _progress(path: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _written_whole(path: Path) -> Iterator[IO[str]]:
-    """Opens a file that has its name only when it is whole."""
+def _open_atomically(path: Path) -> Iterator[IO[str]]:
+    """Opens a file that gets its final name only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_text_atomically(path) as file:
         yield file

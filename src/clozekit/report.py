@@ -6,9 +6,9 @@ from pathlib import Path
 from clozekit.config.report import ReportConfig
 from clozekit.errors import ConfigError, UserError
 from clozekit.files import write_text
-from clozekit.sweeps.figures import plot_all_curves, plot_values
 from clozekit.sweeps.read_runs import read_runs
 from clozekit.sweeps.summary import Summary, summarize
+from clozekit.sweeps.sweep_figures import plot_all_curves, plot_values
 from clozekit.sweeps.table import FIRST_COLUMNS, REPORT_OF, report_text, results_csv
 
 TEXT_FILE = "report.txt"

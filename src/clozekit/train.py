@@ -1,4 +1,4 @@
-"""`clozekit train`: from a checked configuration to a trained model in a run's folder."""
+"""`clozekit train`: trains a model from a checked configuration and writes the run's folder."""
 
 import logging
 import os
@@ -47,19 +47,19 @@ from clozekit.training.wandb import WandbLogger
 
 
 def train(config: TrainConfig) -> dict[str, float]:
-    """Trains a model, evaluates it, and leaves everything in the run's folder.
+    """Trains a model, evaluates it, and writes everything to the run's folder.
 
     Args:
-        config: The whole configuration.
+        config: The complete configuration.
 
     Returns:
-        The metrics at the end: the last validation's in pretraining, and of the best checkpoint in
-        fine-tuning, with those of the test split where there is one.
+        The final metrics on the validation split and, if any, the test split: of the last weights
+        in pretraining and of the best checkpoint in fine-tuning.
 
     Raises:
-        UserError: Something in the configuration or the data cannot be used.
+        UserError: The configuration or the data cannot be used.
     """
-    _quieten(shows_profile=config.trainer.profiler is not None)
+    _silence_warnings(shows_profile=config.trainer.profiler is not None)
     folder = RunFolder.at(config.run_dir)
     if is_first_process() and config.resume is None:
         refuse_existing(folder.path)
@@ -87,8 +87,8 @@ def train(config: TrainConfig) -> dict[str, float]:
         return _try_out(trainer, module, datamodule)
 
     if trainer.is_global_zero:
-        # Not before all is made of the configuration, so that a refused one takes no name.
-        _open_folder(folder, config, resumed, _judged_by(trainer, module))
+        # Only after everything is built, so that an invalid configuration leaves no folder.
+        _open_folder(folder, config, resumed, _selection_metric(trainer, module))
         write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
         print_summary(module, encoder, datamodule, trainer, folder)
     _prepare_loggers(trainer, config, datamodule, folder, resumed)
@@ -110,7 +110,7 @@ def train(config: TrainConfig) -> dict[str, float]:
 def _try_out(
     trainer: Trainer, module: TaskModule[Any], datamodule: StreamDataModule
 ) -> dict[str, float]:
-    """Runs Lightning's `fast_dev_run`: a few steps of everything, of which nothing is kept."""
+    """Runs Lightning's `fast_dev_run`: a few steps of everything, without writing any files."""
     with watched(trainer):
         trainer.fit(module, datamodule=datamodule)
         results = _metrics(trainer)
@@ -126,23 +126,24 @@ def _load_pretrained_weights(module: TaskModule[Any], pretrained: Pretrained) ->
     new_parts = pretrained.load_into(module.model)
     if is_first_process():
         if new_parts:
-            print(f"{pretrained.path} has no weights for {', '.join(new_parts)}: drawn anew")
-        if pretrained.unused:
             print(
-                f"{pretrained.path} has weights that are not used: {', '.join(pretrained.unused)}"
+                f"{pretrained.path} has no weights for {', '.join(new_parts)}; these are "
+                "initialized randomly"
             )
+        if pretrained.unused:
+            print(f"{pretrained.path} has unused weights: {', '.join(pretrained.unused)}")
 
 
 def _evaluate(
     trainer: Trainer, module: TaskModule[Any], datamodule: StreamDataModule, folder: RunFolder
 ) -> dict[str, float]:
-    """Evaluates the weights that the task is judged by, on the splits that training did not see."""
+    """Evaluates the best checkpoint or the last weights on the validation and test splits."""
     checkpoint: Path | None = None
     if module.evaluates_best:
         best = folder.best_checkpoint
         checkpoint = best if best.exists() else folder.last_checkpoint
     is_validated = module.validated_step == trainer.global_step
-    # The weights at hand are the best where the last validation was of them.
+    # Whether the weights in memory are those of the checkpoint.
     is_at_hand = checkpoint is None or load_checkpoint(checkpoint).step == trainer.global_step
     if trainer.limit_val_batches and not (is_validated and is_at_hand):
         trainer.validate(
@@ -165,8 +166,8 @@ def _metrics(trainer: Trainer) -> dict[str, float]:
     }
 
 
-def _judged_by(trainer: Trainer, module: TaskModule[Any]) -> tuple[str, str]:
-    """Gives the metric by which the best checkpoint is chosen, and its mode."""
+def _selection_metric(trainer: Trainer, module: TaskModule[Any]) -> tuple[str, str]:
+    """Returns the metric that selects the best checkpoint, and its mode."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Checkpoints):
             name, mode = monitored(module, callback.monitor, callback.mode)
@@ -176,16 +177,16 @@ def _judged_by(trainer: Trainer, module: TaskModule[Any]) -> tuple[str, str]:
 
 
 def _open_folder(
-    folder: RunFolder, config: TrainConfig, resumed: Checkpoint | None, judged_by: tuple[str, str]
+    folder: RunFolder, config: TrainConfig, resumed: Checkpoint | None, monitored: tuple[str, str]
 ) -> None:
     values = config.model_dump(mode="json", by_alias=True)
     if resumed is None and config.resume is None:
-        folder.create(values, judged_by)
+        folder.create(values, monitored)
         return
-    whence = None if resumed is None else f"step {resumed.step} ({resumed.path})"
-    folder.reopen(values, whence, judged_by)
+    source = None if resumed is None else f"step {resumed.step} ({resumed.path})"
+    folder.reopen(values, source, monitored)
     if resumed is None:
-        print(f"{folder.path} has no checkpoint to resume: the run begins anew", flush=True)
+        print(f"{folder.path} has no checkpoint; the run starts from step 0", flush=True)
     else:
         if config.resume != "auto":
             adopt(resumed, folder.checkpoints)
@@ -236,7 +237,7 @@ def _fit(
 def _track_end(
     trainer: Trainer, module: TaskModule[Any], datamodule: StreamDataModule, folder: RunFolder
 ) -> None:
-    """Gives W&B what a history does not show."""
+    """Logs predictions and checkpoints to W&B."""
     if not trainer.is_global_zero:
         return
     for logger in _wandb_loggers(trainer):
@@ -256,7 +257,7 @@ def _close(trainer: Trainer, exit_code: int) -> None:
 
 
 def _exit_code(error: BaseException | None) -> int:
-    """Gives the code that the process ends with because of an error."""
+    """Returns the exit code of the process for an error."""
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, UserError):
@@ -268,8 +269,8 @@ def _wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
 
 
-def _quieten(shows_profile: bool) -> None:
-    """Silences advice that does not fit a run whose epochs and batches are clozekit's own."""
+def _silence_warnings(shows_profile: bool) -> None:
+    """Silences warnings that do not apply, because clozekit defines its own epochs and batches."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     if shows_profile:
@@ -282,7 +283,7 @@ def _quieten(shows_profile: bool) -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*Experiment logs directory .* exists and is not empty.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-        # Metrics are torchmetrics objects, which are summed over processes before they are logged.
+        # torchmetrics objects reduce metrics over processes before they are logged.
         ".*It is recommended to use `self.log\\(.*sync_dist=True\\)`.*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -16,7 +16,8 @@ from clozekit.config.export import ExportConfig
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig
 from clozekit.config.report import ReportConfig
-from clozekit.config.train import CompileConfig, FineTuningConfig, ScheduleConfig, TrainConfig
+from clozekit.config.schedule import ScheduleConfig
+from clozekit.config.train import CompileConfig, FineTuningConfig, TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.tasks.base import TaskModule
 from tests.config.given import TASKS, Given, data_choice, read

@@ -91,7 +91,7 @@ def test_rows_of_glue_whose_labels_are_kept_back_are_left_out(name: str, ready: 
     labelled, kept_back = (
         ("validation_matched", "test_matched") if name == "mnli" else ("validation", "test")
     )
-    with pytest.raises(DataError, match=f"none of its {SIZES['test']} rows has a label in label"):
+    with pytest.raises(DataError, match=f"all {SIZES['test']} rows are without labels in label"):
         ready(f"glue/{name}", f"data.test={kept_back}")
     mixed = ready(f"glue/{name}", f"data.validation={labelled}+{kept_back}")
     assert len(examples(mixed, "validation")) == SIZES["validation"]
@@ -166,7 +166,7 @@ def test_swag_has_four_endings_of_a_second_sentence(ready: Ready) -> None:
     assert [question.label for question in examples(datamodule, "train")] == [2, 0, 3, 1] * 2
     batch = next(iter(datamodule.train_dataloader())).micro_batches[0]
     assert (batch.num_choices, len(batch.labels), batch.batch_size) == (4, 4, 16)
-    with pytest.raises(DataError, match=f"none of its {SIZES['test']} rows has a label in label"):
+    with pytest.raises(DataError, match=f"all {SIZES['test']} rows are without labels in label"):
         ready("swag", "data.test=test")
 
 
@@ -176,11 +176,11 @@ def test_swag_has_four_endings_of_a_second_sentence(ready: Ready) -> None:
         (
             "mnli",
             "validation",
-            "there is no split 'validation'; there are train, validation_matched",
+            "has no split 'validation'; it has train, validation_matched",
         ),
-        ("rte", "train+dev[:5]", "there is no split 'dev'; there are train, validation, test"),
-        ("MRPC", "train", "there is no configuration 'MRPC'; there are cola, sst2, mrpc"),
-        (None, "train", r"it has several configurations: give data\.name=… with one of cola, sst2"),
+        ("rte", "train+dev[:5]", "has no split 'dev'; it has train, validation, test"),
+        ("MRPC", "train", "has no configuration 'MRPC'; it has cola, sst2, mrpc"),
+        (None, "train", r"has several configurations; set data\.name to one of cola, sst2"),
         ("rte", "train[5", r"Unrecognized instruction format: train\[5"),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_split_that_a_data_set_lacks_is_told_in_one_line(
 
 def test_a_folder_that_is_no_data_set_is_told_in_one_line(tmp_path: Path) -> None:
     cards = {
-        "empty": ("", "the folder has no data files"),
+        "empty": ("", "has no data files"),
         "script": ("", r"scripts are no longer supported, but found script\.py"),
         "broken": ("---\na: [\n---\n", r"not as its README\.md says \(ParserError: while parsing"),
         "unknown": (
@@ -222,6 +222,6 @@ def test_a_folder_that_is_no_data_set_is_told_in_one_line(tmp_path: Path) -> Non
 
 def test_a_data_set_that_is_not_here_is_told_in_one_line() -> None:
     # The tests are offline.
-    with pytest.raises(DataError, match="could not be had from the Hugging Face hub") as caught:
+    with pytest.raises(DataError, match="can be downloaded from the Hugging Face hub") as caught:
         read_split("nyu-mll/glue", "mrpc", "train")
     assert len(str(caught.value).splitlines()) == 1

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.messages import of_validation
-from clozekit.config.train import ScheduleConfig, TrainConfig
+from clozekit.config.schedule import ScheduleConfig
+from clozekit.config.train import TrainConfig
 
 
 def values(**changes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The configurations that are killed, and the data that they read, small enough for many runs."""
+"""The configurations to kill and their data, small enough for many runs."""
 
 import csv
 import random
@@ -19,7 +19,7 @@ STEPS_BETWEEN_CHECKPOINTS = 4
 STEPS_BETWEEN_VALIDATIONS = 6
 STEPS_OF_AN_ITERATOR = 5
 SAVED_STEPS = (4, 6, 8, 12)
-"""The steps after which `last.ckpt` is written."""
+"""The steps after which `last.ckpt` is saved."""
 
 TOPICS = {
     "farm": "horse cow sheep barn field plough",
@@ -30,15 +30,15 @@ TOPICS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained, and how the global batch is shared out.
+    """A configuration: the task and the split of the global batch.
 
     Attributes:
         task: The task.
-        workers: Processes that build batches.
-        persistent: Whether they last for the whole run. Otherwise they end, and others begin, with
-            Lightning's epochs, which are cut short.
-        ranks: Processes that train.
-        accumulation: Micro-batches of a step on each of them.
+        workers: The number of data workers per training process.
+        persistent: Whether workers live for the whole run. If not, Lightning's epochs are
+            shortened, and workers are restarted with each epoch.
+        ranks: The number of training processes.
+        accumulation: The number of micro-batches per step on each training process.
     """
 
     task: str
@@ -53,7 +53,7 @@ class Case:
         return f"{self.task}-{self.workers}{kind}workers-{self.ranks}ranks-{self.accumulation}micro"
 
     def config(self, data: Path, runs_dir: Path, *more: str) -> TrainConfig:
-        """Composes the configuration as the command does."""
+        """Composes the configuration in the same way as the command."""
         overrides = [
             "name=run",
             f"runs_dir={runs_dir}",
@@ -118,7 +118,7 @@ def _task_overrides(task: str, data: Path) -> list[str]:
 
 
 def write_data(data: Path) -> None:
-    """Writes a text and a labelled file; an epoch of either is some five steps."""
+    """Writes a corpus and a labelled file; an epoch of either is about five steps."""
     draw = random.Random(0)
     data.mkdir(parents=True, exist_ok=True)
     documents = [

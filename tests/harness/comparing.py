@@ -1,4 +1,4 @@
-"""What two runs of one configuration have to have in common, and where they differ."""
+"""Compares two runs of one configuration."""
 
 import csv
 import json
@@ -14,15 +14,15 @@ TIMING = (
     "train/checkpoint_seconds",
     "train/checkpoint_share",
 )
-"""Columns of the history that say how fast a run was."""
+"""Columns of the history that depend on the speed of a run."""
 
 
 def differences(run: Path, reference: Path) -> list[str]:
-    """Names what of a run is not bit for bit that of the reference.
+    """Lists the parts of a run that are not bit for bit equal to the reference.
 
     Args:
         run: The folder with the run's folder and its records.
-        reference: The same of the run that was not killed.
+        reference: The same folder of the run that was not killed.
     """
     found = []
     expected_records = dict(read_records(reference))
@@ -54,7 +54,7 @@ def differences(run: Path, reference: Path) -> list[str]:
 
 
 def history(file: Path) -> list[dict[str, str]]:
-    """Reads the rows of a history, without the columns of times."""
+    """Reads the rows of a history without the timing columns."""
     with file.open(newline="") as opened:
         return [
             {name: value for name, value in row.items() if name not in TIMING}
@@ -63,7 +63,7 @@ def history(file: Path) -> list[dict[str, str]]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two trees of containers hold the same values; tensors bit for bit."""
+    """Whether two nested containers have the same values; tensors are compared bit for bit."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         return one.dtype == other.dtype and torch.equal(_bits(one), _bits(other))
     if isinstance(one, dict) and isinstance(other, dict):
@@ -82,15 +82,16 @@ def _results(folder: Path) -> Any:
 
 
 def _files(folder: Path) -> set[str]:
-    """Lists the files of a run's folder, by path; a kill may leave none beside them."""
+    """Lists the files of a run's folder by path. A kill must leave no other files behind."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def _checkpoint(file: Path) -> dict[str, Any]:
-    """Reads what a run goes on from.
+    """Loads the parts of a checkpoint that have to be equal.
 
-    The configuration in it names folders and the killing; Lightning's loops and epoch are counters
-    of a process, which are not restored.
+    The configuration is left out because it has the folders and the `Killer` of the run.
+    Lightning's loops and epoch are left out because they count within a process and are not
+    restored.
     """
     content: dict[str, Any] = torch.load(file, weights_only=True)
     for part in ("clozekit", "loops", "epoch"):

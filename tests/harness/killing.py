@@ -1,4 +1,4 @@
-"""Callbacks that write down what a run computes, and that kill it at a given moment."""
+"""Callbacks that record what a run computes and that kill it at a given moment."""
 
 import io
 import json
@@ -26,14 +26,14 @@ ANY_TIME = "any time"
 
 @dataclass(frozen=True)
 class Moment:
-    """When a process kills itself, or is killed.
+    """The moment when a process kills itself or is killed.
 
     Attributes:
-        kind: One of the words above.
-        step: The number of steps done, but in a step, where it is the step's index.
-        micro_step: The micro-batch of the step.
-        rank: The process.
-        seconds: After how long the parent kills the run, at any time.
+        kind: One of the constants above.
+        step: The number of steps done; for moments in a step, the index of the step.
+        micro_step: The index of the micro-batch in the step.
+        rank: The rank of the process.
+        seconds: The time after which the parent kills the run, for `ANY_TIME`.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Moment:
     seconds: float = 0.0
 
     def overrides(self) -> list[str]:
-        """Gives the callback's part of a configuration."""
+        """Returns the overrides that add the `Killer` to a configuration."""
         if self.kind == ANY_TIME:
             return []
         target = f"{Killer.__module__}.{Killer.__name__}"
@@ -63,10 +63,10 @@ class Moment:
 
 
 class Recorder(Callback):
-    """Appends every micro-batch's samples and loss to a file a rank.
+    """Appends the samples and the loss of each micro-batch to one file per rank.
 
     Args:
-        folder: Where the files lie.
+        folder: The folder of the files.
     """
 
     def __init__(self, folder: str) -> None:
@@ -82,7 +82,7 @@ class Recorder(Callback):
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: torch.Tensor
     ) -> None:
-        # Not at the batch's end, where a checkpoint of the step may have been saved already.
+        # Not at the end of the batch, where a checkpoint of the step may already be saved.
         record = {
             "step": self._step.index,
             "micro_step": self._micro_step,
@@ -154,9 +154,10 @@ class Killer(Callback):
             kill_self()
 
     def _break_into_saves(self) -> None:
-        """Kills between the bytes of a file, before its rename or after it.
+        """Kills in the middle of writing a file, before it is renamed, or after.
 
-        `micro_step` says which of the step's checkpoints: the best or the last.
+        `micro_step` is the index of the checkpoint among those of the step: the best, then the
+        last.
         """
         moment, real_save, real_replace = self.moment, torch.save, os.replace
         saved: list[int] = []
@@ -190,7 +191,7 @@ def kill_self() -> None:
 
 
 def draw_masks_from_a_global_generator() -> None:
-    """Breaks masks: their keys come from NumPy's global generator, as in a plain collator."""
+    """Breaks masking: the keys come from NumPy's global generator, as in a simple collator."""
 
     def mask(ids: Any, lengths: Any, keys: NDArray[np.uint64], *more: Any) -> Any:
         drawn = np.random.randint(0, 2**63, size=len(keys), dtype=np.uint64)
@@ -203,7 +204,7 @@ BREAKS = {"masks": draw_masks_from_a_global_generator}
 
 
 def read_records(folder: Path) -> Iterator[tuple[tuple[int, int, int], dict[str, Any]]]:
-    """Yields ((rank, step, micro-step), record) of all ranks; a line cut by a kill is left out."""
+    """Yields ((rank, step, micro-step), record) of all ranks; skips lines cut off by a kill."""
     for path in sorted(folder.glob("records-*.jsonl")):
         rank = int(path.stem.partition("-")[2])
         for line in path.read_text().splitlines(keepends=True):

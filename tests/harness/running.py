@@ -1,4 +1,4 @@
-"""Runs in forked children, which need not import torch and Lightning again."""
+"""Runs in forked children, which do not have to import torch and Lightning again."""
 
 import atexit
 import contextlib
@@ -30,13 +30,13 @@ from clozekit.config.train import TrainConfig
 from clozekit.errors import UserError
 
 GRACE_SECONDS = 30.0
-"""How long the other processes have to notice that one was killed."""
+"""The time that the other processes have to detect that one was killed."""
 
 USER_ERROR = 2
 
 
 def fork(work: Callable[[], None], log: Path, environment: dict[str, str], group: int = 0) -> int:
-    """Starts a child that works and ends as the command would, in a process group (0: its own)."""
+    """Forks a child that runs `work` and exits like the command, in a process group (0: a new)."""
     pid = os.fork()
     if pid:
         os.setpgid(pid, group)
@@ -74,16 +74,16 @@ def run(
     kill_after: float | None = None,
     variables: Callable[[int, int, int], dict[str, str]] | None = None,
 ) -> tuple[list[int], bool]:
-    """Trains on so many processes of one group, with the variables that torchrun sets.
+    """Trains on `ranks` processes of one process group, with the variables that torchrun sets.
 
     Returns:
-        The exit code of every rank, negative for the signal that killed it, and whether all of
-        them ended by themselves once one was killed.
+        The exit code of each rank (negative for the signal that killed it), and whether all ranks
+        ended by themselves after one was killed.
     """
 
     def work() -> None:
         torch.set_num_threads(1)
-        # Drawing takes longer than such a run.
+        # Plotting takes longer than such a run.
         mock.patch("clozekit.train.plot_curves").start()
         for patch in patches:
             patch()
@@ -115,15 +115,15 @@ def run(
 
 
 def fork_and_wait(work: Callable[[], None], log: Path) -> int:
-    """Runs something else in a child, and gives its exit code."""
+    """Runs `work` in a child and returns its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(fork(work, log, {}), 0)[1])
 
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """Gives a folder and removes it.
+    """Makes a temporary folder and removes it at the end.
 
-    Not `TemporaryDirectory`, which a forked child would remove as well when it ends.
+    Not `TemporaryDirectory`, which a forked child would also remove when it ends.
     """
     folder = Path(tempfile.mkdtemp())
     try:
@@ -133,14 +133,14 @@ def scratch() -> Iterator[Path]:
 
 
 def fresh(folder: Path) -> Path:
-    """Empties a folder of this experiment's own, or makes it."""
+    """Makes an empty folder; removes the existing one, if any."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
 
 
 def torchrun_variables(rank: int, ranks: int, port: int) -> dict[str, str]:
-    """Gives what torchrun tells a process of its place among the others."""
+    """Returns the variables that torchrun sets for a process."""
     if ranks == 1:
         return {}
     return {
@@ -169,6 +169,6 @@ def _kill(pids: list[int]) -> None:
 
 
 def _kill_group(group: int) -> None:
-    """Ends the data workers that a killed process left; they would notice within seconds."""
+    """Kills the data workers that a killed process left; they would end only after seconds."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)

@@ -61,7 +61,7 @@ def test_the_first_loss_is_that_of_the_imported_weights_and_head(
         *ONE_STEP,
     )
     train(config)
-    assert "drawn anew" not in capsys.readouterr().out
+    assert "initialized randomly" not in capsys.readouterr().out
     with (tmp_path / "more" / "metrics.csv").open(newline="") as file:
         first = next(csv.DictReader(file))
     bert = BertForPreTraining.from_pretrained(folder).eval()
@@ -89,7 +89,7 @@ def test_pretraining_goes_on_from_our_own_heads_too(
 ) -> None:
     overrides = ("name=a", f"runs_dir={tmp_path}", f"data.path={corpus}", *ONE_STEP)
     train(train_config(*overrides, f"encoder.pretrained={reference_run}", "optimizer.lr=1e-12"))
-    assert "drawn anew" not in capsys.readouterr().out
+    assert "initialized randomly" not in capsys.readouterr().out
     before = load_checkpoint(reference_run).weights("model.")
     after = load_checkpoint(tmp_path / "a").weights("model.")
     assert "masked_lm_head.bias" in before and "next_sentence_head.seq_relationship.bias" in before
@@ -111,7 +111,9 @@ def test_a_classifier_begins_with_the_imported_encoder(
         *ONE_STEP,
     )
     train(config)
-    assert "drawn anew" not in capsys.readouterr().out, "a classifier is new by its nature"
+    assert "initialized randomly" not in capsys.readouterr().out, (
+        "a classifier is new by its nature"
+    )
     trained = load_checkpoint(tmp_path / "topics")
     imported = load_pretrained(str(folder))
     assert imported.tokenizer is not None
@@ -129,7 +131,7 @@ def test_parts_that_the_folder_lacks_are_said(
     train(train_config(*overrides, f"encoder.pretrained={folder}"))
     lines = capsys.readouterr().out.splitlines()
     parts = "encoder.pooler, masked_lm_head, next_sentence_head"
-    assert f"{folder} has no weights for {parts}: drawn anew" in lines
+    assert f"{folder} has no weights for {parts}; these are initialized randomly" in lines
 
 
 @pytest.mark.slow
@@ -200,8 +202,8 @@ def fewer_positions(folder: Path) -> None:
     ("spoil", "message"),
     [
         (spoiled_vocabulary, r"another vocabulary than the data: 2 tokens .* such as 'horse'"),
-        (other_case, "normalises text otherwise"),
-        (fewer_ids, "has vocab_size=90, but the tokenizer has 197 ids"),
+        (other_case, "normalizes text differently"),
+        (fewer_ids, "has vocab_size=90 but the tokenizer has 197 ids"),
         (fewer_positions, "data.max_seq_length=48 is more than max_position_embeddings=16"),
     ],
 )

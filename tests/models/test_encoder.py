@@ -173,7 +173,7 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         encoder(batch.input_ids, attention_mask=batch.packing.attention_mask, packing=batch.packing)
     with pytest.raises(ValueError, match="25 tokens"):
         encoder(ids, packing=batch.packing)
-    with pytest.raises(ValueError, match=r"without packing it is \[batch, seq_len\]"):
+    with pytest.raises(ValueError, match=r"must be \[batch, seq_len\] without packing"):
         encoder(batch.input_ids)
     with pytest.raises(ValueError, match=r"attention_mask of shape \[4, 11\]"):
         encoder(ids, attention_mask=batch.packing.attention_mask[:, 1:])

@@ -63,9 +63,9 @@ def test_a_users_class_gets_its_keys(add_pooling_layer: bool) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("no_such_module.Encoder", "it cannot be imported (No module named 'no_such_module')"),
-        ("own_encoders.Nothing", "it cannot be imported"),
-        ("own_encoders.a_number", "it is not a class of torch.nn.Module"),
+        ("no_such_module.Encoder", "cannot be imported: No module named 'no_such_module'"),
+        ("own_encoders.Nothing", "cannot be imported"),
+        ("own_encoders.a_number", "is not a torch.nn.Module class"),
         ("own_encoders.WithoutArguments", "its constructor must take (config, add_pooling_layer)"),
         (
             "own_encoders.Incomplete",

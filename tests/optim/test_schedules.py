@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clozekit.config.train import ScheduleConfig, UserScheduleConfig
+from clozekit.config.schedule import ScheduleConfig, UserScheduleConfig
 from clozekit.errors import ConfigError
 from clozekit.optim.schedules import learning_rate_factor, make_schedule
 
@@ -112,7 +112,7 @@ def test_ours_is_the_function() -> None:
         (users("halves"), r"schedule \(.*halves\): missing a required argument: 'every'"),
         (users("Rises", speed=1), "unexpected keyword argument 'speed'"),
         (users("nowhere"), r"schedule\._target_=.*nowhere: "),
-        (users("negative"), "gives -1.0 at step 0, where a number of 0 or more"),
+        (users("negative"), "returned -1.0 at step 0; it must return a number of at least 0"),
     ],
 )
 def test_what_is_no_schedule_is_refused(schedule: UserScheduleConfig, message: str) -> None:

@@ -213,14 +213,14 @@ def no_share(folder: Path) -> dict[str, object]:
     ("spoil", "parts"),
     [
         (unknown_label, ["bad.csv", "'sky'", "farm, kitchen, school, sea"]),
-        (missing_column, ["bad.csv: there is no column 'text'; there are sentence, label"]),
-        (no_rows, ["bad.csv: the file has no rows"]),
+        (missing_column, ["bad.csv has no column 'text'; it has sentence, label"]),
+        (no_rows, ["bad.csv has no rows"]),
         (nothing_at_all, ["bad.csv"]),
         (null_text, ["bad.jsonl, row 2: text is None", "a text is needed"]),
-        (no_label, ["bad.csv: none of its 2 rows has a label in label"]),
+        (no_label, ["bad.csv: all 2 rows are without labels in label"]),
         (number_for_a_text, ["bad.csv, row 1: text is 7", "a text is needed"]),
         (broken_json, ["bad.jsonl"]),
-        (unknown_ending, ["bad.xml: the file's ending is not one of .csv, .tsv"]),
+        (unknown_ending, ["bad.xml must end in one of .csv, .tsv"]),
         (no_share, ["validation_fraction=0.001 of 40 rows"]),
     ],
 )
@@ -295,7 +295,7 @@ def test_what_cannot_be_predicted_is_told(
 ) -> None:
     with pytest.raises(ConfigError, match=r"needs a \[MASK\] in it, or a text_pair"):
         predicted(capsys, reference_run, "nothing is missing")
-    with pytest.raises(DataError, match=r"there is no config\.json"):
+    with pytest.raises(DataError, match=r"config\.json does not exist"):
         predicted(capsys, tmp_path, "a [MASK]")
     with pytest.raises(ConfigError, match=r"102 tokens.* more than .*max_position_embeddings=64"):
         predicted(capsys, reference_run, "[MASK] " * 100)

@@ -102,7 +102,7 @@ def test_words_are_predicted_and_pairs_are_not_judged(
 
 
 def test_it_is_not_evaluated_on_rows(run: Path) -> None:
-    with pytest.raises(ConfigError, match="evaluate is for fine-tuned models; a pretraining run"):
+    with pytest.raises(ConfigError, match="evaluate needs a fine-tuned model; the metrics"):
         evaluate(EvaluateConfig(checkpoint=str(run)))
 
 
@@ -125,7 +125,10 @@ def test_a_fine_tuned_task_begins_with_its_encoder(
             *QUIET,
         )
     )
-    assert "has no weights for encoder.pooler: drawn anew" in capsys.readouterr().out
+    assert (
+        "has no weights for encoder.pooler; these are initialized randomly"
+        in capsys.readouterr().out
+    )
     before = load_checkpoint(run).weights("model.encoder.")
     after = load_checkpoint(tmp_path / "topics").weights("model.encoder.")
     assert after.keys() - before.keys() == {"pooler.weight", "pooler.bias"}
@@ -155,7 +158,7 @@ def test_it_goes_on_from_a_bert_with_that_berts_loss(
         *QUIET,
     )
     train(config)
-    assert "drawn anew" not in capsys.readouterr().out
+    assert "initialized randomly" not in capsys.readouterr().out
     (batch,) = next(iter(make_datamodule(config, None).train_dataloader())).micro_batches
     assert isinstance(batch, MaskedLMBatch) and batch.batch_size > 8
     with torch.inference_mode():

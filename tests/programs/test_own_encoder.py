@@ -141,7 +141,7 @@ def test_it_is_fine_tuned_and_evaluated(folder: Path, run: Path) -> None:
     )
     refused = run_clozekit("train", *arguments, cwd=folder)
     assert refused.returncode == 2
-    assert "was trained with encoder._target_=my_encoders.MeanEncoder" in refused.stderr
+    assert "was trained with my_encoders.MeanEncoder" in refused.stderr
     assert not (folder / "runs" / "topics").exists()
     finished = run_clozekit("train", *OWN, *arguments, cwd=folder)
     assert finished.returncode == 0, finished.stderr
@@ -177,5 +177,5 @@ def test_a_class_that_cannot_be_used_is_refused_before_the_run_has_a_folder(
         folder, corpus, "name=missing", "max_steps=1", "encoder._target_=my_encoders.Nothing"
     )
     assert finished.returncode == 2
-    assert "encoder._target_=my_encoders.Nothing: it cannot be imported" in finished.stderr
+    assert "encoder._target_=my_encoders.Nothing cannot be imported" in finished.stderr
     assert not (folder / "runs" / "missing").exists()

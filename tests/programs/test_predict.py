@@ -95,7 +95,7 @@ def test_a_bad_row_ends_it_or_is_passed_over_by_its_line(
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a"}\n\n{"text": 7}\n{"text": \n["a"]\n{"text": "b"}\n')
     out = tmp_path / "out.jsonl"
-    with pytest.raises(DataError, match=r"rows\.jsonl, line 3: text is 7, where a text is needed"):
+    with pytest.raises(DataError, match=r"rows\.jsonl, line 3: text is 7 but must be text"):
         run(models["classification"], input=str(path), output=out)
     assert not out.exists(), "nothing half-written has the file's name"
     run(models["classification"], input=str(path), output=out, on_bad_row="skip")
@@ -108,7 +108,7 @@ def test_a_row_of_a_table_with_other_columns_is_told(
     models: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "rows.csv").write_text("text,label\na,b\nc\n")
-    with pytest.raises(DataError, match=r"rows\.csv, line 3: it has 1 columns, where .* has 2"):
+    with pytest.raises(DataError, match=r"rows\.csv, line 3: the row has 1 columns, but .* has 2"):
         run(models["classification"], input=str(tmp_path / "rows.csv"), output=tmp_path / "out")
     (tmp_path / "rows.csv").write_text("review\na\n")
     with pytest.raises(DataError, match=r"rows\.csv, line 2: text is None"):
@@ -119,7 +119,7 @@ def test_a_quote_that_nothing_closes_does_not_swallow_the_rows_behind_it(
     models: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "rows.csv").write_text('text\na\n"b\nc\nd\n')
-    with pytest.raises(DataError, match=r"rows\.csv: behind line 2, .*unexpected end of data"):
+    with pytest.raises(DataError, match=r"rows\.csv cannot be read after line 2: unexpected end"):
         run(models["classification"], input=str(tmp_path / "rows.csv"), output=tmp_path / "out")
 
 

@@ -64,7 +64,7 @@ def test_double_precision_is_resumed_exactly(results: dict[str, Any]) -> None:
 def test_a_longer_run_recomputes_the_schedule(results: dict[str, Any]) -> None:
     longer = results["changed"]["longer"]
     assert longer["codes"] == [0]
-    assert "max_steps=8, now it is 14; the learning rate follows the new length" in longer["log"]
+    assert "max_steps=8, but the configuration has 14; the learning-rate" in longer["log"]
     rates = {
         int(row["step"]): float(row["train/learning_rate"])
         for row in longer["history"]
@@ -103,7 +103,7 @@ def test_a_named_checkpoint_is_gone_on_from(results: dict[str, Any]) -> None:
     assert named["history"]
     assert named["later"] == ["last.ckpt.later"]
     assert (
-        "the run goes back to step 12; set aside as .later are last.ckpt (step 14)" in named["log"]
+        "to step 12; later checkpoints are renamed to .later: last.ckpt (step 14)" in named["log"]
     )
 
 
@@ -113,8 +113,8 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(name: str, results: dict[st
     full = results["full_disk"][name]
     assert full["codes"][0] == 2
     assert 0 not in full["codes"]
-    assert "last.ckpt: it cannot be written (" in full["log"]
-    assert "; the checkpoint that was there is kept" in full["log"]
+    assert "last.ckpt cannot be written: " in full["log"]
+    assert "; the previous checkpoint is kept" in full["log"]
     assert full["step"] == 6
     assert full["files"] == ["best.ckpt", "last.ckpt", "step-6.ckpt"]
     assert set(full["resumed"]) == {0}

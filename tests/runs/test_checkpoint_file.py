@@ -63,7 +63,7 @@ def test_the_old_file_stays_when_saving_fails(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(torch, "save", fail_half_way)
-    with pytest.raises(DataError, match=r"a\.ckpt: it cannot be written \(No space left"):
+    with pytest.raises(DataError, match=r"a\.ckpt cannot be written: .*No space left"):
         AtomicCheckpointIO().save_checkpoint(content(), path)
     assert path.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]
@@ -85,14 +85,14 @@ def test_the_temporary_file_lies_beside_the_target(
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.ckpt", content())
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"a\.ckpt: it is not a whole checkpoint"):
+    with pytest.raises(DataError, match=r"a\.ckpt is not a complete checkpoint"):
         load_checkpoint(path)
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     torch.save(content() | {"extra": Path("a")}, path)
-    with pytest.raises(DataError, match=r"a\.ckpt: it is not a whole checkpoint"):
+    with pytest.raises(DataError, match=r"a\.ckpt is not a complete checkpoint"):
         load_checkpoint(path)
 
 
@@ -100,20 +100,20 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
 def test_another_programs_file_is_refused(foreign: object, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save(foreign, path)
-    with pytest.raises(DataError, match=r"model\.pt: it is not a checkpoint of clozekit"):
+    with pytest.raises(DataError, match=r"model\.pt is not a clozekit checkpoint"):
         load_checkpoint(path)
 
 
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     path = save(tmp_path / "a.ckpt", content(format_version=FORMAT_VERSION + 1))
-    with pytest.raises(DataError, match=f"version {FORMAT_VERSION + 1} is newer than") as caught:
+    with pytest.raises(DataError, match=f"format version {FORMAT_VERSION + 1}, .* up to") as caught:
         load_checkpoint(path)
     assert str(path) in str(caught.value)
 
 
 def test_a_format_that_is_too_old_is_refused_by_name(tmp_path: Path) -> None:
     path = save(tmp_path / "a.ckpt", content(format_version=OLDEST_FORMAT - 1))
-    with pytest.raises(DataError, match=f"version {OLDEST_FORMAT - 1} is older than") as caught:
+    with pytest.raises(DataError, match=f"format version {OLDEST_FORMAT - 1}, .* from") as caught:
         load_checkpoint(path)
     assert str(path) in str(caught.value)
 
@@ -128,5 +128,5 @@ def test_a_runs_folder_means_its_best_checkpoint_else_its_last(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["", "nowhere", "checkpoints/best.ckpt"])
 def test_no_checkpoint_is_told(name: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no checkpoint; a run's folder or a"):
+    with pytest.raises(DataError, match=r"is neither a \.ckpt file nor a run's folder"):
         load_checkpoint(tmp_path / name)

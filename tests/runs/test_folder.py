@@ -37,7 +37,7 @@ def test_what_is_there_already_is_refused_and_left(is_file: bool, tmp_path: Path
         taken.mkdir()
     mine = taken if is_file else taken / "notes.txt"
     mine.write_text("mine")
-    with pytest.raises(ConfigError, match="taken is there already: give another name="):
+    with pytest.raises(ConfigError, match="taken already exists; set name to another name"):
         RunFolder(taken).create({})
     assert mine.read_text() == "mine"
     assert len(list(tmp_path.rglob("*"))) == (1 if is_file else 2)

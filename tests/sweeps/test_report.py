@@ -17,11 +17,11 @@ from clozekit.command import run_verb
 from clozekit.config.report import ReportConfig
 from clozekit.errors import DataError, UserError
 from clozekit.report import report
-from clozekit.sweeps.figures import is_log
 from clozekit.sweeps.job import Status
 from clozekit.sweeps.lock import Lock
 from clozekit.sweeps.read_runs import FoundRun, Outcome, read_runs
 from clozekit.sweeps.summary import summarize, swept_keys
+from clozekit.sweeps.sweep_figures import is_log
 from tests.sweeps.made_runs import ACCURACY, LOSS, make_record, make_run
 
 FILES = {"report.txt", "results.csv", "report_values.png", "report_curves.png"}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.train import ScheduleConfig
+from clozekit.config.schedule import ScheduleConfig
 
 
 def small_encoder(vocab_size: int) -> EncoderConfig:

@@ -139,10 +139,10 @@ def test_class_weights_of_numbers_may_be_keyed_by_them() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"class_weights": {"sky": 1.0}}, "class_weights has 'sky', where farm, sea, town"),
-        ({"class_weights": {"sea": -1.0}}, "class_weights.sea=-1.0: it should not be negative"),
+        ({"class_weights": {"sky": 1.0}}, "class_weights has 'sky', but the classes are farm"),
+        ({"class_weights": {"sea": -1.0}}, "class_weights.sea=-1.0 must not be negative"),
         ({"class_weights": {"sea": float("nan")}}, "class_weights.sea=nan"),
-        ({"label_smoothing": 1.0}, "label_smoothing=1.0: it should be in"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0 must be in"),
     ],
 )
 def test_what_cannot_be_used_is_told(changes: dict[str, Any], message: str) -> None:

@@ -89,12 +89,12 @@ def test_of_equal_scores_the_first_is_the_best(tmp_path: Path) -> None:
 
 def test_an_unknown_metric_is_told_with_those_there_are(tmp_path: Path) -> None:
     run = Run(tmp_path, validate_every=1, monitor="validation/f1")
-    with pytest.raises(ConfigError, match=r"monitor=validation/f1: there is no.*validation/loss"):
+    with pytest.raises(ConfigError, match=r"monitor=validation/f1 is not .*validation/loss"):
         run.train(1, {1: 1.0})
 
 
 def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="mode='best': it should be 'min', 'max' or 'auto'"):
+    with pytest.raises(ValueError, match="mode='best' must be 'min', 'max' or 'auto'"):
         Checkpoints(str(tmp_path), mode="best")  # type: ignore[arg-type]
 
 
@@ -216,7 +216,9 @@ def test_the_validation_before_training_saves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_metric_of_the_users_own_needs_its_mode(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"monitor='validation/f1' needs 'min' or 'max'"):
+    with pytest.raises(
+        ValueError, match=r"mode=auto must be 'min' or 'max' for monitor='validation/f1'"
+    ):
         Checkpoints(str(tmp_path), monitor="validation/f1")
 
 

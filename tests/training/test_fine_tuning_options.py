@@ -106,7 +106,7 @@ def test_top_layers_and_pooler_begin_anew(reference_run: Path, tmp_path: Path) -
 
 
 def test_more_layers_than_there_are_is_told(reference_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"reinit_layers=3: the encoder has 2 blocks"):
+    with pytest.raises(ConfigError, match=r"reinit_layers=3 but the encoder has 2 blocks"):
         run(tmp_path, reference_run, "many", "fine_tuning.reinit_layers=3")
     assert not (tmp_path / "many").exists(), "a refused run takes no name"
 

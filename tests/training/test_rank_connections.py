@@ -59,7 +59,7 @@ def test_a_lost_process_is_reported_to_all(peers: list[list[Peer]]) -> None:
     for rank, survivor in enumerate(survivors):
         assert survivor.reported().startswith("rank 2 (process ")
         assert (
-            f" is lost: it was killed, has failed, or cannot be reached; rank {rank} ends too"
+            f" is lost: it was killed, has failed or cannot be reached; rank {rank} ends too"
             in (survivor.reported())
         )
         assert survivor.watch.is_lost.is_set()

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from clozekit.config.train import Closed, TrainConfig
+from clozekit.config.groups import Closed
+from clozekit.config.train import TrainConfig
 
 Mode = Literal["min", "max", "auto"]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
+from clozekit.config.groups import Closed
 from clozekit.config.reading import (
     ClassificationReading,
     MultipleChoiceReading,
@@ -16,7 +17,7 @@ from clozekit.config.reading import (
     RegressionReading,
     TaggingReading,
 )
-from clozekit.config.train import Closed, PhaseConfig
+from clozekit.config.train import PhaseConfig
 from clozekit.errors import DataError
 
 PathText = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)]

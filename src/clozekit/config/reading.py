@@ -5,7 +5,7 @@ Each option is declared here only: its type, bounds, default and meaning.
 
 from pydantic import Field, PositiveInt
 
-from clozekit.config.train import Closed
+from clozekit.config.groups import Closed
 
 
 class Reading(Closed):

@@ -6,7 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import NonNegativeInt, PositiveInt
 
 from clozekit.config.checking import checked
-from clozekit.config.train import Closed
+from clozekit.config.groups import Closed
 
 
 class ProcessesLauncherConfig(Closed):

@@ -1,51 +1,28 @@
 """The configuration of `clozekit train`: fixed keys, and components chosen by `_target_`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveInt,
     SerializeAsAny,
-    StrictFloat,
     field_validator,
     model_validator,
 )
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.groups import Closed, Component
 from clozekit.config.pairing import mismatch
-from clozekit.config.trainer_keys import check_trainer_keys
+from clozekit.config.schedule import OWN_SCHEDULE, ScheduleConfig, UserScheduleConfig
+from clozekit.config.trainer import TrainerConfig
 from clozekit.config.values import as_yaml
 
 COMPILE_CHOICES = "compile=off or compile=default, with compile.mode, .fullgraph and .dynamic"
-OWN_SCHEDULE = "clozekit.optim.schedules.learning_rate_factor"
 
 LONGEST_NAME = 255
 """The maximum length of a file or folder name on common file systems, in bytes."""
-
-Share = Annotated[StrictFloat, Field(ge=0, le=1)]
-
-
-class Closed(BaseModel):
-    """A group that rejects unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Component(BaseModel):
-    """A group that names a class by `_target_`; its other keys are the class's arguments."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
-
-    target: str = Field(alias="_target_")
-
-    def arguments(self) -> dict[str, Any]:
-        """Returns the group in the form that Hydra instantiates."""
-        return self.model_dump(by_alias=True)
 
 
 class OptimizerConfig(Component):
@@ -58,97 +35,6 @@ class OptimizerConfig(Component):
 
     lr: float = Field(gt=0)
     weight_decay: NonNegativeFloat = 0.0
-
-
-class TrainerConfig(Component):
-    """The Lightning Trainer. Each batch that Lightning sees is one optimizer step.
-
-    Attributes:
-        float32_matmul_precision: The precision of float32 matrix multiplications
-            (`torch.set_float32_matmul_precision`). `high` lets a GPU use TF32, which is faster. On
-            the CPU it could mean bfloat16, so the CPU uses `highest`.
-        precision: The numerical precision of training.
-        gradient_clip_val: The maximum gradient norm; null to disable clipping.
-        gradient_clip_algorithm: Whether to limit the norm of all gradients (`norm`), or each
-            value (`value`).
-        log_every_n_steps: The number of optimizer steps between logged rows.
-        val_check_interval: Lightning's key for how often to validate, instead of
-            `validate_every_n_steps`: a number of steps, a fraction of an epoch, or a time such as
-            00:01:00:00.
-        num_sanity_val_steps: The number of validation batches to run before training, so that
-            errors in validation appear at once; -1 for all.
-        limit_train_batches: The number of steps per epoch, or a fraction of them; null for all.
-        limit_val_batches: The number of batches per validation, or a fraction of them; null for
-            all.
-        overfit_batches: The number of steps, or the fraction of an epoch, to train on repeatedly;
-            0 for all data.
-        fast_dev_run: Runs one step (or this many) of training, validation and test, and saves
-            nothing.
-        max_time: The maximum training time, such as 00:12:00:00; null for no limit.
-        profiler: `simple`, `advanced` or `pytorch`; its report is printed at the end.
-        detect_anomaly: Whether torch detects the operation that produced a NaN gradient.
-    """
-
-    float32_matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"] = "32-true"
-    gradient_clip_val: NonNegativeFloat | None = None
-    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
-    log_every_n_steps: PositiveInt = 10
-    val_check_interval: PositiveInt | Share | str | dict[str, int] | None = None
-    num_sanity_val_steps: int = Field(1, ge=-1)
-    limit_train_batches: PositiveInt | Share | None = None
-    limit_val_batches: NonNegativeInt | Share | None = None
-    overfit_batches: NonNegativeInt | Share = 0
-    fast_dev_run: bool | NonNegativeInt = False
-    max_time: str | dict[str, int] | None = None
-    profiler: str | dict[str, Any] | None = None
-    detect_anomaly: bool = False
-
-    @model_validator(mode="after")
-    def _check_keys(self) -> Self:
-        check_trainer_keys(self.target, self.model_extra or {})
-        return self
-
-    def arguments(self) -> dict[str, Any]:
-        """Returns the Trainer's arguments; `float32_matmul_precision` is not one of them."""
-        return self.model_dump(by_alias=True, exclude={"float32_matmul_precision"})
-
-
-class ScheduleConfig(Closed):
-    """The learning rate schedule. For a custom `_target_` see `UserScheduleConfig`.
-
-    Attributes:
-        decay: The decay after the warmup: `linear`, `cosine` or `constant`.
-        warmup_steps: The number of linear warmup steps; null to use `warmup_ratio`.
-        warmup_ratio: The warmup steps as a fraction of `max_steps`.
-        min_lr_ratio: The final learning rate as a fraction of the peak.
-    """
-
-    decay: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_steps: int | None = Field(None, ge=0)
-    warmup_ratio: float = Field(0.0, ge=0, le=1)
-    min_lr_ratio: float = Field(0.0, ge=0, le=1)
-
-    def num_warmup_steps(self, max_steps: int) -> int:
-        """Returns the number of warmup steps."""
-        if self.warmup_steps is not None:
-            return self.warmup_steps
-        return round(self.warmup_ratio * max_steps)
-
-
-class UserScheduleConfig(ScheduleConfig):
-    """A custom learning rate schedule.
-
-    Attributes:
-        target: A function of `step` and `max_steps`, or a class that is constructed with
-            `max_steps` and whose instances are functions of `step`. It returns the factor for the
-            peak learning rate. It also receives the group's other keys; of the keys of
-            `ScheduleConfig` only those that it has parameters for.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
-
-    target: str = Field(alias="_target_")
 
 
 class CompileConfig(Closed):
@@ -270,8 +156,8 @@ class TrainConfig(Closed):
     optimizer: OptimizerConfig
     schedule: SerializeAsAny[ScheduleConfig]
     trainer: TrainerConfig
-    logger: dict[str, Component | None] = {}
-    callbacks: dict[str, Component | None] = {}
+    logger: dict[str, Component | None] = {}  # noqa: RUF012  pydantic copies defaults
+    callbacks: dict[str, Component | None] = {}  # noqa: RUF012
 
     @field_validator("name")
     @classmethod

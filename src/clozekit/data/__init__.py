@@ -1,1 +1,1 @@
-"""Shards and labelled files to batches: order, pairs, masking, the batch and the DataModules."""
+"""From shards and labelled files to batches: order, pairs, masking, batches and DataModules."""

@@ -1,4 +1,4 @@
-"""What the tasks read: packed sequences and their labels."""
+"""The batches that tasks read: packed sequences and their labels."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,15 +12,15 @@ from clozekit.data.packing import Packing, TensorContainer
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(TensorContainer):
-    """Sequences laid end to end.
+    """A batch of sequences, concatenated without padding.
 
     Attributes:
         input_ids: `[tokens]`, int64.
-        token_type_ids: `[tokens]`, int64. The segment of every token, 0 or 1.
-        packing: Where each sequence lies.
-        sample_ids: `[batch, 3]`, int64. Epoch, shard and sample of every sequence; they stay on the
-            CPU, where they are read.
-        examples: In evaluation of labelled rows, the rows that the sequences were made of.
+        token_type_ids: `[tokens]`, int64. The segment of each token, 0 or 1.
+        packing: The position of each sequence in the batch.
+        sample_ids: `[batch, 3]`, int64. Epoch, shard and sample of each sequence. Always on the
+            CPU, where they are used.
+        examples: The rows that the sequences were made from; only in evaluation of labelled rows.
     """
 
     input_ids: Tensor
@@ -35,13 +35,13 @@ class Batch(TensorContainer):
         return self.packing.batch_size
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Moves every tensor but `sample_ids`, as `torch.Tensor.to` does."""
+        """Moves all tensors except `sample_ids`; takes the arguments of `torch.Tensor.to`."""
         return self._map(
             lambda tensor: tensor if tensor is self.sample_ids else tensor.to(*args, **kwargs)
         )
 
     def padded(self) -> dict[str, Tensor]:
-        """The same inputs as other libraries read them, each `[batch, max_seqlen]`."""
+        """Returns the inputs in the padded form of other libraries, each `[batch, max_seqlen]`."""
         return {
             "input_ids": self.packing.pad(self.input_ids),
             "token_type_ids": self.packing.pad(self.token_type_ids),
@@ -54,8 +54,8 @@ class MaskedLMBatch(Batch):
     """A batch for MLM.
 
     Attributes:
-        masked_lm_positions: `[targets]`, int64. The chosen tokens' indices among the packed tokens.
-        masked_lm_labels: `[targets]`, int64. The ids that stood there.
+        masked_lm_positions: `[targets]`, int64. The chosen tokens' indices in the packed tokens.
+        masked_lm_labels: `[targets]`, int64. The original ids of the chosen tokens.
     """
 
     masked_lm_positions: Tensor
@@ -67,7 +67,7 @@ class PretrainingBatch(MaskedLMBatch):
     """A batch for MLM and NSP.
 
     Attributes:
-        next_sentence_label: `[batch]`, int64. 0 where B continues A, 1 where B is random.
+        next_sentence_label: `[batch]`, int64. 0 if B continues A, 1 if B is random.
     """
 
     next_sentence_label: Tensor
@@ -75,11 +75,11 @@ class PretrainingBatch(MaskedLMBatch):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationBatch(Batch):
-    """A batch for the classification of sequences.
+    """A batch for sequence classification.
 
     Attributes:
-        labels: `[batch]`, int64, the class of every sequence; or, where a sequence may have several
-            labels at once, `[batch, labels]`, float32, 1 for those that it has.
+        labels: `[batch]`, int64, the class of each sequence. With several labels per sequence:
+            `[batch, labels]`, float32, 1 for each label that the sequence has, else 0.
     """
 
     labels: Tensor
@@ -87,10 +87,10 @@ class ClassificationBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class RegressionBatch(Batch):
-    """A batch for the scoring of sequences.
+    """A batch for sequence regression.
 
     Attributes:
-        scores: `[batch]`, float32. The score of every sequence.
+        scores: `[batch]`, float32. The score of each sequence.
     """
 
     scores: Tensor
@@ -98,12 +98,12 @@ class RegressionBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class TaggingBatch(Batch):
-    """A batch for a label a word.
+    """A batch for tagging, with one label per word.
 
     Attributes:
-        positions: `[targets]`, int64. The places of the words' first tokens among the packed
-            tokens, every word once; a row's words stand in their order.
-        labels: `[targets]`, int64. The label of every word; -100 for none.
+        positions: `[targets]`, int64. The index of each word's first token in the packed tokens.
+            Each word occurs once; the words of a row are in their order.
+        labels: `[targets]`, int64. The label of each word, or -100 if it has none.
     """
 
     positions: Tensor
@@ -112,12 +112,12 @@ class TaggingBatch(Batch):
 
 @dataclass(frozen=True)
 class Window:
-    """A piece of a paragraph that stands in a sequence of its own, behind the question.
+    """A part of a paragraph that forms one sequence together with the question.
 
     Attributes:
-        example: The place of its question among the batch's examples.
-        begin: The place of the piece's first token in its sequence.
-        offsets: `[tokens, 2]`, int64. Where each of its tokens lies in the paragraph's text, in
+        example: The index of the question in the batch's examples.
+        begin: The index of the window's first token in its sequence.
+        offsets: `[tokens, 2]`, int64. Start and end of each token in the paragraph's text, in
             characters.
     """
 
@@ -128,13 +128,13 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionAnsweringBatch(Batch):
-    """A batch for the two ends of an answer.
+    """A batch for predicting the start and end of an answer.
 
     Attributes:
-        start_positions: `[batch]`, int64. The place in its sequence of the answer's first token; 0,
-            that of [CLS], where the sequence has no answer.
-        end_positions: `[batch]`, int64. The place of the answer's last token, or 0.
-        windows: In evaluation, the piece of the paragraph in every sequence.
+        start_positions: `[batch]`, int64. The index of the answer's first token in its sequence; 0,
+            the index of [CLS], if the sequence has no answer.
+        end_positions: `[batch]`, int64. The index of the answer's last token, or 0.
+        windows: The part of the paragraph in each sequence; only in evaluation.
     """
 
     start_positions: Tensor
@@ -143,17 +143,17 @@ class QuestionAnsweringBatch(Batch):
 
 
 ANSWER_TAGS = ("O", "B", "I")
-"""Outside of the answer, its first token, another of its tokens; in the order of their ids."""
+"""Outside the answer, its first token, its other tokens; in the order of their ids."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerTaggingBatch(Batch):
-    """A batch for one of O, B and I for every token of a paragraph.
+    """A batch for predicting one of the tags O, B and I for each token of a paragraph.
 
     Attributes:
-        positions: `[targets]`, int64. The places of the paragraphs' tokens among the packed tokens.
-        labels: `[targets]`, int64. The place of each one's tag in `ANSWER_TAGS`.
-        windows: In evaluation, the piece of the paragraph in every sequence.
+        positions: `[targets]`, int64. The indices of the paragraphs' tokens in the packed tokens.
+        labels: `[targets]`, int64. The index of each token's tag in `ANSWER_TAGS`.
+        windows: The part of the paragraph in each sequence; only in evaluation.
     """
 
     positions: Tensor
@@ -163,12 +163,12 @@ class AnswerTaggingBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class MultipleChoiceBatch(Batch):
-    """A batch for the choice among several sequences.
+    """A batch for multiple choice, with one sequence per choice.
 
     Attributes:
-        labels: `[batch / choices]`, int64. The right choice of every question, whose choices stand
-            next to each other.
-        num_choices: The number of choices of a question.
+        labels: `[batch / choices]`, int64. The right choice of each question. The choices of a
+            question are adjacent in the batch.
+        num_choices: The number of choices per question.
     """
 
     labels: Tensor

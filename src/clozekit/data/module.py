@@ -1,4 +1,4 @@
-"""What every DataModule shares: the loaders over its sources, and its position in the stream."""
+"""The base of all DataModules: loaders over sources, and the position in the training stream."""
 
 import os
 import sys
@@ -25,20 +25,20 @@ from clozekit.data.stream import (
 )
 
 MOST_WORKERS = 4
-"""Workers of a process where their number is not given; more build no sooner than needed."""
+"""The maximum default for `num_workers`; more workers do not speed up training."""
 
 
 class StreamDataModule(LightningDataModule):
-    """Reads sources of samples. A DataModule of a task sets them up, and its tokenizer.
+    """Loads batches from sources of samples. Subclasses set up the sources and the tokenizer.
 
     Its options are declared in `config_class`.
 
     Attributes:
         config: The options.
-        position: Where the stream goes on after the last optimizer step; saved in checkpoints.
-        overfit_steps: How many steps are trained on again and again; None for all of the data.
-        data_hash: What names the data, where it has a name.
-        sources: The source of each split: `train`, `validation`, and `test` where there is one.
+        position: The position in the stream after the last optimizer step; saved in checkpoints.
+        overfit_steps: The number of steps that training repeats; None to use all of the data.
+        data_hash: A hash of the data, if known.
+        sources: The source of each split: `train`, `validation` and, if any, `test`.
     """
 
     config_class: ClassVar[type[StreamConfig]] = StreamConfig
@@ -66,7 +66,12 @@ class StreamDataModule(LightningDataModule):
         return self.tokenizer.get_vocab_size()
 
     def phases(self, max_steps: int, rank: int, world_size: int) -> list[Phase]:
-        """Gives the phases of a training of so many steps on so many processes; it has one.
+        """Returns the phases of training; one by default.
+
+        Args:
+            max_steps: The number of optimizer steps.
+            rank: The rank of this process.
+            world_size: The number of processes.
 
         Raises:
             ConfigError: A micro-batch would be empty.
@@ -76,26 +81,26 @@ class StreamDataModule(LightningDataModule):
 
     @property
     def micro_batch_tokens(self) -> int:
-        """The most tokens of one forward pass."""
+        """The maximum number of tokens of one forward pass."""
         return min(self.micro_batch_size, self.global_batch_size) * self.max_seq_length
 
     def steps_per_epoch(self) -> float:
-        """Gives the optimizer steps of a pass over the training data."""
+        """Returns the number of optimizer steps per pass over the training data."""
         source = self.sources["train"]
         num_samples = sum(source.num_samples(0, shard) for shard in range(source.num_shards))
         return num_samples / self.global_batch_size
 
     def task_arguments(self) -> dict[str, Any]:
-        """Gives what the task has to know of the data, as arguments of its constructor."""
+        """Returns arguments of the task's constructor that depend on the data."""
         return {}
 
     def facts(self) -> dict[str, str]:
-        """Gives what a person should know of the data before training, by name."""
+        """Returns a description of the data to print before training, by name."""
         return {}
 
     def train_dataloader(self) -> TrainingLoader:
-        """Gives this process's share of every step from `position` on, without end."""
-        # Without a Trainer, as in a test, the end is not known.
+        """Returns an endless loader of this process's share of each step, from `position` on."""
+        # Without a Trainer, as in tests, the number of steps is not known.
         max_steps = sys.maxsize if self.trainer is None else self.trainer.max_steps
         phases = self.phases(max_steps, *self._rank())
         stream = TrainingStream(phases, self.seed, self.position, self.overfit_steps)
@@ -103,28 +108,28 @@ class StreamDataModule(LightningDataModule):
         return TrainingLoader(stream, lambda: self.position, **options)
 
     def val_dataloader(self) -> DataLoader[EvaluationBatch[Batch]]:
-        """Gives this process's share of the validation split."""
+        """Returns a loader of this process's share of the validation split."""
         return self._evaluation_loader("validation")
 
     def test_dataloader(self) -> DataLoader[EvaluationBatch[Batch]]:
-        """Gives this process's share of the test split."""
+        """Returns a loader of this process's share of the test split."""
         return self._evaluation_loader("test")
 
     def num_evaluation_batches(self, split: str, rank: int, world_size: int) -> int:
-        """Counts a process's batches of a split, which reads all of its shards' lengths."""
+        """Returns the number of batches of a split on a process; plans or reads all shards."""
         return self._evaluation_stream(split, rank, world_size).num_batches()
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives the position, as plain integers."""
+        """Returns the position as plain integers."""
         return {"position": asdict(self.position)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes to a saved position."""
+        """Restores a saved position."""
         self.position = Position(**state_dict["position"])
 
     def _evaluation_loader(self, split: str) -> DataLoader[EvaluationBatch[Batch]]:
         stream = self._evaluation_stream(split, *self._rank())
-        # Evaluation builds little; its workers would sit idle all through training.
+        # Building evaluation batches is cheap, and workers would be idle during training.
         return DataLoader(stream, **loader_options(0, self._pins_memory()))
 
     def _evaluation_stream(self, split: str, rank: int, world_size: int) -> EvaluationStream:
@@ -136,7 +141,7 @@ class StreamDataModule(LightningDataModule):
         return self.trainer.global_rank, self.trainer.world_size
 
     def _num_workers(self) -> int:
-        """Gives the workers of this process; on the CPU they would take cores from the model."""
+        """Returns the number of workers. The default on the CPU is 0: the model needs the cores."""
         if self.num_workers is not None:
             return self.num_workers
         if self.trainer is None or self.trainer.strategy.root_device.type == "cpu":

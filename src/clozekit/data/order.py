@@ -1,8 +1,8 @@
-"""Which samples make up which global batch: pure functions of the seed and a position.
+"""The samples of each global batch, as pure functions of the seed and a position.
 
-Training reads one endless stream. An epoch visits every shard once, in an order of its own; a
-shard's samples are read in an order of their own; a global batch takes the next samples of the
-stream and may lie across shards and epochs, so nothing is dropped and nothing comes twice.
+Training reads one endless stream. Each epoch visits every shard once and shuffles both the shards
+and the samples in each shard. A global batch takes the next samples of the stream and may span
+shards and epochs, so no sample is dropped and none is read twice in an epoch.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,14 +18,14 @@ from clozekit.errors import DataError
 
 @dataclass(frozen=True)
 class Position:
-    """A place in the stream: where the next global batch begins.
+    """A position in the stream: where the next global batch starts.
 
     Attributes:
-        step: The number of global batches before it.
-        epoch: The number of whole passes over the data before it.
-        slot: The place of the current shard in the epoch's order of shards.
-        offset: The number of the shard's samples that are already read.
-        phase: The phase of training that the samples are of, which have another length in another.
+        step: The number of global batches before this position.
+        epoch: The number of complete passes over the data before this position.
+        slot: The index of the current shard in the epoch's order of shards.
+        offset: The number of samples of the current shard that are already read.
+        phase: The index of the training phase. Phases have samples of different lengths.
     """
 
     step: int = 0
@@ -37,12 +37,12 @@ class Position:
 
 @dataclass(frozen=True)
 class Span:
-    """Samples of one shard that stand next to each other in a batch.
+    """Adjacent samples in a batch that come from one shard.
 
     Attributes:
-        epoch: The epoch that the samples are read in.
+        epoch: The epoch of the samples.
         shard: The shard's index.
-        samples: `[samples]`, int64. Their indices in the shard.
+        samples: `[samples]`, int64. The indices of the samples in the shard.
     """
 
     epoch: int
@@ -54,12 +54,12 @@ class Span:
 
 
 def shard_order(num_shards: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Gives the order in which an epoch visits the shards."""
+    """Returns the order of the shards in an epoch."""
     return rng.permutation(num_shards, seed, rng.Stream.SHARD_ORDER, epoch)
 
 
 def sample_order(num_samples: int, seed: int, epoch: int, shard: int) -> NDArray[np.int64]:
-    """Gives the order in which an epoch reads a shard's samples."""
+    """Returns the order of a shard's samples in an epoch."""
     return rng.permutation(num_samples, seed, rng.Stream.SAMPLE_ORDER, epoch, shard)
 
 
@@ -70,20 +70,20 @@ def global_batches(
     start: Position,
     global_batch_size: int,
 ) -> Iterator[tuple[list[Span], Position]]:
-    """Yields every global batch from a position on, without end.
+    """Yields global batches from a position on, without end.
 
     Args:
-        num_samples: Gives the number of samples of (epoch, shard).
+        num_samples: Returns the number of samples of (epoch, shard).
         num_shards: The number of shards.
         seed: The seed of both orders.
-        start: Where to begin.
-        global_batch_size: The number of samples of a global batch.
+        start: The position to start from.
+        global_batch_size: The number of samples per global batch.
 
     Yields:
         The batch's spans in order, and the position after it.
 
     Raises:
-        DataError: A whole epoch has no sample.
+        DataError: An epoch has no samples.
     """
     runs = _runs(num_samples, num_shards, seed, start)
     epoch, slot, shard, offset, samples = next(runs)
@@ -105,7 +105,7 @@ def global_batches(
 def _runs(
     num_samples: Callable[[int, int], int], num_shards: int, seed: int, start: Position
 ) -> Iterator[tuple[int, int, int, int, NDArray[np.int64]]]:
-    """Yields (epoch, slot, shard, offset, sample order) of every shard visit from `start` on."""
+    """Yields (epoch, slot, shard, offset, sample order) for each shard visit from `start` on."""
     epoch, slot, offset = start.epoch, start.slot, start.offset
     while True:
         shards = shard_order(num_shards, seed, epoch)
@@ -119,17 +119,17 @@ def _runs(
             offset = 0
         if not found_any:
             raise DataError(
-                "the training data has no sample: a pretraining pair needs a document of two "
-                "sentences or more"
+                "the training data has no samples; pretraining pairs need documents of two or more "
+                "sentences"
             )
         epoch, slot = epoch + 1, 0
 
 
 def part_of(spans: list[Span], part: int, num_parts: int) -> list[Span]:
-    """Cuts a batch into `num_parts` parts, even to within one sample, and returns one of them.
+    """Splits a batch into `num_parts` parts, equal to within one sample, and returns one of them.
 
-    Part `micro_step * world_size + rank` of `accumulation * world_size` is what a rank reads in a
-    micro-step, so a global batch holds the same samples however it is shared out.
+    A rank reads part `micro_step * world_size + rank` of `accumulation * world_size` in a
+    micro-step, so a global batch has the same samples on any number of processes.
     """
     size = sum(len(span) for span in spans)
     first, last = part * size // num_parts, (part + 1) * size // num_parts
@@ -144,7 +144,7 @@ def part_of(spans: list[Span], part: int, num_parts: int) -> list[Span]:
 
 
 def in_order(num_samples: Callable[[int, int], int], num_shards: int, size: int) -> Iterator[Span]:
-    """Yields every sample of epoch 0 once, in the data's own order, in spans of at most `size`."""
+    """Yields every sample of epoch 0 once, in the order of the data, in spans of at most `size`."""
     for shard in range(num_shards):
         samples = np.arange(num_samples(0, shard))
         for begin in range(0, len(samples), size):

@@ -1,4 +1,4 @@
-"""Sequences of unequal length laid end to end, so that no work is spent on padding."""
+"""Packing: sequences of different lengths are concatenated, to avoid computing on padding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,14 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TensorContainer:
-    """Gives a dataclass of tensors the tensor's own `to` and `pin_memory`."""
+    """Adds the methods `to` and `pin_memory` of tensors to a dataclass of tensors."""
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Moves every tensor, as `torch.Tensor.to` does."""
+        """Moves all tensors; takes the arguments of `torch.Tensor.to`."""
         return self._map(lambda tensor: tensor.to(*args, **kwargs))
 
     def pin_memory(self) -> Self:
-        """Copies every tensor to page-locked memory."""
+        """Copies all tensors to page-locked memory."""
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
@@ -35,15 +35,15 @@ class TensorContainer:
 
 @dataclass(frozen=True)
 class Packing(TensorContainer):
-    """Where each sequence of a packed batch lies.
+    """The positions of the sequences in a packed batch.
 
     Attributes:
         cu_seqlens: `[batch + 1]`, int32. Sequence i has the tokens `cu_seqlens[i]` to
             `cu_seqlens[i + 1]`.
-        position_ids: `[tokens]`, int64. Every token's place in its own sequence.
-        slots: `[tokens]`, int64. Every token's place in the flattened padded form
+        position_ids: `[tokens]`, int64. The index of each token in its sequence.
+        slots: `[tokens]`, int64. The index of each token in the flattened padded form
             `[batch * max_seqlen]`.
-        max_seqlen: The longest sequence's length.
+        max_seqlen: The length of the longest sequence.
     """
 
     cu_seqlens: Tensor
@@ -58,12 +58,12 @@ class Packing(TensorContainer):
 
     @property
     def num_tokens(self) -> int:
-        """The number of tokens of all sequences."""
+        """The total number of tokens."""
         return self.slots.shape[0]
 
     @property
     def is_full(self) -> bool:
-        """Whether all sequences are equally long, so that packed and padded form are the same."""
+        """Whether all sequences have the same length, so packed and padded form are the same."""
         return self.num_tokens == self.batch_size * self.max_seqlen
 
     @property
@@ -73,13 +73,13 @@ class Packing(TensorContainer):
 
     @property
     def attention_mask(self) -> Tensor:
-        """`[batch, max_seqlen]`, bool: True at real tokens of the padded form."""
+        """`[batch, max_seqlen]`, bool: True for real tokens of the padded form."""
         mask = self.slots.new_zeros(self.batch_size * self.max_seqlen, dtype=torch.bool)
         return mask.index_fill(0, self.slots, True).view(self.batch_size, self.max_seqlen)
 
     @classmethod
     def from_lengths(cls, lengths: NDArray[np.integer[Any]]) -> Self:
-        """Lays sequences of the given lengths (`[batch]`, each at least 1) end to end."""
+        """Packs sequences of the given lengths (`[batch]`, each at least 1)."""
         lengths = lengths.astype(np.int64)
         cu_seqlens = np.concatenate([[0], np.cumsum(lengths)])
         position_ids = np.arange(cu_seqlens[-1]) - np.repeat(cu_seqlens[:-1], lengths)
@@ -94,16 +94,16 @@ class Packing(TensorContainer):
 
     @classmethod
     def of_lists(cls, ids: Sequence[Sequence[int]]) -> Self:
-        """Lays sequences of token ids end to end."""
+        """Packs sequences of token ids."""
         return cls.from_lengths(np.array([len(sequence) for sequence in ids]))
 
     @classmethod
     def from_attention_mask(cls, attention_mask: Tensor) -> Self:
-        """Reads the layout off a padded batch's mask.
+        """Makes a packing from the attention mask of a padded batch.
 
         Args:
-            attention_mask: `[batch, seq_len]`, non-zero at real tokens; every row has at least one,
-                and a row's real tokens may lie anywhere in it.
+            attention_mask: `[batch, seq_len]`, non-zero for real tokens. Each row has at least one
+                real token; they may be anywhere in the row.
         """
         mask = attention_mask.bool()
         lengths = mask.sum(dim=1)

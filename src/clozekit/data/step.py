@@ -1,4 +1,4 @@
-"""What a loader yields: the batches of one optimizer step, or a batch of an evaluation."""
+"""The items of loaders: the batches of one optimizer step, or one evaluation batch."""
 
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
@@ -13,12 +13,12 @@ BatchT = TypeVar("BatchT", bound=Batch)
 
 @dataclass(frozen=True)
 class StepTotals:
-    """The sizes of a step's global batch, over all processes and micro-batches.
+    """The totals of a step's global batch, over all processes and micro-batches.
 
     Attributes:
-        num_sequences: Sequences.
-        num_tokens: Real tokens.
-        num_targets: What the task's loss is averaged over.
+        num_sequences: The number of sequences.
+        num_tokens: The number of tokens, without padding.
+        num_targets: The number of targets that the task's loss is averaged over.
     """
 
     num_sequences: int
@@ -27,10 +27,10 @@ class StepTotals:
 
 
 class LoadedBatches(Generic[BatchT]):
-    """Batches that Lightning moves to a device as one.
+    """Batches that Lightning moves to a device together.
 
-    Not a dataclass: where the precision is not float32, Lightning converts the tensors in a
-    dataclass and refuses a frozen one. Ids must not change, and scores must not lose digits.
+    Not a dataclass: if the precision is not float32, Lightning converts the tensors in a dataclass
+    and raises an error for a frozen one. Ids must not change, and scores must not lose precision.
 
     Args:
         micro_batches: The batches.
@@ -40,7 +40,7 @@ class LoadedBatches(Generic[BatchT]):
         self.micro_batches = micro_batches
 
     def to(self, device: torch.device | str) -> Self:
-        """Moves the batches to a device without waiting for the copies to end."""
+        """Moves the batches to a device without waiting for the copies to complete."""
         moved = tuple(batch.to(device, non_blocking=True) for batch in self.micro_batches)
         return self._with(moved)
 
@@ -55,12 +55,12 @@ class LoadedBatches(Generic[BatchT]):
 
 
 class StepBatch(LoadedBatches[BatchT]):
-    """One optimizer step: the micro-batches of this process, and the step's totals over all.
+    """One optimizer step: the micro-batches of this process and the totals over all processes.
 
     Args:
-        index: The step, from 0.
-        totals: The sizes of the global batch.
-        next_position: Where the stream goes on after the step.
+        index: The index of the step, from 0.
+        totals: The totals of the global batch.
+        next_position: The position in the stream after the step.
         micro_batches: This process's share of the global batch, in the order of the forward passes.
     """
 
@@ -78,17 +78,17 @@ class StepBatch(LoadedBatches[BatchT]):
 
     @property
     def num_sequences(self) -> int:
-        """Sequences in the global batch."""
+        """The number of sequences in the global batch."""
         return self.totals.num_sequences
 
     @property
     def num_tokens(self) -> int:
-        """Real tokens in the global batch."""
+        """The number of tokens in the global batch, without padding."""
         return self.totals.num_tokens
 
     @property
     def num_targets(self) -> int:
-        """What the task's loss is averaged over, in the global batch."""
+        """The number of targets in the global batch that the task's loss is averaged over."""
         return self.totals.num_targets
 
 

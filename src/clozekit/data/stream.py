@@ -1,4 +1,4 @@
-"""Loaders over a source of samples: which rank and worker builds which part of which step."""
+"""Loaders over a source of samples: the share of each step that a rank and a worker build."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -16,27 +16,27 @@ from clozekit.errors import ConfigError
 
 
 class Source(Protocol):
-    """Samples in shards, and how a batch is made of them."""
+    """Samples in shards, and how batches are built from them."""
 
     @property
     def num_shards(self) -> int:
-        """The number of shards; labelled files are one."""
+        """The number of shards; 1 for labelled rows."""
         ...
 
     def num_samples(self, epoch: int, shard: int) -> int:
-        """The number of samples that a shard has in an epoch."""
+        """The number of samples of a shard in an epoch."""
         ...
 
     def totals(self, spans: list[Span]) -> StepTotals:
-        """Counts what the global batch `spans` holds, without building it."""
+        """Returns the totals of the global batch `spans` without building it."""
         ...
 
     def arranged(self, spans: list[Span]) -> list[Span]:
-        """Orders a global batch's samples, so that a micro-batch has little padding."""
+        """Sorts the samples of a global batch so that micro-batches have little padding."""
         ...
 
     def evaluation_spans(self, size: int) -> Iterator[Span]:
-        """Yields every sample once, in batches of at most `size` sequences where one can be cut."""
+        """Yields every sample once, in batches of at most `size` sequences if possible."""
         ...
 
     def build(self, spans: list[Span], is_training: bool) -> Batch:
@@ -46,12 +46,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class BatchShape:
-    """How a global batch is shared out.
+    """The split of a global batch into micro-batches.
 
     Attributes:
-        global_batch_size: Samples of an optimizer step, over all processes.
-        micro_batch_size: The most samples in one forward pass.
-        rank: This process.
+        global_batch_size: The number of samples per optimizer step, over all processes.
+        micro_batch_size: The maximum number of samples per forward pass.
+        rank: The rank of this process.
         world_size: The number of processes.
     """
 
@@ -63,34 +63,34 @@ class BatchShape:
     def __post_init__(self) -> None:
         if self.global_batch_size < self.accumulation * self.world_size:
             raise ConfigError(
-                f"global_batch_size={self.global_batch_size} leaves a micro-batch empty on "
-                f"{self.world_size} processes with micro_batch_size={self.micro_batch_size}; "
-                "a larger micro_batch_size or another global_batch_size is needed"
+                f"data.global_batch_size={self.global_batch_size} leaves a micro-batch empty on "
+                f"{self.world_size} processes with data.micro_batch_size={self.micro_batch_size}; "
+                "use a larger micro_batch_size or another global_batch_size"
             )
 
     @property
     def accumulation(self) -> int:
-        """Micro-batches of an optimizer step on each process."""
+        """The number of micro-batches per optimizer step on each process."""
         return -(-self.global_batch_size // (self.micro_batch_size * self.world_size))
 
     @property
     def num_parts(self) -> int:
-        """Micro-batches of an optimizer step on all processes."""
+        """The number of micro-batches per optimizer step on all processes."""
         return self.accumulation * self.world_size
 
     @property
     def own_parts(self) -> range:
-        """This process's micro-batches among those of all."""
+        """The indices of this process's micro-batches among those of all processes."""
         return range(self.rank, self.num_parts, self.world_size)
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of training with samples of its own.
+    """A phase of training with its own samples.
 
     Attributes:
-        source: Its samples.
-        shape: How its global batches are shared out.
+        source: The source of its samples.
+        shape: The split of its global batches.
         first_step: The index of its first step.
     """
 
@@ -100,19 +100,19 @@ class Phase:
 
 
 class TrainingStream(IterableDataset[StepBatch[Batch]]):
-    """One rank's share of every step from a position on, without end.
+    """One rank's share of each step from a position on, without end.
 
-    A DataLoader takes its workers' items in turn, so worker w of W builds every W-th step and the
+    A DataLoader takes items from its workers in turn. Worker w of W builds every W-th step, so the
     stream is the same for any number of workers.
 
-    A step's phase follows from its index alone. A phase begins with an epoch of its own, since a
-    place in an epoch means nothing among samples of another length.
+    The phase of a step depends only on its index. A phase starts a new epoch, because a position in
+    an epoch has no meaning for samples of another length.
 
     Args:
-        phases: The phases in their order, the first from step 0 on.
-        seed: What the order of shards and samples depends on.
-        start: Where an iterator begins; the loader sets it.
-        overfit_steps: How many steps are repeated for ever; None for no repetition.
+        phases: The phases in order; the first starts at step 0.
+        seed: The seed of the order of shards and samples.
+        start: The position where an iterator starts; the loader sets it.
+        overfit_steps: The number of steps to repeat without end; None for no repetition.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class TrainingStream(IterableDataset[StepBatch[Batch]]):
             )
 
     def _steps(self, start: Position | None = None) -> Iterator[tuple[Phase, list[Span], Position]]:
-        """Yields the phase of every step, its global batch, and the position after it."""
+        """Yields the phase and the global batch of each step, and the position after it."""
         position = start or self.start
         while True:
             number = self._phase_of(position.step)
@@ -158,7 +158,7 @@ class TrainingStream(IterableDataset[StepBatch[Batch]]):
                 yield phase, spans, position
 
     def _repeated_steps(self) -> Iterator[tuple[Phase, list[Span], Position]]:
-        """Yields the first steps again and again; only their numbers go on."""
+        """Yields the first steps repeatedly, with increasing step numbers."""
         assert self.overfit_steps is not None
         first = list(islice(self._steps(Position()), self.overfit_steps))
         done = self.start.step
@@ -171,7 +171,7 @@ class TrainingStream(IterableDataset[StepBatch[Batch]]):
 
 
 class EvaluationStream(IterableDataset[EvaluationBatch[Batch]]):
-    """One rank's share of all samples, each once over all ranks, never padded with duplicates."""
+    """One rank's share of all samples. Each sample occurs exactly once over all ranks."""
 
     def __init__(self, source: Source, batch_size: int, rank: int, world_size: int) -> None:
         self.source = source
@@ -184,7 +184,7 @@ class EvaluationStream(IterableDataset[EvaluationBatch[Batch]]):
             yield EvaluationBatch(self.source.build([span], is_training=False))
 
     def num_batches(self) -> int:
-        """Counts this rank's batches, which plans every shard."""
+        """Returns the number of this rank's batches. Plans every shard."""
         return sum(1 for _ in self._own_spans())
 
     def _own_spans(self) -> Iterator[Span]:
@@ -193,15 +193,15 @@ class EvaluationStream(IterableDataset[EvaluationBatch[Batch]]):
 
 
 class TrainingLoader(DataLoader[StepBatch[Batch]]):
-    """Every iterator goes on from the current position.
+    """A loader whose iterators start at the current position.
 
-    Lightning begins a new iterator after `limit_train_batches` steps; workers may have built steps
-    beyond them, which are built again. Workers end with their iterator, for they know only the
-    position that it began at.
+    Lightning makes a new iterator after `limit_train_batches` steps. Workers may have built steps
+    beyond that, which are built again. Workers exit with their iterator, since they only know the
+    position at which it started.
 
     Args:
         stream: The steps.
-        position: Gives the current position.
+        position: Returns the current position.
         **options: The arguments of torch's DataLoader.
     """
 
@@ -220,7 +220,7 @@ class TrainingLoader(DataLoader[StepBatch[Batch]]):
 def loader_options(
     num_workers: int, pin_memory: bool, prefetch_factor: int | None = None
 ) -> dict[str, Any]:
-    """Gives a DataLoader's options for streams, whose items are whole batches already."""
+    """Returns a DataLoader's options for streams, whose items are complete batches."""
     return {
         "batch_size": None,
         "num_workers": num_workers,
@@ -231,14 +231,14 @@ def loader_options(
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:
-    # Signals reach the whole process group; a worker that died of one would end the main process
-    # before it has saved. A second SIGTERM is for the worker: Python ends its children with it when
-    # it exits, and then waits for them.
+    # Signals go to the whole process group. A worker killed by a signal would end the main process
+    # before it has saved a checkpoint. A second SIGTERM is meant for the worker: on exit, Python
+    # sends it to its children and then waits for them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _heed_the_next)
+    signal.signal(signal.SIGTERM, _accept_the_next)
 
 
-def _heed_the_next(number: int, frame: FrameType | None) -> None:
+def _accept_the_next(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)
 
 

@@ -1,1 +1,1 @@
-"""What a trained model makes of rows, with labels and without."""
+"""Predictions of a trained model on rows with or without labels."""

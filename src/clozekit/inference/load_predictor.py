@@ -1,4 +1,4 @@
-"""From a trained model, wherever it comes from, to what predicts with it."""
+"""Makes the predictor for a trained model of clozekit or of another library."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,10 +25,10 @@ TASKS_OF_HEADS = {
     "answer_tagging_head": "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule",
     "multiple_choice_head": "clozekit.tasks.multiple_choice.MultipleChoiceModule",
 }
-"""The task of a model of another library, by its head."""
+"""The task for each head of a model of another library."""
 
 PRETRAINING_TASKS = (".PretrainingModule", ".MaskedLMModule")
-"""How the targets of the tasks of pretraining end."""
+"""Suffixes of `_target_` of the pretraining tasks."""
 
 
 def make_predictor(
@@ -40,27 +40,26 @@ def make_predictor(
     batch_size: int = 32,
     device: str = "auto",
 ) -> Predictor | None:
-    """Makes what predicts with a model.
+    """Makes the predictor of a model.
 
     Args:
         pretrained: The model.
-        data_options: Arguments of the DataModule that say how rows are read, where not as in
-            training.
-        task_options: Arguments of the task, likewise.
-        top_k: How many words are given for a [MASK].
-        batch_size: The most sequences of one forward pass.
-        device: A device of torch; `auto` for a GPU where there is one.
+        data_options: Arguments of the DataModule that override those of the training run.
+        task_options: Arguments of the task that override those of the training run.
+        top_k: Number of words predicted for each [MASK].
+        batch_size: Maximum number of sequences in one forward pass.
+        device: A torch device; `auto` uses a GPU if one is available.
 
     Returns:
-        The predictor; None of an encoder without a head.
+        The predictor, or None for an encoder without a head.
 
     Raises:
-        ConfigError: An argument is not one of the task's.
-        DataError: There is no tokenizer.
+        ConfigError: The task does not have one of the arguments.
+        DataError: The model has no tokenizer.
     """
     if pretrained.tokenizer is None:
         raise DataError(
-            f"{pretrained.path}: there is no tokenizer; a tokenizer.json or vocab.txt is needed"
+            f"{pretrained.path}: no tokenizer found; tokenizer.json or vocab.txt is required"
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -70,7 +69,7 @@ def make_predictor(
         if "masked_lm_head.bias" not in pretrained.weights:
             return None
         heads = ["masked_lm_head"]
-        if _judges_pairs(pretrained):
+        if _has_next_sentence_head(pretrained):
             heads.append("next_sentence_head")
         model = make_model(heads, pretrained.encoder)
         pretrained.load_into(model)
@@ -83,7 +82,7 @@ def make_predictor(
     )
     if not isinstance(module, FineTuningModule):
         raise ConfigError(
-            f"{pretrained.path}: there is no prediction for its task, {type(module).__name__}"
+            f"{pretrained.path}: the task {type(module).__name__} does not support predictions"
         )
     module.model.load_state_dict(pretrained.weights)
     features = _features(module, pretrained, data_options or {})
@@ -91,13 +90,13 @@ def make_predictor(
 
 
 def task_name(pretrained: Pretrained) -> str:
-    """Gives the name of a model's task: `pretraining`, `classification`, …, or `encoder`."""
+    """Returns the name of a model's task: `pretraining`, `classification`, …, or `encoder`."""
     group = _task_group(pretrained)
     if group is not None:
         return str(group["_target_"]).split(".")[-2]
     if "masked_lm_head.bias" not in pretrained.weights:
         return "encoder"
-    return "pretraining" if _judges_pairs(pretrained) else "masked_lm"
+    return "pretraining" if _has_next_sentence_head(pretrained) else "masked_lm"
 
 
 def encoder_of(pretrained: Pretrained) -> torch.nn.Module:
@@ -110,12 +109,12 @@ def encoder_of(pretrained: Pretrained) -> torch.nn.Module:
     return encoder.eval()
 
 
-def _judges_pairs(pretrained: Pretrained) -> bool:
+def _has_next_sentence_head(pretrained: Pretrained) -> bool:
     return "next_sentence_head.seq_relationship.weight" in pretrained.weights
 
 
 def _task_group(pretrained: Pretrained) -> Mapping[str, Any] | None:
-    """Gives a fine-tuned model's task group; None where it was pretrained, or has no head."""
+    """Returns the task group of a fine-tuned model; None if it is pretrained or has no head."""
     if pretrained.task is not None:
         target = str(pretrained.task["_target_"])
         return None if target.endswith(PRETRAINING_TASKS) else pretrained.task
@@ -128,7 +127,7 @@ def _task_group(pretrained: Pretrained) -> Mapping[str, Any] | None:
 
 
 def _task_arguments(pretrained: Pretrained) -> Mapping[str, Any]:
-    """Gives what the task is told of its data, or what another library's folder says of it."""
+    """Returns the data-dependent arguments of the task, from the checkpoint or `config.json`."""
     if pretrained.task is not None:
         return pretrained.task_arguments
     arguments: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Predictions of a pretrained model: words at [MASK], and whether a text follows another."""
+"""Predictions of a pretrained model: words at [MASK] and next-sentence probabilities."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,13 +17,13 @@ MASK = "[MASK]"
 
 
 class PretrainingPredictor:
-    """Fills in [MASK] and judges next sentences with a pretrained model.
+    """Predicts words at [MASK] and next sentences with a pretrained model.
 
     Args:
-        model: A model with `masked_lm_head`; to judge pairs it has `next_sentence_head` too.
-        pretrained: Where it comes from.
-        top_k: How many words are given for a [MASK].
-        batch_size: The most texts of one forward pass.
+        model: A model with `masked_lm_head`, and with `next_sentence_head` to score pairs.
+        pretrained: The pretrained model, for its tokenizer.
+        top_k: Number of words predicted for each [MASK].
+        batch_size: Maximum number of texts in one forward pass.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class PretrainingPredictor:
         self.mask_id = SpecialTokens.from_tokenizer(self.tokenizer).mask
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        """Makes a row of a text or a pair."""
+        """Makes a row from a text or a pair."""
         return {"text": text, "text_pair": text_pair}
 
     def read(self, row: Mapping[str, Any], number: int) -> Any:
         """Reads a row."""
         text, pair = row.get("text"), row.get("text_pair")
         if not isinstance(text, str) or not isinstance(pair, str | None):
-            raise RowError(f"text is {text!r} and text_pair {pair!r}, where texts are needed")
+            raise RowError(f"text is {text!r} and text_pair is {pair!r}; both must be text")
         if MASK not in text + (pair or "") and (pair is None or not self.judges_pairs):
             alternative = ", or a text_pair" if self.judges_pairs else ""
             raise RowError(f"text={text!r}: a pretrained model needs a {MASK} in it{alternative}")
@@ -57,14 +57,14 @@ class PretrainingPredictor:
         longest = self.model.encoder.config.max_position_embeddings
         if len(encoding.ids) > longest:
             raise RowError(
-                f"text: its {len(encoding.ids)} tokens, special ones included, are more than the "
-                f"model's max_position_embeddings={longest}"
+                f"text has {len(encoding.ids)} tokens including special tokens, more than "
+                f"max_position_embeddings={longest} of the model"
             )
         return encoding, pair is not None
 
     @torch.inference_mode()
     def predict(self, examples: Sequence[Any]) -> list[Prediction]:
-        """Predicts on texts that were read."""
+        """Predicts examples that `read` returned."""
         predictions: list[Prediction] = []
         for begin in range(0, len(examples), self.batch_size):
             predictions += self._predict(examples[begin : begin + self.batch_size])
@@ -93,7 +93,7 @@ class PretrainingPredictor:
     def _outputs(
         self, input_ids: Tensor, token_type_ids: Tensor, packing: Packing, masks: Tensor
     ) -> tuple[Tensor, list[float] | None]:
-        """Gives the logits at [MASK], and how likely each pair's second text follows the first."""
+        """Returns the logits at [MASK] and the next-sentence probability of each pair."""
         sequence_output, pooled_output = self.model(input_ids, token_type_ids, packing)
         logits = self.model.masked_lm_head(sequence_output.index_select(0, masks)).float()
         if not self.judges_pairs:

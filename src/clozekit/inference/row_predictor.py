@@ -1,4 +1,4 @@
-"""Predictions of a fine-tuned model, a row's windows put together."""
+"""Predictions of a fine-tuned model; the windows of a row are merged."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -12,15 +12,15 @@ from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 TOKENS_ON_CPU = 1024
-"""What a forward pass on the CPU takes at once: enough for its products, and little enough for its
-caches."""
+"""Maximum number of tokens in a forward pass on the CPU: enough for efficient matrix products, and
+small enough for the caches."""
 
 Prediction = dict[str, Any]
-"""What is predicted of a row, in plain values."""
+"""The prediction for one row, as plain values."""
 
 
 class Predictor(Protocol):
-    """Predicts on rows."""
+    """Reads rows and predicts them."""
 
     @property
     def model(self) -> torch.nn.Module:
@@ -28,15 +28,15 @@ class Predictor(Protocol):
         ...
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        """Makes a row of a text or a pair; a `RowError` where the task's rows are others."""
+        """Makes a row from a text or a pair; raises `RowError` if the task needs other columns."""
         ...
 
     def read(self, row: Mapping[str, Any], number: int) -> Any:
-        """Reads a row; a `RowError` where it cannot be used."""
+        """Reads a row; raises `RowError` if it is invalid."""
         ...
 
     def predict(self, examples: Sequence[Any]) -> list[Prediction]:
-        """Predicts on rows that were read, in their order."""
+        """Predicts examples that `read` returned, in their order."""
         ...
 
 
@@ -44,9 +44,9 @@ class RowPredictor:
     """Predicts with a fine-tuned model.
 
     Args:
-        module: The task's module.
-        features: How its rows are read.
-        batch_size: The most sequences of one forward pass.
+        module: The module of the task.
+        features: Reads and encodes the rows.
+        batch_size: Maximum number of sequences in one forward pass.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RowPredictor:
         return self.module.model
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        """Makes a row of a text or a pair."""
+        """Makes a row from a text or a pair."""
         return self.features.row_of(text, text_pair)
 
     def read(self, row: Mapping[str, Any], number: int) -> Any:
@@ -70,7 +70,7 @@ class RowPredictor:
         return self.features.example(row, number, is_labelled=False)
 
     def predict(self, examples: Sequence[Any]) -> list[Prediction]:
-        """Predicts on rows, those of nearly the same length together."""
+        """Predicts rows, in batches of similar length."""
         rows = self.features.encode(examples, is_labelled=False)
         predictions: list[Prediction] = [{}] * len(examples)
         for place, prediction in self.predictions(LabelledSource(rows, is_training=False)):
@@ -83,11 +83,11 @@ class RowPredictor:
         source: LabelledSource,
         update: Callable[[Any, Any], Tensor] | None = None,
     ) -> Iterator[tuple[int, Prediction]]:
-        """Yields the prediction on every row of a source with the row's place in it.
+        """Yields the index and the prediction of every row of a source, longest rows first.
 
         Args:
             source: The rows.
-            update: Computes a batch's logits in the place of the module, given both.
+            update: Called with module and batch instead of `module(batch)`; returns the logits.
         """
         max_tokens = TOKENS_ON_CPU if self.module.device.type == "cpu" else None
         for span in source.evaluation_spans(self.batch_size, max_tokens):
@@ -100,7 +100,7 @@ class RowPredictor:
 def single_labels(
     golds: Sequence[Any], predictions: Sequence[Prediction]
 ) -> tuple[list[str], list[str]]:
-    """Gives gold and predicted class of every example, or of every word that has a tag."""
+    """Returns gold and predicted classes of all examples, or of all words with a tag."""
     if predictions and "tags" in predictions[0]:
         pairs = [
             pair

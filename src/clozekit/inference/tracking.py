@@ -1,4 +1,4 @@
-"""What a fine-tuned model makes of some rows, shown in Weights & Biases."""
+"""Logs predictions of a fine-tuned model to Weights & Biases."""
 
 import json
 from dataclasses import fields
@@ -11,24 +11,24 @@ from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 MOST_ROWS = 1000
-"""So many rows are predicted on at most; those of a split are in no order that matters."""
+"""Maximum number of rows that are predicted: the first of the split, whose order is arbitrary."""
 
 MOST_ROWS_IN_TABLE = 200
 MOST_CHARACTERS = 1000
 
 TARGETS = ("label", "labels", "score", "tags", "answers")
-"""The fields of examples that hold what is to be predicted."""
+"""Fields of examples that hold the labels."""
 
 
 def log_predictions(
     run: Any, module: FineTuningModule[Any], datamodule: LabelledDataModule[Any]
 ) -> None:
-    """Logs a table of predictions, and the confusion matrix of a task with one class a thing.
+    """Logs a table of predictions, and the confusion matrix of a single-label task.
 
     Args:
-        run: The run of W&B.
+        run: The W&B run.
         module: The trained module.
-        datamodule: Its data; the rows are the test split's, or else the validation split's.
+        datamodule: Its data; rows come from the test split, or the validation split without one.
     """
     import wandb
 
@@ -66,7 +66,7 @@ def log_predictions(
 
 
 def _inputs(example: Any) -> dict[str, Any]:
-    """Gives what a person recognises a row by: its id and its texts."""
+    """Returns the id and the texts of a row."""
     values = {field.name: getattr(example, field.name) for field in fields(example)}
     return {
         name: value for name, value in values.items() if name not in TARGETS and value is not None
@@ -74,6 +74,6 @@ def _inputs(example: Any) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
-    """Gives text: a column of a table has one type."""
+    """Returns a value as text, because a column of a table has one type."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…"

@@ -1,1 +1,1 @@
-"""Model folders of other libraries, in and out."""
+"""Reads and writes model folders of other libraries."""

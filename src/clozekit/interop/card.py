@@ -26,16 +26,16 @@ def model_card(
     metrics: Mapping[str, float],
     version: str,
 ) -> ModelCard:
-    """Tells what a model is, and what it was trained on, how long, with what result.
+    """Makes the model card: what the model is, its training data, steps, metrics and configuration.
 
     Args:
-        architecture: The class of transformers that has its heads; None if its encoder is of a
-            user's own class.
-        library: What loads the folder.
-        step: The optimizer steps that were done.
+        architecture: The transformers class with the same heads; None if the encoder is of a user's
+            own class.
+        library: The library that loads the folder.
+        step: Number of optimizer steps.
         config: The configuration of the run.
-        data_hash: What names the training data, where it has a name.
-        metrics: The metrics of these weights, by name; none where they were not measured.
+        data_hash: The hash of the training data, if known.
+        metrics: The metrics of these weights by name; empty if they were not evaluated.
         version: The version of clozekit.
     """
     data = ModelCardData(

@@ -1,4 +1,4 @@
-"""The heads of a model by name, and the class of transformers that has them."""
+"""Names of heads, and the transformers classes that have them."""
 
 from collections.abc import Callable, Iterable
 
@@ -24,7 +24,7 @@ TASK_HEADS = {
     "BertForQuestionAnswering": "question_answering_head",
     "BertForMultipleChoice": "multiple_choice_head",
 }
-"""The head of a class of transformers for a task that is fine-tuned."""
+"""The head of each transformers class for a fine-tuning task."""
 
 HEADS_OF_ARCHITECTURE: dict[str, set[str]] = {
     "BertForPreTraining": {"masked_lm_head", "next_sentence_head"},
@@ -33,24 +33,24 @@ HEADS_OF_ARCHITECTURE: dict[str, set[str]] = {
     **{architecture: {head} for architecture, head in TASK_HEADS.items()},
     "BertModel": set(),
 }
-"""The heads of every class of transformers that has only heads of ours."""
+"""The heads of each transformers class whose heads clozekit has as well."""
 
 HEADS_WITH_LABELS = frozenset({"classification_head", "token_classification_head"})
-"""The heads whose outputs have names, `id2label` of transformers."""
+"""The heads whose outputs have names (`id2label` of transformers)."""
 
 HEADS_OF_SEQUENCES = frozenset(
     {"next_sentence_head", "classification_head", "multiple_choice_head"}
 )
-"""The heads that read the pooled output; the others read the vectors of tokens."""
+"""The heads on the pooled output; the others are on the token vectors."""
 
 WITHOUT_POOLER = frozenset(
     architecture
     for architecture, heads in HEADS_OF_ARCHITECTURE.items()
     if heads and not heads & HEADS_OF_SEQUENCES
 )
-"""The classes of transformers whose encoder has no pooler."""
+"""The transformers classes whose encoder has no pooler."""
 
-# Dropout of a head is for training, where the task makes it.
+# No dropout: for training, each task makes its head itself.
 _MAKE_HEAD: dict[str, Callable[[EncoderProtocol, int], nn.Module]] = {
     "masked_lm_head": lambda encoder, _: MaskedLMHead(
         encoder.config, encoder.embeddings.token_embeddings
@@ -81,16 +81,16 @@ def make_model(
     num_labels: int = 0,
     add_pooling_layer: bool | None = None,
 ) -> EncoderWithHeads:
-    """Makes the encoder and some heads, without dropout in the heads.
+    """Makes an encoder with heads, without dropout in the heads.
 
     Args:
-        heads: Names out of `HEADS`.
+        heads: Names from `HEADS`.
         config: The encoder's configuration.
-        num_labels: The number of labels, for heads that have them.
-        add_pooling_layer: Whether the encoder has a pooler; None if the heads decide.
+        num_labels: Number of labels, for heads that have labels.
+        add_pooling_layer: Whether the encoder has a pooler; None: only if a head needs it.
 
     Returns:
-        The model, its weights drawn.
+        The model with random weights.
     """
     names = [name for name in _MAKE_HEAD if name in set(heads)]
     if add_pooling_layer is None:
@@ -103,7 +103,7 @@ def make_model(
 def shapes(
     heads: Iterable[str], config: EncoderConfig, num_labels: int
 ) -> dict[str, tuple[int, ...]]:
-    """Gives the shape of every tensor of the model that `make_model` would make."""
+    """Returns the shape of every tensor of the model that `make_model` would return."""
     with torch.device("meta"):
         model = make_model(heads, config, num_labels)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -1,4 +1,4 @@
-"""The files of a model folder: where they are, and what is in them as plain data and tensors."""
+"""Finds and reads the files of a model folder, without executing anything in them."""
 
 import json
 import pickle
@@ -27,15 +27,15 @@ _SMALL_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-# sentence-transformers' name for the folder of the encoder, where it is not the top folder.
+# The encoder's folder; the last two are those of sentence-transformers.
 _SUBFOLDERS = ("", "0_Transformer/", "0_BERT/")
 
 
 def download(name: str) -> Path:
-    """Fetches a model of the Hugging Face hub to its cache, safetensors where it has them.
+    """Downloads a model from the Hugging Face hub to its cache, as safetensors if available.
 
     Raises:
-        DataError: There is no such model, or the hub cannot be reached.
+        DataError: The model does not exist, or the hub cannot be reached.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -50,14 +50,14 @@ def download(name: str) -> Path:
             folder = fetch("pytorch_model*.bin", "pytorch_model.bin.index.json")
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise DataError(
-            f"{name}: there is no such file or folder here, and it could not be had from the "
+            f"{name} does not exist as a file or folder, and could not be downloaded from the "
             f"Hugging Face hub ({type(error).__name__})"
         ) from error
     return folder
 
 
 def encoder_folder(folder: Path) -> Path:
-    """Gives the folder of the encoder: of sentence-transformers' modules the first, or itself."""
+    """Returns the folder of the encoder: the first sentence-transformers module, or `folder`."""
     modules_file = folder / "modules.json"
     if (folder / "config.json").is_file() or not modules_file.is_file():
         return folder
@@ -65,39 +65,39 @@ def encoder_folder(folder: Path) -> Path:
     try:
         return folder / str(modules[0]["path"])
     except (KeyError, IndexError, TypeError):
-        raise DataError(f"{modules_file}: its first entry has no path") from None
+        raise DataError(f"{modules_file}: the first entry has no path") from None
 
 
 def read_json(path: Path) -> Any:
     """Reads a JSON file.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The file cannot be read.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: it is not JSON that can be read ({error})") from error
+        raise DataError(f"{path} cannot be read as JSON ({error})") from error
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """Reads all tensors of a model folder; nothing in the files is executed.
 
     Raises:
-        DataError: There is no file of weights, or one is not whole, or holds more than tensors.
+        DataError: A file is missing, incomplete, or contains more than tensors.
     """
     for name in WEIGHT_FILES:
         path = folder / name
         if path.is_file():
             return _read_shards(path) if name.endswith(".json") else _read_tensors(path)
-    raise DataError(f"{folder}: there are no weights; one of {', '.join(WEIGHT_FILES)} is needed")
+    raise DataError(f"{folder} has no weights; one of {', '.join(WEIGHT_FILES)} is required")
 
 
 def read_tokenizer(folder: Path) -> Tokenizer | None:
     """Reads a folder's tokenizer, if it has one.
 
     Raises:
-        DataError: The file is no tokenizer with BERT's five special tokens.
+        DataError: The file is not a tokenizer with BERT's five special tokens.
     """
     if (folder / "tokenizer.json").is_file():
         return load_tokenizer(folder / "tokenizer.json")
@@ -117,15 +117,15 @@ def _read_shards(index_file: Path) -> dict[str, Tensor]:
     index = read_json(index_file)
     shards = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(shards, dict):
-        raise DataError(f"{index_file}: it has no weight_map")
+        raise DataError(f"{index_file} has no weight_map")
     tensors: dict[str, Tensor] = {}
     for shard in sorted(set(map(str, shards.values()))):
         path = index_file.with_name(Path(shard).name)
         if not path.is_file():
-            raise DataError(f"{index_file}: its shard {shard} is not there")
+            raise DataError(f"{index_file}: the shard {shard} does not exist")
         tensors |= _read_tensors(path)
     if missing := sorted(shards.keys() - tensors.keys()):
-        raise DataError(f"{index_file}: none of its shards has {', '.join(missing)}")
+        raise DataError(f"{index_file}: no shard contains {', '.join(missing)}")
     return tensors
 
 
@@ -134,17 +134,17 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise DataError(f"{path}: it is not a whole safetensors file ({error})") from error
+            raise DataError(f"{path} is damaged or not a safetensors file ({error})") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{path}: it holds other things than tensors, or is damaged; nothing in it was run"
+            f"{path} contains objects other than tensors or is damaged; nothing in it was executed"
         ) from error
     except Exception as error:
         raise DataError(
-            f"{path}: it is not a whole file of weights ({type(error).__name__})"
+            f"{path} is damaged or not a file of weights ({type(error).__name__})"
         ) from error
     if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
-        raise DataError(f"{path}: it is not a state dict, names and tensors alone")
+        raise DataError(f"{path} is not a state dict of names and tensors")
     return {str(name): tensor for name, tensor in content.items()}

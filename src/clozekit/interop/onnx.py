@@ -1,4 +1,4 @@
-"""A model as an ONNX file, with any batch size and length, checked as it is written."""
+"""Exports a model to ONNX with any batch size and length, and compares it with torch."""
 
 import logging
 import warnings
@@ -16,19 +16,19 @@ from clozekit.models.encoder import Encoder, EncoderOutput, full_packing
 from clozekit.models.kernels.grouping import Group, Grouping
 
 TOLERANCE = 1e-4
-"""How far outputs of ONNX may lie from torch's: sums are taken in another order."""
+"""Maximum difference between outputs of ONNX and torch, which sum in a different order."""
 
-# An ONNX file holds at most 2 GiB; larger weights lie in a second file.
+# An ONNX file is limited to 2 GiB; larger weights go into a second file.
 _LARGEST_SINGLE_FILE = 1_500_000_000
 
 
 class _Outputs(NamedTuple):
-    """What a head computes.
+    """The outputs of a head.
 
     Attributes:
-        names: The outputs' names.
-        are_scores: Whether each output is one number, of the head's last dimension; else the one
-            output is that dimension.
+        names: The names of the outputs.
+        are_scores: Whether the last dimension of the head is split into one output per entry;
+            otherwise the head has a single output that keeps this dimension.
     """
 
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ _OUTPUTS = {
 
 
 class PaddedModel(nn.Module):
-    """A model on padded input, without a branch that depends on the input's values.
+    """A model for padded input, without branches on the values of the input.
 
     Its outputs are
 
@@ -58,13 +58,13 @@ class PaddedModel(nn.Module):
         question_answering_head    start_logits             [batch, seq_len]
                                    end_logits               [batch, seq_len]
         answer_tagging_head        logits                   [batch, seq_len, 3]
-        multiple_choice_head       logits                   [batch], a row being a choice
+        multiple_choice_head       logits                   [batch], one row per choice
         without a head             sequence_output          [batch, seq_len, hidden]
                                    pooled_output            [batch, hidden], if there is a pooler
 
     Args:
         encoder: The encoder.
-        heads: What stands on it, by the part's name.
+        heads: The heads by name.
     """
 
     def __init__(self, encoder: Encoder, heads: dict[str, nn.Module]) -> None:
@@ -74,7 +74,7 @@ class PaddedModel(nn.Module):
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """The outputs' names, in their order."""
+        """The names of the outputs, in order."""
         if self.heads:
             return tuple(name for part in self.heads for name in _OUTPUTS[part].names)
         return ("sequence_output",) if self.encoder.pooler is None else EncoderOutput._fields
@@ -90,7 +90,7 @@ class PaddedModel(nn.Module):
             token_type_ids: `[batch, seq_len]`.
 
         Returns:
-            The outputs; those of tokens mean nothing at padding.
+            The outputs; token outputs at padding are meaningless.
         """
         packing = full_packing(input_ids)
         group = Group(packing, key_mask=attention_mask.bool()[:, None, None, :])
@@ -113,7 +113,7 @@ class PaddedModel(nn.Module):
 
 
 def padded_model(pretrained: Pretrained) -> PaddedModel:
-    """Makes the model with its heads, or the encoder alone if one of them is a user's own."""
+    """Makes the model with its heads, or only the encoder if a head is a user's own."""
     weights = pretrained.weights
     heads = {name.partition(".")[0] for name in weights} - {"encoder"}
     if not heads <= HEADS:
@@ -128,10 +128,10 @@ def padded_model(pretrained: Pretrained) -> PaddedModel:
 
 
 def check_packages() -> None:
-    """Checks that the packages of the extra `export` are there.
+    """Checks that the packages of the extra `export` are installed.
 
     Raises:
-        ConfigError: One of them is not installed.
+        ConfigError: A package is not installed.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         if find_spec(package) is None:
@@ -139,16 +139,15 @@ def check_packages() -> None:
 
 
 def save_onnx(pretrained: Pretrained, folder: Path) -> None:
-    """Writes `model.onnx`, and compares it to torch on batches of other shapes.
+    """Writes `model.onnx` and compares it with torch on batches of other shapes.
 
     Args:
-        pretrained: The model; `PaddedModel` tells of its outputs.
-        folder: Where to write; it exists.
+        pretrained: The model; see `PaddedModel` for the outputs.
+        folder: An existing folder.
 
     Raises:
-        ConfigError: The packages of the extra `export` are not installed, or the encoder is of a
-            user's own class.
-        RuntimeError: The outputs are not those of torch.
+        ConfigError: The packages of the extra `export` are not installed.
+        RuntimeError: The outputs differ from those of torch.
     """
     check_packages()
     import onnxruntime
@@ -165,7 +164,7 @@ def save_onnx(pretrained: Pretrained, folder: Path) -> None:
         given = session.run(None, {name: tensor.numpy() for name, tensor in example.items()})
         for name, ours, theirs in zip(model.output_names, expected, given, strict=True):
             difference = float((ours - torch.from_numpy(theirs)).abs().max())
-            # A difference that is no number fails too.
+            # Negated so that a NaN fails too.
             if not difference <= TOLERANCE:
                 raise RuntimeError(
                     f"{path}: {name} differs from torch by {difference:.2g}, more than {TOLERANCE}"
@@ -175,7 +174,7 @@ def save_onnx(pretrained: Pretrained, folder: Path) -> None:
 def _export(model: PaddedModel, example: dict[str, Tensor], path: Path) -> None:
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
     dims = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    # torch warns of its own code, and of packages that no model here needs.
+    # torch warns about its own code and about packages that no model here needs.
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -198,7 +197,7 @@ def _export(model: PaddedModel, example: dict[str, Tensor], path: Path) -> None:
 
 
 def _example(encoder: Encoder, batch_size: int, seq_len: int) -> dict[str, Tensor]:
-    """Random ids of two segments; every row but the first is padded."""
+    """Returns random ids of two segments; every row but the first is padded."""
     generator = torch.Generator().manual_seed(0)
     shape = (batch_size, seq_len)
     vocab_size = encoder.embeddings.token_embeddings.num_embeddings

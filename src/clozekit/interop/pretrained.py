@@ -1,4 +1,4 @@
-"""A pretrained model from anywhere: what training goes on from."""
+"""A pretrained model of clozekit or of another library, as a start for training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,28 +11,28 @@ from torch import Tensor, nn
 from clozekit.config.encoder import EncoderConfig
 
 PRETRAINED_PARTS = ("encoder", "masked_lm_head", "next_sentence_head")
-"""The parts of a model that come from a pretrained one; the head of another task is new."""
+"""The parts that are copied from a pretrained model; heads of other tasks start anew."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model that was trained before, by clozekit or by another library.
+    """A model that was trained by clozekit or by another library.
 
     Attributes:
         path: The checkpoint or the folder, for messages.
-        encoder: The encoder's configuration, its vocabulary's size included.
-        weights: The model's weights by the names of `clozekit.models`, in float32 where they come
-            from another library. The encoder is whole but for its pooler; heads may be missing.
-        tokenizer: What text was read with; None where the folder has none.
-        label_names: The classes of a head that classifies sequences or tokens, in the order of
-            their ids; None where there are none, as in regression.
-        unused: Names of the source's tensors that the model has no use for.
-        problem_type: What a sequence classifier is for, in the words of transformers'
-            `config.json`: `regression`, `single_label_classification` or
-            `multi_label_classification`; None where that is not said.
-        task: The task group that a checkpoint of clozekit was trained with.
-        task_arguments: What that task was told of its data.
-        data: The data group that it was trained with.
+        encoder: The configuration of the encoder, including the vocabulary size.
+        weights: The weights by the names of `clozekit.models`, in float32 if they come from another
+            library. The encoder is complete except for its pooler; heads may be missing.
+        tokenizer: The tokenizer; None if the folder has none.
+        label_names: The classes of a sequence or token classification head, in the order of their
+            ids; None if there are none, as in regression.
+        unused: Names of tensors in the source that the model does not use.
+        problem_type: The `problem_type` of transformers' `config.json` for sequence
+            classification: `regression`, `single_label_classification` or
+            `multi_label_classification`; None if not given.
+        task: The `task` group of a clozekit checkpoint.
+        task_arguments: The data-dependent arguments of that task.
+        data: The `data` group of a clozekit checkpoint.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Pretrained:
     data: Mapping[str, Any] | None = None
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """Gives the weights of a part, such as `encoder`, by the names that they have in it."""
+        """Returns the weights of a part, such as `encoder`, without the prefix of the part."""
         prefix = f"{name}."
         return {
             full_name.removeprefix(prefix): tensor
@@ -56,14 +56,13 @@ class Pretrained:
         }
 
     def load_into(self, model: nn.Module) -> list[str]:
-        """Copies the encoder and the heads of pretraining that both have, in place.
+        """Copies the encoder and the pretraining heads that both models have, in place.
 
         Args:
-            model: A model of `clozekit.models`, of the same sizes.
+            model: A model of `clozekit.models` with the same sizes.
 
         Returns:
-            The parts of the model that should come from here, but are not here; they stay as they
-            were initialised.
+            The parts of PRETRAINED_PARTS that are missing here; they keep their initial values.
         """
         wanted = {name for name in model.state_dict() if name.partition(".")[0] in PRETRAINED_PARTS}
         taken = {name: tensor for name, tensor in self.weights.items() if name in wanted}

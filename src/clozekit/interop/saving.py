@@ -1,4 +1,4 @@
-"""A model as a folder that other programs read."""
+"""Writes a model folder that other programs can read."""
 
 import json
 from pathlib import Path
@@ -19,17 +19,17 @@ from clozekit.interop.tensor_names import correspondence, to_transformers
 
 
 def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[str]:
-    """Writes a folder that transformers loads by the class that its `architectures` names.
+    """Writes a folder that transformers loads with the class that its `architectures` names.
 
-    `loading_call` tells how it is loaded without a warning.
+    `loading_call` returns the call that loads it without a warning.
 
     Args:
-        model: The model. A part of it that no class of transformers has is left out.
-        folder: Where to write; it exists.
+        model: The model. Parts that no transformers class has are not written.
+        folder: An existing folder.
         **settings: More keys of `config.json`.
 
     Returns:
-        The parts that were left out.
+        The parts that were not written.
     """
     parts = {name.partition(".")[0] for name in model.weights}
     architecture = architecture_of(model)
@@ -48,7 +48,7 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
         **model.encoder.published(),
         **settings,
     }
-    config |= _of_labels(model, TASK_HEADS.get(architecture))
+    config |= _label_settings(model, TASK_HEADS.get(architecture))
     if model.tokenizer is not None:
         config["pad_token_id"] = model.tokenizer.token_to_id("[PAD]")
         _save_tokenizer(model.tokenizer, folder, model.encoder.max_position_embeddings)
@@ -57,11 +57,11 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
 
 
 def save_safetensors(model: Pretrained, folder: Path) -> None:
-    """Writes the weights by clozekit's own names, the encoder's configuration and the tokenizer.
+    """Writes the weights by clozekit's own names, the encoder configuration and the tokenizer.
 
     Args:
         model: The model.
-        folder: Where to write; it exists.
+        folder: An existing folder.
     """
     weights = {name: tensor.detach().clone() for name, tensor in model.weights.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -69,11 +69,11 @@ def save_safetensors(model: Pretrained, folder: Path) -> None:
 
 
 def save_description(model: Pretrained, folder: Path) -> None:
-    """Writes what is needed beside weights: `encoder.json`, `tokenizer.json`, `labels.json`.
+    """Writes everything except weights: `encoder.json`, `tokenizer.json`, `labels.json`.
 
     Args:
         model: The model.
-        folder: Where to write; it exists.
+        folder: An existing folder.
     """
     encoder = model.encoder.published()
     if not model.encoder.is_own:
@@ -86,7 +86,7 @@ def save_description(model: Pretrained, folder: Path) -> None:
 
 
 def architecture_of(model: Pretrained) -> str:
-    """Gives the class of transformers that has a model's heads, or `BertModel` if none has."""
+    """Returns the transformers class with the same heads, or `BertModel` if there is none."""
     named = correspondence(model.encoder.num_hidden_layers)
     heads = {name.partition(".")[0] for name in model.weights} - {"encoder"}
     is_known = all(name in named for name in model.weights)
@@ -97,9 +97,10 @@ def architecture_of(model: Pretrained) -> str:
 
 
 def loading_call(model: Pretrained) -> str:
-    """Gives the Python call by which transformers loads a saved model without a warning.
+    """Returns the Python call that loads a saved model in transformers without a warning.
 
-    `BertModel` draws a pooler where the weights have none, and `config.json` cannot say otherwise.
+    Without weights for a pooler, `BertModel` initialises one, and no key of `config.json` prevents
+    it.
     """
     architecture = architecture_of(model)
     has_pooler = "encoder.pooler.weight" in model.weights
@@ -107,8 +108,8 @@ def loading_call(model: Pretrained) -> str:
     return f"{architecture}.from_pretrained(folder{options})"
 
 
-def _of_labels(model: Pretrained, head: str | None) -> dict[str, Any]:
-    """Gives the keys of `config.json` that tell of labels."""
+def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
+    """Returns the keys of `config.json` for labels."""
     if head not in HEADS_WITH_LABELS:
         return {}
     number = len(model.weights[f"{head}.classifier.bias"])

@@ -1,4 +1,4 @@
-"""The names that transformers' BERT gives its tensors, and ours."""
+"""Names of tensors in transformers' BERT and in clozekit."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 TASK_HEADS = ("classifier.", "qa_outputs.")
-"""How the names of heads of `BertFor…` begin that only their own task has a use for."""
+"""Prefixes of task heads of `BertFor…`, which other tasks cannot use."""
 
 UNUSED_IN_TASKS = ("bert.pooler.", "cls.")
-"""How the names of parts begin that old folders kept beside a task's head, unused there."""
+"""Prefixes of unused parts that old folders have in addition to a task head."""
 
 BUFFERS = frozenset({"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"})
-"""Constants that older versions saved among the weights."""
+"""Constants that older versions of transformers saved with the weights."""
 
 DECODER_WEIGHT = "cls.predictions.decoder.weight"
 DECODER_BIAS = "cls.predictions.decoder.bias"
@@ -25,7 +25,7 @@ _AROUND_BLOCKS = {
     "masked_lm_head.dense": "cls.predictions.transform.dense",
     "masked_lm_head.layer_norm": "cls.predictions.transform.LayerNorm",
     "next_sentence_head.seq_relationship": "cls.seq_relationship",
-    # These three are of one name there; a model has at most one of them.
+    # These three have the same name in transformers; a model has at most one of them.
     "classification_head.classifier": "classifier",
     "token_classification_head.classifier": "classifier",
     "multiple_choice_head.classifier": "classifier",
@@ -42,14 +42,14 @@ _IN_BLOCK = {
 
 
 def correspondence(num_hidden_layers: int) -> dict[str, tuple[str, ...]]:
-    """Gives the names in transformers of each of our tensors.
+    """Returns the names in transformers for each tensor of clozekit.
 
     Args:
-        num_hidden_layers: The number of blocks.
+        num_hidden_layers: Number of blocks.
 
     Returns:
-        For every name of ours the one of transformers, or the three whose rows, one after the
-        other, are ours. Heads that no class of transformers has are not there.
+        For each clozekit name, the transformers name, or the three names whose rows are
+        concatenated in clozekit. Heads that no transformers class has are not included.
     """
     names: dict[str, tuple[str, ...]] = {
         "encoder.embeddings.token_embeddings.weight": (TOKEN_EMBEDDINGS,),
@@ -73,10 +73,10 @@ def correspondence(num_hidden_layers: int) -> dict[str, tuple[str, ...]]:
 
 
 def canonical_name(name: str) -> str:
-    """Gives the name that transformers' heads use today for a name of any age and prefix.
+    """Returns the current name of a tensor in `BertFor…` for an older or unprefixed name.
 
-    The encoder alone is saved without the prefix `bert.`, and the TensorFlow code, of which old
-    files keep the names, calls LayerNorm's parameters gamma and beta.
+    An encoder without heads is saved without the prefix `bert.`. Old files use the names of the
+    TensorFlow code, where the parameters of LayerNorm are gamma and beta.
     """
     for old, new in (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")):
         if name.endswith(old):
@@ -85,11 +85,11 @@ def canonical_name(name: str) -> str:
 
 
 def to_transformers(weights: Mapping[str, Tensor], num_hidden_layers: int) -> dict[str, Tensor]:
-    """Renames our weights to those of transformers, contiguous and apart in memory.
+    """Renames weights to the names of transformers, as contiguous copies.
 
     Args:
         weights: Weights of a model of `clozekit.models`.
-        num_hidden_layers: The number of blocks.
+        num_hidden_layers: Number of blocks.
     """
     theirs: dict[str, Tensor] = {}
     for name, parts in correspondence(num_hidden_layers).items():

@@ -1,4 +1,4 @@
-"""Models in the layout of transformers: a folder, or a name on the Hugging Face hub."""
+"""Reads models of transformers from a folder or from the Hugging Face hub."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,30 +26,30 @@ from clozekit.interop.pretrained import Pretrained
 ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_python": "gelu",
-    # One function, written in four ways that differ by rounding alone.
+    # The same function in four implementations that differ only by rounding.
     "gelu_new": "gelu_pytorch_tanh",
     "gelu_fast": "gelu_pytorch_tanh",
     "gelu_accurate": "gelu_pytorch_tanh",
     "gelu_pytorch_tanh": "gelu_pytorch_tanh",
 }
-"""Our names of transformers' activations."""
+"""clozekit's name for each activation of transformers."""
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
-"""What transformers' sequence classification is for."""
+"""Values of `problem_type` in transformers."""
 
 _DEFAULT_VOCAB_SIZE = 30522
-# What a folder without a task's head may lack, each as a whole.
+# Each of these may be missing as a whole in a folder without a task head.
 _OPTIONAL = ("encoder.pooler.", "masked_lm_head.", "next_sentence_head.")
 _MODEL_TYPE_HINTS = {
-    "albert": "its blocks share their weights",
-    "roberta": "its positions begin behind pad_token_id",
-    "xlm-roberta": "its positions begin behind pad_token_id",
-    "camembert": "its positions begin behind pad_token_id",
+    "albert": "its layers share their weights",
+    "roberta": "its positions start after pad_token_id",
+    "xlm-roberta": "its positions start after pad_token_id",
+    "camembert": "its positions start after pad_token_id",
 }
 
 
 def load_transformers(source: str | Path) -> Pretrained:
-    """Reads a BERT of transformers or sentence-transformers.
+    """Reads a BERT model of transformers or sentence-transformers.
 
     Args:
         source: A folder with `config.json`, `model.safetensors` or `pytorch_model.bin` (or their
@@ -57,20 +57,20 @@ def load_transformers(source: str | Path) -> Pretrained:
             the hub.
 
     Returns:
-        The model, with the head of the task that `architectures` names, else with those heads of
-        pretraining that the folder has.
+        The model, with the task head that `architectures` names, or otherwise with the pretraining
+        heads that the folder has.
 
     Raises:
-        DataError: A file is missing or not whole, or the model is not BERT.
+        DataError: A file is missing or damaged, or the model is not BERT.
     """
     path = Path(source)
     folder = encoder_folder(path if path.is_dir() else download(str(source)))
     config_file = folder / "config.json"
     if not config_file.is_file():
-        raise DataError(f"{folder}: there is no config.json")
+        raise DataError(f"{config_file} does not exist")
     config = read_json(config_file)
     if not isinstance(config, dict):
-        raise DataError(f"{config_file}: it is not a JSON object")
+        raise DataError(f"{config_file} is not a JSON object")
     encoder = read_encoder_config(config, config_file)
     tensors = _canonical(read_tensors(folder), folder)
     tokenizer = read_tokenizer(folder)
@@ -87,21 +87,21 @@ def load_transformers(source: str | Path) -> Pretrained:
 
 
 def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
-    """Reads the encoder's configuration from the content of a `config.json`.
+    """Reads the encoder configuration from the content of a `config.json`.
 
-    What the file does not say has transformers' default.
+    Missing keys have the defaults of transformers.
 
     Raises:
-        DataError: A key says that it is not BERT, or has a value that cannot be used.
+        DataError: The model is not BERT, or a value is not supported.
     """
     model_type = config.get("model_type", "bert")
     if model_type != "bert":
         hint = f" ({_MODEL_TYPE_HINTS[model_type]})" if model_type in _MODEL_TYPE_HINTS else ""
-        raise DataError(f"{file}: model_type={model_type}{hint}; only bert can be read")
+        raise DataError(f"{file}: model_type={model_type}{hint}; only bert is supported")
     for architecture in config.get("architectures") or ():
         if architecture != "BertModel" and not architecture.startswith("BertFor"):
             raise DataError(
-                f"{file}: architectures={architecture}; only BertModel and BertFor… can be read"
+                f"{file}: architectures={architecture}; only BertModel and BertFor… are supported"
             )
     for key, needed in (
         ("position_embedding_type", "absolute"),
@@ -110,11 +110,11 @@ def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
         ("tie_word_embeddings", True),
     ):
         if (value := config.get(key, needed)) != needed:
-            raise DataError(f"{file}: {key}={value}; only {needed} is BERT's encoder")
+            raise DataError(f"{file}: {key}={value}; only {needed} is supported")
     activation = config.get("hidden_act", "gelu")
     if activation not in ACTIVATIONS:
         raise DataError(
-            f"{file}: hidden_act={activation}; only {', '.join(ACTIVATIONS)} can be read"
+            f"{file}: hidden_act={activation}; only {', '.join(ACTIVATIONS)} are supported"
         )
     known = EncoderConfig.model_fields.keys() - {"target", "pretrained"}
     values = {"vocab_size": _DEFAULT_VOCAB_SIZE} | {k: config[k] for k in known & config.keys()}
@@ -125,7 +125,7 @@ def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
 
 
 def _canonical(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
-    """Gives tensors today's names, in float32, without constants and doubles of tied ones."""
+    """Renames tensors to current names, in float32, without buffers and tied copies."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         new = tensor_names.canonical_name(name)
@@ -134,7 +134,7 @@ def _canonical(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]
         if new in tensor_names.BUFFERS:
             continue
         if not tensor.is_floating_point():
-            raise DataError(f"{folder}: {name} is of {tensor.dtype}; floating-point is needed")
+            raise DataError(f"{folder}: {name} has dtype {tensor.dtype}; it must be floating-point")
         renamed[new] = tensor.float()
     tied = (
         (tensor_names.DECODER_WEIGHT, tensor_names.TOKEN_EMBEDDINGS),
@@ -145,7 +145,7 @@ def _canonical(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]
             value = renamed.pop(copy)
             if not torch.equal(value, renamed.setdefault(original, value)):
                 raise DataError(
-                    f"{folder}: {copy} is not {original}; only a tied decoder can be read"
+                    f"{folder}: {copy} differs from {original}; only a tied decoder is supported"
                 )
     return renamed
 
@@ -157,10 +157,10 @@ def _to_ours(
     num_labels: int,
     folder: Path,
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Renames tensors to ours and checks their shapes.
+    """Renames tensors to the names of clozekit and checks their shapes.
 
     Returns:
-        Our weights, and the names of tensors that are of no use and are left.
+        The renamed weights, and the names of unused tensors.
     """
     heads = HEADS_OF_ARCHITECTURE["BertForPreTraining"] if head is None else {head}
     expected = shapes(heads, encoder, num_labels)
@@ -172,7 +172,7 @@ def _to_ours(
             continue
         absent = [part for part in parts if part not in tensors]
         if absent and not ours.startswith(optional):
-            raise DataError(f"{folder}: the weights lack {', '.join(absent)}")
+            raise DataError(f"{folder}: missing in the weights: {', '.join(absent)}")
         if absent:
             continue
         first, *rest = expected[ours]
@@ -188,8 +188,8 @@ def _to_ours(
     unknown = [name for name in left if not name.startswith(ignored)]
     if unknown:
         raise DataError(
-            f"{folder}: the weights have {_listed(unknown)}, which BERT with num_hidden_layers="
-            f"{encoder.num_hidden_layers} has not"
+            f"{folder}: unexpected in the weights of BERT with num_hidden_layers="
+            f"{encoder.num_hidden_layers}: {_listed(unknown)}"
         )
     return weights, tuple(left)
 
@@ -197,7 +197,7 @@ def _to_ours(
 def _check_shape(tensor: Tensor, expected: tuple[int, ...], name: str, folder: Path) -> None:
     if tuple(tensor.shape) != expected:
         raise DataError(
-            f"{folder}: {name} has the shape {list(tensor.shape)}, but by config.json it is "
+            f"{folder}: {name} has shape {list(tensor.shape)}, but config.json implies "
             f"{list(expected)}"
         )
 
@@ -210,7 +210,7 @@ def _check_parts_are_whole(
         present = needed & weights.keys()
         if present and present != needed:
             raise DataError(
-                f"{folder}: of {part.removesuffix('.')} the weights have only "
+                f"{folder}: {part.removesuffix('.')} is incomplete, the weights have only "
                 f"{_listed(sorted(present))}"
             )
 
@@ -222,13 +222,13 @@ def _check_tokenizer(
     assert encoder.vocab_size is not None
     if largest >= encoder.vocab_size:
         raise DataError(
-            f"{folder}: its tokenizer has the id {largest}, but by config.json "
+            f"{folder}: the tokenizer has the id {largest}, but config.json has "
             f"vocab_size={encoder.vocab_size}"
         )
     pad = tokenizer.token_to_id("[PAD]")
     if (given := config.get("pad_token_id", pad)) not in (pad, None):
         raise DataError(
-            f"{folder}: by config.json pad_token_id={given}, but its tokenizer's [PAD] is {pad}"
+            f"{folder}: config.json has pad_token_id={given}, but [PAD] of the tokenizer is {pad}"
         )
 
 
@@ -237,20 +237,20 @@ def _label_names(config: Mapping[str, Any], file: Path) -> list[str]:
     if not names:
         return [f"LABEL_{i}" for i in range(config.get("num_labels", 2))]
     if any(str(i) not in names for i in range(len(names))):
-        raise DataError(f"{file}: the keys of id2label are not 0 to {len(names) - 1}")
+        raise DataError(f"{file}: the keys of id2label must be 0 to {len(names) - 1}")
     return [str(names[str(i)]) for i in range(len(names))]
 
 
 def _problem_type(config: Mapping[str, Any], num_labels: int, file: Path) -> str | None:
     given = config.get("problem_type")
     if given is None:
-        # So transformers takes it too.
+        # As transformers does.
         return "regression" if num_labels == 1 else None
     if given not in PROBLEM_TYPES:
-        raise DataError(f"{file}: problem_type={given}; it is one of {', '.join(PROBLEM_TYPES)}")
+        raise DataError(f"{file}: problem_type={given}; allowed are {', '.join(PROBLEM_TYPES)}")
     if given == "regression" and num_labels != 1:
         raise DataError(
-            f"{file}: problem_type=regression with {num_labels} labels; only one score can be read"
+            f"{file}: problem_type=regression with {num_labels} labels; only one is supported"
         )
     return str(given)
 

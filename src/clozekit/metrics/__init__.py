@@ -1,1 +1,1 @@
-"""How answers and entities are scored."""
+"""Metrics that torchmetrics lacks: answers, entities, correlations."""

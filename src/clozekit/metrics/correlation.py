@@ -1,4 +1,4 @@
-"""How well predictions follow what they should be: correlations of scores and of classes."""
+"""Correlations of predicted with gold scores and classes."""
 
 from typing import ClassVar
 
@@ -10,16 +10,16 @@ from torchmetrics.functional import pearson_corrcoef, spearman_corrcoef
 
 
 class MatthewsCorrelation(MulticlassConfusionMatrix):
-    """Matthews' correlation of classes (Gorodkin, 2004), 0 where it is not defined.
+    """Matthews' correlation of classes (Gorodkin, 2004); 0 where it is undefined.
 
-    torchmetrics' own gives other figures than scikit-learn, and so than GLUE, where one of two
-    classes is all that is predicted or right.
+    torchmetrics' own version differs from scikit-learn, and therefore from GLUE, if only one of two
+    classes occurs among the predictions or the labels.
     """
 
     names: ClassVar[tuple[str, ...]] = ("matthews_correlation",)
 
     def compute(self) -> Tensor:
-        """Gives the correlation of all examples of all processes."""
+        """Computes the correlation over all examples of all processes."""
         # MPS has no float64.
         counts = super().compute().cpu().double()
         gold, predicted, total = counts.sum(dim=1), counts.sum(dim=0), counts.sum()
@@ -32,7 +32,7 @@ class MatthewsCorrelation(MulticlassConfusionMatrix):
 class ScoreMetrics(Metric):
     """Pearson's and Spearman's correlation, and the mean squared error, over all examples.
 
-    A correlation with what does not vary is not defined; it is given as 0, for nothing is followed.
+    The correlation with a constant is undefined; it is reported as 0.
     """
 
     full_state_update: ClassVar[bool] = False  # type: ignore[misc]
@@ -46,12 +46,12 @@ class ScoreMetrics(Metric):
         self.add_state("golds", [], dist_reduce_fx="cat")
 
     def update(self, predictions: Tensor, golds: Tensor) -> None:
-        """Adds scores, `[batch]`, and those that they should be."""
+        """Adds predicted and gold scores, both `[batch]`."""
         self.predictions.append(predictions.detach().float())
         self.golds.append(golds.detach().float())
 
     def compute(self) -> dict[str, Tensor]:
-        """Gives `pearson`, `spearman` and `mse`."""
+        """Computes `pearson`, `spearman` and `mse`."""
         predictions, golds = _joined(self.predictions), _joined(self.golds)
         mse = (predictions - golds).square().mean()
         if len(golds) < 2 or _is_constant(predictions) or _is_constant(golds):

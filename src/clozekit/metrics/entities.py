@@ -21,10 +21,10 @@ def is_bio(tags: Iterable[str]) -> bool:
 
 
 def to_iob2(tags: Sequence[str]) -> list[str]:
-    """Turns IOB1 into IOB2, where every entity begins with a `B-`.
+    """Converts IOB1 to IOB2, where every entity begins with a `B-`.
 
-    In IOB1 an entity begins with an `I-`, but for one that follows another of its type.
-    Tags that are IOB2 already come back as they are.
+    In IOB1 an entity begins with an `I-`, except directly after another entity of its type.
+    IOB2 tags are returned unchanged.
     """
     converted = []
     before = OUTSIDE
@@ -38,25 +38,25 @@ def to_iob2(tags: Sequence[str]) -> list[str]:
 def entities_of(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """Finds the entities of a sentence in seqeval's strict mode with IOB2.
 
-    An `I-` that does not go on with an entity of its type starts none.
+    An `I-` that does not continue an entity of its type is ignored.
 
     Args:
         tags: The tags of the sentence's words.
 
     Returns:
-        Each entity's type, its first word and the word after its last.
+        The type, the first word and the word after the last word of each entity.
     """
     entities = Tokens(list(tags), scheme=IOB2).entities
     return {(entity.tag, entity.start, entity.end) for entity in entities}
 
 
 class EntityF1(Metric):
-    """Precision, recall and F1 of the entities of all processes.
+    """Precision, recall and F1 of entities over all processes.
 
-    An entity counts as found where its type and all its words are right.
+    An entity counts as found if its type and all its words are right.
 
     Args:
-        entity_types: The types that there are, without `B-` and `I-`.
+        entity_types: All entity types, without `B-` and `I-`.
     """
 
     full_state_update = False
@@ -80,10 +80,10 @@ class EntityF1(Metric):
 
         Args:
             predictions: The predicted tags of each sentence's words.
-            golds: The right tags of the same words.
+            golds: The gold tags of the same words.
 
         Raises:
-            DataError: A tag names a type that is none of the metric's.
+            DataError: A tag has a type that is not in `entity_types`.
         """
         found, predicted, gold = Counter[str](), Counter[str](), Counter[str]()
         for predicted_tags, gold_tags in zip(predictions, golds, strict=True):
@@ -109,9 +109,9 @@ class EntityF1(Metric):
         }
 
     def per_type(self) -> dict[str, dict[str, float]]:
-        """Computes precision, recall and F1 of each type, and how many gold entities it has.
+        """Computes precision, recall, F1 and the number of gold entities (`support`) of each type.
 
-        Every process must call it, as it must `compute`.
+        Like `compute`, every process must call it.
         """
         with self.sync_context(dist_sync_fn=self.dist_sync_fn):
             counts = torch.stack([self.found, self.predicted, self.gold], dim=1).tolist()
@@ -123,7 +123,7 @@ class EntityF1(Metric):
     def _refuse_unknown(self, kinds: Iterable[str]) -> None:
         for kind in sorted(set(kinds) - set(self.entity_types)):
             known = ", ".join(self.entity_types)
-            raise DataError(f"entity type {kind!r} is none of those of the model: {known}")
+            raise DataError(f"entity type {kind!r} is unknown; the model has {known}")
 
     def _by_type(self, counts: Counter[str]) -> Tensor:
         listed = [counts[kind] for kind in self.entity_types]
@@ -131,7 +131,7 @@ class EntityF1(Metric):
 
 
 def _scores(found: int, predicted: int, gold: int) -> dict[str, float]:
-    """Gives 0 for what nothing speaks for."""
+    """Returns the scores; one with a zero denominator is 0."""
     return {
         "f1": 2 * found / (predicted + gold) if predicted + gold else 0.0,
         "precision": found / predicted if predicted else 0.0,

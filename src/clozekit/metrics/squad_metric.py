@@ -1,4 +1,4 @@
-"""Exact match and F1 of answers, by the rules of SQuAD 1.1 and 2.0."""
+"""Exact match and F1 of answers, as in the official SQuAD 1.1 and 2.0 scripts."""
 
 import math
 import re
@@ -17,28 +17,28 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize_answer(text: str) -> str:
-    """Brings a text to lower case, without punctuation, articles and surplus whitespace."""
+    """Converts text to lower case and removes punctuation, articles and extra whitespace."""
     return " ".join(ARTICLES.sub(" ", text.lower().translate(PUNCTUATION)).split())
 
 
 def exact_match(answer: str, golds: Sequence[str]) -> float:
-    """Gives 1 where an answer is one of the gold answers once both are normalized, else 0.
+    """Returns 1 if the normalized answer equals one of the normalized gold answers, else 0.
 
-    Without a gold answer that has any words, the right answer is an empty one.
+    If no gold answer has any words, the right answer is the empty one.
     """
     return _exact_match(normalize_answer(answer), _normalized(golds))
 
 
 def f1(answer: str, golds: Sequence[str]) -> float:
-    """Gives the F1 of an answer's words, from 0 to 1, with that gold answer where it is highest.
+    """Returns the word F1 of an answer, from 0 to 1: the highest over all gold answers.
 
-    Without a gold answer that has any words, the right answer is an empty one.
+    If no gold answer has any words, the right answer is the empty one.
     """
     return _f1(normalize_answer(answer), _normalized(golds))
 
 
 def final_answer(answer: str, no_answer_score: float, threshold: float) -> str:
-    """Gives a model's prediction: its best answer, or none where none is likely enough."""
+    """Returns the best answer, or an empty one if `no_answer_score` is above the threshold."""
     return "" if no_answer_score > threshold else answer
 
 
@@ -46,18 +46,18 @@ OF_UNANSWERABLE = (
     *("has_answer_exact_match", "has_answer_f1", "no_answer_accuracy"),
     *("best_exact_match", "best_exact_match_threshold", "best_f1", "best_f1_threshold"),
 )
-"""What `summarize` adds where some question has no answer."""
+"""Metrics that `summarize` adds if some questions have no answer."""
 
 
 class Score(NamedTuple):
-    """A question's score, all in numbers so that a tensor can hold it.
+    """The score of one question, as numbers only so that it fits in a tensor.
 
     Attributes:
         exact_match: The exact match of the answer.
         f1: The F1 of the answer.
-        no_answer_score: Grows with how likely it is that there is no answer.
-        has_gold: 1 where the question has a gold answer, else 0.
-        is_answered: 1 where the answer is not empty, else 0.
+        no_answer_score: The higher, the more likely the question has no answer.
+        has_gold: 1 if the question has a gold answer, else 0.
+        is_answered: 1 if the answer is not empty, else 0.
     """
 
     exact_match: float
@@ -68,7 +68,7 @@ class Score(NamedTuple):
 
 
 def score_answer(answer: str, golds: Sequence[str], no_answer_score: float) -> Score:
-    """Scores an answer as if it was given, whatever its no-answer score."""
+    """Scores an answer without applying the no-answer threshold."""
     normalized, normalized_golds = normalize_answer(answer), _normalized(golds)
     return Score(
         exact_match=_exact_match(normalized, normalized_golds),
@@ -80,7 +80,7 @@ def score_answer(answer: str, golds: Sequence[str], no_answer_score: float) -> S
 
 
 def apply_threshold(score: Score, threshold: float) -> Score:
-    """Scores the final answer: an empty one is right exactly where there is no gold answer."""
+    """Applies the threshold: an empty answer is right only if the question has no gold answer."""
     if score.no_answer_score > threshold:
         right = 1.0 - score.has_gold
         return score._replace(exact_match=right, f1=right, is_answered=0.0)
@@ -88,11 +88,11 @@ def apply_threshold(score: Score, threshold: float) -> Score:
 
 
 class Best(NamedTuple):
-    """The best that a choice of threshold can reach.
+    """The best value of a metric over all thresholds.
 
     Attributes:
         value: The metric in percent.
-        threshold: Questions with a higher no-answer score are left without an answer.
+        threshold: Questions with a higher no-answer score get an empty answer.
     """
 
     value: float
@@ -100,14 +100,14 @@ class Best(NamedTuple):
 
 
 def find_best(values: Sequence[float], scores: Sequence[Score]) -> Best:
-    """Finds the best threshold as the script of SQuAD 2.0 does.
+    """Finds the best threshold in the same way as the SQuAD 2.0 script.
 
-    It begins with no answer anywhere, and gives the answers one by one, the surest first. So
-    questions of equal no-answer score are told apart, which no threshold could do, and the
-    threshold is 0 where nothing is better than no answer anywhere.
+    The script starts with all answers empty and adds the answers one by one, in order of their
+    no-answer score. It therefore separates questions of equal score, which no threshold can do, and
+    the threshold is 0 if leaving all answers empty is best.
 
     Args:
-        values: What each answer is worth, from 0 to 1, should it be given.
+        values: The metric of each answer, from 0 to 1, without a threshold.
         scores: The questions, in the same order.
 
     Returns:
@@ -127,16 +127,16 @@ def find_best(values: Sequence[float], scores: Sequence[Score]) -> Best:
 
 
 def summarize(scores: Sequence[Score], threshold: float) -> dict[str, float]:
-    """Sums the scores of all questions up, in percent.
+    """Averages the scores of all questions, in percent.
 
     Args:
-        scores: The questions, each with the score of the best answer that is not empty.
-        threshold: The no-answer score above which no answer is given.
+        scores: The questions, each with the score of its best non-empty answer.
+        threshold: The no-answer score above which the answer is empty.
 
     Returns:
-        `exact_match` and `f1`. Where some question has no gold answer, also the same over the
-        questions that have one (if any), the share of the others that are left without an answer,
-        and the best that another threshold would reach.
+        `exact_match` and `f1`. If some questions have no gold answer, also both metrics over the
+        questions with a gold answer (if any), the share of the other questions whose answer is
+        empty, and the best value and threshold of both metrics.
     """
     final = [apply_threshold(score, threshold) for score in scores]
     results = {
@@ -159,10 +159,10 @@ def summarize(scores: Sequence[Score], threshold: float) -> dict[str, float]:
 
 
 class SquadMetric(Metric):
-    """The metrics of SQuAD over all questions of all processes; `summarize` names them.
+    """The SQuAD metrics over all questions of all processes, as in `summarize`.
 
     Args:
-        no_answer_threshold: The no-answer score above which no answer is given.
+        no_answer_threshold: The no-answer score above which the answer is empty.
     """
 
     full_state_update = False
@@ -174,12 +174,12 @@ class SquadMetric(Metric):
     def __init__(self, no_answer_threshold: float = 0.0) -> None:
         super().__init__()
         self.no_answer_threshold = no_answer_threshold
-        # Flat, because torchmetrics gives a process without questions a flat, empty state.
+        # Flat, because torchmetrics gives processes without questions a flat, empty state.
         self.add_state("rows", [], dist_reduce_fx="cat")
 
     @property
     def dtype(self) -> torch.dtype:
-        """The state's type, in which a process without questions joins the others."""
+        """The dtype of the state, also for processes without questions."""
         # MPS has no float64.
         return torch.float32 if self.device.type == "mps" else torch.float64
 
@@ -192,9 +192,9 @@ class SquadMetric(Metric):
         """Adds questions.
 
         Args:
-            answers: The best answer to each question that is not empty, if there is one.
-            golds: The gold answers of each question, which may be none.
-            no_answer_scores: Grows with how likely it is that there is no answer.
+            answers: The best non-empty answer to each question, if any.
+            golds: The gold answers of each question; may be empty.
+            no_answer_scores: The higher, the more likely the question has no answer.
         """
         questions = zip(answers, golds, no_answer_scores, strict=True)
         scores = [score_answer(*question) for question in questions]
@@ -203,7 +203,7 @@ class SquadMetric(Metric):
         self.rows.append(rows.flatten())
 
     def compute(self) -> dict[str, Tensor]:
-        """Computes the metrics; they are NaN without any question."""
+        """Computes the metrics; NaN if there are no questions."""
         results = summarize(self._scores(), self.no_answer_threshold)
         return {
             name: torch.tensor(value, dtype=self.dtype, device=self.device)
@@ -218,7 +218,7 @@ class SquadMetric(Metric):
 
 
 def _normalized(golds: Sequence[str]) -> list[str]:
-    """Normalizes the gold answers that have any words; one empty answer stands for none."""
+    """Normalizes gold answers and drops those without words; `[""]` if none is left."""
     return [gold for gold in map(normalize_answer, golds) if gold] or [""]
 
 

@@ -1,17 +1,17 @@
-"""The BERT encoder and its heads; of other packages they use only torch.
+"""The BERT encoder and its heads. Their only dependency besides clozekit is torch.
 
-Shapes are written with these names, here and wherever a docstring of clozekit gives a shape:
+All docstrings of clozekit use these names for shapes:
 
-    batch         sequences of a batch
-    seq_len       length of the padded form: that of the batch's longest sequence
-    tokens        real tokens of a batch, its sequences end to end (see `data.packing`)
+    batch         number of sequences in a batch
+    seq_len       length of the padded form, which is the length of the longest sequence
+    tokens        number of tokens in a packed batch, without padding (see `data.packing`)
     hidden        width of a token's vector, `hidden_size`
-    heads         attention heads of a block, `num_attention_heads`
+    heads         number of attention heads of a block, `num_attention_heads`
     head_dim      width of one head, `hidden_size / num_attention_heads`
     intermediate  width of the feed-forward layer, `intermediate_size`
-    vocab         token ids, `vocab_size`
-    targets       tokens that the loss is computed for: masked ones, words, those of a paragraph
-    labels        classes of a task
+    vocab         number of token ids, `vocab_size`
+    targets       number of tokens with a loss: masked tokens, words or tokens of a paragraph
+    labels        number of classes of a task
 
 Keys of a state dict are part of a checkpoint's format. `Encoder` has
 
@@ -23,8 +23,8 @@ Keys of a state dict are part of a checkpoint's format. `Encoder` has
     blocks.N.feed_forward_norm.{weight,bias}
     pooler.{weight,bias}
 
-where the rows of `qkv` are those of the query, the key and the value, in that order. In an
-`EncoderWithHeads` these names begin with `encoder.`, and there are those of its heads:
+The rows of `qkv` are those of the query, the key and the value, in that order. In an
+`EncoderWithHeads` these keys start with `encoder.`, and its heads add:
 
     masked_lm_head.dense.{weight,bias}
     masked_lm_head.layer_norm.{weight,bias}

@@ -11,7 +11,7 @@ from clozekit.models.kernels.linear import Linear
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention of every token to the tokens of its own sequence.
+    """Multi-head self-attention within each sequence.
 
     Vaswani et al. (2017), section 3.2.2. Query, key and value come from one matrix product. Input
     and output are packed. Only the attention itself uses the padded form: on the CPU in groups of
@@ -30,7 +30,7 @@ class SelfAttention(nn.Module):
 
         Args:
             hidden_states: `[tokens, hidden]`.
-            grouping: Where each sequence lies, and which sequences are padded together.
+            grouping: The layout of the sequences, and which of them are padded together.
 
         Returns:
             `[tokens, hidden]`.

@@ -10,7 +10,7 @@ from clozekit.models.kernels.linear import GELULinear, Linear
 
 
 def gelu_approximation(config: EncoderConfig) -> str:
-    """Gives torch's name for the form of GELU that `hidden_act` names: exact, or by tanh.
+    """Returns torch's name for the GELU of `hidden_act`: "none" if exact, or "tanh".
 
     Hendrycks and Gimpel (2016).
     """

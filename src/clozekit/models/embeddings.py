@@ -1,4 +1,4 @@
-"""From token ids to the vectors that the first block reads."""
+"""The embeddings: from token ids to the input of the first block."""
 
 from torch import Tensor, nn
 
@@ -19,7 +19,7 @@ class Embeddings(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         if config.vocab_size is None:
-            raise ValueError("vocab_size=None: give the number of the tokenizer's token ids")
+            raise ValueError("vocab_size=None must be the number of token ids of the tokenizer")
         self.token_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)

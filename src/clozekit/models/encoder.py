@@ -70,18 +70,18 @@ class Encoder(nn.Module):
                 are of segment 0.
             attention_mask: `[batch, seq_len]`, for padded input: non-zero at real tokens, at least
                 one of them in every row; None if there is no padding.
-            packing: Where each sequence of packed input lies.
+            packing: The layout of packed input.
 
         Returns:
             The vectors, packed or padded as the input is.
 
         Raises:
             ValueError: If a sequence is longer than `max_position_embeddings`, or the arguments'
-                shapes do not fit each other.
+                shapes do not match.
         """
         if packing is not None:
             if attention_mask is not None:
-                raise ValueError("attention_mask is for padded input: give it or packing, not both")
+                raise ValueError("attention_mask and packing cannot both be given")
             return self._encode(input_ids, token_type_ids, packing)
 
         packing = _packing_of_padded(input_ids, attention_mask)
@@ -124,7 +124,7 @@ class Encoder(nn.Module):
             )
         if input_ids.shape != packing.slots.shape:
             raise ValueError(
-                f"input_ids of shape {list(input_ids.shape)} does not fit a packing of "
+                f"input_ids of shape {list(input_ids.shape)} does not match a packing of "
                 f"{packing.num_tokens} tokens"
             )
 
@@ -139,20 +139,20 @@ def _grouping(packing: Packing) -> Grouping:
 def _packing_of_padded(input_ids: Tensor, attention_mask: Tensor | None) -> Packing:
     if input_ids.ndim != 2:
         raise ValueError(
-            f"input_ids of shape {list(input_ids.shape)}: without packing it is [batch, seq_len]"
+            f"input_ids of shape {list(input_ids.shape)} must be [batch, seq_len] without packing"
         )
     if attention_mask is None:
         return full_packing(input_ids)
     if attention_mask.shape != input_ids.shape:
         raise ValueError(
-            f"attention_mask of shape {list(attention_mask.shape)} does not fit input_ids of shape "
-            f"{list(input_ids.shape)}"
+            f"attention_mask of shape {list(attention_mask.shape)} does not match input_ids of "
+            f"shape {list(input_ids.shape)}"
         )
     return Packing.from_attention_mask(attention_mask)
 
 
 def full_packing(input_ids: Tensor) -> Packing:
-    """Gives the layout of `[batch, seq_len]` ids without padding, and without a device sync."""
+    """Returns the packing of `[batch, seq_len]` ids without padding, and without a device sync."""
     batch_size, seq_len = input_ids.shape
     device = input_ids.device
     return Packing(

@@ -1,4 +1,4 @@
-"""From an encoder's configuration to the encoder."""
+"""Makes an encoder from its configuration."""
 
 import inspect
 from importlib import import_module
@@ -22,14 +22,14 @@ NEEDED = (
 
 
 def make_encoder(config: EncoderConfig, add_pooling_layer: bool = True) -> EncoderProtocol:
-    """Makes the encoder that a configuration describes, its weights drawn.
+    """Makes the encoder of a configuration, with randomly initialized weights.
 
     Args:
         config: The configuration; `vocab_size` must be given.
         add_pooling_layer: Whether to compute `pooled_output`, for tasks on whole sequences.
 
     Raises:
-        ConfigError: The class cannot be imported, or has not what `EncoderProtocol` lists.
+        ConfigError: The class cannot be imported, or does not match `EncoderProtocol`.
         ValueError: If the configuration has no `vocab_size`.
     """
     kind = encoder_class(config.target)
@@ -40,35 +40,34 @@ def make_encoder(config: EncoderConfig, add_pooling_layer: bool = True) -> Encod
         inspect.signature(kind).bind(config, add_pooling_layer=add_pooling_layer)
     except TypeError as error:
         raise ConfigError(
-            f"{name}: its constructor must take (config, add_pooling_layer), but: {error}"
+            f"{name}: the constructor must take (config, add_pooling_layer), but: {error}"
         ) from error
     encoder = kind(config, add_pooling_layer=add_pooling_layer)
     missing = [attribute for attribute in NEEDED if not _has(encoder, attribute)]
     if missing:
         raise ConfigError(
-            f"{name}: it has no {', '.join(missing)}; clozekit.models.EncoderProtocol lists what "
-            "an encoder needs"
+            f"{name} has no {', '.join(missing)}; an encoder must have all attributes of "
+            "clozekit.models.EncoderProtocol"
         )
     return cast(EncoderProtocol, encoder)
 
 
 def encoder_class(target: str) -> type[nn.Module]:
-    """Gives the class that `encoder._target_` names.
+    """Imports the class of `encoder._target_`.
 
-    The name may come from a checkpoint, and importing a module runs its code. So every encoder is
-    made through this function, and nothing else imports a class by such a name: what may be
-    imported is decided here.
+    The name may come from a checkpoint, and importing a module runs its code. So this function is
+    the only place that imports an encoder by name.
 
     Raises:
-        ConfigError: There is no such class, or it is not a module of torch.
+        ConfigError: The class does not exist, or is not a `torch.nn.Module`.
     """
     module_name, _, class_name = target.rpartition(".")
     try:
         found = getattr(import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"encoder._target_={target}: it cannot be imported ({error})") from error
+        raise ConfigError(f"encoder._target_={target} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ConfigError(f"encoder._target_={target}: it is not a class of torch.nn.Module")
+        raise ConfigError(f"encoder._target_={target} is not a torch.nn.Module class")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What an encoder must have, so that a user may write another one."""
+"""The interface of an encoder, for users who write their own."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol, Self
@@ -11,7 +11,7 @@ from clozekit.models.encoder import EncoderOutput
 
 
 class EmbeddingsProtocol(Protocol):
-    """A module with the embedding of tokens, and with what else comes before the first block."""
+    """A module with the token embedding and everything else before the first block."""
 
     @property
     def token_embeddings(self) -> nn.Embedding:
@@ -24,21 +24,21 @@ class EmbeddingsProtocol(Protocol):
 
 
 class EncoderProtocol(Protocol):
-    """What tasks, optimizers and training use of an encoder; `Encoder` is one.
+    """The interface of an encoder for tasks, optimizers and training. `Encoder` implements it.
 
-    `encoder._target_` may name any `torch.nn.Module` that has this, and whose constructor takes
-    `(config: EncoderConfig, add_pooling_layer: bool)`. The keys that it adds to the group `encoder`
-    are attributes of `config`.
+    `encoder._target_` may be any `torch.nn.Module` with this interface and a constructor that takes
+    `(config: EncoderConfig, add_pooling_layer: bool)`. Additional keys in the group `encoder` are
+    attributes of `config`.
 
     Attributes:
-        activation_checkpointing: The value of the key of that name, set after construction.
+        activation_checkpointing: The value of the config key, set after construction.
     """
 
     activation_checkpointing: bool
 
     @property
     def config(self) -> EncoderConfig:
-        """The configuration that it was made of."""
+        """The configuration of the encoder."""
         ...
 
     @property
@@ -53,18 +53,18 @@ class EncoderProtocol(Protocol):
 
     @property
     def pooler(self) -> nn.Module | None:
-        """What computes `pooled_output`; None if `add_pooling_layer` is false."""
+        """The module that computes `pooled_output`; None if `add_pooling_layer` is false."""
         ...
 
     def __call__(
         self, input_ids: Tensor, token_type_ids: Tensor | None = None, *, packing: Packing
     ) -> EncoderOutput:
-        """Encodes a packed batch; `forward` of a module.
+        """Encodes a packed batch (`forward` of the module).
 
         Args:
             input_ids: `[tokens]`.
             token_type_ids: `[tokens]`, or None if all tokens are of segment 0.
-            packing: Where each sequence lies among the tokens.
+            packing: The layout of the sequences.
 
         Returns:
             `sequence_output` of `[tokens, hidden]`, and `pooled_output` of `[batch, hidden]`, or

@@ -15,10 +15,10 @@ from clozekit.models.heads import (
 
 
 class EncoderWithHeads(nn.Module):
-    """An encoder and its heads, so that one state dict holds both.
+    """An encoder and its heads in one state dict.
 
-    `forward` gives the encoder's output. The task applies the heads: it knows at which positions it
-    needs logits, or that it needs only their cross-entropy.
+    `forward` returns the encoder's output. The task applies the heads, because it knows at which
+    positions it needs logits, or whether it only needs their cross-entropy.
 
         encoder = make_encoder(config)
         model = EncoderWithHeads(
@@ -34,7 +34,7 @@ class EncoderWithHeads(nn.Module):
     """
 
     encoder: EncoderProtocol
-    # The names that clozekit gives to heads; a model has those that it was made with.
+    # The names of clozekit's heads; a model has those that were passed to the constructor.
     masked_lm_head: MaskedLMHead
     next_sentence_head: NextSentenceHead
     classification_head: SequenceClassificationHead
@@ -62,10 +62,10 @@ class EncoderWithHeads(nn.Module):
         Args:
             input_ids: `[tokens]`.
             token_type_ids: `[tokens]`, the segment of every token; None if all are of segment 0.
-            packing: Where each sequence lies.
+            packing: The layout of the sequences.
 
         Returns:
-            What the heads read: `sequence_output` of `[tokens, hidden]` and `pooled_output` of
+            The input of the heads: `sequence_output` of `[tokens, hidden]` and `pooled_output` of
             `[batch, hidden]`.
 
         Raises:

@@ -16,13 +16,13 @@ from clozekit.models.precision import upcast
 class MaskedLMHead(nn.Module):
     """Predicts masked tokens (`get_masked_lm_output` of google-research/bert).
 
-    A dense layer, GELU and LayerNorm; then the product with the token embeddings, plus a bias of
-    the head's own.
+    A dense layer, GELU and LayerNorm, then the product with the token embeddings plus a separate
+    bias.
 
     Args:
         config: The encoder's configuration.
-        token_embedding: The encoder's token embedding. Its weight remains a parameter of the
-            encoder only, and is once in a model's state dict.
+        token_embedding: The encoder's token embedding. Its weight is a parameter of the encoder
+            only, so a model's state dict has it once.
     """
 
     def __init__(self, config: EncoderConfig, token_embedding: nn.Embedding) -> None:
@@ -31,7 +31,7 @@ class MaskedLMHead(nn.Module):
         self.activation = nn.GELU(gelu_approximation(config))
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(token_embedding.num_embeddings))
-        # In a tuple, so that torch does not register the module here too.
+        # In a tuple, so that torch does not register the module a second time.
         self._tied = (token_embedding,)
         init_weights(self, config.initializer_range)
 
@@ -125,7 +125,7 @@ class TokenClassificationHead(nn.Module):
 
 
 class AnswerSpanHead(nn.Module):
-    """Scores tokens as an answer's first and last (Devlin et al., 2019, section 4.2)."""
+    """Scores tokens as the first and last of an answer (Devlin et al., 2019, section 4.2)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -133,6 +133,6 @@ class AnswerSpanHead(nn.Module):
         init_classifier(self.outputs, config.initializer_range)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """Maps `[tokens, hidden]` to logits `[tokens, 2]`: to be the first token, and the last."""
+        """Maps `[tokens, hidden]` to logits `[tokens, 2]` of the first and the last token."""
         logits: Tensor = self.outputs(hidden_states)
         return logits

@@ -32,7 +32,7 @@ def init_classifier(layer: nn.Linear, initializer_range: float) -> None:
     learns less in a short training (`experiments/finetune_tasks`). The bias is 0.
 
     Args:
-        layer: The layer that gives a task's logits.
+        layer: The layer that computes a task's logits.
         initializer_range: The standard deviation.
     """
     nn.init.normal_(layer.weight, std=initializer_range)

@@ -5,10 +5,10 @@ from torch import Tensor
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """Gives float32 for a type of half precision; keeps float64."""
+    """Returns float32 for half precision types and float64 for float64."""
     return torch.promote_types(dtype, torch.float32)
 
 
 def upcast(tensor: Tensor) -> Tensor:
-    """Converts a tensor of half precision to float32; keeps float64."""
+    """Converts a half precision tensor to float32; keeps float64."""
     return tensor.to(at_least_float32(tensor.dtype))

@@ -1,1 +1,1 @@
-"""How weights are changed: parameter groups and learning-rate schedules."""
+"""Parameter groups, gradient clipping and learning-rate schedules."""

@@ -1,4 +1,4 @@
-"""Gradient clipping, under manual optimization the task's own work."""
+"""Gradient clipping, which Lightning leaves to the module under manual optimization."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,11 +11,11 @@ from torch.optim import Optimizer
 
 @dataclass(frozen=True)
 class GradientClipping:
-    """How gradients are clipped; the two keys of Lightning's Trainer.
+    """Clips gradients as the two keys of Lightning's Trainer say.
 
     Attributes:
-        gradient_clip_val: The largest norm of all gradients, or the largest absolute value of one;
-            None or 0 for no clipping.
+        gradient_clip_val: The maximum norm over all gradients, or the maximum absolute value of
+            each; None or 0 for no clipping.
         gradient_clip_algorithm: `norm` or `value`.
     """
 
@@ -26,7 +26,7 @@ class GradientClipping:
         """Clips an optimizer's gradients in place.
 
         Returns:
-            Their norm before clipping, `[]`.
+            The gradient norm before clipping, `[]`.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.gradient_clip_algorithm == "norm":

@@ -1,4 +1,4 @@
-"""Which parameters decay."""
+"""Parameter groups for weight decay and layer-wise learning rates."""
 
 from typing import Any
 
@@ -10,16 +10,15 @@ from clozekit.models.encoder_protocol import EncoderProtocol
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Splits a module's trainable parameters by whether weight decay applies to them.
 
-    Biases and normalisation parameters, all of one dimension, do not decay
-    (`AdamWeightDecayOptimizer` in google-research/bert excludes `LayerNorm` and `bias` by name). A
-    tied weight stands once.
+    One-dimensional parameters (biases and normalisation) do not decay: `AdamWeightDecayOptimizer`
+    in google-research/bert excludes `LayerNorm` and `bias` by name. A tied weight is listed once.
 
     Args:
-        module: The module to be trained.
-        weight_decay: The decay of all other parameters.
+        module: The module to train.
+        weight_decay: The weight decay of all other parameters.
 
     Returns:
-        Two groups for a torch optimizer, the decaying one first; an empty one is left out.
+        Two groups for a torch optimizer, first the one with decay; empty groups are omitted.
     """
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
@@ -32,19 +31,19 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 def with_layerwise_decay(
     groups: list[dict[str, Any]], encoder: EncoderProtocol, decay: float
 ) -> list[dict[str, Any]]:
-    """Splits groups by depth, and gives deeper parts of the encoder a smaller learning rate.
+    """Splits groups by depth and gives lower layers of the encoder a smaller learning rate.
 
-    The heads and the pooler learn at the full rate, the top block at `decay` times it, each block
-    below at `decay` times the rate of the one above, the embeddings at that of a further block
-    (Howard and Ruder, 2018, section 3.2; Clark et al., 2020, appendix A, for BERT's form).
+    The heads and the pooler keep the full rate. The top block has `decay` times this rate, each
+    block below `decay` times the rate of the block above, and the embeddings the rate of one more
+    block below (Howard and Ruder, 2018, section 3.2; Clark et al., 2020, appendix A, for BERT).
 
     Args:
         groups: Groups for a torch optimizer.
-        encoder: The encoder; other parameters are those of heads.
-        decay: The factor from a block to the one below.
+        encoder: The encoder; all other parameters belong to heads.
+        decay: The factor from each block to the block below.
 
     Returns:
-        The groups, split, each with the `lr_scale` that its learning rate is to be multiplied with.
+        The split groups, each with the factor of its learning rate as `lr_scale`.
     """
     num_blocks = len(encoder.blocks)
     depth_of: dict[nn.Parameter, int] = {}

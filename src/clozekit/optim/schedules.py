@@ -7,24 +7,24 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
-from clozekit.config.train import ScheduleConfig, UserScheduleConfig
+from clozekit.config.schedule import ScheduleConfig, UserScheduleConfig
 from clozekit.errors import ConfigError
 
 OWN_KEYS = tuple(ScheduleConfig.model_fields)
 
 
 def learning_rate_factor(step: int, schedule: ScheduleConfig, max_steps: int) -> float:
-    """Gives what the peak learning rate is multiplied with at a step.
+    """Returns the factor of the peak learning rate at a step.
 
-    Linear warmup, then the decay (Devlin et al., 2019, appendix A.2, for the linear one).
+    Linear warmup, then decay (Devlin et al., 2019, appendix A.2, use linear decay).
 
     Args:
         step: The global step, from 0.
-        schedule: The shape.
-        max_steps: The step at which the decay has ended.
+        schedule: Warmup and decay.
+        max_steps: The step at which the decay ends.
 
     Returns:
-        A factor in [0, 1]. The first step of a warmup has 1 / warmup, not 0, so it is not wasted.
+        A factor in [0, 1]. A warmup starts above 0, so that its first step is not wasted.
     """
     warmup = schedule.num_warmup_steps(max_steps)
     if step < warmup:
@@ -39,30 +39,31 @@ def learning_rate_factor(step: int, schedule: ScheduleConfig, max_steps: int) ->
 
 
 def make_schedule(schedule: ScheduleConfig, max_steps: int) -> Callable[[int], float]:
-    """Makes the function that gives what the peak learning rate is multiplied with at a step.
+    """Makes the function that returns the factor of the peak learning rate at a step.
 
     Args:
-        schedule: The configuration: ours, or one that names a function or class of the user's.
-        max_steps: The length of training.
+        schedule: A built-in schedule, or one that names a user's function or class.
+        max_steps: Number of training steps.
 
     Raises:
-        ConfigError: The user's is not there, takes no such argument, or gives no factor.
+        ConfigError: The user's function or class does not exist, does not accept the arguments, or
+            does not return a valid factor.
     """
     if not isinstance(schedule, UserScheduleConfig):
         return lambda step: learning_rate_factor(step, schedule, max_steps)
-    factor = _of_the_users(schedule, max_steps)
+    factor = _user_schedule(schedule, max_steps)
     for step in (0, max_steps):
         value = factor(step)
         if not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise ConfigError(
-                f"schedule ({schedule.target}): it gives {value!r} at step {step}, where a number "
-                "of 0 or more is needed"
+                f"schedule ({schedule.target}) returned {value!r} at step {step}; it must return a "
+                "number of at least 0"
             )
-    # A function and not an object of a class, whose attributes torch would save in checkpoints.
+    # A plain function, because torch would save the attributes of an object in checkpoints.
     return lambda step: factor(step)
 
 
-def _of_the_users(schedule: UserScheduleConfig, max_steps: int) -> Callable[[int], float]:
+def _user_schedule(schedule: UserScheduleConfig, max_steps: int) -> Callable[[int], float]:
     try:
         target: Any = resolve_name(schedule.target)
     except (ImportError, AttributeError, ValueError) as error:

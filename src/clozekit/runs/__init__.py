@@ -1,1 +1,1 @@
-"""A run's folder: its identity, its record, its checkpoints, its results and plots."""
+"""The run folder: its id, record, checkpoints, results and plots."""

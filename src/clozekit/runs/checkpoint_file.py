@@ -1,4 +1,4 @@
-"""Checkpoint files: what is in them beside Lightning's own, and how they are written and read."""
+"""Checkpoint files: clozekit's metadata in them, and how they are written and read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +19,16 @@ META_KEY = "clozekit"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames, so that a file is whole or is not there.
+    """Writes checkpoints atomically: to a temporary file in the same folder, which is then renamed.
 
-    Lightning stages through the system's temporary folder, which may be another file system, and
-    does not wait for the disk.
+    Lightning writes to the system's temporary folder, which may be on another file system, and does
+    not sync the file to disk.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Saves a checkpoint; the old file of that name stays until the new one is on disk.
+        """Saves a checkpoint. An existing file is kept until the new one is on disk.
 
         Raises:
             DataError: The disk is full, or the folder cannot be written.
@@ -40,11 +40,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
         except (OSError, RuntimeError) as error:
             # torch reports a full disk as a RuntimeError.
-            kept = "the checkpoint that was there is kept" if target.exists() else "there is none"
-            raise DataError(f"{target}: it cannot be written ({error}); {kept}") from error
+            kept = "; the previous checkpoint is kept" if target.exists() else ""
+            raise DataError(f"{target} cannot be written: {error}{kept}") from error
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Loads a checkpoint as Lightning goes on from it, of an older format too."""
+        """Loads a checkpoint for Lightning to resume from, and converts older formats."""
         content = super().load_checkpoint(path, *arguments, **options)
         if content.get(META_KEY, {}).get("format_version") == 2:
             content["loops"] = with_counts_of_steps(content["loops"], content["global_step"])
@@ -52,13 +52,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class CheckpointMeta(Callback):
-    """Puts what a checkpoint needs to be read on its own into it, in plain containers.
+    """Adds the metadata that is needed to read a checkpoint without its run, in plain containers.
 
     Args:
         config: The run's resolved configuration.
         tokenizer: The run's tokenizer, as JSON.
-        data_hash: What names the training data, where it has a name.
-        task_arguments: What the task's constructor was told of the data, such as its classes.
+        data_hash: The hash of the training data, if known.
+        task_arguments: Arguments of the task's constructor that depend on the data, such as its
+            classes.
     """
 
     def __init__(
@@ -79,22 +80,22 @@ class CheckpointMeta(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Adds the record."""
+        """Adds the metadata."""
         checkpoint[META_KEY] = self.meta
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was read.
+    """A loaded checkpoint.
 
     Attributes:
         path: The file.
-        step: The number of optimizer steps that were done.
+        step: The number of optimizer steps done.
         config: The configuration of its run.
-        state_dict: The task module's weights.
-        tokenizer_json: Its tokenizer.
-        task_arguments: What its task's constructor was told of the data.
-        data_hash: What names its training data, where it has a name.
+        state_dict: The weights of the task module.
+        tokenizer_json: The tokenizer, as JSON.
+        task_arguments: Arguments of the task's constructor that depend on the data.
+        data_hash: The hash of its training data, if known.
     """
 
     path: Path
@@ -107,16 +108,16 @@ class Checkpoint:
 
     @property
     def label_names(self) -> list[str] | None:
-        """Its classes, where its task has any."""
+        """The classes of its task, if any."""
         return self.task_arguments.get("label_names")
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer that the run read text with."""
+        """The tokenizer of its run."""
         return Tokenizer.from_str(self.tokenizer_json)
 
     def weights(self, prefix: str) -> dict[str, Tensor]:
-        """Gives the weights whose names begin with `prefix`, without it."""
+        """Returns the weights whose names start with `prefix`, with the prefix removed."""
         return {
             name.removeprefix(prefix): value
             for name, value in self.state_dict.items()
@@ -125,32 +126,32 @@ class Checkpoint:
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Reads a checkpoint, or the best (else the last) one of a run's folder.
+    """Loads a checkpoint file, or the best (else the last) checkpoint of a run's folder.
 
-    Only tensors and plain containers are read; a file that holds anything else is refused. Of an
-    older format, the configuration is translated.
+    Only tensors and plain containers are loaded; a file with other objects is rejected. The
+    configuration of an older format is converted.
 
     Raises:
-        DataError: There is none, or it is no checkpoint of clozekit, or its format cannot be read.
+        DataError: There is no checkpoint, it is not from clozekit, or its format is not supported.
     """
     file = find_checkpoint(Path(path))
     try:
-        # Mapped, for of several checkpoints only one is then read.
+        # Memory-mapped, so that comparing the steps of several checkpoints does not read weights.
         content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:
-        raise DataError(f"{file}: it is not a whole checkpoint ({type(error).__name__})") from error
+        raise DataError(f"{file} is not a complete checkpoint ({type(error).__name__})") from error
     meta = content.get(META_KEY) if isinstance(content, dict) else None
     if meta is None:
-        raise DataError(f"{file}: it is not a checkpoint of clozekit")
+        raise DataError(f"{file} is not a clozekit checkpoint")
     if meta["format_version"] > FORMAT_VERSION:
         raise DataError(
-            f"{file}: its format version {meta['format_version']} is newer than {FORMAT_VERSION}, "
-            "the newest that this version of clozekit reads"
+            f"{file} has format version {meta['format_version']}, but this version of clozekit "
+            f"reads format versions up to {FORMAT_VERSION}"
         )
     if meta["format_version"] < OLDEST_FORMAT:
         raise DataError(
-            f"{file}: its format version {meta['format_version']} is older than {OLDEST_FORMAT}, "
-            "the oldest that this version of clozekit reads"
+            f"{file} has format version {meta['format_version']}, but this version of clozekit "
+            f"reads format versions from {OLDEST_FORMAT} on"
         )
     return Checkpoint(
         path=file,
@@ -164,10 +165,10 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """Finds the checkpoint file that a path means.
+    """Returns the checkpoint file of a path: the file itself, or the best or last one in a run.
 
     Raises:
-        DataError: There is none.
+        DataError: There is no checkpoint.
     """
     if path.is_file():
         return path
@@ -175,4 +176,4 @@ def find_checkpoint(path: Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise DataError(f"{path}: there is no checkpoint; a run's folder or a .ckpt file is needed")
+    raise DataError(f"{path} is neither a .ckpt file nor a run's folder with a checkpoint")

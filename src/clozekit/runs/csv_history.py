@@ -1,4 +1,4 @@
-"""The history of a run in `metrics.csv`: a row a logged step and split, each of them once."""
+"""The history of a run in `metrics.csv`: one row per logged step and split."""
 
 import csv
 from pathlib import Path
@@ -13,11 +13,11 @@ from clozekit.runs.metrics_file import STEP, read_rows
 
 
 class CSVHistory(Logger):
-    """Writes every row at once, so that a killed run keeps its history.
+    """Writes every row immediately, so that a killed run keeps its history.
 
-    A run that goes on from a checkpoint drops the rows after that checkpoint's step; it will write
-    them again, the same. What stands at that step itself, such as the last validation of a run that
-    was killed before its end, is not written twice.
+    A resumed run removes the rows after the checkpoint's step and writes them again. Metrics that
+    the file already has for that step itself, such as the validation of a run that was killed just
+    after it, are not written twice.
 
     Args:
         path: The file.
@@ -27,7 +27,7 @@ class CSVHistory(Logger):
         super().__init__()
         self.path = Path(path)
         self._columns: list[str] | None = None
-        self._standing: set[tuple[int | None, str]] = set()
+        self._already_written: set[tuple[int | None, str]] = set()
 
     @property
     def name(self) -> str:
@@ -36,7 +36,7 @@ class CSVHistory(Logger):
 
     @property
     def version(self) -> str:
-        """A run has one history."""
+        """Empty: a run has one history."""
         return ""
 
     @property
@@ -46,12 +46,12 @@ class CSVHistory(Logger):
         return self
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: the run's folder holds the configuration."""
+        """Does nothing: the configuration is in the run's folder."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Appends a row."""
-        if all((step, metric) in self._standing for metric in metrics):
+        if all((step, metric) in self._already_written for metric in metrics):
             return
         row: dict[str, Any] = {STEP: step, **metrics}
         if self._columns is None:
@@ -65,12 +65,12 @@ class CSVHistory(Logger):
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Drops the rows after a step, and a row that a kill left unfinished."""
+        """Removes the rows after a step, and a row that a kill left incomplete."""
         rows = read_rows(self.path)
         if rows:
             kept = [row for row in rows if int(row[STEP]) <= step]
             _write(self.path, _columns(self.path) or [STEP], kept)
-            self._standing = {
+            self._already_written = {
                 (step, name) for row in kept if int(row[STEP]) == step for name in row if row[name]
             }
 

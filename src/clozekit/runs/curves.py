@@ -1,4 +1,4 @@
-"""The picture of a run: losses, accuracies, learning rate and speed over steps."""
+"""The plot of a run: losses, accuracies, learning rate and speed over steps."""
 
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,10 @@ PANELS = {
 
 
 def plot_curves(folder: RunFolder) -> None:
-    """Draws `curves.png` from the run's history; does nothing where none was kept."""
+    """Plots `curves.png` from the run's history; does nothing if there is no history."""
     if not folder.metrics_file.is_file():
         return
-    # Imported here: it takes half a second, and on all other processes and at the start it is idle.
+    # Imported here because it takes half a second and is only needed at the end on one process.
     from matplotlib.figure import Figure
 
     series = read_series(folder.metrics_file)
@@ -60,6 +60,6 @@ def plot_curves(folder: RunFolder) -> None:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Writes a picture whole or not at all."""
+    """Writes a figure atomically."""
     with write_atomically(path) as file:
         figure.savefig(file, format="png", dpi=110)

@@ -1,4 +1,4 @@
-"""The folder of a run, and the record of what was run."""
+"""The folder of a run, and the record of how it was run."""
 
 import json
 import os
@@ -33,11 +33,11 @@ RECORDED_PACKAGES = (
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where everything of a run lies.
+    """The folder with all files of a run.
 
     Attributes:
-        path: The folder itself.
-        id: What names the run elsewhere too, the same over all resumptions.
+        path: The path of the folder.
+        id: The id of the run, used by loggers too. It stays the same when the run is resumed.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class RunFolder:
 
     @classmethod
     def at(cls, path: Path) -> "RunFolder":
-        """Takes the id from the folder's record, where there is one."""
+        """Opens a folder, with the id from its record, if any."""
         folder = cls(path)
         if not folder.record_file.is_file():
             return folder
@@ -73,7 +73,7 @@ class RunFolder:
 
     @property
     def record_file(self) -> Path:
-        """What was run, when and with which versions."""
+        """The command, time and versions of the run."""
         return self.path / "run.json"
 
     @property
@@ -83,17 +83,17 @@ class RunFolder:
 
     @property
     def results_file(self) -> Path:
-        """The metrics at the end."""
+        """The final metrics."""
         return self.path / "results.json"
 
     @property
     def curves_file(self) -> Path:
-        """The picture of the history."""
+        """The plot of the history."""
         return self.path / "curves.png"
 
     @property
     def tokenizer_file(self) -> Path:
-        """The tokenizer that the run reads text with."""
+        """The tokenizer of the run."""
         return self.path / "tokenizer.json"
 
     def create(self, config: dict[str, Any], monitored: tuple[str, str] | None = None) -> None:
@@ -101,30 +101,31 @@ class RunFolder:
 
         Args:
             config: The run's configuration.
-            monitored: The metric that the run is judged by, and whether its `min` or `max` is best.
+            monitored: The metric that selects the best checkpoint, and its mode, `min` or `max`.
 
         Raises:
-            ConfigError: The folder holds something already.
+            ConfigError: The folder exists and is not empty.
         """
         refuse_existing(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         self._write(config, {"id": self.id, **_monitor(monitored), **_record(), "resumed": []})
 
     def reopen(
-        self, config: dict[str, Any], whence: str | None, monitored: tuple[str, str] | None = None
+        self, config: dict[str, Any], source: str | None, monitored: tuple[str, str] | None = None
     ) -> None:
-        """Notes in a run's folder that the run goes on; makes the folder where there is none.
+        """Records in a run's folder that the run is resumed; makes the folder if needed.
 
         Args:
-            config: The configuration that it goes on with.
-            whence: The step and the checkpoint; None where there was none, and the run begins anew.
-            monitored: The metric that the run is judged by, and whether its `min` or `max` is best.
+            config: The configuration of the resumed run.
+            source: The step and the checkpoint; None if there is none and the run starts from step
+                0.
+            monitored: The metric that selects the best checkpoint, and its mode, `min` or `max`.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         record = {"id": self.id, **_monitor(monitored), **_record(), "resumed": []}
         if self.record_file.is_file():
             earlier = json.loads(self.record_file.read_text(encoding="utf-8"))
-            record = {**earlier, "resumed": [*earlier["resumed"], {"from": whence, **_record()}]}
+            record = {**earlier, "resumed": [*earlier["resumed"], {"from": source, **_record()}]}
         self._write(config, record)
 
     def _write(self, config: dict[str, Any], record: dict[str, Any]) -> None:
@@ -133,21 +134,21 @@ class RunFolder:
 
 
 def refuse_existing(path: Path) -> None:
-    """Checks that a run's name is free.
+    """Checks that a run's folder does not exist or is empty.
 
     Raises:
-        ConfigError: The folder holds something already.
+        ConfigError: The folder exists and is not empty.
     """
     try:
         is_taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
     except OSError as error:
         raise ConfigError(f"the run's folder {str(path)[:60]}…: {error.strerror}") from error
     if is_taken:
-        raise ConfigError(f"the run {path} is there already: give another name=…")
+        raise ConfigError(f"the run {path} already exists; set name to another name")
 
 
 def is_first_process() -> bool:
-    """Whether this process is the first of its run, before Lightning or torch are imported."""
+    """Whether this process is the first of its run; works before Lightning is imported."""
     if "RANK" in os.environ:
         return os.environ["RANK"] == "0"
     places = ("SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
@@ -155,7 +156,7 @@ def is_first_process() -> bool:
 
 
 def versions() -> dict[str, Any]:
-    """Gives the versions of what computes a run: clozekit and its commit, Python, packages."""
+    """Returns the versions of clozekit, its commit, Python and packages."""
     return {
         "clozekit": __version__,
         "commit": _commit(),
@@ -178,7 +179,7 @@ def _record() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """Gives the commit of the checkout that the package runs from, marked where it was changed."""
+    """Returns the commit of the checkout that the package runs from, with `-dirty` if changed."""
     checkout = Path(__file__).resolve().parents[3]
     if not (checkout / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""What `encoder.pretrained` names: a checkpoint of ours, or a model folder of another library."""
+"""Loads `encoder.pretrained`: a clozekit checkpoint or a model in the format of transformers."""
 
 from pathlib import Path
 
@@ -12,19 +12,19 @@ from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 
 REGRESSION = "clozekit.tasks.regression.RegressionModule"
 
-# A text on which two ways of normalising differ: case, accents, Chinese, control characters.
+# A text that shows differences between normalizers: case, accents, Chinese, control characters.
 _PROBE = "Aa Éé Ǆ ﬁ 中文 \t\x01 ΑΣ İ"
 
 
 def load_pretrained(source: str) -> Pretrained:
-    """Reads a pretrained model.
+    """Loads a pretrained model.
 
     Args:
-        source: A run's folder or checkpoint of clozekit, a folder in the layout of transformers, or
-            the name of one on the Hugging Face hub.
+        source: A run's folder, a clozekit checkpoint, a folder in the format of transformers, or
+            the name of a model on the Hugging Face hub.
 
     Raises:
-        DataError: There is none, or it cannot be read.
+        DataError: The model does not exist or cannot be read.
     """
     path = Path(source)
     is_ours = path.is_file() or (path / "checkpoints").is_dir()
@@ -32,7 +32,7 @@ def load_pretrained(source: str) -> Pretrained:
 
 
 def from_checkpoint(checkpoint: Checkpoint) -> Pretrained:
-    """Takes what training can go on from out of a checkpoint."""
+    """Makes a pretrained model from a checkpoint."""
     arguments = checkpoint.task_arguments
     problem_type = "multi_label_classification" if arguments.get("multi_label") else None
     if checkpoint.config["task"]["_target_"] == REGRESSION:
@@ -51,10 +51,10 @@ def from_checkpoint(checkpoint: Checkpoint) -> Pretrained:
 
 
 def check_tokenizers_agree(data: Tokenizer, pretrained: Pretrained) -> None:
-    """Checks that the data is read with the tokens that the pretrained encoder knows.
+    """Checks that the data and the pretrained encoder use the same tokenizer.
 
     Raises:
-        ConfigError: The vocabularies differ, or the ways to normalise text.
+        ConfigError: The vocabularies or the normalizers differ.
     """
     theirs = pretrained.tokenizer
     if theirs is None:
@@ -64,13 +64,13 @@ def check_tokenizers_agree(data: Tokenizer, pretrained: Pretrained) -> None:
         differing = sorted(t for t in before.keys() | now.keys() if before.get(t) != now.get(t))
         raise ConfigError(
             f"encoder.pretrained={pretrained.path} has another vocabulary than the data: "
-            f"{len(differing)} tokens are not the same, such as {differing[0]!r}; prepare the "
-            "corpus with tokenizer=existing and tokenizer.path=… of its tokenizer"
+            f"{len(differing)} tokens differ, such as {differing[0]!r}; prepare the corpus with "
+            "tokenizer=existing and tokenizer.path set to the tokenizer of the pretrained model"
         )
     if _normalized(theirs) != _normalized(data):
         raise ConfigError(
-            f"encoder.pretrained={pretrained.path} normalises text otherwise than the data's "
-            f"tokenizer: {_PROBE!r} becomes {_normalized(theirs)!r}, the data's is "
+            f"encoder.pretrained={pretrained.path} normalizes text differently than the data's "
+            f"tokenizer: {_PROBE!r} becomes {_normalized(theirs)!r} instead of "
             f"{_normalized(data)!r}"
         )
 

@@ -1,4 +1,4 @@
-"""A run's history as it is read from `metrics.csv`; free of torch."""
+"""Reads a run's history from `metrics.csv`, without importing torch."""
 
 import csv
 from collections import defaultdict
@@ -10,7 +10,7 @@ Series = dict[str, tuple[list[int], list[float]]]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Reads the whole rows of a history; none where there is no file."""
+    """Reads the complete rows of a history; returns an empty list if there is no file."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_metrics(path: Path) -> list[tuple[int, dict[str, float]]]:
-    """Reads a history: of every row its step and the metrics that it has."""
+    """Reads a history as a list of steps, each with its metrics."""
     return [
         (
             int(row[STEP]),
@@ -30,7 +30,7 @@ def read_metrics(path: Path) -> list[tuple[int, dict[str, float]]]:
 
 
 def read_series(path: Path) -> Series:
-    """Reads a history: of every metric its steps and values."""
+    """Reads a history as the steps and values of each metric."""
     series: Series = defaultdict(lambda: ([], []))
     for step, metrics in read_metrics(path):
         for name, value in metrics.items():

@@ -1,4 +1,4 @@
-"""Checkpoints of older formats, read as if the present version had written them."""
+"""Converts checkpoints of older formats to the current format."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ MOVED_SINCE_2 = {
         "clozekit.training.progress_bar.TrainingProgress"
     ),
 }
-"""Where the classes that a configuration of format 2 could name by `_target_` are now."""
+"""The current paths of the classes that a configuration of format 2 may have as `_target_`."""
 
 
 ADDED_SINCE_2: dict[str, dict[str, Any]] = {
@@ -41,13 +41,13 @@ ADDED_SINCE_2: dict[str, dict[str, Any]] = {
     "schedule": {"_target_": "clozekit.optim.schedules.learning_rate_factor"},
     "trainer": {"gradient_clip_algorithm": "norm", "overfit_batches": 0},
 }
-"""The keys that format 2 lacks, with the values that say what it did."""
+"""Keys missing in format 2, with the values that match its behaviour."""
 
 
 def translated(config: dict[str, Any], format_version: int) -> dict[str, Any]:
-    """Gives a checkpoint's configuration with the present names of clozekit's classes.
+    """Converts a checkpoint's configuration to the current class paths and keys.
 
-    Names are exchanged as text; nothing is imported. Names that are not clozekit's stay.
+    Paths are replaced as text; nothing is imported. Paths outside clozekit are not changed.
 
     Args:
         config: The configuration, in plain containers.
@@ -64,11 +64,11 @@ def translated(config: dict[str, Any], format_version: int) -> dict[str, Any]:
 
 
 def with_counts_of_steps(loops: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Gives the state of Lightning's loops in steps, where format 2 counts micro-batches.
+    """Converts the state of Lightning's loops from micro-batches (format 2) to optimizer steps.
 
     Args:
-        loops: The state, as Lightning has saved it.
-        steps: The number of optimizer steps that were done.
+        loops: The state saved by Lightning.
+        steps: The number of optimizer steps done.
     """
     stages = ("ready", "started", "processed", "completed")
     batches = dict.fromkeys(stages, steps)

@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from, and whether it may."""
+"""Finds the checkpoint to resume from, and checks that it matches the configuration."""
 
 import os
 import warnings
@@ -15,11 +15,11 @@ MAY_DIFFER = (Effect.COURSE, Effect.MANNER, Effect.NAME)
 
 
 def checkpoint_to_resume(resume: str | None, folder: Path) -> Checkpoint | None:
-    """Finds the checkpoint that `resume` means.
+    """Loads the checkpoint that `resume` selects.
 
     Args:
-        resume: None for none; `auto` for the newest whole one of the run's folder, if there is one;
-            else a checkpoint or a run's folder.
+        resume: None for no resume; `auto` for the newest complete checkpoint in the run's folder,
+            if any; else the path of a checkpoint or a run's folder.
         folder: The run's folder.
 
     Raises:
@@ -38,50 +38,51 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Checkpoint | None:
 def check_agreement(
     checkpoint: Checkpoint, config: dict[str, Any], tokenizer_json: str, data_hash: str | None
 ) -> None:
-    """Compares what a checkpoint was trained with to what it would go on with.
+    """Checks that a checkpoint's configuration and data match those of the resumed run.
 
     Raises:
         ConfigError: The tokenizer, the data, the encoder, the global batch or another key that the
-            stream depends on differs; it names the difference.
+            stream depends on differs; the message has the difference.
     """
     where = f"resume: {checkpoint.path} was trained with"
     if checkpoint.tokenizer_json != tokenizer_json:
         raise ConfigError(f"{where} another tokenizer")
     if checkpoint.data_hash != data_hash:
         raise ConfigError(
-            f"{where} other data (hash {checkpoint.data_hash}, the configuration's {data_hash})"
+            f"{where} other data (hash {checkpoint.data_hash}, but the configured data has "
+            f"{data_hash})"
         )
     saved, given = flat(checkpoint.config), flat(config)
-    # The run's own keys come before those that repeat them.
+    # Report keys of the run before the derived keys of its parts.
     keys = sorted(saved.keys() | given.keys())
     for key in sorted(keys, key=lambda key: effect_of(key) is not Effect.STREAM):
         effect = effect_of(key)
         if saved.get(key) == given.get(key) or effect in MAY_DIFFER:
             continue
         difference = (
-            f"{key}={as_yaml(saved.get(key))}, the configuration has {as_yaml(given.get(key))}"
+            f"{key}={as_yaml(saved.get(key))}, but the configuration has {as_yaml(given.get(key))}"
         )
         if effect is not None:
             raise ConfigError(f"{where} {difference}")
-        warnings.warn(f"{where} {difference}, which holds from now on", stacklevel=2)
+        warnings.warn(f"{where} {difference}, which is used from now on", stacklevel=2)
     for key in ("max_steps", "max_epochs"):
         if saved.get(key) != given.get(key):
             warnings.warn(
-                f"{where} {key}={as_yaml(saved.get(key))}, now it is {as_yaml(given.get(key))}; "
-                "the learning rate follows the new length from here on",
+                f"{where} {key}={as_yaml(saved.get(key))}, but the configuration has "
+                f"{as_yaml(given.get(key))}; the learning-rate schedule uses the new length",
                 stacklevel=2,
             )
 
 
 def adopt(checkpoint: Checkpoint, folder: Path) -> None:
-    """Makes a checkpoint that was named the last one of the run that goes on from it.
+    """Copies the checkpoint that a run resumes from to the run's `last.ckpt`, if there is none.
 
-    So the next `resume=auto` finds it, and a rollback goes to it, until the run has saved one of
-    its own. Checkpoints of later steps, of the course that the run leaves, are renamed `.later`.
+    So the next `resume=auto` or a rollback finds it until the run has saved its own. Checkpoints of
+    later steps would be inconsistent with the resumed run, and are renamed to `.later`.
 
     Args:
-        checkpoint: What the run goes on from.
-        folder: The folder of the run's own checkpoints.
+        checkpoint: The checkpoint that the run resumes from.
+        folder: The folder of the run's checkpoints.
     """
     aside = []
     for path in sorted(folder.glob("*.ckpt")):
@@ -94,8 +95,8 @@ def adopt(checkpoint: Checkpoint, folder: Path) -> None:
             aside.append(f"{path.name} (step {step})")
     if aside:
         warnings.warn(
-            f"resume: the run goes back to step {checkpoint.step}; set aside as .later are "
-            f"{', '.join(aside)}",
+            f"resume: the run goes back to step {checkpoint.step}; later checkpoints are renamed "
+            f"to .later: {', '.join(aside)}",
             stacklevel=2,
         )
     last = folder / "last.ckpt"
@@ -105,14 +106,14 @@ def adopt(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def _newest(folder: Path) -> Checkpoint:
-    """Reads the checkpoint of the most steps that is whole; says which ones are not."""
+    """Loads the complete checkpoint with the most steps; warns about those that are not."""
     found: list[Checkpoint] = []
     for path in sorted((folder / "checkpoints").glob("*.ckpt")):
         try:
             found.append(load_checkpoint(path))
         except DataError as error:
-            warnings.warn(f"passed over: {error}", stacklevel=2)
+            warnings.warn(f"skipped: {error}", stacklevel=2)
     if not found:
-        raise DataError(f"{folder}: there is no whole checkpoint in its folder checkpoints/")
-    # Of one step's, `last` is the newest.
+        raise DataError(f"{folder / 'checkpoints'} has no complete checkpoint")
+    # Of several checkpoints of a step, `last` is the newest.
     return max(found, key=lambda checkpoint: (checkpoint.step, checkpoint.path.stem == "last"))

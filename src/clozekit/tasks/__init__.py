@@ -1,1 +1,1 @@
-"""What is learnt: a LightningModule for pretraining and one for each fine-tuning task."""
+"""The tasks: a LightningModule for each kind of pretraining and for each fine-tuning task."""

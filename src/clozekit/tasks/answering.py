@@ -1,4 +1,4 @@
-"""What both ways of answering questions share: metrics, and the form of a prediction."""
+"""Shared by both question answering tasks: metrics and the format of predictions."""
 
 import math
 from abc import abstractmethod
@@ -18,19 +18,19 @@ from clozekit.tasks.spans import Candidate
 BatchT = TypeVar("BatchT", bound=QuestionAnsweringBatch | AnswerTaggingBatch)
 
 NEVER = -math.inf
-"""The score of "no answer" where every question has one."""
+"""The score of "no answer" if every question has an answer."""
 
 
 class AnsweringModule(FineTuningModule[BatchT]):
-    """Finds answers in paragraphs. A way of answering says how its logits rank them.
+    """Finds answers in paragraphs. Subclasses define how logits rank candidate answers.
 
     Args:
-        has_unanswerable: Whether there are questions without an answer; without, every question
-            gets one.
-        n_best: How many candidates are kept of a paragraph.
-        max_answer_length: The most tokens of an answer.
-        no_answer_threshold: What the score of "no answer" must exceed for there to be none. The
-            best one on a split is reported with its metrics.
+        has_unanswerable: Whether there are questions without an answer. If not, every question
+            gets an answer.
+        n_best: The number of candidates kept per paragraph.
+        max_answer_length: The maximum number of tokens of an answer.
+        no_answer_threshold: "No answer" is predicted if its score exceeds this threshold. The
+            metrics of a split include the best threshold.
         **training: The arguments of `TaskModule`.
     """
 
@@ -52,16 +52,16 @@ class AnsweringModule(FineTuningModule[BatchT]):
         self.no_answer_threshold = no_answer_threshold
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
-        """Gives the validation's metrics, each with its best value's side where it has one."""
+        """Returns the names of the validation metrics, each with the mode of its best value."""
         more = OF_UNANSWERABLE if self.has_unanswerable else ()
         return metrics_and_modes(("loss", "exact_match", "f1", *more))
 
     @abstractmethod
     def answers(self, logits: Tensor, batch: BatchT) -> list[tuple[list[Candidate], float]]:
-        """Gives every example's candidates, the best first, and the score of "no answer"."""
+        """Returns each example's candidates, best first, and its score of "no answer"."""
 
     def new_metrics(self) -> dict[str, Metric]:
-        """Makes exact match and F1 by the official rules."""
+        """Makes exact match and F1 as in the official SQuAD evaluation."""
         return {"answers": SquadMetric(self.no_answer_threshold)}
 
     def update_metrics(self, metrics: Mapping[str, Any], logits: Tensor, batch: BatchT) -> None:
@@ -78,7 +78,7 @@ class AnsweringModule(FineTuningModule[BatchT]):
         )
 
     def decode(self, logits: Tensor, batch: BatchT) -> list[dict[str, Any]]:
-        """Gives every question's answer, its place in the paragraph, and the best candidates."""
+        """Returns each question's answer, its place in the paragraph, and the best candidates."""
         return [
             self._prediction(question, candidates, self._no_answer_score(score))
             for question, (candidates, score) in zip(
@@ -87,7 +87,7 @@ class AnsweringModule(FineTuningModule[BatchT]):
         ]
 
     def gold(self, example: Question) -> list[str]:
-        """Gives the right answers; none where there is none."""
+        """Returns the right answers; empty if there is no answer."""
         return list(example.answers)
 
     def _no_answer_score(self, score: float) -> float:

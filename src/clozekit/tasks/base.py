@@ -1,4 +1,4 @@
-"""What all tasks share: one optimizer step, from its micro-batches to its metrics."""
+"""The base class of all tasks: one optimizer step, from its micro-batches to its metrics."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from clozekit import rng
-from clozekit.config.train import ScheduleConfig
+from clozekit.config.schedule import ScheduleConfig
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position
 from clozekit.data.step import StepBatch
@@ -32,32 +32,33 @@ BatchT = TypeVar("BatchT", bound=Batch)
 
 
 class TaskModule(LightningModule, Generic[BatchT]):
-    """A model and how it is trained. A task adds its loss and its metrics.
+    """A model and its training. Tasks add their loss and metrics.
 
     A training batch is one optimizer step, so every counter of Lightning counts steps. A step
-    depends on nothing but its number: the stream gives its samples, and dropout is seeded by (seed,
-    step, micro-batch, process). A killed and resumed run therefore equals one that was never
-    killed.
+    depends only on its index: the stream determines its samples, and dropout is seeded with (seed,
+    step, micro-batch, process). So a run that is killed and resumed equals an uninterrupted run.
 
     Args:
-        optimizer: Makes the optimizer from parameter groups; None of a module that is not trained.
-        schedule: The course of the learning rate.
-        seed: What dropout depends on.
+        optimizer: Makes the optimizer from parameter groups; None for a module that is not trained.
+        schedule: The learning-rate schedule.
+        seed: The seed of dropout.
         max_steps: The optimizer step at which the schedule ends.
-        weight_decay: The decay of all parameters but biases and norms.
-        layerwise_lr_decay: What the learning rate of each block is multiplied with from the block
-            above it down; see `parameter_groups`.
+        weight_decay: The weight decay of all parameters except biases and norms.
+        layerwise_lr_decay: The factor of the learning rate from each block to the block below it;
+            see `with_layerwise_decay`.
         clipping: How gradients are clipped.
-        log_every_n_steps: How often a step's metrics are logged, and so computed.
-        guard: What watches for steps that diverge.
+        log_every_n_steps: The number of steps between logged steps. Metrics of other steps are not
+            computed.
+        guard: Detects steps that diverge.
 
     Attributes:
         model: The encoder and the task's heads.
-        evaluates_best: Whether the task is judged by its best checkpoint, not by its last weights.
-        monitor: The validation metric that checkpoints and early stopping go by.
+        evaluates_best: Whether the final evaluation uses the best checkpoint, not the last weights.
+        monitor: The validation metric that checkpoints and early stopping use.
         monitor_mode: Whether its smallest (`min`) or its largest (`max`) value is the best.
-        stop_requested: Whether this process was asked to end the run, by a signal.
-        stop_agreed: Whether a process was asked to, as all processes know since the last step.
+        stop_requested: Whether this process received a signal to end the run.
+        stop_agreed: Whether any process received such a signal, as of the last step. The same on
+            all processes.
         logged: The metrics of the last step that was logged.
         validated_step: The number of steps done at the last validation while training.
     """
@@ -119,7 +120,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     @abstractmethod
     def step_metrics(self, step: StepBatch[BatchT], sums: dict[str, float]) -> dict[str, float]:
-        """Turns the sums that `micro_loss` has added over the step into the metrics to log."""
+        """Computes the metrics to log from the sums that `micro_loss` added over the step."""
 
     def training_step(self, step: StepBatch[BatchT], batch_idx: int) -> None:
         """Takes one optimizer step: forward and backward of every micro-batch, then the update."""
@@ -129,14 +130,14 @@ class TaskModule(LightningModule, Generic[BatchT]):
             self._seed_dropout(step.index, number)
             loss = self.micro_loss(batch, step)
             with self._outside_autocast(), self._gradient_sync(number == last):
-                # DDP takes the mean of the processes' gradients, where their sum is needed.
+                # DDP averages the gradients of the processes, but their sum is needed.
                 self.manual_backward(loss * self.trainer.world_size)
             self._losses.append(loss.detach())
 
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer) and isinstance(scheduler, LRScheduler)
         with self._outside_autocast():
-            optimizer.step()  # calls `on_before_optimizer_step`, which clips and judges
+            optimizer.step()  # calls `on_before_optimizer_step`, which clips and checks
         optimizer.zero_grad()
         scheduler.step()
 
@@ -145,18 +146,18 @@ class TaskModule(LightningModule, Generic[BatchT]):
             self._log(step)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clips gradients and judges the step, once mixed precision has unscaled them.
+        """Clips gradients and checks the step, after mixed precision has unscaled the gradients.
 
-        What the host has to know of a step is summed over processes and brought to the host at
-        once: the only wait for the device, and the only reduction beside that of the gradients.
+        All values that the host needs are summed over processes and copied to the host together.
+        This is the only wait for the device and the only reduction besides that of the gradients.
 
         Raises:
-            DivergenceError: The step diverges, and the run is to stop.
+            DivergenceError: The step diverges and the run has to stop.
         """
         assert self._step is not None
         grad_norm = self.clipping.clip(optimizer)
         values = {
-            # All processes have the same norm; the sum below is divided again.
+            # The same on all processes; the sum is divided by their number below.
             "grad_norm": grad_norm,
             "loss": torch.stack(self._losses).sum(),
             "stop": torch.full_like(grad_norm, float(self.stop_requested)),
@@ -169,21 +170,21 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self.guard.judge(self, optimizer, self._step, self._losses, self._totals)
 
     def on_train_start(self) -> None:
-        """Continues Lightning's counts and the learning rate from the number of steps done."""
+        """Sets Lightning's counters and the learning rate from the number of steps done."""
         steps = self.trainer.global_step
         epoch_loop = self.trainer.fit_loop.epoch_loop
-        # A checkpoint holds whole steps. Lightning would look for the rest of a batch or of a
-        # validation, and in some cases miscount the steps by which it decides when to log.
+        # A checkpoint is always between steps. Lightning would try to finish a batch or a
+        # validation, and in some cases miscount the steps that decide when it logs.
         epoch_loop.restarting = False
         epoch_loop._batches_that_stepped = steps
-        # The schedule of a run that was made longer has changed.
+        # `max_steps`, and with it the schedule, may have changed since the checkpoint.
         factor = make_schedule(self.schedule, self.max_steps)(steps)
         for group in self._optimizer().param_groups:
             group["lr"] = group["initial_lr"] * factor
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Makes the optimizer and the schedule, which moves with every optimizer step."""
-        assert self.make_optimizer is not None, "a module that is trained has an optimizer"
+        """Makes the optimizer and the schedule, which advances with every optimizer step."""
+        assert self.make_optimizer is not None, "training needs an optimizer"
         groups = parameter_groups(self, self.weight_decay)
         if self.layerwise_lr_decay != 1.0:
             groups = with_layerwise_decay(groups, self.encoder, self.layerwise_lr_decay)
@@ -201,28 +202,28 @@ class TaskModule(LightningModule, Generic[BatchT]):
         checkpoint["rollbacks"] = self.guard.rollbacks
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores the number of rollbacks; makes room for weights of double precision.
+        """Restores the number of rollbacks; converts the module for double precision.
 
-        Lightning loads weights before it converts the module, which would round them.
+        Lightning loads weights before it converts the module, which would round the weights.
         """
         if self.trainer.precision == "64-true":
             self.double()
         self.guard.rollbacks = checkpoint.get("rollbacks", 0)
 
     def is_logged(self, step: StepBatch[BatchT]) -> bool:
-        """Whether the step's metrics are logged; at other steps they need not be computed."""
+        """Whether the step's metrics are logged. For other steps they need not be computed."""
         return (step.index + 1) % self.log_every_n_steps == 0
 
     def add_to_step(self, **sums: Tensor) -> None:
-        """Adds a micro-batch's sums to those of the step."""
+        """Adds sums over a micro-batch to the sums of the step."""
         for name, value in sums.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach()
 
     def log_evaluation(self, metrics: dict[str, Any]) -> None:
-        """Logs a split's metrics at the number of steps done, in the data's own epoch.
+        """Logs a split's metrics with the number of steps done and the epoch of the data.
 
-        Lightning would number the step by those before it, and its epoch is another. The best
-        checkpoint's validation stands in the history already, at its own step.
+        Lightning's step is one less, and its epoch is a different one. The validation of the best
+        checkpoint is not logged again: it is already in the history, at the checkpoint's step.
         """
         self.log_dict(metrics, logger=False)
         trainer = self.trainer
@@ -238,10 +239,11 @@ class TaskModule(LightningModule, Generic[BatchT]):
             logger.log_metrics({**row, "epoch": float(position.epoch)}, step=trainer.global_step)
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
-        """Gives the validation's metrics, each with its best value's side where it has one.
+        """Returns the names of the validation metrics, each with the mode of its best value.
 
         Returns:
-            None where they are not known before a validation.
+            `min`, `max` or None for each name; None instead of a dict if the names are not known
+            before a validation.
         """
         return None
 
@@ -250,18 +252,18 @@ class TaskModule(LightningModule, Generic[BatchT]):
         torch.manual_seed(rng.seed_from(*key))
 
     def _outside_autocast(self) -> AbstractContextManager[Any]:
-        """Computes in the dtypes of the tensors themselves, as is meant for backward."""
+        """Computes in the dtypes of the tensors; backward is not meant to run under autocast."""
         return torch.autocast(self.device.type, enabled=False)
 
     def _gradient_sync(self, is_last: bool) -> AbstractContextManager[Any]:
-        """Lets processes exchange gradients in the backward of the last micro-batch alone."""
+        """Synchronises gradients only in the backward of the last micro-batch."""
         strategy = self.trainer.strategy
         if is_last or not isinstance(strategy, ParallelStrategy):
             return nullcontext()
         return strategy.block_backward_sync()
 
     def _summed_over_processes(self, values: dict[str, Tensor]) -> dict[str, float]:
-        # MPS has no float64.
+        # MPS does not support float64.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         stacked = torch.stack([value.to(dtype) for value in values.values()])
         total = self.trainer.strategy.reduce(stacked, reduce_op="sum")
@@ -273,14 +275,14 @@ class TaskModule(LightningModule, Generic[BatchT]):
         datamodule.position = step.next_position
 
     def _log(self, step: StepBatch[BatchT]) -> None:
-        """Logs for callbacks and progress bars; `StepHistory` writes the row of the loggers."""
+        """Logs for callbacks and progress bars; `StepHistory` writes to the loggers."""
         state = {name: self._totals[name] for name in ("grad_norm", "learning_rate")}
         sums = {name: self._totals[name] for name in self._sums}
         metrics = {**self.step_metrics(step, sums), **state, "epoch": step.next_position.epoch}
         self.logged = {f"train/{name}": value for name, value in metrics.items()}
         for name, value in self.logged.items():
-            # Lightning would write a row after the checkpoints of this step are saved. A run that
-            # is killed in between would lack it.
+            # Lightning would write the row after the checkpoints of this step are saved. It would
+            # be missing if the run is killed in between.
             logged = torch.tensor(value, dtype=torch.float64)
             self.log(name, logged, prog_bar=name.endswith("loss"), logger=False, on_epoch=False)
 

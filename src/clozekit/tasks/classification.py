@@ -1,4 +1,4 @@
-"""Classification of one text or a pair from [CLS]."""
+"""Classification of one text or a pair of texts from [CLS]."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -30,19 +30,20 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
     Args:
         encoder: The encoder's configuration.
         label_names: The classes, in the order of their ids.
-        multi_label: Whether a text may have several labels at once; each is then a decision of its
-            own, at a probability of 0.5.
+        multi_label: Whether a text may have several labels. Each label is then predicted
+            independently, with a threshold of 0.5.
         classifier_dropout: The dropout of the pooled vector.
-        class_weights: What the loss of a text is multiplied with, by its class (by each of its
-            labels, where it may have several); classes that are not named have 1. A list has them
-            in the order of `label_names`. Their mean over the training rows is best near 1, for it
-            scales the loss. In a configuration `balanced` weighs by the inverse frequency in the
-            training rows, which is worked out before training; here it stands for 1.
-        label_smoothing: The share of the target that is spread over all classes.
+        class_weights: The weight of each class in the loss (of each label with `multi_label`).
+            Classes that are not named have weight 1. A list has the weights in the order of
+            `label_names`. The weights scale the loss, so their mean over the training rows should
+            be near 1. In a configuration, `balanced` means the inverse frequencies in the training
+            rows, which are computed before training; here it means weights of 1.
+        label_smoothing: The share of the target that is spread evenly over all classes.
         **training: The arguments of `TaskModule`.
 
     Raises:
-        ValueError: `class_weights` does not fit the classes.
+        ValueError: `class_weights` does not match the classes, or `label_smoothing` is not in
+            [0, 1).
     """
 
     datamodule_class = ClassificationDataModule
@@ -63,7 +64,7 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
     ) -> None:
         super().__init__(**training)
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing={label_smoothing}: it should be in [0, 1)")
+            raise ValueError(f"label_smoothing={label_smoothing} must be in [0, 1)")
         self.label_names = label_names
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
@@ -73,7 +74,7 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
                 encoder, len(label_names), classifier_dropout
             ),
         )
-        # Not a buffer: DDP may broadcast buffers in a forward that not every process computes.
+        # Not a buffer: DDP may broadcast buffers in a forward pass that not all processes run.
         self.class_weights = _weights(class_weights, label_names)
 
     def forward(self, batch: ClassificationBatch) -> Tensor:
@@ -82,7 +83,7 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         return logits
 
     def loss_sum(self, logits: Tensor, batch: ClassificationBatch) -> Tensor:
-        """Sums the cross-entropy over texts; with several labels, its mean over them."""
+        """Sums the cross-entropy over texts; with `multi_label`, its mean over the labels."""
         weights = self.class_weights.to(logits)
         if not self.multi_label:
             losses = F.cross_entropy(
@@ -94,17 +95,17 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         return (losses * weights).mean(dim=-1).sum()
 
     def num_targets(self, batch: ClassificationBatch) -> int:
-        """Counts texts."""
+        """Returns the number of texts."""
         return batch.batch_size
 
     def step_sums(self, logits: Tensor, batch: ClassificationBatch) -> dict[str, Tensor]:
-        """Counts the texts whose class, or all of whose labels, are right."""
+        """Counts the texts for which the class, or all labels, are right."""
         if self.multi_label:
             return {"accuracy": ((logits > 0) == batch.labels.bool()).all(dim=-1).sum()}
         return {"accuracy": (logits.argmax(dim=-1) == batch.labels).sum()}
 
     def new_metrics(self) -> dict[str, Metric]:
-        """Makes accuracy, F1 and Matthews' correlation; of several labels, exact matches and F1."""
+        """Makes accuracy, F1 and Matthews' correlation; with `multi_label` exact match and F1."""
         number = len(self.label_names)
         if self.multi_label:
             return {
@@ -130,7 +131,7 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
                 metric.update(predicted, labels)
 
     def decode(self, logits: Tensor, batch: ClassificationBatch) -> list[dict[str, Any]]:
-        """Gives every text's class, or labels, with all classes' probabilities."""
+        """Returns each text's class, or labels, and the probabilities of all classes."""
         scores = logits.sigmoid() if self.multi_label else logits.softmax(dim=-1)
         predictions: list[dict[str, Any]] = []
         for row in scores.tolist():
@@ -143,7 +144,7 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         return predictions
 
     def gold(self, example: LabelledText) -> Any:
-        """Gives the class, or the labels."""
+        """Returns the class, or the labels."""
         return list(example.labels) if self.multi_label else example.labels[0]
 
 
@@ -153,23 +154,23 @@ def _weights(
     weights = torch.ones(len(label_names))
     if isinstance(given, str):
         if given != BALANCED:
-            raise ValueError(f"class_weights={given}: the only word for them is {BALANCED}")
+            raise ValueError(f"class_weights={given} must be {BALANCED} or weights")
         return weights
     if given is not None and not isinstance(given, Mapping):
         if len(given) != len(label_names):
             raise ValueError(
-                f"class_weights has {len(given)} weights, where there are {len(label_names)} "
+                f"class_weights has {len(given)} weights, but there are {len(label_names)} "
                 f"classes: {', '.join(label_names)}"
             )
         given = dict(zip(label_names, given, strict=True))
     for name, weight in (given or {}).items():
         if str(name) not in label_names:
             raise ValueError(
-                f"class_weights has {name!r}, where {', '.join(label_names)} are known"
+                f"class_weights has {name!r}, but the classes are {', '.join(label_names)}"
             )
         if not weight >= 0:
-            raise ValueError(f"class_weights.{name}={weight}: it should not be negative")
+            raise ValueError(f"class_weights.{name}={weight} must not be negative")
         weights[label_names.index(str(name))] = weight
     if not weights.any():
-        raise ValueError("class_weights: one weight at least should be more than 0")
+        raise ValueError("class_weights must have at least one weight greater than 0")
     return weights

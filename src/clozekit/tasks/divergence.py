@@ -1,4 +1,4 @@
-"""Steps that diverge: found before they change a weight, alike on all processes."""
+"""Detects steps that diverge, before they change the weights and on all processes alike."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 class DivergenceError(RuntimeError):
-    """A step's loss or gradient is too large, or not a number."""
+    """The loss or gradient norm of a step is too large or not finite."""
 
 
 class NonFiniteLossError(DivergenceError):
-    """A loss became infinite or not a number."""
+    """The loss of a step is infinite or NaN."""
 
 
 class DivergenceGuard:
-    """Judges every step by its loss and its gradient norm, which all processes know alike.
+    """Checks the loss and the gradient norm of every step; both are equal on all processes.
 
     Args:
-        config: What counts as diverging, and what is done about it.
-        checkpoint: The file that a rollback goes to.
+        config: The limits, and the action if they are exceeded.
+        checkpoint: The checkpoint that a rollback loads.
 
     Attributes:
-        rollbacks: How many there were.
+        rollbacks: The number of rollbacks so far.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class DivergenceGuard:
         losses: Sequence[Tensor],
         totals: Mapping[str, float],
     ) -> None:
-        """Judges a step whose gradients are complete, before the optimizer uses them.
+        """Checks a step whose gradients are complete, before the optimizer uses them.
 
         Args:
             module: The task.
             optimizer: Its optimizer.
             step: The step.
-            losses: The shares of this process's micro-batches, each `[]`.
+            losses: The loss of each of this process's micro-batches, each `[]`.
             totals: The step's `loss` and `grad_norm`, the same on all processes.
 
         Raises:
-            DivergenceError: The step diverges, and the run is to stop.
+            DivergenceError: The step diverges and the run has to stop.
         """
         problem = self._problem(module, step, losses, totals)
         if problem is None:
@@ -80,17 +80,17 @@ class DivergenceGuard:
         loss, grad_norm = totals["loss"], totals["grad_norm"]
         if not math.isfinite(loss):
             return NonFiniteLossError(
-                f"the loss is not a finite number {at}; the samples of its micro-batches "
+                f"the loss is not finite {at}; the samples in the affected micro-batches "
                 f"(epoch:shard:sample) are {_bad_samples(step, losses)}"
             )
         if not math.isfinite(grad_norm):
-            # A gradient scaler tries scales that are too large, and skips the step.
+            # A gradient scaler tries scales that are too large, and then skips the step.
             if module.trainer.precision == "16-mixed":
                 return None
-            return DivergenceError(f"the gradient's norm is {grad_norm} {at}")
+            return DivergenceError(f"the gradient norm is {grad_norm} {at}")
         if self.config.max_grad_norm is not None and grad_norm > self.config.max_grad_norm:
             return DivergenceError(
-                f"the gradient's norm is {grad_norm:.4g} {at}, more than divergence.max_grad_norm="
+                f"the gradient norm is {grad_norm:.4g} {at}, more than divergence.max_grad_norm="
                 f"{self.config.max_grad_norm}"
             )
         if self.config.max_loss is not None and loss > self.config.max_loss:
@@ -107,25 +107,28 @@ class DivergenceGuard:
         problem: DivergenceError,
     ) -> None:
         if self.checkpoint is None or not self.checkpoint.is_file():
-            raise DivergenceError(f"{problem}; there is no checkpoint to go back to") from problem
+            raise DivergenceError(f"{problem}; there is no checkpoint to roll back to") from problem
         if self.rollbacks == self.config.max_rollbacks:
             raise DivergenceError(
-                f"{problem}; divergence.max_rollbacks={self.config.max_rollbacks} are taken"
+                f"{problem}; divergence.max_rollbacks={self.config.max_rollbacks} is reached"
             ) from problem
         self.rollbacks += 1
         content = torch.load(self.checkpoint, map_location=module.device, weights_only=True)
         module.load_state_dict(content["state_dict"])
         optimizer.load_state_dict(content["optimizer_states"][0])
-        # Without gradients the optimizer's step changes nothing.
+        # Without gradients, the optimizer step does not change the weights.
         optimizer.zero_grad(set_to_none=True)
         if module.trainer.is_global_zero:
-            print(f"{problem}; back to the weights of step {content['global_step']}", flush=True)
+            print(
+                f"{problem}; rolled back to the weights of step {content['global_step']}",
+                flush=True,
+            )
         for logger in module.trainer.loggers:
             logger.log_metrics({"train/rollbacks": float(self.rollbacks)}, step=step.index + 1)
 
 
 def _bad_samples(step: StepBatch[Any], losses: Sequence[Tensor]) -> str:
-    """Names the samples of this process's micro-batches whose loss is not finite."""
+    """Lists the samples of this process's micro-batches whose loss is not finite."""
     bad = [
         f"{epoch}:{shard}:{sample}"
         for batch, loss in zip(step.micro_batches, losses, strict=True)

@@ -1,4 +1,4 @@
-"""What all fine-tuning tasks share: a step, a validation, a prediction of what a batch holds."""
+"""The base class of all fine-tuning tasks: training, evaluation and prediction of a batch."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ BatchT = TypeVar("BatchT", bound=Batch)
 
 
 class FineTuningModule(TaskModule[BatchT]):
-    """A head on the encoder, both trained. A task says what its loss, metrics and predictions are.
+    """An encoder and a head. Subclasses define the loss, the metrics and the predictions.
 
     Args:
         **training: The arguments of `TaskModule`.
 
     Attributes:
-        datamodule_class: The DataModule whose batches it reads.
-        label_names: The classes in the order of their ids, where there are any.
+        datamodule_class: The DataModule of the task.
+        label_names: The classes in the order of their ids, if any.
     """
 
     datamodule_class: ClassVar[type[LabelledDataModule[Any]]]
@@ -38,7 +38,7 @@ class FineTuningModule(TaskModule[BatchT]):
 
     @property
     def features_class(self) -> type[Features[Any]]:
-        """How its rows are read."""
+        """The class that reads and encodes the rows of the task."""
         return self.datamodule_class.features_class
 
     @abstractmethod
@@ -51,15 +51,15 @@ class FineTuningModule(TaskModule[BatchT]):
 
     @abstractmethod
     def num_targets(self, batch: BatchT) -> int:
-        """Counts what the loss of a batch is averaged over."""
+        """Returns the number of targets that the loss of a batch is averaged over."""
 
     def step_sums(self, logits: Tensor, batch: BatchT) -> dict[str, Tensor]:
-        """Gives what is logged of a training batch beside the loss, summed over targets."""
+        """Returns what is logged for training batches besides the loss, summed over targets."""
         return {}
 
     @abstractmethod
     def new_metrics(self) -> dict[str, Metric]:
-        """Makes the metrics of a split; one that computes a dict gives several."""
+        """Makes the metrics of a split. A metric may compute a dict of several values."""
 
     @abstractmethod
     def update_metrics(self, metrics: Mapping[str, Any], logits: Tensor, batch: BatchT) -> None:
@@ -67,11 +67,11 @@ class FineTuningModule(TaskModule[BatchT]):
 
     @abstractmethod
     def decode(self, logits: Tensor, batch: BatchT) -> list[dict[str, Any]]:
-        """Gives what is predicted of every example of a batch, in plain values."""
+        """Returns the prediction for each example of a batch, as plain values."""
 
     @abstractmethod
     def gold(self, example: Any) -> Any:
-        """Gives an example's label, in the form of the predictions."""
+        """Returns an example's label in the format of the predictions."""
 
     def micro_loss(self, batch: BatchT, step: StepBatch[BatchT]) -> Tensor:
         """Computes a micro-batch's share of the step's loss."""
@@ -82,23 +82,23 @@ class FineTuningModule(TaskModule[BatchT]):
         return loss_sum * (1 / step.num_targets)
 
     def step_metrics(self, step: StepBatch[BatchT], sums: dict[str, float]) -> dict[str, float]:
-        """Gives the loss of a step, and what else the task logs of it."""
+        """Returns the loss of a step and the other values of `step_sums`."""
         return {name: total / step.num_targets for name, total in sums.items()}
 
     def on_validation_epoch_start(self) -> None:
-        """Begins the validation split's metrics."""
+        """Resets the metrics of the validation split."""
         self._begin("validation")
 
     def on_test_epoch_start(self) -> None:
-        """Begins the test split's metrics."""
+        """Resets the metrics of the test split."""
         self._begin("test")
 
     def validation_step(self, loaded: EvaluationBatch[BatchT], batch_idx: int) -> None:
-        """Gathers the validation split's metrics."""
+        """Updates the metrics of the validation split."""
         self.evaluate_batch(self._metrics("validation"), loaded.batch)
 
     def test_step(self, loaded: EvaluationBatch[BatchT], batch_idx: int) -> None:
-        """Gathers the test split's metrics."""
+        """Updates the metrics of the test split."""
         self.evaluate_batch(self._metrics("test"), loaded.batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -110,14 +110,15 @@ class FineTuningModule(TaskModule[BatchT]):
         self._report("test")
 
     def metrics_of_a_split(self) -> nn.ModuleDict:
-        """Makes a split's metrics, the loss among them."""
+        """Makes the metrics of a split, including the loss."""
         return nn.ModuleDict({"loss": MeanMetric(), **self.new_metrics()})
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
-        """Gives the validation's metrics, each with its best value's side where it has one.
+        """Returns the names of the validation metrics, each with the mode of its best value.
 
         Returns:
-            None where a metric does not say what it computes.
+            `min`, `max` or None for each name; None instead of a dict if the names of a metric's
+            values are not known.
         """
         names = [names_of(name, metric) for name, metric in self.metrics_of_a_split().items()]
         if any(of_one is None for of_one in names):
@@ -125,7 +126,7 @@ class FineTuningModule(TaskModule[BatchT]):
         return metrics_and_modes(name for of_one in names for name in of_one or ())
 
     def evaluate_batch(self, metrics: nn.ModuleDict, batch: BatchT) -> Tensor:
-        """Adds a batch to a split's metrics; gives its logits."""
+        """Adds a batch to a split's metrics; returns its logits."""
         logits = upcast(self(batch))
         num_targets = self.num_targets(batch)
         if num_targets:
@@ -149,7 +150,7 @@ class FineTuningModule(TaskModule[BatchT]):
 
 
 def computed_metrics(metrics: nn.ModuleDict) -> dict[str, Tensor]:
-    """Computes a split's metrics; those that give several stand under their own names."""
+    """Computes a split's metrics. A metric with several values adds each under its own name."""
     computed: dict[str, Tensor] = {}
     for name, metric in metrics.items():
         value = metric.compute()  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""MLM alone: masked words, without next sentences."""
+"""MLM without NSP."""
 
 import math
 from typing import Any, Literal
@@ -16,10 +16,10 @@ from clozekit.tasks.metric_names import metrics_and_modes
 
 
 class MaskedLMModule(TaskModule[MaskedLMBatch]):
-    """Pretraining by masked words alone (Liu et al., 2019, section 4.2).
+    """Pretraining with MLM only (Liu et al., 2019, section 4.2).
 
-    The loss is the mean over all masked tokens of a step. Neither a pooler nor a head for
-    next sentences is made, which nothing would train.
+    The loss is the mean over all masked tokens of a step. There is no pooler and no NSP head,
+    because nothing would train them.
 
     Args:
         encoder: The encoder's configuration.
@@ -52,19 +52,19 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
         return mlm.loss_sum * (1 / step.num_targets)
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
-        """Gives the validation's metrics, each with its best value's side."""
+        """Returns the names of the validation metrics, each with the mode of its best value."""
         return metrics_and_modes(("loss", "perplexity", "mlm_loss", "mlm_accuracy"))
 
     def step_metrics(
         self, step: StepBatch[MaskedLMBatch], sums: dict[str, float]
     ) -> dict[str, float]:
-        """Gives loss, accuracy and perplexity of a step."""
+        """Returns the loss, accuracy and perplexity of a step."""
         metrics = {name: total / step.num_targets for name, total in sums.items()}
         mlm_loss = metrics["mlm_loss"]
         return {"loss": mlm_loss, **metrics, "perplexity": perplexity(mlm_loss)}
 
     def validation_step(self, loaded: EvaluationBatch[MaskedLMBatch], batch_idx: int) -> None:
-        """Gathers loss and accuracy, weighted by the number of masked tokens."""
+        """Updates loss and accuracy, weighted by the number of masked tokens."""
         batch = loaded.batch
         mlm = self._cross_entropy(batch)
         targets = len(batch.masked_lm_labels)
@@ -87,5 +87,5 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
 
 
 def perplexity(mlm_loss: float) -> float:
-    """Gives the exponential of a loss, infinite where a float cannot hold it."""
+    """Returns the exponential of a loss, or infinity if it is too large for a float."""
     return math.exp(mlm_loss) if mlm_loss < 700 else math.inf

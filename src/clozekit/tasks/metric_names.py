@@ -1,4 +1,4 @@
-"""The names of a validation's metrics before there is one, and which value of each is the best."""
+"""The names of validation metrics, known before a validation, and the mode of each best value."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -20,18 +20,18 @@ OF_ONE_VALUE = (
     "torchmetrics.classification",
     "torchmetrics.regression",
 )
-"""The modules of torchmetrics whose metrics compute one value each."""
+"""Modules of torchmetrics whose metrics compute a single value."""
 
 
 def names_of(name: str, metric: nn.Module) -> tuple[str, ...] | None:
-    """Gives the names under which a metric's values are logged.
+    """Returns the names under which a metric's values are logged.
 
     Args:
-        name: The metric's own among those of its split.
-        metric: The metric. One that computes several values lists them in `names`.
+        name: The name of the metric in its split.
+        metric: The metric. A metric with several values lists their names in `names`.
 
     Returns:
-        None where that cannot be known before it is computed.
+        The names, or None if they are not known before the metric is computed.
     """
     names = getattr(metric, "names", None)
     if names is not None:
@@ -41,13 +41,13 @@ def names_of(name: str, metric: nn.Module) -> tuple[str, ...] | None:
 
 
 def metrics_and_modes(names: Iterable[str]) -> dict[str, Literal["min", "max"] | None]:
-    """Gives validation metrics by their whole names, with the side of their best value.
+    """Returns the full names of validation metrics, each with the mode of its best value.
 
     Args:
-        names: Their names without the split.
+        names: The names without the split.
 
     Returns:
-        `min`, `max`, or None where no value is better than another, or the metric is the user's.
+        `min`, `max`, or None if no value is better than another or the metric is a custom one.
     """
     modes: dict[str, Literal["min", "max"] | None] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""Multiple choice: one score a choice from its [CLS], a softmax over the choices."""
+"""Multiple choice: one score per choice from its [CLS], and a softmax over the choices."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from clozekit.tasks.fine_tuning import FineTuningModule
 
 
 class MultipleChoiceModule(FineTuningModule[MultipleChoiceBatch]):
-    """Scores every choice with one vector on its pooled [CLS] (section 4.4 of the paper).
+    """One linear output on the pooled [CLS] vector of each choice (section 4.4 of the paper).
 
     Args:
         encoder: The encoder's configuration.
@@ -46,15 +46,15 @@ class MultipleChoiceModule(FineTuningModule[MultipleChoiceBatch]):
         return F.cross_entropy(logits, batch.labels, reduction="sum")
 
     def num_targets(self, batch: MultipleChoiceBatch) -> int:
-        """Counts questions."""
+        """Returns the number of questions."""
         return len(batch.labels)
 
     def step_sums(self, logits: Tensor, batch: MultipleChoiceBatch) -> dict[str, Tensor]:
-        """Counts the questions whose choice is right."""
+        """Counts the questions with the right choice."""
         return {"accuracy": (logits.argmax(dim=-1) == batch.labels).sum()}
 
     def new_metrics(self) -> dict[str, Metric]:
-        """Makes the accuracy of questions."""
+        """Makes the accuracy over questions."""
         return {"accuracy": MeanMetric()}
 
     def update_metrics(
@@ -64,12 +64,12 @@ class MultipleChoiceModule(FineTuningModule[MultipleChoiceBatch]):
         metrics["accuracy"].update((logits.argmax(dim=-1) == batch.labels).float())
 
     def decode(self, logits: Tensor, batch: MultipleChoiceBatch) -> list[dict[str, Any]]:
-        """Gives every question's choice, from 0, with all choices' probabilities."""
+        """Returns each question's choice, from 0, and the probabilities of all choices."""
         return [
             {"label": max(range(len(row)), key=row.__getitem__), "scores": row}
             for row in logits.softmax(dim=-1).tolist()
         ]
 
     def gold(self, example: ChoiceQuestion) -> int:
-        """Gives the place of the right choice."""
+        """Returns the index of the right choice."""
         return example.label

@@ -1,4 +1,4 @@
-"""Pretraining: masked words and next sentences, their two losses summed."""
+"""Pretraining with MLM and NSP; the total loss is the sum of both losses."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +21,7 @@ class PretrainingOutput(NamedTuple):
     """The logits of both pretraining tasks.
 
     Attributes:
-        prediction_logits: `[targets, vocab]`, at masked positions only.
+        prediction_logits: `[targets, vocab]`, for masked positions only.
         seq_relationship_logits: `[batch, 2]`; 0 is the true continuation, 1 a random one.
     """
 
@@ -33,8 +33,8 @@ class PretrainingLosses(NamedTuple):
     """The losses of both pretraining tasks, each summed over its targets.
 
     Attributes:
-        masked_lm: Of the masked tokens.
-        next_sentence: Of the pairs.
+        masked_lm: The MLM loss, over masked tokens.
+        next_sentence: The NSP loss, over pairs.
     """
 
     masked_lm: CrossEntropy
@@ -89,13 +89,13 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         return mlm.loss_sum * (1 / step.num_targets) + nsp.loss_sum * (1 / step.num_sequences)
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
-        """Gives the validation's metrics, each with its best value's side where it has one."""
+        """Returns the names of the validation metrics, each with the mode of its best value."""
         return metrics_and_modes(("loss", "perplexity", *_SUMMED))
 
     def step_metrics(
         self, step: StepBatch[PretrainingBatch], sums: dict[str, float]
     ) -> dict[str, float]:
-        """Gives both losses and accuracies of a step, and its share of random pairs."""
+        """Returns both losses and accuracies of a step, and its share of random pairs."""
         metrics = {
             name: total / (step.num_targets if name.startswith("mlm") else step.num_sequences)
             for name, total in sums.items()
@@ -107,7 +107,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         }
 
     def validation_step(self, loaded: EvaluationBatch[PretrainingBatch], batch_idx: int) -> None:
-        """Gathers losses and accuracies, weighted by what they are means of."""
+        """Updates losses and accuracies, weighted by the number of masked tokens or pairs."""
         batch = loaded.batch
         mlm, nsp = pretraining_losses(self.model, batch)
         targets, pairs = len(batch.masked_lm_labels), batch.batch_size
@@ -129,7 +129,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
 
 
 def pretraining_losses(model: EncoderWithHeads, batch: PretrainingBatch) -> PretrainingLosses:
-    """Computes both losses without the logits of all masked tokens at once.
+    """Computes both losses without holding the logits of all masked tokens in memory.
 
     Args:
         model: An encoder with a pooler, `masked_lm_head` and `next_sentence_head`.

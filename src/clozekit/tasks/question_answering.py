@@ -1,4 +1,4 @@
-"""Question answering by an answer's two ends."""
+"""Question answering by predicting the start and end of the answer."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from clozekit.tasks.spans import SURELY_NONE, Candidate, best_by_ends, merged
 
 
 class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
-    """Scores every token as the answer's first and last (sections 4.2 and 4.3 of the paper).
+    """Scores each token as the answer's first and last one (sections 4.2 and 4.3 of the paper).
 
-    A sequence without an answer has both at [CLS]. The score of "no answer" is that of [CLS] minus
-    that of the best span, over all windows of a paragraph.
+    In a sequence without an answer, start and end are at [CLS]. The score of "no answer" is the
+    score of [CLS] minus the score of the best span, over all windows of a paragraph.
 
     Args:
         encoder: The encoder's configuration.
@@ -40,8 +40,8 @@ class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
         return logits
 
     def loss_sum(self, logits: Tensor, batch: QuestionAnsweringBatch) -> Tensor:
-        """Sums over sequences the mean of both ends' cross-entropies over the sequence's tokens."""
-        # Behind a sequence's end there is nothing to choose.
+        """Sums over sequences the mean of the start's and the end's cross-entropy."""
+        # Padding cannot be chosen.
         is_padding = ~batch.packing.attention_mask
         starts, ends = (
             batch.packing.pad(of_end).masked_fill(is_padding, float("-inf"))
@@ -53,13 +53,13 @@ class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
         )
 
     def num_targets(self, batch: QuestionAnsweringBatch) -> int:
-        """Counts sequences."""
+        """Returns the number of sequences."""
         return batch.batch_size
 
     def answers(
         self, logits: Tensor, batch: QuestionAnsweringBatch
     ) -> list[tuple[list[Candidate], float]]:
-        """Gives every question's spans by the sum of their ends' scores."""
+        """Returns each question's spans, ranked by the sum of the scores of start and end."""
         bounds = batch.packing.cu_seqlens.tolist()
         every, nulls = [], [float("inf")] * len(batch.examples)
         for window, begin in zip(batch.windows, bounds[:-1], strict=True):
@@ -75,7 +75,7 @@ class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
         ]
 
     def step_sums(self, logits: Tensor, batch: QuestionAnsweringBatch) -> dict[str, Tensor]:
-        """Counts the sequences both of whose ends are right."""
+        """Counts the sequences with the right start and end."""
         is_padding = ~batch.packing.attention_mask
         starts, ends = (
             batch.packing.pad(of_end).masked_fill(is_padding, float("-inf")).argmax(dim=-1)

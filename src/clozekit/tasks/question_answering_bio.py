@@ -1,4 +1,4 @@
-"""Question answering by one of the tags O, B and I for every token of the paragraph."""
+"""Question answering by predicting one of the tags O, B and I for each token of the paragraph."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ from clozekit.tasks.spans import SURELY_NONE, Candidate, best_by_tags, merged
 
 
 class QuestionAnsweringBIOModule(AnsweringModule[AnswerTaggingBatch]):
-    """Tags the paragraph's tokens; the answer is the likeliest span `B I I …`.
+    """Tags the tokens of the paragraph; the answer is the most likely span `B I I …`.
 
-    The score of "no answer" is the log-odds of no answer at all against the best span.
+    The score of "no answer" is the log-odds of no answer against the best span.
 
     Args:
         encoder: The encoder's configuration.
@@ -38,7 +38,7 @@ class QuestionAnsweringBIOModule(AnsweringModule[AnswerTaggingBatch]):
         )
 
     def forward(self, batch: AnswerTaggingBatch) -> Tensor:
-        """Computes logits `[targets, 3]`, a row a token of the paragraphs."""
+        """Computes logits `[targets, 3]`, one row per token of the paragraphs."""
         paragraphs = self.encode(batch).sequence_output.index_select(0, batch.positions)
         logits: Tensor = self.model.answer_tagging_head(paragraphs)
         return logits
@@ -48,17 +48,17 @@ class QuestionAnsweringBIOModule(AnsweringModule[AnswerTaggingBatch]):
         return F.cross_entropy(logits, batch.labels, reduction="sum")
 
     def num_targets(self, batch: AnswerTaggingBatch) -> int:
-        """Counts the paragraphs' tokens."""
+        """Returns the number of tokens of the paragraphs."""
         return len(batch.labels)
 
     def step_sums(self, logits: Tensor, batch: AnswerTaggingBatch) -> dict[str, Tensor]:
-        """Counts the tokens whose tag is right."""
+        """Counts the tokens with the right tag."""
         return {"accuracy": (logits.argmax(dim=-1) == batch.labels).sum()}
 
     def answers(
         self, logits: Tensor, batch: AnswerTaggingBatch
     ) -> list[tuple[list[Candidate], float]]:
-        """Gives every question's spans by their tags' log-odds."""
+        """Returns each question's spans, ranked by the log-odds of their tags."""
         every, begin = [], 0
         for window in batch.windows:
             of_window = logits[begin : begin + len(window.offsets)].float().cpu()

@@ -1,4 +1,4 @@
-"""Regression: a score for one text or a pair from [CLS]."""
+"""Regression: a score for one text or a pair of texts from [CLS]."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from clozekit.tasks.fine_tuning import FineTuningModule
 
 
 class RegressionModule(FineTuningModule[RegressionBatch]):
-    """One linear output on the pooled [CLS] vector, with the squared error (STS-B of section 4.1).
+    """One linear output on the pooled [CLS] vector, with squared error (STS-B in section 4.1).
 
     Args:
         encoder: The encoder's configuration.
@@ -47,7 +47,7 @@ class RegressionModule(FineTuningModule[RegressionBatch]):
         return F.mse_loss(logits, batch.scores.to(logits), reduction="sum")
 
     def num_targets(self, batch: RegressionBatch) -> int:
-        """Counts texts."""
+        """Returns the number of texts."""
         return batch.batch_size
 
     def new_metrics(self) -> dict[str, Metric]:
@@ -61,9 +61,9 @@ class RegressionModule(FineTuningModule[RegressionBatch]):
         metrics["scores"].update(logits, batch.scores)
 
     def decode(self, logits: Tensor, batch: RegressionBatch) -> list[dict[str, Any]]:
-        """Gives every text's score."""
+        """Returns the score of each text."""
         return [{"score": score} for score in logits.tolist()]
 
     def gold(self, example: ScoredText) -> float:
-        """Gives the score."""
+        """Returns the score."""
         return example.score

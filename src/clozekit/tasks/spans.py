@@ -1,4 +1,4 @@
-"""From scores of a window's tokens to the best answers in a paragraph."""
+"""Finds the best answers in a paragraph from the scores of tokens in its windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from clozekit.data.batch import Window
 from clozekit.data.labelled.paragraphs import Question
 
 SURELY_NONE = 1e9
-"""The score of "no answer" where nothing could be one: a number, for files have no infinity."""
+"""The score of "no answer" without any candidate: finite, because JSON has no infinity."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Candidate:
     """A slice of a paragraph that may be the answer.
 
     Attributes:
-        score: Larger is better; comparable over the windows of a paragraph.
-        start: Its first character's place in the paragraph.
-        end: The place behind its last character.
+        score: Larger is better; comparable between the windows of a paragraph.
+        start: The index of its first character in the paragraph.
+        end: The index after its last character.
     """
 
     score: float
@@ -28,21 +28,21 @@ class Candidate:
     end: int
 
     def text(self, question: Question) -> str:
-        """Gives the slice."""
+        """Returns the text of the slice."""
         return question.context[self.start : self.end]
 
 
 def best_by_ends(
     start_logits: Tensor, end_logits: Tensor, window: Window, n_best: int, max_answer_length: int
 ) -> list[Candidate]:
-    """Finds the best spans by the sum of their first and their last token's score.
+    """Finds the best spans by the sum of the scores of their first and last token.
 
     Args:
         start_logits: `[window's tokens]`.
         end_logits: `[window's tokens]`.
-        window: Where the tokens lie in the paragraph.
-        n_best: How many are given.
-        max_answer_length: The most tokens of an answer.
+        window: The positions of the tokens in the paragraph.
+        n_best: The maximum number of spans to return.
+        max_answer_length: The maximum number of tokens of an answer.
     """
     return _best(start_logits[:, None] + end_logits[None, :], window, n_best, max_answer_length)
 
@@ -50,20 +50,20 @@ def best_by_ends(
 def best_by_tags(
     logits: Tensor, window: Window, n_best: int, max_answer_length: int
 ) -> list[Candidate]:
-    """Finds the best spans by their tags' log-odds against a paragraph without an answer.
+    """Finds the best spans by the log-odds of their tags against "no answer".
 
-    With tags that are independent given the paragraph, a span's score is the logarithm of how much
-    likelier it is that it is tagged B I I … and all else O, than that all is O.
+    The tags are independent given the paragraph. The score of a span is the log of a ratio: the
+    probability that it is tagged B I I … and all other tokens O, to that of all tokens tagged O.
 
     Args:
         logits: `[window's tokens, 3]`, in the order of `ANSWER_TAGS`.
-        window: Where the tokens lie in the paragraph.
-        n_best: How many are given.
-        max_answer_length: The most tokens of an answer.
+        window: The positions of the tokens in the paragraph.
+        n_best: The maximum number of spans to return.
+        max_answer_length: The maximum number of tokens of an answer.
     """
     outside, begin, inside = logits.unbind(dim=-1)
     sums = (inside - outside).cumsum(dim=0)
-    # B at its first token, then I at those up to its last.
+    # B for the first token, I for the tokens after it.
     scores = (begin - outside - sums)[:, None] + sums[None, :]
     return _best(scores, window, n_best, max_answer_length)
 
@@ -71,7 +71,7 @@ def best_by_tags(
 def merged(
     candidates: Sequence[list[Candidate]], windows: Sequence[Window], num_examples: int, n_best: int
 ) -> list[list[Candidate]]:
-    """Puts the candidates of a paragraph's windows together, the best first, each slice once."""
+    """Merges the candidates of a paragraph's windows, best first and without duplicates."""
     of_example: list[dict[tuple[int, int], Candidate]] = [{} for _ in range(num_examples)]
     for found, window in zip(candidates, windows, strict=True):
         known = of_example[window.example]
@@ -86,7 +86,7 @@ def merged(
 
 
 def _best(scores: Tensor, window: Window, n_best: int, max_answer_length: int) -> list[Candidate]:
-    """Takes the best of `[first token, last token]` that are in order and not too long."""
+    """Selects the best `[first token, last token]` that are in order and not too long."""
     number = len(scores)
     if not number:
         return []

@@ -1,4 +1,4 @@
-"""Tagging: a label for every word, from its first token."""
+"""Tagging: one label per word, predicted from its first token."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +19,14 @@ from clozekit.tasks.fine_tuning import FineTuningModule
 
 
 class TaggingModule(FineTuningModule[TaggingBatch]):
-    """A linear classifier on every word's first token, trained with the encoder (section 5.3).
+    """A linear classifier on the first token of each word, trained with the encoder (section 5.3).
 
     Args:
         encoder: The encoder's configuration.
-        label_names: The tags, in the order of their ids. Where all are of the scheme BIO, entities
-            are what is scored.
+        label_names: The tags, in the order of their ids. If all are BIO tags, the metrics include
+            F1 over entities.
         classifier_dropout: The dropout of the tokens' vectors.
-        label_smoothing: The share of the target that is spread over all tags.
+        label_smoothing: The share of the target that is spread evenly over all tags.
         **training: The arguments of `TaskModule`.
     """
 
@@ -44,7 +44,7 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
     ) -> None:
         super().__init__(**training)
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing={label_smoothing}: it should be in [0, 1)")
+            raise ValueError(f"label_smoothing={label_smoothing} must be in [0, 1)")
         self.label_names = label_names
         self.label_smoothing = label_smoothing
         self.has_entities = is_bio(label_names)
@@ -57,13 +57,13 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
         )
 
     def forward(self, batch: TaggingBatch) -> Tensor:
-        """Computes logits `[targets, labels]`, a row a word."""
+        """Computes logits `[targets, labels]`, one row per word."""
         first_tokens = self.encode(batch).sequence_output.index_select(0, batch.positions)
         logits: Tensor = self.model.token_classification_head(first_tokens)
         return logits
 
     def loss_sum(self, logits: Tensor, batch: TaggingBatch) -> Tensor:
-        """Sums the cross-entropy over words that have a tag."""
+        """Sums the cross-entropy over words with a tag."""
         return F.cross_entropy(
             logits,
             batch.labels,
@@ -73,15 +73,15 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
         )
 
     def num_targets(self, batch: TaggingBatch) -> int:
-        """Counts words that have a tag."""
+        """Returns the number of words with a tag."""
         return int((batch.labels != MISSING_LABEL).sum())
 
     def step_sums(self, logits: Tensor, batch: TaggingBatch) -> dict[str, Tensor]:
-        """Counts the words whose tag is right."""
+        """Counts the words with the right tag."""
         return {"accuracy": (logits.argmax(dim=-1) == batch.labels).sum()}
 
     def new_metrics(self) -> dict[str, Metric]:
-        """Makes the accuracy of words, and F1, precision and recall of entities."""
+        """Makes the accuracy over words, and F1, precision and recall over entities."""
         number = len(self.label_names)
         accuracy = MulticlassAccuracy(number, average="micro", ignore_index=MISSING_LABEL)
         metrics: dict[str, Metric] = {"accuracy": accuracy}
@@ -93,7 +93,7 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
     def update_metrics(
         self, metrics: Mapping[str, Any], logits: Tensor, batch: TaggingBatch
     ) -> None:
-        """Adds a batch's predictions; a word without a tag belongs to no entity."""
+        """Adds a batch's predictions. A word without a tag is not part of an entity."""
         if len(batch.labels):
             metrics["accuracy"].update(logits.argmax(dim=-1), batch.labels)
         if self.has_entities:
@@ -105,7 +105,7 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
             metrics["entities"].update(predictions, golds)
 
     def decode(self, logits: Tensor, batch: TaggingBatch) -> list[dict[str, Any]]:
-        """Gives every word's tag with its probability."""
+        """Returns the tag of each word and its probability."""
         scores = torch.split(logits.softmax(dim=-1).amax(dim=-1).cpu(), _num_words(batch))
         return [
             {"words": list(example.words), "tags": tags, "scores": score.tolist()}
@@ -115,11 +115,11 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
         ]
 
     def gold(self, example: TaggedWords) -> list[str | None]:
-        """Gives the tags."""
+        """Returns the tags."""
         return list(example.tags)
 
     def _tags(self, logits: Tensor, batch: TaggingBatch) -> list[list[str]]:
-        """Gives every example's tags; windows of one stand next to each other."""
+        """Returns the tags of each example; the windows of an example are adjacent."""
         every = [self.label_names[i] for i in logits.argmax(dim=-1).tolist()]
         tags, begin = [], 0
         for number in _num_words(batch):

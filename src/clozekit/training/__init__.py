@@ -1,1 +1,1 @@
-"""What happens around training steps: their seeds, their history, and what is shown of them."""
+"""Trainer, callbacks and loggers: checkpoints, history, progress and signals."""

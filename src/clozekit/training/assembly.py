@@ -1,4 +1,4 @@
-"""The data and the model of a run, from a checked configuration."""
+"""Builds the data and the model of a run from a checked configuration."""
 
 import math
 from functools import partial
@@ -21,7 +21,7 @@ from clozekit.tasks.divergence import DivergenceGuard
 
 
 def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> StreamDataModule:
-    """Makes the DataModule; one without a tokenizer of its own takes the pretrained encoder's."""
+    """Makes the DataModule, with the pretrained encoder's tokenizer if `data.tokenizer` is null."""
     arguments = config.data.arguments()
     if pretrained is not None and "tokenizer" in arguments and arguments["tokenizer"] is None:
         arguments["tokenizer"] = pretrained.tokenizer
@@ -32,17 +32,17 @@ def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> Strea
 def encoder_config(
     given: EncoderConfig, datamodule: StreamDataModule, pretrained: Pretrained | None
 ) -> EncoderConfig:
-    """Takes the sizes from the pretrained encoder, and the vocabulary's from the tokenizer.
+    """Takes the sizes from the pretrained encoder, if any, and `vocab_size` from the tokenizer.
 
     Raises:
-        ConfigError: The data's tokenizer or its longest sequence does not fit the encoder.
+        ConfigError: The data's tokenizer or its maximum length does not match the encoder.
     """
     vocab_size = datamodule.vocab_size
     if pretrained is not None and given.pretrained is not None:
         return _pretrained_config(given, datamodule, pretrained)
     if given.vocab_size is not None and given.vocab_size != vocab_size:
         raise ConfigError(
-            f"encoder.vocab_size={given.vocab_size}, but the tokenizer has {vocab_size} ids"
+            f"encoder.vocab_size={given.vocab_size} but the tokenizer has {vocab_size} ids"
         )
     return given.model_copy(update={"vocab_size": vocab_size})
 
@@ -53,19 +53,19 @@ def _pretrained_config(
     check_tokenizers_agree(datamodule.tokenizer, pretrained)
     dropout = given.model_dump(include={"hidden_dropout_prob", "attention_probs_dropout_prob"})
     theirs = pretrained.encoder
-    # A class is imported because the user names it, not because a checkpoint does.
+    # For safety, a class is imported only if the user's configuration names it.
     if given.target != theirs.target and not theirs.is_own:
         raise ConfigError(
-            f"encoder.pretrained={given.pretrained} was trained with encoder._target_="
-            f"{theirs.target}, but encoder._target_={given.target}; give that class here too"
+            f"encoder._target_={given.target} but encoder.pretrained={given.pretrained} was "
+            f"trained with {theirs.target}; set encoder._target_ to that class"
         )
     more = {**(given.model_extra or {}), **(theirs.model_extra or {}), "target": given.target}
     config = theirs.model_copy(update={**more, **dropout, "pretrained": given.pretrained})
     assert config.vocab_size is not None
-    # A vocabulary may be padded to a round number of ids, which no text uses.
+    # The encoder may have more ids than the tokenizer: some models pad the vocabulary.
     if datamodule.vocab_size > config.vocab_size:
         raise ConfigError(
-            f"encoder.pretrained={given.pretrained} has vocab_size={config.vocab_size}, but the "
+            f"encoder.pretrained={given.pretrained} has vocab_size={config.vocab_size} but the "
             f"tokenizer has {datamodule.vocab_size} ids"
         )
     if datamodule.max_seq_length > config.max_position_embeddings:
@@ -78,7 +78,7 @@ def _pretrained_config(
 
 
 def max_steps_of(config: TrainConfig, datamodule: StreamDataModule) -> int:
-    """Gives the length of training in optimizer steps."""
+    """Returns the number of optimizer steps of the training."""
     if config.max_steps is not None:
         return config.max_steps
     assert config.max_epochs is not None
@@ -90,18 +90,18 @@ def max_steps_of(config: TrainConfig, datamodule: StreamDataModule) -> int:
 
 
 def steps_of_share(share: float, steps_per_epoch: float) -> int:
-    """Gives a number of steps: itself, or of a float its share of an epoch, one at least."""
+    """Converts a limit to steps: an int is returned as is, a float is a fraction of an epoch."""
     return share if isinstance(share, int) else max(1, int(share * steps_per_epoch))
 
 
 def make_module(
     config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule, max_steps: int
 ) -> TaskModule[Any]:
-    """Makes the task, with an encoder whose weights are drawn by the seed."""
+    """Makes the task, with randomly initialized weights."""
     arguments = config.optimizer.arguments()
     weight_decay = arguments.pop("weight_decay", 0.0)
     if config.trainer.precision == "16-mixed" and arguments.get("fused"):
-        # A fused optimizer unscales gradients itself, and then they cannot be clipped.
+        # A fused optimizer unscales gradients itself, so they could not be clipped before.
         arguments["fused"] = False
     module: TaskModule[Any] = build(
         "task",
@@ -125,13 +125,13 @@ def make_module(
         module.encoder.compile(**config.compile.model_dump(exclude={"enabled"}))
     if config.fine_tuning.freeze_encoder:
         module.encoder.requires_grad_(False)
-    # The Trainer makes its own; this one refuses bad arguments before the run has a folder.
+    # The Trainer calls it again. Called here, it rejects bad arguments before the folder exists.
     module.configure_optimizers()
     return module
 
 
 def _task_arguments(config: TrainConfig, datamodule: StreamDataModule) -> dict[str, Any]:
-    """Gives the task's arguments; balanced weights follow from the training rows."""
+    """Returns the task's arguments. Balanced weights are computed from the training rows."""
     arguments = config.task.arguments()
     is_balanced = arguments.get("class_weights") == BALANCED
     if is_balanced and isinstance(datamodule, ClassificationDataModule):
@@ -140,27 +140,27 @@ def _task_arguments(config: TrainConfig, datamodule: StreamDataModule) -> dict[s
 
 
 def reinitialize(module: TaskModule[Any], config: FineTuningConfig) -> None:
-    """Draws the weights anew of the encoder's parts that the configuration names.
+    """Reinitializes the parts of the encoder that the configuration selects.
 
     Raises:
-        ConfigError: The encoder has not so many blocks, or no pooler.
+        ConfigError: The encoder does not have enough blocks, or has no pooler.
     """
     encoder = module.encoder
     number, std = config.reinit_layers, encoder.config.initializer_range
     if number > len(encoder.blocks):
         raise ConfigError(
-            f"fine_tuning.reinit_layers={number}: the encoder has {len(encoder.blocks)} blocks"
+            f"fine_tuning.reinit_layers={number} but the encoder has {len(encoder.blocks)} blocks"
         )
     for block in encoder.blocks[len(encoder.blocks) - number :]:
         init_weights(block, std)
     if config.reinit_pooler:
         if encoder.pooler is None:
-            raise ConfigError("fine_tuning.reinit_pooler=true: the task's encoder has no pooler")
+            raise ConfigError("fine_tuning.reinit_pooler=true but the task's encoder has no pooler")
         init_weights(encoder.pooler, std)
 
 
 def resolved(config: TrainConfig, encoder: EncoderConfig) -> dict[str, Any]:
-    """Gives the configuration in plain containers, with the encoder's sizes as they came out."""
+    """Returns the configuration in plain containers, with the final encoder configuration."""
     return config.model_dump(mode="json", by_alias=True) | {
         "encoder": encoder.model_dump(by_alias=True)
     }

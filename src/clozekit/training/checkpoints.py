@@ -1,4 +1,4 @@
-"""When checkpoints are saved: every so many steps or minutes, and the best ones."""
+"""Saves checkpoints at regular steps or minutes, and the best ones."""
 
 import time
 from pathlib import Path
@@ -19,19 +19,19 @@ PREEMPTED_FILE = "preempted.ckpt"
 class Checkpoints(Callback):
     """Keeps the last checkpoint and the best ones.
 
-    A checkpoint holds the state after an optimizer step, and after that step's validation where one
-    is due: so a run that goes on from it has nothing of that step left to do.
+    A checkpoint has the state after an optimizer step and, if one is due, after the validation at
+    that step. So a resumed run always starts with a new step.
 
     Args:
         dirpath: The folder of the checkpoints.
-        every_n_steps: Optimizer steps between saves of `last.ckpt`; None for none by steps.
-        every_n_minutes: Minutes between saves of `last.ckpt`; None for none by time.
-        monitor: The validation metric that the best are chosen by; `auto` for the task's own; None
-            for no best.
+        every_n_steps: Number of optimizer steps between saves of `last.ckpt`; None to disable.
+        every_n_minutes: Minutes between saves of `last.ckpt`; None to disable.
+        monitor: The validation metric that selects the best checkpoints; `auto` for the task's
+            default; None to keep no best checkpoint.
         mode: Whether the smallest (`min`) or the largest (`max`) value is the best; `auto` for the
-            task's own.
-        save_top_k: How many of the best are kept, as `step-N.ckpt`; the very best is also
-            `best.ckpt`. -1 keeps one of every validation, 0 none.
+            task's default.
+        save_top_k: The number of best checkpoints to keep as `step-N.ckpt`; the best one is also
+            `best.ckpt`. -1 keeps the checkpoint of every validation, 0 keeps none.
     """
 
     def __init__(
@@ -56,21 +56,21 @@ class Checkpoints(Callback):
         self._saved: tuple[int, bool] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Asks the task for what it did not say."""
+        """Replaces `auto` with the task's metric and mode."""
         self.monitor, self.mode = monitored(pl_module, self.monitor, self.mode)
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives the best steps and their scores."""
+        """Returns the best steps and their scores."""
         return {"monitor": self.monitor, "mode": self.mode, "scores": dict(self.scores)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the best steps over, unless another metric is monitored now."""
+        """Restores the best steps, unless another metric is monitored now."""
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.scores = dict(state_dict["scores"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Puts in order what a kill in the midst of saving has left."""
-        # A run that goes on in another folder has none of the best in its own.
+        """Cleans up after a run that was killed while saving."""
+        # A run resumed in another folder has none of the best checkpoints in its own folder.
         found = {s: score for s, score in self.scores.items() if self._of_step(s).exists()}
         self.scores = trainer.strategy.broadcast(found)
         if not trainer.is_global_zero:
@@ -91,12 +91,12 @@ class Checkpoints(Callback):
         batch: StepBatch[Any],
         batch_idx: int,
     ) -> None:
-        """Saves after a step that is due, but for one that a validation follows."""
+        """Saves if the step is due, unless a validation follows, which saves after it."""
         if self._is_due(trainer) and not validation_follows(trainer):
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves one of the best, then the last, which knows of it."""
+        """Saves the step if it is one of the best, then `last.ckpt` with the updated scores."""
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         if self.monitor is not None:
@@ -104,19 +104,19 @@ class Checkpoints(Callback):
         self.save_last(trainer, is_validated=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Removes the checkpoint of an interruption: the whole run's is saved next.
+        """Removes the checkpoint of an interruption; the final checkpoint is saved next.
 
-        Lightning does not call `on_train_end` where a run is resumed after its last step.
+        Lightning does not call `on_train_end` for a run that is resumed after its last step.
         """
         if trainer.is_global_zero:
             (self.dirpath / PREEMPTED_FILE).unlink(missing_ok=True)
 
     def save_last(self, trainer: Trainer, is_validated: bool = False) -> None:
-        """Saves `last.ckpt`, unless it holds this step already.
+        """Saves `last.ckpt`, unless it already has this step.
 
         Args:
             trainer: The Trainer.
-            is_validated: Whether the step's validation is over, of which the checkpoint knows.
+            is_validated: Whether the checkpoint includes the result of the step's validation.
         """
         if self._saved != (trainer.global_step, is_validated):
             self._save(trainer, self.dirpath / "last.ckpt")
@@ -126,9 +126,9 @@ class Checkpoints(Callback):
             self._last_save = time.monotonic()
 
     def save_preempted(self, trainer: Trainer) -> None:
-        """Saves a step that is not due, beside the last one that was.
+        """Saves a step that is not due to its own file, without replacing `last.ckpt`.
 
-        A rollback goes to `last.ckpt`, which so is the same whether the run was interrupted or not.
+        A rollback loads `last.ckpt`, which must be the same with and without an interruption.
         """
         if self._saved is None or self._saved[0] != trainer.global_step:
             self._save(trainer, self.dirpath / PREEMPTED_FILE)
@@ -137,7 +137,7 @@ class Checkpoints(Callback):
         due = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
         if self.every_n_minutes is not None:
             waited = time.monotonic() - self._last_save >= 60 * self.every_n_minutes
-            # The clocks of two processes differ; the first one's counts.
+            # The clocks of processes differ; use that of the first process.
             due = trainer.strategy.broadcast(waited) or due
         return due
 
@@ -146,8 +146,8 @@ class Checkpoints(Callback):
         if self.monitor not in trainer.callback_metrics:
             known = ", ".join(sorted(trainer.callback_metrics))
             raise ConfigError(
-                f"callbacks.checkpoints.monitor={self.monitor}: there is no such metric of the "
-                f"validation; there are {known}"
+                f"callbacks.checkpoints.monitor={self.monitor} is not a validation metric; the "
+                f"metrics are {known}"
             )
         step = trainer.global_step
         self.scores[step] = float(trainer.callback_metrics[self.monitor])

@@ -1,4 +1,4 @@
-"""How a process ends at once, without Python's finalization."""
+"""Ends a process immediately, without Python's finalization."""
 
 import logging
 import multiprocessing
@@ -8,19 +8,19 @@ import threading
 from typing import NoReturn
 
 FLUSH_SECONDS = 2.0
-"""How long buffered output may take; a pipe that nobody reads would block for ever."""
+"""Time limit for flushing output; a pipe without a reader would block forever."""
 
 
 def write_error(sentence: str) -> None:
-    """Writes one line to stderr, unbuffered, so that other output does not break it up."""
+    """Writes one line to stderr, unbuffered, so that other output does not split it."""
     os.write(2, f"clozekit train: {sentence}\n".encode())
 
 
 def exit_at_once(code: int) -> NoReturn:
-    """Ends this process and its data workers, after its buffered output is written.
+    """Ends this process and its data workers after flushing its output.
 
     After a failed collective, threads of gloo may still release tensors. Releasing a tensor that
-    Python knows needs the GIL, and a thread that waits for the GIL while Python finalizes aborts
+    has a Python object needs the GIL. A thread that waits for the GIL while Python finalizes aborts
     the process ("terminate called without an active exception", exit code -6). So finalization is
     skipped.
     """

@@ -1,4 +1,4 @@
-"""The history of training: one row of metrics for each logged step, in every logger."""
+"""The training history: one row of metrics per logged step, in every logger."""
 
 import time
 from typing import Any
@@ -12,11 +12,11 @@ from clozekit.training.checkpoints import Checkpoints
 
 
 class StepHistory(Callback):
-    """Writes the metrics of logged steps, with the speed, before a checkpoint of the step is saved.
+    """Logs the metrics and the speed of logged steps, before a checkpoint of the step is saved.
 
-    A step's losses are sums over all processes and micro-batches, divided by the step's totals, so
-    a row means the same on any number of them. `tokens_per_second` counts real tokens of all
-    processes since the last row, without the time of validation.
+    The losses of a step are sums over all processes and micro-batches divided by the step's totals,
+    so they do not depend on the number of processes. `tokens_per_second` counts the tokens of all
+    processes since the last row, without padding and without the time of validation.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class StepHistory(Callback):
         self._paused_at = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lets the clock go on."""
+        """Restarts the clock."""
         self._since += time.perf_counter() - self._paused_at
 
     def on_train_batch_end(
@@ -46,7 +46,7 @@ class StepHistory(Callback):
         batch: StepBatch[Any],
         batch_idx: int,
     ) -> None:
-        """Writes a row after a step that is logged."""
+        """Logs a row after a logged step."""
         assert isinstance(pl_module, TaskModule)
         self._tokens += batch.num_tokens
         if not pl_module.is_logged(batch):
@@ -63,7 +63,7 @@ class StepHistory(Callback):
             logger.log_metrics({**pl_module.logged, **speed}, step=batch.index + 1)
 
     def _checkpoint_cost(self, trainer: Trainer) -> dict[str, float]:
-        """Gives the seconds spent on checkpoints so far, and their share of the training time."""
+        """Returns the seconds spent on checkpoints so far, and their share of the training time."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         seconds = sum(c.seconds for c in callbacks if isinstance(c, Checkpoints))
         elapsed = time.perf_counter() - self._began

@@ -1,5 +1,6 @@
-"""Which metric a callback goes by, and when it ends a training that has stopped to learn."""
+"""The monitored metrics of callbacks, and early stopping."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,25 +11,25 @@ from clozekit.errors import ConfigError
 from clozekit.tasks.base import TaskModule
 
 AUTO: Literal["auto"] = "auto"
-"""The task's own metric, or its mode."""
+"""The task's default metric or mode."""
 
 Mode = Literal["min", "max", "auto"]
 
 
 def check_mode(monitor: str | None, mode: str) -> None:
-    """Checks how a metric is to be compared.
+    """Checks the mode of a monitored metric.
 
     Raises:
-        ValueError: The mode is none, or is missing for a metric that the task did not choose.
+        ValueError: The mode is invalid, or is `auto` for a metric other than `auto`.
     """
     if mode not in ("min", "max", AUTO):
-        raise ValueError(f"mode={mode!r}: it should be 'min', 'max' or 'auto'")
+        raise ValueError(f"mode={mode!r} must be 'min', 'max' or 'auto'")
     if mode == AUTO and monitor not in (AUTO, None):
-        raise ValueError(f"mode=auto is for monitor=auto; monitor={monitor!r} needs 'min' or 'max'")
+        raise ValueError(f"mode=auto must be 'min' or 'max' for monitor={monitor!r}")
 
 
 def monitored(module: LightningModule, monitor: str | None, mode: Mode) -> tuple[str | None, Mode]:
-    """Gives the metric and the mode, the task's own where they are `auto`."""
+    """Returns the metric and the mode, with the task's defaults for `auto`."""
     if monitor != AUTO:
         return monitor, mode
     assert isinstance(module, TaskModule)
@@ -36,14 +37,14 @@ def monitored(module: LightningModule, monitor: str | None, mode: Mode) -> tuple
 
 
 def check_monitors(callbacks: Mapping[str, Any], module: TaskModule[Any]) -> None:
-    """Checks before training that the metrics are there which callbacks go by.
+    """Checks before training that the metrics monitored by callbacks exist.
 
     Args:
-        callbacks: The arguments of each callback that goes by a metric, by its name.
-        module: The task. One that does not say what it validates by is not checked.
+        callbacks: The arguments of each callback that monitors a metric, by the callback's name.
+        module: The task. Nothing is checked if its metrics are not known before a validation.
 
     Raises:
-        ConfigError: A metric is not there, or its worst value would be taken for the best.
+        ConfigError: A metric does not exist.
     """
     known = module.validation_metrics_and_modes()
     if known is None:
@@ -56,22 +57,27 @@ def check_monitors(callbacks: Mapping[str, Any], module: TaskModule[Any]) -> Non
         key = f"callbacks.{name}"
         if monitor not in known:
             raise ConfigError(
-                f"{key}.monitor={monitor}: there is no such metric of the validation; there are "
+                f"{key}.monitor={monitor} is not a validation metric; the metrics are "
                 f"{', '.join(sorted(known))}"
             )
         if known[monitor] not in (None, mode):
-            raise ConfigError(f"{key}.mode={mode}: of {monitor} the best is the {known[monitor]}")
+            warnings.warn(
+                f"{key}.mode={mode}: the worst {monitor} is kept as the best; the usual mode is "
+                f"{known[monitor]}",
+                stacklevel=2,
+            )
 
 
 class EarlyStopping(LightningEarlyStopping):
-    """Ends the training once the monitored metric has not become better for some validations.
+    """Ends training when the monitored metric has not improved for several validations.
 
     Args:
-        monitor: The validation metric; `auto` for the task's own.
+        monitor: The validation metric; `auto` for the task's default.
         mode: Whether the smallest (`min`) or the largest (`max`) value is the best; `auto` for the
-            task's own.
-        patience: The validations without a better value that end the training; 0 does as 1 does.
-        min_delta: How much better a value must be to count.
+            task's default.
+        patience: The number of validations without improvement after which training ends; 0 is the
+            same as 1.
+        min_delta: The minimum change that counts as an improvement.
     """
 
     def __init__(
@@ -82,14 +88,14 @@ class EarlyStopping(LightningEarlyStopping):
         min_delta: float = 0.0,
     ) -> None:
         check_mode(monitor, mode)
-        # Lightning's compares from here on; it is told the task's own once the task is there.
+        # A placeholder for `auto`; `setup` sets the task's metric and mode.
         super().__init__(monitor, min_delta, patience, mode="min" if mode == AUTO else mode)
         self.given_mode = mode
-        # Lightning keeps it with the sign of its mode.
+        # Lightning changes the sign of its own copy, depending on the mode.
         self.given_min_delta = min_delta
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Asks the task for what it did not say."""
+        """Replaces `auto` with the task's metric and mode."""
         monitor, mode = monitored(pl_module, self.monitor, self.given_mode)
         if monitor != self.monitor:
             assert monitor is not None
@@ -98,16 +104,16 @@ class EarlyStopping(LightningEarlyStopping):
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ends a training again that had been ended before it was resumed."""
+        """Stops again if the resumed run had already been stopped early."""
         if self.wait_count >= max(self.patience, 1):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives the best value and the validations since, in plain values."""
+        """Returns the best value and the number of validations since, as plain values."""
         state = super().state_dict()
         return {**state, "best_score": float(state["best_score"])}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes them over."""
+        """Restores the best value and the number of validations since."""
         super().load_state_dict({**state_dict, "best_score": self.best_score})
         self.best_score = self.best_score.new_tensor(state_dict["best_score"])

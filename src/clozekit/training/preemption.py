@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: a checkpoint at the next step, and an exit code that says to start again."""
+"""SIGTERM and SIGINT: save a checkpoint at the next step and exit with code `PREEMPTED`."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from clozekit.training.validation import validation_follows
 
 
 def exit_on_sigterm() -> None:
-    """Makes SIGTERM end the process with `PREEMPTED` where there is no training to be saved."""
+    """Makes SIGTERM end the process with `PREEMPTED` while no training runs."""
     signal.signal(signal.SIGTERM, _exit)
 
 
@@ -27,15 +27,15 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 
 class Preemption(Callback):
-    """Saves and ends the run at the next optimizer step after SIGTERM or SIGINT, on all processes.
+    """Saves and ends the run after the next optimizer step on SIGTERM or SIGINT.
 
-    The signal's handler only takes note: a handler that saved could run inside a step, or on one
-    process alone. A signal to one process is heeded by all, for they agree at every step. A second
-    SIGINT ends the run at once.
+    The signal handler only sets a flag: it may run inside a step or on one process only. A signal
+    to one process ends all, because they share the flag at every step. A second SIGINT ends the
+    run immediately.
 
     Attributes:
-        aborted: Whether a second SIGINT came.
-        is_agreed: Whether all processes know that the run ends after this step.
+        aborted: Whether a second SIGINT was received.
+        is_agreed: Whether the run ends after this step. The same on all processes.
     """
 
     def __init__(self) -> None:
@@ -45,18 +45,18 @@ class Preemption(Callback):
         self._previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the signals over from Lightning, whose handlers run collectives."""
+        """Replaces Lightning's signal handlers, which run collectives."""
         assert isinstance(pl_module, TaskModule)
         self._module = pl_module
         if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread may; in another one a program of the user's handles them
+            return  # Python allows signal handlers in the main thread only
         self._previous = {
             signal.SIGTERM: signal.signal(signal.SIGTERM, self._on_sigterm),
             signal.SIGINT: signal.signal(signal.SIGINT, self._on_sigint),
         }
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives the signals back."""
+        """Restores the previous signal handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
@@ -69,14 +69,14 @@ class Preemption(Callback):
         batch: StepBatch[Any],
         batch_idx: int,
     ) -> None:
-        """Ends the run after a step at which all processes agreed, unless a validation follows."""
+        """Ends the run after the step if the processes agreed, unless a validation follows."""
         assert isinstance(pl_module, TaskModule)
         self.is_agreed = pl_module.stop_agreed
         if self.is_agreed and not validation_follows(trainer):
             self._save_and_exit(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ends the run after the validation of the step at which it was agreed."""
+        """Ends the run after the validation of the step at which the processes agreed."""
         if self.is_agreed:
             self._save_and_exit(trainer)
 
@@ -85,8 +85,8 @@ class Preemption(Callback):
             if isinstance(callback, Checkpoints):
                 callback.save_preempted(trainer)
         trainer.strategy.barrier("preemption")
-        # Lightning kills the first process when one that it started ends with another code than 0.
-        # Under torchrun and Slurm the cluster's environment is another, and every process tells.
+        # Lightning kills the first process if a process that it started exits with a code other
+        # than 0. Under torchrun and Slurm this does not apply, and all processes use the same code.
         was_started_by_lightning = (
             isinstance(trainer.strategy, ParallelStrategy)
             and isinstance(trainer.strategy.cluster_environment, LightningEnvironment)
@@ -102,10 +102,10 @@ class Preemption(Callback):
             self.aborted = True
             raise KeyboardInterrupt
         self._request_stop()
-        # Not print, which may be at work where the signal falls.
+        # print is not reentrant, and the signal may arrive inside a print.
         os.write(1, b"saving at the next step; Ctrl-C again to stop at once\n")
 
     def _request_stop(self) -> None:
-        """Tells the task, whose next step tells the other processes."""
+        """Sets the flag of the task, whose next step shares it with the other processes."""
         if self._module is not None:
             self._module.stop_requested = True

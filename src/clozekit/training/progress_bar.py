@@ -1,4 +1,4 @@
-"""What a person sees of training."""
+"""The progress bar of training."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 SECONDS_BETWEEN_LINES = 20.0
-"""How often a line is printed where there is no terminal to draw a bar on."""
+"""The interval of progress lines if the output is not a terminal."""
 
 SHOWN = {
     "train/mlm_loss": "mlm {:.3f}",
@@ -29,9 +29,9 @@ SHOWN = {
 
 
 class TrainingProgress(ProgressBar):
-    """A bar of optimizer steps with the losses, tokens per second and the time left.
+    """A progress bar of optimizer steps, with losses, tokens per second and the remaining time.
 
-    Where the output is not a terminal, a line every 20 seconds, and one for every validation.
+    If the output is not a terminal, it prints a line every 20 seconds and after each validation.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class TrainingProgress(ProgressBar):
         self._last_line = 0.0
 
     def disable(self) -> None:
-        """Shows nothing; Lightning calls it on all processes but the first."""
+        """Hides progress. Lightning calls it on all processes except the first."""
         self._enabled = False
 
     def enable(self) -> None:
@@ -50,7 +50,7 @@ class TrainingProgress(ProgressBar):
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws the bar."""
+        """Starts the bar."""
         self._last_line = time.monotonic()
         if self._enabled and self._console.is_terminal:
             self._progress = Progress(
@@ -68,7 +68,7 @@ class TrainingProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Moves the bar, or prints a line when one is due."""
+        """Updates the bar, or prints a line if one is due."""
         if not self._enabled:
             return
         if self._progress is not None:
@@ -80,7 +80,7 @@ class TrainingProgress(ProgressBar):
             self._print(f"step {trainer.global_step}/{trainer.max_steps}  {_metrics(trainer)}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints the validation split's metrics."""
+        """Prints the metrics of the validation split."""
         if not self._enabled or trainer.sanity_checking:
             return
         metrics = {
@@ -92,13 +92,13 @@ class TrainingProgress(ProgressBar):
         self._print(f"validation at step {trainer.global_step}: {shown}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         self._stop()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Takes the bar away, so that the error stands below it."""
+        """Stops the bar, so that the error is printed below it."""
         self._stop()
 
     def _print(self, line: str) -> None:

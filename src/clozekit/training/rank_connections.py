@@ -1,4 +1,4 @@
-"""Connections between the processes of a run, by which they notice that one of them has ended."""
+"""Connections between the processes of a run, used to detect that one of them has ended."""
 
 import json
 import os
@@ -15,13 +15,13 @@ CONNECT_SECONDS = 30.0
 """How long the processes try to connect to each other."""
 
 IDLE_SECONDS, PROBE_SECONDS, PROBES = 4, 4, 3
-"""TCP keepalive: a machine that answers no probe counts as lost after 4 + 3 * 4 seconds.
+"""TCP keepalive: a machine that does not answer counts as lost after 4 + 3 * 4 seconds.
 
-The kernel answers the probes, so a process that is busy is not taken for lost.
+The kernel answers the probes, so a busy process does not count as lost.
 """
 
 GRACE_SECONDS = 8.0
-"""How long a process has to end by itself after another one is lost."""
+"""The time that a process has to end by itself after another one is lost."""
 
 PARENT = "CLOZEKIT_PARENT"
 """The environment variable with the id of the process that started this one."""
@@ -60,19 +60,19 @@ class Peer:
 
 
 class Watch:
-    """A thread that notices when another process ends, because its connection closes.
+    """A thread that detects when another process ends, because its connection closes.
 
     Rank 0 is connected to all other ranks and reports a loss to them. The kernel closes the
-    connections of a killed process. Connections to a machine that is cut off are closed when TCP
-    keepalive probes are not answered. A process that is only busy or slow is never taken for lost.
+    connections of a killed process. Connections to an unreachable machine are closed when TCP
+    keepalive probes are not answered. A process that is only busy or slow never counts as lost.
 
     Args:
         rank: The rank of this process.
         peers: The processes that this one is connected to.
-        on_loss: Called once in the thread, with a sentence that names the lost process.
+        on_loss: Called once in the thread, with a message that names the lost process.
 
     Attributes:
-        loss: The sentence, once a process is lost.
+        loss: The message, once a process is lost.
         is_lost: Set after `loss`.
     """
 
@@ -87,7 +87,7 @@ class Watch:
         threading.Thread(target=self._watch, name="rank-watch", daemon=True).start()
 
     def goodbye(self) -> None:
-        """Tells the peers that this process ends as intended."""
+        """Tells the peers that this process is about to end normally."""
         for peer in self.peers:
             peer.send(GOODBYE)
 
@@ -117,7 +117,7 @@ class Watch:
             if peer.rank != rank:
                 peer.send(LOST, rank=rank, place=place)
         self.loss = (
-            f"rank {rank} ({place}) is lost: it was killed, has failed, or cannot be reached; "
+            f"rank {rank} ({place}) is lost: it was killed, has failed or cannot be reached; "
             f"rank {self.rank} ends too; resume=auto continues from the last checkpoint"
         )
         # Only after the peers are informed: the main thread may end the process from here on.
@@ -198,18 +198,18 @@ def connect(rank: int, host: str, port: int, token: str, place_of_first: str) ->
 
 
 def describe_this_process() -> str:
-    """Names this process by its id and machine."""
+    """Describes this process by its id and machine."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def end_with_parent() -> None:
-    """Ends this process after the process that called `set_parent` has ended, for any reason."""
+    """Ends this process when the process that called `set_parent` has ended, for any reason."""
     parent = os.environ[PARENT]
 
     def wait() -> None:
         while str(os.getppid()) == parent:
             time.sleep(1.0)
-        # Gives `RankWatch` the time to say which process is lost.
+        # Leaves time for `RankWatch` to report which process is lost.
         time.sleep(GRACE_SECONDS)
         os._exit(1)
 

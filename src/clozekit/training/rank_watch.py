@@ -1,4 +1,4 @@
-"""Ends the processes of a run when one of them is lost or communication between them fails."""
+"""Ends all processes of a run when one of them is lost or communication between them fails."""
 
 import threading
 import time
@@ -34,9 +34,9 @@ REPORT_SECONDS = 5.0
 class RankWatch(Callback):
     """Ends this process soon after another process of the run is lost.
 
-    The process writes one sentence to stderr and exits with code 1. If communication raises an
-    error (gloo), `watched` ends the process after the loggers are closed. If communication only
-    waits (NCCL), the watching thread ends it after `GRACE_SECONDS`.
+    The process writes one line to stderr and exits with code 1. If communication raises an error
+    (gloo), `watched` ends the process after the loggers are closed. If communication only waits
+    (NCCL), the watching thread ends it after `GRACE_SECONDS`.
     """
 
     def __init__(self) -> None:
@@ -61,11 +61,11 @@ class RankWatch(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Lets an error of this process itself end it, whatever happens to the others."""
+        """Lets this process end with its own error, whatever happens to the others."""
         self._has_own_error = not is_communication_error(exception)
 
     def goodbye(self) -> None:
-        """Tells the other processes that this one ends as intended, and needs them no more."""
+        """Tells the other processes that this one is about to end normally."""
         self._has_left = True
         if self._watch is not None:
             self._watch.goodbye()
@@ -79,8 +79,8 @@ class RankWatch(Callback):
     def exit_after_error(self, rank: int, error: Exception) -> NoReturn:
         """Ends this process because its communication failed.
 
-        Usually another process is lost, and is reported within seconds. If none is, another process
-        stands still, and the error is the timeout of the process group.
+        Usually another process is lost, and is reported within seconds. If not, another process
+        hangs, and the error is the timeout of the process group.
         """
         if self._watch is not None:
             self._watch.is_lost.wait(REPORT_SECONDS)
@@ -105,7 +105,7 @@ class RankWatch(Callback):
         if missing:
             warnings.warn(
                 f"rank {trainer.global_rank} has no connection to rank "
-                f"{', '.join(map(str, missing))} at {host}:{port}, and would not notice its loss",
+                f"{', '.join(map(str, missing))} at {host}:{port} and would not detect its loss",
                 stacklevel=2,
             )
         return peers
@@ -118,7 +118,7 @@ class RankWatch(Callback):
                     thread._child_processes = []
 
     def _on_loss(self, sentence: str) -> None:
-        """Runs in the watching thread: the main thread may wait in a collective for ever."""
+        """Runs in the watching thread: the main thread may wait in a collective forever."""
         if self._ends_by_itself():
             return
         self._announce(sentence)
@@ -130,7 +130,7 @@ class RankWatch(Callback):
         return self._has_own_error or self._has_left
 
     def _announce(self, sentence: str) -> None:
-        """Writes why this process ends, once, whichever thread notices first."""
+        """Writes why this process ends, once, from whichever thread is first."""
         with self._lock:
             if not self._is_announced:
                 write_error(sentence)
@@ -139,7 +139,7 @@ class RankWatch(Callback):
 
 @contextmanager
 def watched(trainer: Trainer) -> Iterator[None]:
-    """Says goodbye to the other processes at the end; exits with a sentence after a loss."""
+    """Says goodbye to the other processes at the end; exits with a message after a loss."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     (watch,) = (callback for callback in callbacks if isinstance(callback, RankWatch))
     try:

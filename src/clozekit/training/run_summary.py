@@ -1,4 +1,4 @@
-"""What a person should know before a run costs anything."""
+"""The summary printed before training."""
 
 from lightning.pytorch import Trainer
 from rich.console import Console
@@ -10,7 +10,7 @@ from clozekit.runs.folder import RunFolder
 from clozekit.tasks.base import TaskModule
 
 BYTES_OF_ADAM = 16
-"""A float32 parameter, its gradient, and Adam's two moments."""
+"""A float32 parameter, its gradient and Adam's two moments."""
 
 
 def print_summary(
@@ -20,7 +20,7 @@ def print_summary(
     trainer: Trainer,
     folder: RunFolder,
 ) -> None:
-    """Prints the model's size, the steps, the batches and the memory that they will take."""
+    """Prints the size of the model, the steps, the batches and the estimated memory."""
     num_parameters = sum(parameter.numel() for parameter in module.parameters())
     max_seq_length = datamodule.max_seq_length
     steps_per_epoch = datamodule.steps_per_epoch()
@@ -36,11 +36,11 @@ def print_summary(
         "parameters": f"{num_parameters:,}",
         "steps": f"{trainer.max_steps:,} ({trainer.max_steps / steps_per_epoch:.2f} epochs of "
         f"{steps_per_epoch:,.0f} steps)",
-        "batch": f"{datamodule.global_batch_size} samples a step, at most "
-        f"{datamodule.global_batch_size * max_seq_length:,} tokens, shared by "
+        "batch": f"{datamodule.global_batch_size} samples per step, at most "
+        f"{datamodule.global_batch_size * max_seq_length:,} tokens, split into "
         f"{trainer.world_size} x {accumulation} (processes x micro-batches)",
         "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
-        "memory": f"about {memory / 2**20:,.0f} MiB a process for weights, Adam and activations",
+        "memory": f"about {memory / 2**20:,.0f} MiB per process for weights, Adam and activations",
         **datamodule.facts(),
     }
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -50,10 +50,10 @@ def print_summary(
 
 
 def activation_bytes(encoder: EncoderConfig, num_tokens: int) -> int:
-    """Estimates what backward needs, in bytes: the float32 tensors kept of every layer.
+    """Estimates the memory of activations in bytes: the float32 tensors of each layer for backward.
 
-    Counts, per token and layer, the inputs of the linear layers and norms, the fused QKV, and both
-    sides of the activation; attention keeps no square matrix with fused kernels.
+    Per token and layer, it counts the inputs of the linear layers and norms, the fused QKV, and the
+    input and output of the activation. Fused attention kernels do not store the attention matrix.
     """
     per_token = 10 * encoder.hidden_size + 2 * encoder.intermediate_size
     return 4 * num_tokens * per_token * (encoder.num_hidden_layers + 1)

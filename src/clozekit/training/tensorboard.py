@@ -1,4 +1,4 @@
-"""TensorBoard, with each step once over all resumptions."""
+"""TensorBoard logging, without duplicate steps after a resume."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from lightning.pytorch.loggers import TensorBoardLogger as LightningTensorBoardL
 
 
 class TensorBoardLogger(LightningTensorBoardLogger):
-    """Lightning's logger, which writes to the folder `tensorboard` of the run.
+    """Lightning's logger, writing to the folder `tensorboard` of the run.
 
     Args:
         save_dir: The run's folder.
@@ -18,5 +18,5 @@ class TensorBoardLogger(LightningTensorBoardLogger):
         super().__init__(save_dir, **arguments)
 
     def rewind(self, step: int) -> None:
-        """Lets TensorBoard leave out what an earlier part logged after a checkpoint's step."""
+        """Makes TensorBoard discard what was logged after this step before the resume."""
         self._kwargs["purge_step"] = step + 1

@@ -1,4 +1,4 @@
-"""Lightning's Trainer from a checked configuration: every key honoured, or refused by name."""
+"""Makes Lightning's Trainer from a checked configuration. Unsupported keys raise an error."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ from clozekit.training.rank_watch import RankWatch
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
 
 OURS = ("gradient_clip_val", "gradient_clip_algorithm", "overfit_batches", "plugins")
-"""Keys that the training step, the stream and this module honour in the Trainer's place."""
+"""Keys implemented by the training step, the stream and this module instead of the Trainer."""
 
 
 def make_trainer(
@@ -56,7 +56,7 @@ def make_trainer(
         check_val_every_n_epoch=None,
         val_check_interval=_steps_between_validations(config, datamodule, max_steps),
         use_distributed_sampler=False,
-        # Told true, Lightning adds one of its own; told false, it refuses any.
+        # If true without a callback, Lightning adds its own; if false, it rejects any callback.
         enable_checkpointing=any(isinstance(c, LightningCheckpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         enable_model_summary=arguments.get("enable_model_summary", False),
@@ -89,11 +89,11 @@ def _make_callbacks(
     for name, component in config.callbacks.items():
         if component is not None and (component.model_extra or {}).get("train_time_interval"):
             raise ConfigError(
-                f"callbacks.{name}.train_time_interval is not supported: give "
+                f"callbacks.{name}.train_time_interval is not supported; use "
                 "callbacks.checkpoints.every_n_minutes"
             )
     if config.trainer.fast_dev_run:
-        # As Lightning does with its own: such a run leaves nothing behind.
+        # fast_dev_run writes no files; Lightning removes its own callbacks in the same way.
         given = [c for c in given if not isinstance(c, Checkpoints | EarlyStopping)]
     has_another_bar = any(
         isinstance(c, ProgressBar) and not isinstance(c, TrainingProgress) for c in given
@@ -110,16 +110,16 @@ def _make_callbacks(
 
 
 def _turn(callback: Callback) -> int:
-    """Orders callbacks.
+    """Returns the sort key of a callback.
 
-    What a validation changes in them is in the checkpoint that follows it, and an interrupted run
-    ends once that is saved.
+    Checkpoints are saved after the other callbacks have updated their state, and an interrupted run
+    ends after the checkpoint is saved.
     """
     return 2 if isinstance(callback, Preemption) else int(isinstance(callback, Checkpoints))
 
 
 def _make_plugins(config: TrainConfig) -> list[Any]:
-    """Gives the user's plugins, and ours of the kinds that are not among them."""
+    """Returns the user's plugins, plus the defaults for kinds that the user did not set."""
     given = (config.trainer.model_extra or {}).get("plugins") or []
     listed = given if isinstance(given, list) else [given]
     plugins = [
@@ -134,9 +134,10 @@ def _make_plugins(config: TrainConfig) -> list[Any]:
 
 
 def _cluster() -> list[ClusterEnvironment]:
-    """Gives Slurm's, where it started the processes, without Lightning's own way to requeue.
+    """Returns the Slurm environment if Slurm started the processes, without automatic requeueing.
 
-    That is another handler of signals; who starts the job requeues it on the exit code.
+    Lightning requeues from its own signal handler, which would replace ours. Instead, the job
+    script requeues on the exit code.
     """
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
@@ -148,15 +149,15 @@ def _check_strategy(trainer: Trainer) -> None:
     is_supported = isinstance(strategy, SingleDeviceStrategy | DDPStrategy)
     if not is_supported or isinstance(strategy.launcher, _MultiProcessingLauncher):
         raise ConfigError(
-            f"trainer.strategy={type(strategy).__name__} is not supported: a single device and "
-            "DDPStrategy are, with processes that Lightning, torchrun or Slurm starts"
+            f"trainer.strategy={type(strategy).__name__} is not supported; use a single device or "
+            "DDPStrategy with processes started by Lightning, torchrun or Slurm"
         )
 
 
 def _steps_between_validations(
     config: TrainConfig, datamodule: StreamDataModule, max_steps: int
 ) -> Any:
-    """Gives the interval as Lightning reads it: steps, or a time."""
+    """Returns the interval in Lightning's format: steps or a time."""
     interval = config.trainer.val_check_interval
     if isinstance(interval, str | dict):
         return interval
@@ -166,7 +167,7 @@ def _steps_between_validations(
 
 
 def _set_limits(trainer: Trainer, config: TrainConfig, datamodule: StreamDataModule) -> None:
-    """Turns shares of an epoch into numbers: Lightning needs them of a stream without an end."""
+    """Converts fractions of an epoch to numbers of batches, as Lightning needs for streams."""
     given = config.trainer
     if given.overfit_batches:
         steps = steps_of_share(given.overfit_batches, datamodule.steps_per_epoch())
@@ -193,7 +194,7 @@ def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
         arguments = component.arguments()
         if component.target == WANDB_LOGGER:
             arguments.setdefault("id", folder.id)
-            # The task's module: pretraining, classification, …
+            # The name of the task's Python module: pretraining, classification, …
             arguments.setdefault(
                 "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]
             )

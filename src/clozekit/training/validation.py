@@ -1,12 +1,12 @@
-"""Whether a validation follows a step: what is saved then is saved after it."""
+"""Whether a validation follows a step. If so, checkpoints of the step are saved after it."""
 
 from lightning.pytorch import Trainer
 
 
 def validation_follows(trainer: Trainer) -> bool:
-    """Whether Lightning validates after the step that has just ended.
+    """Whether Lightning validates after the current step.
 
-    A validation that goes by the clock is not known beforehand.
+    Returns False for validations at time intervals, which are not known in advance.
     """
     if not trainer.enable_validation:
         return False

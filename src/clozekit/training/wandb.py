@@ -1,4 +1,4 @@
-"""Weights & Biases, offline unless told otherwise, one run over all resumptions."""
+"""Weights & Biases logging: offline by default, and one W&B run over all resumes."""
 
 import json
 import struct
@@ -20,23 +20,24 @@ FULL, FIRST, MIDDLE, LAST = range(1, 5)
 GLOBAL_STEP = "trainer/global_step"
 
 TIMEOUTS = {"init_timeout": 20.0, "finish_timeout": 600.0}
-"""Seconds that a server has to answer, and to take what is left at the end.
+"""Seconds to wait for a server to answer, and to receive the remaining data at the end.
 
-What it has not taken then is in the run's folder, for `wandb sync`.
+Data that it has not received then is kept in the run's folder for `wandb sync`.
 """
 
 
 class WandbLogger(LightningWandbLogger):
-    """Lightning's logger, which after a resumption logs nothing that an earlier part holds.
+    """Lightning's logger, without duplicates after a resume.
 
-    A killed run has logged steps after its last checkpoint, and the resumed run comes by them
-    again. Offline each part is a file of its own; what they hold is read back. It may be less than
-    was logged, for W&B writes in blocks, and a kill loses the last one: see `fill`.
+    A killed run may have logged steps after its last checkpoint, and the resumed run repeats them.
+    Offline, each part of the run has its own file. The files of earlier parts are read, and their
+    steps are not logged again. They may have less than was logged, because W&B writes in blocks and
+    a kill loses the last block; see `fill`.
 
     Args:
         save_dir: The run's folder.
         id: The run's id; the same for all its parts.
-        log_model: Whether the checkpoints at the end become an artifact of the run, online.
+        log_model: Whether to upload the final checkpoints as an artifact of the run, if online.
         **kwargs: The other arguments of Lightning's logger and of `wandb.init`, such as `project`,
             `group`, `tags` and `mode`.
     """
@@ -53,42 +54,42 @@ class WandbLogger(LightningWandbLogger):
         known = wandb.Settings.model_fields
         settings = {name: value for name, value in TIMEOUTS.items() if name in known}
         kwargs["settings"] = {**settings, **(kwargs.get("settings") or {})}
-        # Lightning's own waits for a callback that clozekit's checkpoints are not.
+        # Lightning's `log_model` only supports its own checkpoint callback.
         super().__init__(save_dir=save_dir, id=id, log_model=False, **kwargs)
         self.log_model = log_model
         if self._wandb_init.get("anonymous") is None:
-            # Current versions of wandb warn of it, whatever its value.
+            # Current versions of wandb warn about this argument, whatever its value.
             self._wandb_init.pop("anonymous", None)
         self._logged = logged_metrics(Path(save_dir) / "wandb", id) if id else set()
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The run of W&B, begun at the first use.
+        """The W&B run, started on first use.
 
         Raises:
-            ConfigError: W&B refuses it, or does not answer.
+            ConfigError: W&B rejects the run or does not answer.
         """
         import wandb
 
         try:
             return super().experiment
         except wandb.Error as error:
-            told = " ".join(str(error).split())
+            message = " ".join(str(error).split())
             raise ConfigError(
-                f"logger.wandb: {told}; WANDB_MODE=offline needs no server"
+                f"logger.wandb: {message}; set WANDB_MODE=offline to log without a server"
             ) from error
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs the metrics that no earlier part holds for this step."""
+        """Logs the metrics that no earlier part has logged for this step."""
         new = {name: value for name, value in metrics.items() if (step, name) not in self._logged}
         if new:
             super().log_metrics(new, step)
 
     @rank_zero_only
     def log_checkpoints(self, paths: Iterable[Path], step: int) -> None:
-        """Makes an artifact of the checkpoints that are there, where `log_model` asks for it."""
+        """Uploads the checkpoints that exist as an artifact, if `log_model` is set."""
         if not self.log_model:
             return
         import wandb
@@ -101,7 +102,7 @@ class WandbLogger(LightningWandbLogger):
 
     @rank_zero_only
     def finish(self, exit_code: int) -> None:
-        """Ends this part of the run, if it was begun, with the exit code of the process."""
+        """Ends this part of the run, if started, with the exit code of the process."""
         run = self._experiment
         if run is None:
             return
@@ -110,9 +111,9 @@ class WandbLogger(LightningWandbLogger):
         run.finish(exit_code=exit_code)
 
     def fill(self, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Logs what the run's history holds and no earlier part does: a kill has lost it.
+        """Logs rows of the run's history that were lost in a kill.
 
-        A server may have got more than the files hold, so this is for runs offline alone.
+        Only for offline runs: a server may have received more than the files have.
         """
         if self._wandb_init.get("mode") == "offline":
             for step, metrics in rows:
@@ -120,7 +121,7 @@ class WandbLogger(LightningWandbLogger):
 
 
 def logged_metrics(folder: Path, run_id: str) -> set[tuple[int, str]]:
-    """Lists what the offline parts of a run hold: (global step, metric)."""
+    """Returns the (global step, metric) pairs in the files of a run's offline parts."""
     return {
         (int(row[GLOBAL_STEP]), name)
         for row in offline_history(folder, run_id)
@@ -140,7 +141,7 @@ def offline_history(folder: Path, run_id: str) -> Iterator[dict[str, Any]]:
 
 
 def offline_records(folder: Path, run_id: str) -> Iterator[Any]:
-    """Yields all records of a run's offline parts, as W&B's protocol has them."""
+    """Yields all records of a run's offline parts, as messages of W&B's protocol."""
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     for file in sorted(folder.glob(f"offline-run-*/run-{run_id}.wandb")):
@@ -151,7 +152,7 @@ def offline_records(folder: Path, run_id: str) -> Iterator[Any]:
 
 
 def _records(content: bytes) -> Iterator[bytes]:
-    """Splits a LevelDB log, such as W&B's offline file, into its records, to where it is cut."""
+    """Splits a LevelDB log, the format of W&B's offline files, into its complete records."""
     place = FILE_HEADER_SIZE
     parts = b""
     while place + RECORD_HEADER.size <= len(content):

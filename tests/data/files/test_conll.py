@@ -70,12 +70,12 @@ def test_conll(content: str, expected: list[dict[str, Any]], name: str, tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a X\nb\n", "line 2: it has 1 columns, where 2 are needed"),
-        ("a\tX\n\nb\tX\tY\n", "line 3: it has 3 columns, where 2 are needed"),
-        ("a\n\nb\n", "line 1: it has 1 columns, where 2 are needed"),
-        (b"a X\n\xe9 X\n", "line 2: it is not UTF-8"),
-        ("", "the file has no rows"),
-        ("# a comment\n\n", "the file has no rows"),
+        ("a X\nb\n", "line 2 has 1 columns but must have 2"),
+        ("a\tX\n\nb\tX\tY\n", "line 3 has 3 columns but must have 2"),
+        ("a\n\nb\n", "line 1 has 1 columns but must have 2"),
+        (b"a X\n\xe9 X\n", "line 2 is not UTF-8"),
+        ("", "has no rows"),
+        ("# a comment\n\n", "has no rows"),
     ],
 )
 def test_a_conll_file_that_cannot_be_read_is_told_with_its_line(
@@ -89,5 +89,5 @@ def test_a_conll_file_whose_gzip_is_spoilt_is_told(tmp_path: Path) -> None:
     whole = gzip.compress("".join(f"{number} X\n\n" for number in range(9999)).encode())
     for spoilt in (whole[:2000], whole[:1000] + b"\xff" * 50 + whole[1050:], b"a X\n"):
         (tmp_path / "a.conll.gz").write_bytes(spoilt)
-        with pytest.raises(DataError, match=r"a\.conll\.gz: it cannot be read"):
+        with pytest.raises(DataError, match=r"a\.conll\.gz cannot be read"):
             read(read_conll(str(tmp_path / "a.conll.gz"), "tokens", "tags"))

@@ -28,12 +28,12 @@ def text(value: str, label: str = "x") -> dict[str, str]:
     return {"text": value, "label": label}
 
 
-TOO_MANY = "it has 3 columns, where the header has 2"
+TOO_MANY = "the row has 3 columns, but the header has 2"
 ROW_FILES: dict[str, tuple[str, str, list[tuple[int, Any]]]] = {
     "jsonl": (
         "a.jsonl",
         '{"text": "a", "label": "x"}\n\n  \n{"text": "\u2028b", "label": "x"}\r\n[1]\n',
-        [(1, text("a")), (4, text("\u2028b")), (5, "it is not a JSON object")],
+        [(1, text("a")), (4, text("\u2028b")), (5, "the line is not a JSON object")],
     ),
     "csv": (
         "a.csv",
@@ -60,7 +60,7 @@ ROW_FILES: dict[str, tuple[str, str, list[tuple[int, Any]]]] = {
     "tsv": (
         "a.tsv",
         'text\tlabel\n"a\tx\nb\n',
-        [(2, text('"a')), (3, "it has 1 columns, where the header has 2")],
+        [(2, text('"a')), (3, "the row has 1 columns, but the header has 2")],
     ),
     "a byte order mark, csv": ("a.csv", "\ufefftext,label\na,x\n", [(2, text("a"))]),
     "a byte order mark, jsonl": ("a.jsonl", '\ufeff{"text": "a"}\n', [(1, {"text": "a"})]),
@@ -81,7 +81,7 @@ def test_row_files(
 def test_a_line_that_is_not_json_is_a_bad_row_among_others(tmp_path: Path) -> None:
     (first, second, third) = row_file(tmp_path, "a.jsonl", '{"a": 1}\n{"a": \n{"a": 2}\n')
     assert (first, third) == ((1, {"a": 1}), (3, {"a": 2}))
-    assert second[0] == 2 and second[1].startswith("it is not JSON (Expecting value")
+    assert second[0] == 2 and second[1].startswith("the line is not JSON: Expecting value")
 
 
 def test_rows_before_a_spoilt_place_are_read_and_the_place_is_told(tmp_path: Path) -> None:
@@ -92,14 +92,14 @@ def test_rows_before_a_spoilt_place_are_read_and_the_place_is_told(tmp_path: Pat
     for content in (whole[:middle], spoilt):
         (tmp_path / "a.jsonl.gz").write_bytes(content)
         rows: list[Any] = []
-        with pytest.raises(DataError, match=r"behind line \d+, it cannot be read"):
+        with pytest.raises(DataError, match=r"cannot be read after line \d+"):
             rows.extend(read_row_file(str(tmp_path / "a.jsonl.gz")))
         assert len(rows) > 100
         assert rows[:100] == [(number + 1, {"text": str(number)}) for number in range(100)]
 
 
 def test_rows_that_are_not_utf8_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.csv: behind line 0, it is not UTF-8"):
+    with pytest.raises(DataError, match=r"a\.csv is not UTF-8 after line 0"):
         row_file(tmp_path, "a.csv", "text,label\né,x\n".encode("latin-1"))
 
 
@@ -115,5 +115,5 @@ def test_progress_is_told_in_bytes_of_the_file(tmp_path: Path) -> None:
 def test_a_row_that_cannot_be_used_is_told_with_its_file_and_row(tmp_path: Path) -> None:
     path = written(tmp_path, "jsonl", [("a", "x"), (None, "y")])
     features = ClassificationFeatures(spelling_tokenizer())
-    with pytest.raises(DataError, match=r"rows\.jsonl, row 2: text is None, where a text"):
+    with pytest.raises(DataError, match=r"rows\.jsonl, row 2: text is None but must be text"):
         read_examples(features, features.read_rows(path), check=False)

@@ -46,8 +46,8 @@ def test_rows_without_a_label_are_left_out_and_counted(ending: str, tmp_path: Pa
     assert data.num_unlabelled == {"train": 2, "validation": 2}
     assert [example.text for example in data.sources["train"].rows.examples] == ["a", "c", "e"]  # type: ignore[attr-defined]
     assert data.facts()["rows"] == (
-        "3 in train (0 cut, 2 left out for want of a label), "
-        "3 in validation (0 cut, 2 left out for want of a label)"
+        "3 in train (0 truncated, 2 without labels skipped), "
+        "3 in validation (0 truncated, 2 without labels skipped)"
     )
     assert data.facts()["labels"] == "x, y"
 
@@ -155,15 +155,15 @@ def cut_off(content: bytes) -> bytes:
 
 
 REFUSED: dict[str, tuple[str, bytes, str]] = {
-    "no rows": ("a.csv", b"text,label\n", "the file has no rows"),
-    "no JSON rows": ("a.json", b"[]", "the file has no rows"),
+    "no rows": ("a.csv", b"text,label\n", "has no rows"),
+    "no JSON rows": ("a.json", b"[]", "has no rows"),
     "nothing at all": ("a.csv", b"", "cannot be read as csv: No columns"),
-    "nothing at all, JSONL": ("a.jsonl", b"", "the file has no rows"),
-    "nothing at all, gzipped": ("a.jsonl.gz", gzip.compress(b""), "the file has no rows"),
+    "nothing at all, JSONL": ("a.jsonl", b"", "has no rows"),
+    "nothing at all, gzipped": ("a.jsonl.gz", gzip.compress(b""), "has no rows"),
     "a first row too long": (
         "a.csv",
         b"text,label\ngood, bad,x\nfine,y\n",
-        "its first row has more columns than its header",
+        "the first row has more columns than the header",
     ),
     "a later row too long": ("a.csv", b"text,label\nfine,y\na,b,x\n", "line 3, saw 3"),
     "an open quotation": ("a.csv", b'text,label\n"a,x\nb,y\n', "EOF inside string"),
@@ -174,7 +174,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "gzip cut off, JSONL": ("a.jsonl.gz", cut_off(b'{"text": "a"}\n'), "end-of-stream"),
     "no gzip": ("a.csv.gz", b"text,label\na,x\n", "Not a gzipped file"),
     "no Parquet": ("a.parquet", b"PAR1", "smaller than the minimum"),
-    "another format": ("a.xml", b"<a/>", "ending is not one of .csv, .tsv, .json"),
+    "another format": ("a.xml", b"<a/>", "must end in one of .csv, .tsv, .json"),
 }
 
 
@@ -192,7 +192,7 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     for reader in (read_file, read_squad, lambda path: list(read_row_file(path))):
-        with pytest.raises(DataError, match="there is no such file"):
+        with pytest.raises(DataError, match="does not exist"):
             reader(str(tmp_path / ("a.json" if reader is read_squad else "a.csv")))
 
 
@@ -217,13 +217,13 @@ def test_a_data_set_names_its_classes_and_minus_one_stands_for_none(tmp_path: Pa
 
 
 def test_two_classes_are_needed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"rows\.csv: its rows have 1 different labels \(x\)"):
+    with pytest.raises(DataError, match=r"rows\.csv has 1 different labels \(x\)"):
         datamodule(written(tmp_path, "csv", [("a", "x"), ("b", "x")]))
 
 
 def test_a_column_that_is_not_there_and_rows_without_any_label_are_told(tmp_path: Path) -> None:
     path = written(tmp_path, "csv", [("a", ""), ("b", "")])
-    with pytest.raises(DataError, match="there is no column 'sentence'; there are text, label"):
+    with pytest.raises(DataError, match="has no column 'sentence'; it has text, label"):
         datamodule(path, text_column="sentence")
-    with pytest.raises(DataError, match="none of its 2 rows has a label in label"):
+    with pytest.raises(DataError, match="all 2 rows are without labels in label"):
         datamodule(path)

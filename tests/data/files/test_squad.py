@@ -70,7 +70,7 @@ def test_other_json_is_left_to_other_readers(content: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("article", "message"),
     [
-        ({}, r"data\[0\] is not as SQuAD has it \(KeyError: 'paragraphs'\)"),
+        ({}, r"data\[0\] is not in SQuAD's format \(KeyError: 'paragraphs'\)"),
         ({"paragraphs": None}, r"data\[0\] .*TypeError"),
         ({"paragraphs": [{"context": "a", "qas": ["b"]}]}, r"data\[0\] .*AttributeError"),
         (
@@ -84,7 +84,7 @@ def test_other_json_is_left_to_other_readers(content: str, tmp_path: Path) -> No
             },
             r"data\[0\] .*KeyError: 'answer_start'",
         ),
-        ({"paragraphs": []}, "the file has no questions"),
+        ({"paragraphs": []}, "has no questions"),
     ],
 )
 def test_what_is_nearly_squad_is_told(article: object, message: str, tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def test_several_labels_of_a_csv_file_become_rows_of_ones_and_zeros(tmp_path: Pa
 
 def test_a_list_is_not_one_label(tmp_path: Path) -> None:
     path = written(tmp_path, "jsonl", [("a", ["x"]), ("b", ["y"])])
-    with pytest.raises(DataError, match=r"rows\.jsonl, row 1: label is \['x'\], where one label"):
+    with pytest.raises(
+        DataError, match=r"rows\.jsonl, row 1: label is \['x'\] but must be a single label"
+    ):
         datamodule(path)
 
 
@@ -83,7 +85,7 @@ def test_a_score_may_be_written_as_text(value: object, score: float | None) -> N
 @pytest.mark.parametrize("value", ["good", [1.0], "inf", math.inf])
 def test_what_is_no_score_is_told(value: object) -> None:
     features = RegressionFeatures(spelling_tokenizer())
-    with pytest.raises(RowError, match="where a number is needed"):
+    with pytest.raises(RowError, match="but must be a number"):
         features.example({"text": "a", "score": value}, 0, is_labelled=True)
 
 
@@ -103,14 +105,14 @@ def test_the_right_choice_is_a_place(label: object, place: int | None) -> None:
 
 @pytest.mark.parametrize("label", [2, -1, 0.5, "a", math.inf, True, [0]])
 def test_what_is_no_place_of_a_choice_is_told(label: object) -> None:
-    with pytest.raises(RowError, match="the place of one of 2 choices is needed"):
+    with pytest.raises(RowError, match="must be the index of a choice, from 0 to 1"):
         choice(label)
 
 
 def test_choices_are_two_or_more_and_as_many_in_every_row() -> None:
-    with pytest.raises(RowError, match="there are 1 choices, where two or more are needed"):
+    with pytest.raises(RowError, match="choices is 1 but must be at least 2"):
         choice(0, ["a"])
     features = MultipleChoiceFeatures(spelling_tokenizer(), question_column=None)
     features.example({"context": "c", "choices": ["a", "b"], "label": 0}, 0, is_labelled=True)
-    with pytest.raises(RowError, match="there are 3 choices, where the first row has 2"):
+    with pytest.raises(RowError, match="choices is 3, but the first row has 2"):
         features.example({"context": "c", "choices": ["a", "b", "c"], "label": 0}, 1, True)

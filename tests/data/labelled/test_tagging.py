@@ -189,9 +189,9 @@ def test_a_missing_tag_is_left_out_of_the_loss_and_a_row_of_them_altogether(
     [
         ({"tokens": ["a", "b"], "tags": ["x"]}, "tags has 1 tags for 2 words"),
         ({"tokens": ["a"], "tags": ["x", "y"]}, "tags has 2 tags for 1 words"),
-        ({"tokens": ["a", 2], "tags": ["x", "y"]}, "tokens has 2, where a word is needed"),
-        ({"tokens": None, "tags": ["x", "y"]}, "tokens is None, where a list is needed"),
-        ({"tokens": ["a"], "tags": 3}, "tags is 3, where a list is needed"),
+        ({"tokens": ["a", 2], "tags": ["x", "y"]}, "tokens has 2 but must have words only"),
+        ({"tokens": None, "tags": ["x", "y"]}, "tokens is None but must be a list"),
+        ({"tokens": ["a"], "tags": 3}, "tags is 3 but must be a list"),
     ],
 )
 def test_rows_that_do_not_fit_are_told(row: dict[str, Any], message: str) -> None:
@@ -240,6 +240,6 @@ def test_rows_of_a_file_that_do_not_fit_are_told_with_file_and_row(tmp_path: Pat
     other.write_text("# a comment\na x\n\nb z\n")
     with pytest.raises(
         DataError,
-        match=r"other\.conll, the sentence of line 4: the label 'z' is not one of .*, x, y$",
+        match=r"other\.conll, the sentence at line 4: .* 'z' does not occur in .* have x, y$",
     ):
         datamodule(good, other)

@@ -1,4 +1,4 @@
-"""CoNLL files: a word and its tag a line, a blank line after every sentence."""
+"""CoNLL files: one word and its tag per line, and a blank line after each sentence."""
 
 import gzip
 import re
@@ -11,34 +11,35 @@ from clozekit.data.files.rows import Rows, endings
 from clozekit.errors import DataError
 
 ENDINGS = (".conll", ".txt", ".iob", ".iob2", ".bio")
-"""The endings of files that are read as CoNLL, after a `.gz`."""
+"""The file endings that are read as CoNLL, with or without `.gz`."""
 
-# Others, such as the no-break space in "10 000", may stand inside a word.
+# Other white space, such as the no-break space in "10 000", may be part of a word.
 _BLANKS = re.compile(r"[ \t]+")
 
 
 def is_conll(path: str) -> bool:
-    """Whether a file is one of CoNLL by its ending."""
+    """Whether a file has one of the CoNLL endings."""
     return endings(path)[0] in ENDINGS
 
 
 def read_conll(path: str, words_column: str, tags_column: str) -> Rows:
-    """Reads a CoNLL file: the word in a line's first column, its tag in the last.
+    """Reads a CoNLL file: the first column of each line is the word, the last is its tag.
 
-    Columns are parted by a tab if the first line has one, else by blanks. `-DOCSTART-` lines and
-    comments are passed over: lines with a `#` before what is not a whole row of columns, or, where
-    blanks part them and no sentence has begun, does not end in a tag that was there before.
+    Columns are separated by tabs if the first line has a tab, else by blanks. `-DOCSTART-` lines
+    and comments are skipped. A line that starts with `#` is a comment if its number of columns is
+    wrong, or if it starts with `# ` before the first word of a sentence and does not end in a tag
+    that occurred earlier in the file.
 
     Args:
-        path: The file, gzipped or not.
-        words_column: What the words are called in a row.
-        tags_column: What the tags are called.
+        path: The file, which may be gzipped.
+        words_column: The name of the column of words in the rows.
+        tags_column: The name of the column of tags in the rows.
 
     Raises:
-        DataError: There is no such file, or a line cannot be read; it names the line.
+        DataError: The file does not exist, or a line cannot be read; the message has its number.
     """
     if not Path(path).is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path} does not exist")
     columns = (words_column, tags_column)
 
     def read() -> Iterator[dict[str, object]]:
@@ -47,11 +48,11 @@ def read_conll(path: str, words_column: str, tags_column: str) -> Rows:
                 for line, words, tags in _sentences(file, path):
                     yield {words_column: words, tags_column: tags, "#line": line}
             except (OSError, EOFError, zlib.error) as error:
-                raise DataError(f"{path}: it cannot be read ({error})") from error
+                raise DataError(f"{path} cannot be read: {error}") from error
 
     if next(read(), None) is None:
-        raise DataError(f"{path}: the file has no rows")
-    return Rows(path, columns, read, unit="the sentence of line")
+        raise DataError(f"{path} has no rows")
+    return Rows(path, columns, read, unit="the sentence at line")
 
 
 def _open(path: str) -> gzip.GzipFile | BufferedReader:
@@ -59,17 +60,17 @@ def _open(path: str) -> gzip.GzipFile | BufferedReader:
 
 
 def _sentences(file: Iterable[bytes], path: str) -> Iterator[tuple[int, list[str], list[str]]]:
-    """Yields every sentence's first line, words and tags."""
+    """Yields the first line, the words and the tags of each sentence."""
     words: list[str] = []
     tags: list[str] = []
     known_tags: set[str] = set()
     first_line, has_tabs, num_columns = 0, False, 0
     for number, content in enumerate(file, start=1):
         try:
-            # Of the first line alone, a mark of the byte order is no part.
+            # Only the first line may start with a byte order mark.
             line = content.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}, line {number}: it is not UTF-8 ({error.reason})") from error
+            raise DataError(f"{path}, line {number} is not UTF-8: {error.reason}") from error
         if not line.strip() or line.startswith("-DOCSTART-"):
             if words:
                 yield first_line, words, tags
@@ -84,8 +85,8 @@ def _sentences(file: Iterable[bytes], path: str) -> Iterator[tuple[int, list[str
             continue
         if len(fields) != num_columns:
             raise DataError(
-                f"{path}, line {number}: it has {len(fields)} columns, where {num_columns} are "
-                "needed (a word, …, its tag)"
+                f"{path}, line {number} has {len(fields)} columns but must have {num_columns} "
+                "(word, …, tag)"
             )
         first_line = first_line if words else number
         words.append(fields[0])

@@ -1,4 +1,4 @@
-"""Rows to predict on, read one after the other, so that memory does not grow with the file."""
+"""Rows for prediction, read one at a time so that memory use does not grow with the file."""
 
 import csv
 import gzip
@@ -13,15 +13,15 @@ from typing import Any
 from clozekit.data.files.rows import endings
 from clozekit.errors import DataError
 
-# One field of a CSV file may be a whole document.
+# A single field of a CSV file may be a whole document.
 _LONGEST_FIELD = 2**31 - 1
 
 
 class BadRow:
-    """A row that is not what its file's format asks for.
+    """A row that does not match the format of its file.
 
     Attributes:
-        problem: What it is.
+        problem: What is wrong with it.
     """
 
     def __init__(self, problem: str) -> None:
@@ -29,28 +29,28 @@ class BadRow:
 
 
 NamedRow = tuple[int, dict[str, Any] | BadRow]
-"""A row with its line, from 1."""
+"""A line number, from 1, and the row on that line."""
 
 
 def read_row_file(path: str, progress: Callable[[int], None] | None = None) -> Iterator[NamedRow]:
-    """Reads a JSONL, CSV or TSV file, gzipped or not, row by row.
+    """Reads a JSONL, CSV or TSV file row by row; the file may be gzipped.
 
     Args:
         path: The file.
-        progress: Told how many bytes of the file have been read, now and then.
+        progress: Called from time to time with the number of bytes read so far.
 
     Yields:
-        Every row with its line; blank lines are passed over.
+        Each row with its line number. Blank lines are skipped.
 
     Raises:
-        DataError: There is no such file, or it is not of such a format, or not UTF-8.
+        DataError: The file does not exist, has another format, or is not UTF-8.
     """
     ending, is_gzipped = endings(path)
     readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".tsv": _read_tsv}
     if ending not in readers:
-        raise DataError(f"{path}: the file's ending is not one of {', '.join(readers)} (or .gz)")
+        raise DataError(f"{path} must end in one of {', '.join(readers)}, or one of these plus .gz")
     if not Path(path).is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path} does not exist")
     line = 0
     with Path(path).open("rb") as raw, ExitStack() as stack:
         content: Any = stack.enter_context(gzip.open(raw, "rb")) if is_gzipped else raw
@@ -60,9 +60,9 @@ def read_row_file(path: str, progress: Callable[[int], None] | None = None) -> I
                     progress(raw.tell())
                 yield line, row
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}: behind line {line}, it is not UTF-8") from error
+            raise DataError(f"{path} is not UTF-8 after line {line}") from error
         except (OSError, EOFError, zlib.error, csv.Error) as error:
-            raise DataError(f"{path}: behind line {line}, it cannot be read ({error})") from error
+            raise DataError(f"{path} cannot be read after line {line}: {error}") from error
 
 
 def _read_jsonl(text: TextIOWrapper) -> Iterator[NamedRow]:
@@ -72,14 +72,14 @@ def _read_jsonl(text: TextIOWrapper) -> Iterator[NamedRow]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            yield number, BadRow(f"it is not JSON ({error})")
+            yield number, BadRow(f"the line is not JSON: {error}")
             continue
-        yield number, row if isinstance(row, dict) else BadRow("it is not a JSON object")
+        yield number, row if isinstance(row, dict) else BadRow("the line is not a JSON object")
 
 
 def _read_csv(text: TextIOWrapper) -> Iterator[NamedRow]:
     csv.field_size_limit(_LONGEST_FIELD)
-    # Strict, for else a quote that nothing closes swallows the rest of the file.
+    # Without strict, an unclosed quote would swallow the rest of the file.
     return _read_table(csv.reader(text, strict=True))
 
 
@@ -92,12 +92,12 @@ def _read_table(reader: Any) -> Iterator[NamedRow]:
     columns: list[str] = next(reader, [])
     next_line = reader.line_num + 1
     for values in reader:
-        # A row may have several lines, of which its first is told.
+        # A row may span several lines; report its first.
         line, next_line = next_line, reader.line_num + 1
         if not values:
             continue
         if len(values) == len(columns):
             yield line, dict(zip(columns, values, strict=True))
         else:
-            problem = f"it has {len(values)} columns, where the header has {len(columns)}"
+            problem = f"the row has {len(values)} columns, but the header has {len(columns)}"
             yield line, BadRow(problem)

@@ -1,4 +1,4 @@
-"""Labelled rows from files, folders and the Hugging Face hub, read through `datasets`."""
+"""Labelled rows from files, folders and the Hugging Face hub, read with `datasets`."""
 
 import glob
 import math
@@ -19,33 +19,35 @@ BUILDERS = {
     ".jsonl": "json",
     ".parquet": "parquet",
 }
-"""The `datasets` builder of each file ending, after a `.gz`."""
+"""The `datasets` builder for each file ending (without `.gz`)."""
 
 MISSING_LABEL = -100
-"""What torch's losses leave out, and some data sets write where a label is missing."""
+"""The label that torch's losses ignore. Some data sets use it for missing labels."""
 
 _ROWS_AT_ONCE = 1000
 
-# A file is one piece, for `datasets` takes the types of a file's columns from its first piece.
+# Read each file in one chunk: `datasets` infers the column types from the first chunk only.
 _JSON: dict[str, Any] = {"chunksize": 2**31}
-# Of what pandas takes for missing only this is; a class may be called None, a text say NA.
+# Fewer missing values than pandas' default: a class may be called None, and a text may be "NA".
 _CSV: dict[str, Any] = {"chunksize": None, "keep_default_na": False, "na_values": ["", "NaN"]}
 _TSV = _CSV | {"sep": "\t", "quoting": 3}
 
-# What pandas makes of a row with more columns than the header: all of them stand one to the left.
+# If the first row has more columns than the header, pandas takes the first column as an index of
+# this name and shifts all others to the left.
 _UNNAMED_COLUMN = "__index_level_0__"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a file, or of a split of a data set.
+    """The rows of a file, or of a split of a data set.
 
     Attributes:
         name: The file or split, for messages.
         columns: The names of its columns.
-        read: Gives the rows one after the other; of classes, their names.
-        unit: What a row is called in messages, with its number.
-        class_names: Of columns whose classes the data set itself names, the names in its order.
+        read: Yields the rows one by one. Classes are given by name.
+        unit: The word before a row's number in messages.
+        class_names: For each column whose classes are declared by the data set, their names in the
+            data set's order.
     """
 
     name: str
@@ -55,13 +57,13 @@ class Rows:
     class_names: Mapping[str, list[str]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Gives every row with the name that a message should call it."""
+        """Yields each row with its name for messages."""
         for number, row in enumerate(self.read(), start=1):
             yield f"{self.name}, {self.unit} {row.get('#line', number)}", row
 
 
 def endings(path: str) -> tuple[str, bool]:
-    """Gives a file's ending without a `.gz`, in lower case, and whether there was a `.gz`."""
+    """Returns a file's ending in lower case and without `.gz`, and whether there was a `.gz`."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     is_gzipped = suffixes[-1:] == [".gz"]
     plain = suffixes[:-1] if is_gzipped else suffixes
@@ -69,40 +71,41 @@ def endings(path: str) -> tuple[str, bool]:
 
 
 def read_file(path: str) -> Rows:
-    """Reads a CSV, TSV, JSON, JSONL or Parquet file, gzipped or not.
+    """Reads a CSV, TSV, JSON, JSONL or Parquet file, which may be gzipped.
 
     Raises:
-        DataError: There is no such file, or it cannot be read.
+        DataError: The file does not exist or cannot be read.
     """
     ending, _ = endings(path)
     builder = BUILDERS.get(ending)
     if builder is None:
-        raise DataError(f"{path}: the file's ending is not one of {', '.join(BUILDERS)} (or .gz)")
+        endings_allowed = ", ".join(BUILDERS)
+        raise DataError(f"{path} must end in one of {endings_allowed}, or one of these plus .gz")
     if not Path(path).is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path} does not exist")
     options = {".csv": _CSV, ".tsv": _TSV, ".json": _JSON, ".jsonl": _JSON}.get(ending, {})
     rows = _rows(path, builder, data_files=glob.escape(path), split="train", **options)
     if _UNNAMED_COLUMN in rows.columns:
-        raise DataError(f"{path}: its first row has more columns than its header")
+        raise DataError(f"{path}: the first row has more columns than the header")
     return rows
 
 
 def read_split(path: str, name: str | None, split: str) -> Rows:
-    """Reads a split of a data set: of a folder, or of the Hugging Face hub.
+    """Reads a split of a data set in a folder or on the Hugging Face hub.
 
     Raises:
-        DataError: There is no such data set, configuration or split, or it cannot be had.
+        DataError: The data set, configuration or split does not exist or cannot be downloaded.
     """
     try:
         return _rows(f"{path} ({split})", path, name=name, split=split)
     except DataError as error:
-        if isinstance(error.__cause__, ValueError) and (lacking := _lacking(path, name, split)):
-            raise DataError(f"{path}: {lacking}") from error
+        if isinstance(error.__cause__, ValueError) and (missing := _missing(path, name, split)):
+            raise DataError(f"{path} {missing}") from error
         raise
 
 
 def is_missing(label: Any) -> bool:
-    """Whether a value stands for no label: null, nothing, not a number (NaN), or -100."""
+    """Whether a value means that the label is missing: null, an empty string, NaN or -100."""
     return (
         label is None
         or (isinstance(label, str) and label in ("", "NaN", str(MISSING_LABEL)))
@@ -112,14 +115,14 @@ def is_missing(label: Any) -> bool:
 
 
 def as_name(label: Any) -> str:
-    """Gives a class's name; whole numbers are written alike, whatever type a reader gave them."""
+    """Returns a class's name. Whole numbers get the same name whether read as int or float."""
     if isinstance(label, float) and label.is_integer():
         return str(int(label))
     return str(label)
 
 
 def ordered_names(names: set[str]) -> list[str]:
-    """Orders classes: numbers by value, other names by the alphabet."""
+    """Sorts classes: by value if all are numbers, else alphabetically."""
     if all(name.removeprefix("-").isdecimal() for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
@@ -128,7 +131,7 @@ def ordered_names(names: set[str]) -> list[str]:
 def _rows(called: str, builder: str, **options: Any) -> Rows:
     dataset = _load(called, builder, **options)
     if not len(dataset):
-        raise DataError(f"{called}: the file has no rows")
+        raise DataError(f"{called} has no rows")
     classes = {
         column: found.names
         for column, feature in dataset.features.items()
@@ -139,7 +142,7 @@ def _rows(called: str, builder: str, **options: Any) -> Rows:
 
 
 def _load(called: str, builder: str, **options: Any) -> Any:
-    # `datasets` takes a second to import, and only fine-tuning needs it.
+    # Imported here because it takes a second and only fine-tuning needs it.
     import datasets
 
     as_what = f" as {builder}" if "data_files" in options else ""
@@ -149,54 +152,54 @@ def _load(called: str, builder: str, **options: Any) -> Any:
         return datasets.load_dataset(builder, **options)
     except datasets.exceptions.DatasetGenerationError as error:
         cause = error.__cause__ or error
-        raise DataError(f"{called}: it cannot be read{as_what}: {_first_line(cause)}") from error
+        raise DataError(f"{called} cannot be read{as_what}: {_first_line(cause)}") from error
     except (datasets.exceptions.DatasetNotFoundError, FileNotFoundError, ConnectionError) as error:
         if Path(builder).is_dir():
-            raise DataError(f"{called}: the folder has no data files") from error
+            raise DataError(f"{called} has no data files") from error
         raise DataError(
-            f"{called}: there is no such data set here, and it could not be had from the Hugging "
-            f"Face hub ({type(error).__name__})"
+            f"{called} is neither a local folder nor a data set that can be downloaded from the "
+            f"Hugging Face hub ({type(error).__name__})"
         ) from error
     except StopIteration as error:
-        raise DataError(f"{called}: the file has no rows") from error
+        raise DataError(f"{called} has no rows") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{called}: it cannot be read{as_what}: {_first_line(error)}") from error
+        raise DataError(f"{called} cannot be read{as_what}: {_first_line(error)}") from error
     except (datasets.exceptions.DatasetsError, yaml.YAMLError) as error:
         raise DataError(
-            f"{called}: it is not as its README.md says ({type(error).__name__}: "
+            f"{called} does not match the description in its README.md ({type(error).__name__}: "
             f"{_first_line(error)})"
         ) from error
     except RuntimeError as error:
-        # What `datasets` makes of a data set that is a script.
+        # `datasets` raises this for a data set that is a script.
         raise DataError(f"{called}: {_first_line(error)}") from error
     except ValueError as error:
-        # What `datasets` makes of a file that has a header alone.
+        # `datasets` raises this for a file with a header but no rows.
         if "corresponds to no data" in str(error):
-            raise DataError(f"{called}: the file has no rows") from error
+            raise DataError(f"{called} has no rows") from error
         raise DataError(f"{called}: {_first_line(error)}") from error
     finally:
         if progress_was_shown:
             datasets.enable_progress_bars()
 
 
-def _lacking(path: str, name: str | None, split: str) -> str | None:
-    """Tells which configuration or split a data set lacks; None where it is something else."""
+def _missing(path: str, name: str | None, split: str) -> str | None:
+    """Describes the missing configuration or split; None if neither is missing."""
     import datasets
 
     try:
         names = datasets.get_dataset_config_names(path)
         if name is None and datasets.get_dataset_default_config_name(path) is None:
-            return f"it has several configurations: give data.name=… with one of {', '.join(names)}"
+            return f"has several configurations; set data.name to one of {', '.join(names)}"
         if name is not None and name not in names:
-            return f"there is no configuration {name!r}; there are {', '.join(names)}"
+            return f"has no configuration {name!r}; it has {', '.join(names)}"
         splits = datasets.get_dataset_split_names(path, name)
     except ValueError:
         return None
-    # A split may be a part of one, such as train[:10%], or several with a + between.
+    # A split may be a slice, such as train[:10%], or several splits joined by +.
     for part in split.split("+"):
-        asked = part.partition("[")[0].strip()
-        if asked not in splits:
-            return f"there is no split {asked!r}; there are {', '.join(splits)}"
+        split_name = part.partition("[")[0].strip()
+        if split_name not in splits:
+            return f"has no split {split_name!r}; it has {', '.join(splits)}"
     return None
 
 
@@ -205,7 +208,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _class_label(feature: Any) -> Any | None:
-    """Gives the classes of a column of classes, or of lists of them."""
+    """Returns the classes of a column of classes or of lists of classes; None for others."""
     inner = getattr(feature, "feature", feature)
     return inner if hasattr(inner, "names") and hasattr(inner, "int2str") else None
 
@@ -220,11 +223,11 @@ def _iterate(
             for values in zip(*batch.values(), strict=True):
                 yield dict(zip(batch, values, strict=True))
     except UnicodeDecodeError as error:
-        raise DataError(f"{called}: it is not UTF-8 ({error.reason})") from error
+        raise DataError(f"{called} is not UTF-8: {error.reason}") from error
 
 
 def _named(value: Any, names: list[str]) -> Any:
     if isinstance(value, list):
         return [_named(each, names) for each in value]
-    # -1 is what data sets write in splits whose labels are kept back.
+    # Data sets write -1 in splits whose labels are not published.
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None

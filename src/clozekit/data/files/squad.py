@@ -1,4 +1,4 @@
-"""SQuAD's nested JSON, versions 1.1 and 2.0, as rows of one question each."""
+"""SQuAD's nested JSON, versions 1.1 and 2.0, as one row per question."""
 
 import gzip
 import json
@@ -14,33 +14,33 @@ COLUMNS = ("id", "question", "context", "answers")
 
 
 def read_squad(path: str) -> Rows | None:
-    """Reads a JSON file that is nested as SQuAD's are.
+    """Reads a JSON file with the nested structure of SQuAD.
 
     Args:
-        path: The file, gzipped or not.
+        path: The file, which may be gzipped.
 
     Returns:
-        Its questions, in the columns of the hub's `squad`; None where it is other JSON.
+        The questions, with the columns of `squad` on the hub; None if the file is other JSON.
 
     Raises:
-        DataError: There is no such file, or something in it is not as SQuAD has it.
+        DataError: The file does not exist, or part of it is not in SQuAD's format.
     """
     ending, is_gzipped = endings(path)
     if ending != ".json":
         return None
     if not Path(path).is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(f"{path} does not exist")
     try:
         raw = Path(path).read_bytes()
         content = json.loads(gzip.decompress(raw) if is_gzipped else raw)
     except (OSError, EOFError, zlib.error, ValueError):
-        # Rows of JSON one after the other, or broken; `datasets` tells which.
+        # JSON lines or a broken file; `datasets` reads the former and reports the latter.
         return None
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         return None
     rows = list(_questions(content["data"], path))
     if not rows:
-        raise DataError(f"{path}: the file has no questions")
+        raise DataError(f"{path} has no questions")
     return Rows(path, COLUMNS, lambda: iter(rows), unit="question")
 
 
@@ -61,5 +61,5 @@ def _questions(articles: list[Any], path: str) -> Iterator[Mapping[str, Any]]:
                     }
         except (AttributeError, KeyError, TypeError) as error:
             raise DataError(
-                f"{path}: data[{number}] is not as SQuAD has it ({type(error).__name__}: {error})"
+                f"{path}: data[{number}] is not in SQuAD's format ({type(error).__name__}: {error})"
             ) from error

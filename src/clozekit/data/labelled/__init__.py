@@ -1,1 +1,1 @@
-"""Rows with labels: one file per task, and what the tasks share."""
+"""Labelled rows: one file per task, and the code that the tasks share."""

@@ -1,4 +1,4 @@
-"""Classification: rows of one text or two, and a class, or several labels at once."""
+"""Classification: rows with one or two texts, and one class or several labels."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,15 +19,15 @@ from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.texts import TextExample, TextFeatures
 
 LABEL_SEPARATOR = ";"
-"""What parts the labels of a row in files that have no lists, such as CSV."""
+"""Separates the labels of a row in formats without lists, such as CSV."""
 
 
 @dataclass(frozen=True)
 class LabelledText(TextExample):
-    """A text or a pair with its classes.
+    """A text or a pair of texts with its classes.
 
     Attributes:
-        labels: The names of its classes: one, or any number where rows may have several.
+        labels: The names of its classes: one, or any number with `multi_label`.
     """
 
     labels: tuple[str, ...]
@@ -35,10 +35,10 @@ class LabelledText(TextExample):
 
 @dataclass(frozen=True)
 class ClassifiedRows(EncodedRows[LabelledText]):
-    """Rows with the targets of classification.
+    """Encoded rows with classification targets.
 
     Attributes:
-        labels: `[rows]`, int64; or `[rows, labels]`, float32, where rows may have several.
+        labels: `[rows]`, int64; with `multi_label` `[rows, labels]`, float32.
     """
 
     labels: NDArray[Any]
@@ -49,7 +49,7 @@ class ClassifiedRows(EncodedRows[LabelledText]):
 
 
 class ClassificationFeatures(TextFeatures[LabelledText]):
-    """How classified texts are read."""
+    """Reads and encodes texts with classes."""
 
     config_class = ClassificationReading
     config: ClassificationReading
@@ -74,29 +74,29 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
     def learn_labels(
         self, examples: Sequence[LabelledText], class_names: Mapping[str, list[str]]
     ) -> None:
-        """Takes the data set's own classes, or those of the rows in order."""
+        """Takes the classes that the data set declares, else those found in the rows, sorted."""
         found = {label for example in examples for label in example.labels}
         self.label_names = class_names.get(self.config.label_column) or ordered_names(found)
 
     def check_labels(self, example: LabelledText) -> None:
-        """Checks that the classes are those of the training rows."""
+        """Checks that the classes occur in the training rows."""
         assert self.label_names is not None
         for label in example.labels:
             if label not in self.label_names:
                 raise unknown_label(label, self.label_names)
 
     def strata(self, examples: Sequence[LabelledText]) -> list[str]:
-        """Groups rows by their class; of sets of labels, most may occur but once."""
+        """Groups rows by class; not with `multi_label`, where a set of labels may occur once."""
         if self.config.multi_label:
             return super().strata(examples)
         return [example.labels[0] for example in examples]
 
     def task_arguments(self) -> dict[str, Any]:
-        """Says whether rows may have several labels."""
+        """Returns whether rows may have several labels."""
         return {"multi_label": self.config.multi_label}
 
     def encode(self, examples: Sequence[LabelledText], is_labelled: bool) -> ClassifiedRows:
-        """Turns every row into a sequence."""
+        """Encodes each row as one sequence."""
         ids = {name: index for index, name in enumerate(self.label_names or ())}
         labels: NDArray[Any] = np.zeros(len(examples), np.int64)
         if self.config.multi_label:
@@ -114,7 +114,7 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
         if not self.config.multi_label:
             if isinstance(label, list | dict):
                 raise RowError(
-                    f"{self.config.label_column} is {label!r}, where one label is needed"
+                    f"{self.config.label_column} is {label!r} but must be a single label"
                 )
             return (as_name(label),)
         each = label if isinstance(label, list) else as_name(label).split(LABEL_SEPARATOR)
@@ -123,18 +123,17 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
 
 
 class ClassificationDataModule(LabelledDataModule[LabelledText]):
-    """Texts or pairs with classes."""
+    """Texts or pairs of texts with classes."""
 
     config_class = ClassificationDataConfig
     features_class = ClassificationFeatures
     config: ClassificationDataConfig
 
     def balanced_weights(self) -> dict[str, float]:
-        """Gives each class a weight by its inverse frequency in the training rows.
+        """Returns a weight per class: its inverse frequency in the training rows.
 
-        They are scaled so that the mean of the weights by which losses are multiplied is 1: over
-        the training rows, or over the labels where a row may have several. A class that the
-        training rows lack counts as if one row had it.
+        The weights are scaled to a mean of 1 over the training rows, or over the labels with
+        `multi_label`. A class that does not occur in the training rows is counted as one row.
         """
         source = self.sources["train"]
         assert isinstance(source, LabelledSource)

@@ -1,4 +1,4 @@
-"""What a task has to say of its rows: how one is read, and how rows become sequences."""
+"""The interface by which a task defines how rows are read and encoded as sequences."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
@@ -21,15 +21,15 @@ from clozekit.data.packing import Packing
 
 
 class RowError(ValueError):
-    """A row cannot be used; the message says what it has and what is needed."""
+    """A row cannot be used; the message has the value and what is allowed."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A row that was read. A task adds what it needs.
+    """A row that was read. Tasks add their own fields.
 
     Attributes:
-        id: The row's id, or its number from 0.
+        id: The row's id, or its index if it has none.
     """
 
     id: str | int
@@ -40,14 +40,15 @@ ExampleT = TypeVar("ExampleT", bound=Example)
 
 @dataclass(frozen=True)
 class EncodedRows(ABC, Generic[ExampleT]):
-    """The rows of a split as sequences. A task adds its targets.
+    """The rows of a split as sequences. Tasks add their targets.
 
     Attributes:
         examples: The rows.
-        sequences: All rows' sequences, laid end to end, a row's next to each other.
-        owners: `[sequences]`. The place among `examples` of every sequence's row.
-        num_targets: `[sequences]`. What the loss is averaged over, in every sequence.
-        num_truncated: How many rows were cut to fit.
+        sequences: The sequences of all rows, concatenated; those of one row are adjacent.
+        owners: `[sequences]`. The index in `examples` of each sequence's row.
+        num_targets: `[sequences]`. The number of targets of each sequence; the loss is averaged
+            over targets.
+        num_truncated: The number of truncated rows.
     """
 
     examples: Sequence[ExampleT]
@@ -57,14 +58,14 @@ class EncodedRows(ABC, Generic[ExampleT]):
     num_truncated: int
 
     splits_examples: ClassVar[bool] = True
-    """Whether training may read an example's sequences apart."""
+    """Whether training may put the sequences of an example into different batches."""
 
     def batch(self, chosen: NDArray[np.int64], epochs: NDArray[np.int64], is_training: bool) -> Any:
-        """Makes the batch of the sequences `chosen`, `[batch]`; in evaluation with their rows.
+        """Builds a batch of the sequences `chosen`; in evaluation, it includes their rows.
 
         Args:
-            chosen: `[batch]`, the sequences.
-            epochs: `[batch]`, the epoch that each of them is read in.
+            chosen: `[batch]`, the indices of the sequences.
+            epochs: `[batch]`, the epoch of each sequence.
             is_training: Whether the batch is for training.
         """
         sequences = self.sequences
@@ -86,19 +87,19 @@ class EncodedRows(ABC, Generic[ExampleT]):
 
     @abstractmethod
     def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> Batch:
-        """Makes the task's batch of what every batch has and the targets of `chosen`."""
+        """Builds the task's batch from the common fields and the targets of `chosen`."""
 
 
 class Features(ABC, Generic[ExampleT]):
-    """How a task reads rows and turns them into sequences.
+    """Reads the rows of a task and encodes them as sequences.
 
     Args:
-        tokenizer: What text is read with.
-        **options: They are declared in `config_class`.
+        tokenizer: The tokenizer. It is copied.
+        **options: The options declared in `config_class`.
 
     Attributes:
         config: The options.
-        label_names: The classes in the order of their ids; None until they are known.
+        label_names: The classes in the order of their ids; None before `learn_labels`.
     """
 
     config_class: ClassVar[type[Reading]]
@@ -116,31 +117,31 @@ class Features(ABC, Generic[ExampleT]):
     @property
     @abstractmethod
     def input_columns(self) -> list[str]:
-        """The columns that a row needs to be predicted on."""
+        """The columns needed for prediction."""
 
     @property
     @abstractmethod
     def label_columns(self) -> list[str]:
-        """The columns that a row needs beside them to be learnt from."""
+        """The columns needed in addition for training and evaluation."""
 
     @abstractmethod
     def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> ExampleT | None:
         """Reads a row.
 
         Args:
-            row: The row's values by their columns.
-            number: Its number from 0.
+            row: The row's values by column.
+            number: The row's index, from 0.
             is_labelled: Whether the label is read.
 
         Returns:
-            The example; None of a row whose label is missing.
+            The example, or None if its label is missing.
 
         Raises:
             RowError: A value cannot be used.
         """
 
     def read_rows(self, source: str) -> Rows:
-        """Reads a file; a task may know more formats.
+        """Reads a file. Tasks may support more formats.
 
         Raises:
             DataError: The file cannot be read.
@@ -148,52 +149,53 @@ class Features(ABC, Generic[ExampleT]):
         return read_file(source)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        """Makes a row to predict on of a text, or of two.
+        """Makes a row for prediction from one or two texts.
 
         Raises:
-            RowError: The task's rows are not so simple.
+            RowError: The rows of the task cannot be made from texts.
         """
         raise RowError(
-            f"rows of this task have {', '.join(self.input_columns)}: give them in a file, input=…"
+            f"this task needs rows with the columns {', '.join(self.input_columns)}; put them in a "
+            "file and set input to its path"
         )
 
     def learn_labels(
         self, examples: Sequence[ExampleT], class_names: Mapping[str, list[str]]
     ) -> None:
-        """Finds the classes in the training rows, or among those that the data set names."""
+        """Sets the classes from the data set's declaration or the training rows."""
         return
 
     def check_labels(self, example: ExampleT) -> None:
-        """Checks that an example's label is one of the training rows'.
+        """Checks that an example's label occurs in the training rows.
 
         Raises:
-            RowError: It is not.
+            RowError: It does not occur there.
         """
         return
 
     @abstractmethod
     def encode(self, examples: Sequence[ExampleT], is_labelled: bool) -> EncodedRows[ExampleT]:
-        """Turns examples into sequences and targets.
+        """Encodes examples as sequences and targets.
 
         Args:
             examples: The examples.
-            is_labelled: Whether they have labels; without, targets mean nothing.
+            is_labelled: Whether they have labels. If not, the targets are placeholders.
         """
 
     def strata(self, examples: Sequence[ExampleT]) -> list[str]:
-        """Gives of every example the group that a split takes the same share of."""
+        """Returns the stratum of each example; validation takes the same share of each stratum."""
         return [""] * len(examples)
 
     def groups(self, examples: Sequence[ExampleT]) -> list[Hashable]:
-        """Gives of every example what it shares with those that a split does not part it from."""
+        """Returns the group of each example; a group stays in one split."""
         return list(range(len(examples)))
 
     def task_arguments(self) -> dict[str, Any]:
-        """Gives what the task has to know of the rows, as arguments of its constructor."""
+        """Returns arguments of the task's constructor that depend on the rows."""
         return {}
 
     def row_id(self, row: Mapping[str, Any], number: int) -> str | int:
-        """Gives a row's id, or its number where it has none."""
+        """Returns a row's id, or its index if it has none."""
         column = self.config.id_column
         if column is None or row.get(column) is None:
             return number
@@ -201,18 +203,18 @@ class Features(ABC, Generic[ExampleT]):
         return value if isinstance(value, str | int) else str(value)
 
     def text(self, row: Mapping[str, Any], column: str) -> str:
-        """Gives a row's text.
+        """Returns the text in a column of a row.
 
         Raises:
-            RowError: It is not text.
+            RowError: The value is not text.
         """
         value = row.get(column)
         if not isinstance(value, str):
-            raise RowError(f"{column} is {value!r}, where a text is needed")
+            raise RowError(f"{column} is {value!r} but must be text")
         return value
 
 
 def unknown_label(label: str, label_names: Sequence[str]) -> RowError:
-    """Makes the error of a label that the training rows lack."""
+    """Makes the error for a label that does not occur in the training rows."""
     shown = ", ".join(label_names[:20]) + (", …" if len(label_names) > 20 else "")
-    return RowError(f"the label {label!r} is not one of the training rows', {shown}")
+    return RowError(f"the label {label!r} does not occur in the training rows, which have {shown}")

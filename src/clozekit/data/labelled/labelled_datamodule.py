@@ -1,4 +1,4 @@
-"""What the DataModules of all fine-tuning tasks share: files, splits, and the rows in them."""
+"""The base DataModule of all fine-tuning tasks: files, splits and their rows."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import astuple
@@ -20,17 +20,17 @@ from clozekit.files import sha256_of
 
 
 class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
-    """Rows with labels. A task says how it reads them.
+    """Labelled rows. Subclasses set the `Features` class that reads them.
 
-    Its options are declared in `config_class`; Python may give a tokenizer itself as `tokenizer`.
+    Its options are declared in `config_class`. In Python, `tokenizer` may be a tokenizer object.
 
     Attributes:
-        features: How rows are read.
-        num_unlabelled: The rows of every split that were left out because they have no label.
+        features: Reads and encodes the rows.
+        num_unlabelled: For each split, the number of rows skipped because they have no label.
 
     Raises:
-        DataError: A file cannot be used, or has a class that the training rows lack.
-        ConfigError: There is no tokenizer.
+        DataError: A file cannot be used, or has a class that does not occur in the training rows.
+        ConfigError: No tokenizer is given.
     """
 
     config_class: ClassVar[type[LabelledDataConfig]]
@@ -40,7 +40,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     def __init__(self, **options: Any) -> None:
         tokenizer = options.get("tokenizer")
         is_object = isinstance(tokenizer, Tokenizer)
-        # A configuration holds no objects.
+        # The config schema accepts a path only.
         super().__init__(**{**options, "tokenizer": None} if is_object else options)
         config = self.config
         features: Features[ExampleT] = self.features_class(
@@ -63,8 +63,8 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         names = features.label_names
         if names is not None and len(names) < 2:
             raise DataError(
-                f"{rows['train'].name}: its rows have {len(names)} different labels "
-                f"({', '.join(names)}), where two or more are needed"
+                f"{rows['train'].name} has {len(names)} different labels ({', '.join(names)}) but "
+                "needs two or more"
             )
         for split in rows.keys() - {"train"}:
             examples[split] = self._examples(split, rows[split], check=True)
@@ -83,21 +83,21 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             self.sources[split] = LabelledSource(encoded, is_training=split == "train")
 
     def task_arguments(self) -> dict[str, Any]:
-        """Gives what the task has to know of the data, such as its classes."""
+        """Returns arguments of the task's constructor that depend on the data, such as classes."""
         names = self.features.label_names
         return self.features.task_arguments() | ({} if names is None else {"label_names": names})
 
     def facts(self) -> dict[str, str]:
-        """Tells of the rows of every split."""
+        """Describes the rows of each split and the labels."""
         described = []
         for split, source in self.sources.items():
             assert isinstance(source, LabelledSource)
             num_rows, num_cut = len(source.rows.examples), source.rows.num_truncated
             num_sequences = len(source.rows.owners)
             unlabelled = self.num_unlabelled.get(split, 0)
-            notes = [f"{num_cut:,} cut"]
+            notes = [f"{num_cut:,} truncated"]
             notes += [f"{num_sequences:,} sequences"] if num_sequences > num_rows else []
-            notes += [f"{unlabelled:,} left out for want of a label"] if unlabelled else []
+            notes += [f"{unlabelled:,} without labels skipped"] if unlabelled else []
             described.append(f"{num_rows:,} in {split} ({', '.join(notes)})")
         facts = {"rows": ", ".join(described)}
         names = self.features.label_names
@@ -117,15 +117,15 @@ def read_examples(
     """Reads a split's rows.
 
     Args:
-        features: How rows are read.
+        features: Reads the rows.
         rows: The rows.
-        check: Whether labels must be those of the training rows.
+        check: Whether labels must occur in the training rows.
 
     Returns:
-        The examples, and how many rows were left out because they have no label.
+        The examples, and the number of rows skipped because they have no label.
 
     Raises:
-        DataError: It names the file, and the row or column that cannot be used.
+        DataError: A row or column cannot be used; the message has its name and the file.
     """
     _check_columns(features, rows)
     examples, num_unlabelled = [], 0
@@ -142,23 +142,23 @@ def read_examples(
         examples.append(example)
     if not examples:
         raise DataError(
-            f"{rows.name}: none of its {num_unlabelled} rows has a label in "
+            f"{rows.name}: all {num_unlabelled} rows are without labels in "
             f"{', '.join(features.label_columns)}"
         )
     return examples, num_unlabelled
 
 
 def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
-    """Gives the tokenizer that a configuration means.
+    """Opens the tokenizer of a configuration.
 
     Raises:
-        ConfigError: There is none.
-        DataError: The file holds none.
+        ConfigError: No tokenizer is given.
+        DataError: The file is not a tokenizer.
     """
     if tokenizer is None:
         raise ConfigError(
-            "data.tokenizer is null: give a tokenizer.json or vocab.txt, or encoder.pretrained "
-            "to take the pretrained encoder's"
+            "data.tokenizer is null; set it to a tokenizer.json or vocab.txt, or set "
+            "encoder.pretrained to use the pretrained encoder's tokenizer"
         )
     return tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(Path(tokenizer))
 
@@ -170,13 +170,13 @@ def hold_out(
     fraction: float,
     seed: int,
 ) -> tuple[list[ExampleT], list[ExampleT]]:
-    """Cuts a share of every stratum off, drawn by the seed; a group stays together.
+    """Holds out a random fraction of each stratum, drawn with the seed. Groups are not split.
 
     Returns:
-        The examples that stay and those held out, both in their old order.
+        The remaining examples and the held-out examples, both in their original order.
 
     Raises:
-        DataError: A share is empty.
+        DataError: One of the two is empty.
     """
     first_of_group: dict[Hashable, int] = {}
     firsts = [first_of_group.setdefault(group, place) for place, group in enumerate(groups)]
@@ -187,13 +187,14 @@ def hold_out(
         of_stratum = np.flatnonzero(names == name)
         count = round(fraction * len(of_stratum))
         if count:
-            # All of a group have one draw, so the last that is taken brings its group along.
+            # All examples of a group have the same draw, so comparing with the last draw that is
+            # taken includes its whole group.
             last = np.sort(draws[of_stratum])[count - 1]
             is_held_out[of_stratum[draws[of_stratum] <= last]] = True
     if not is_held_out.any() or is_held_out.all():
         raise DataError(
-            f"validation_fraction={fraction} of {len(examples)} rows leaves no rows for one of the "
-            "two splits"
+            f"data.validation_fraction={fraction} of {len(examples)} rows leaves no rows for "
+            "training or for validation"
         )
     stay = [example for example, out in zip(examples, is_held_out, strict=True) if not out]
     return stay, [example for example, out in zip(examples, is_held_out, strict=True) if out]
@@ -203,15 +204,15 @@ def _check_columns(features: Features[Any], rows: Rows) -> None:
     for column in (*features.input_columns, *features.label_columns):
         if column not in rows.columns:
             present = ", ".join(rows.columns)
-            raise DataError(f"{rows.name}: there is no column {column!r}; there are {present}")
+            raise DataError(f"{rows.name} has no column {column!r}; it has {present}")
 
 
 def _hash(examples: Sequence[Any]) -> str:
-    """Gives what names the rows: a hash of their content and order."""
+    """Hashes the content and order of the rows."""
     return sha256_of(repr(astuple(example)).encode() for example in examples)
 
 
 def columns_of(arguments: Mapping[str, Any], features: type[Features[Any]]) -> dict[str, Any]:
-    """Picks the options of a task's features out of those of its DataModule."""
+    """Selects the options of a task's features from those of its DataModule."""
     known = features.config_class.model_fields
     return {key: value for key, value in arguments.items() if key in known}

@@ -1,4 +1,4 @@
-"""Labelled rows as a source of samples; see `clozekit.data.stream.Source`."""
+"""Labelled rows as a source of samples (see `clozekit.data.stream.Source`)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,11 +13,11 @@ from clozekit.data.step import StepTotals
 
 
 class LabelledSource:
-    """Encoded rows, which are one shard.
+    """Encoded rows as a single shard.
 
-    A sample is a sequence where training may read a row's sequences apart, else a row with all of
-    them. In evaluation it is always a row, so that what its sequences say can be put together where
-    they were computed.
+    In training, a sample is one sequence if `splits_examples` is set, else a row with all its
+    sequences. In evaluation, a sample is always a row, so that the outputs for its sequences are
+    computed in one batch and can be combined.
 
     Args:
         rows: The rows.
@@ -34,7 +34,7 @@ class LabelledSource:
         else:
             self._begins = np.flatnonzero(np.diff(rows.owners, prepend=-1))
         self._sizes = np.diff(self._begins, append=num_sequences)
-        # A sample's padded length is that of its longest sequence.
+        # The padded length of a sample is the length of its longest sequence.
         lengths = rows.sequences.lengths
         self._lengths = np.maximum.reduceat(lengths, self._begins) if num_sequences else lengths
 
@@ -43,10 +43,10 @@ class LabelledSource:
         return len(self._begins)
 
     def arranged(self, spans: list[Span]) -> list[Span]:
-        """Sorts a global batch by length, the longest first.
+        """Sorts the samples of a global batch by length, longest first.
 
-        Global batches themselves are drawn whatever the lengths: where labels go with length, a
-        batch of one length has one label, and little is learnt from it.
+        Global batches themselves are drawn regardless of length: if labels correlate with length,
+        a batch of one length would mostly have one label, and the model would learn little from it.
         """
         return [
             Span(span.epoch, span.shard, span.samples[self._by_length(span.samples)])
@@ -54,11 +54,11 @@ class LabelledSource:
         ]
 
     def evaluation_spans(self, size: int, max_tokens: int | None = None) -> Iterator[Span]:
-        """Yields every sample once, the longest first.
+        """Yields every sample once, longest first.
 
         Args:
-            size: The most sequences at a time, where samples are no larger.
-            max_tokens: The most places of the padded form at a time, likewise.
+            size: The maximum number of sequences per span. Larger samples form a span alone.
+            max_tokens: The maximum number of tokens per span in padded form, likewise.
         """
         by_length = self._by_length(np.arange(len(self._lengths)))
         taken, begin = 0, 0
@@ -79,12 +79,12 @@ class LabelledSource:
         return StepTotals(
             num_sequences=len(chosen),
             num_tokens=int(self.rows.sequences.lengths[chosen].sum()),
-            # A global batch may have no target at all, such as sentences without a known tag.
+            # A global batch may have no targets, for example if no word has a tag.
             num_targets=max(1, int(self.rows.num_targets[chosen].sum())),
         )
 
     def build(self, spans: list[Span], is_training: bool) -> Batch:
-        """Lays the samples' tokens end to end; in evaluation the rows are in their own order."""
+        """Concatenates the samples' tokens. In evaluation, rows are in their original order."""
         chosen, epochs = self._sequences(spans)
         if not is_training:
             chosen = np.sort(chosen)
@@ -95,7 +95,7 @@ class LabelledSource:
         return np.argsort(-self._lengths[samples], kind="stable")
 
     def _sequences(self, spans: list[Span]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Gives the sequences of samples, and the epoch that each is read in."""
+        """Returns the sequences of samples and the epoch of each sequence."""
         samples = np.concatenate([span.samples for span in spans])
         epochs = np.concatenate([np.full(len(span), span.epoch) for span in spans])
         sizes = self._sizes[samples]

@@ -1,4 +1,4 @@
-"""Multiple choice: rows of a context, a question and choices, of which one is right."""
+"""Multiple choice: rows with a context, a question and choices, one of which is right."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class ChoiceQuestion(Example):
     """A question with its choices.
 
     Attributes:
-        context: What the question is asked of; the first segment.
-        choices: What each choice's second segment says: the question, if there is one, and it.
-        label: The place of the right one.
+        context: The context; the first segment of every sequence.
+        choices: The second segment for each choice: the question, if any, and the choice.
+        label: The index of the right choice.
     """
 
     context: str
@@ -34,11 +34,11 @@ class ChoiceQuestion(Example):
 
 @dataclass(frozen=True)
 class ChoiceRows(EncodedRows[ChoiceQuestion]):
-    """Rows with the targets of multiple choice.
+    """Encoded rows with multiple-choice targets.
 
     Attributes:
-        labels: `[rows]`.
-        num_choices: The number of choices of a row.
+        labels: `[rows]`. The index of the right choice.
+        num_choices: The number of choices per row.
     """
 
     labels: NDArray[np.int64]
@@ -54,7 +54,7 @@ class ChoiceRows(EncodedRows[ChoiceQuestion]):
 
 
 class MultipleChoiceFeatures(Features[ChoiceQuestion]):
-    """How questions with choices are read."""
+    """Reads and encodes questions with choices."""
 
     config_class = MultipleChoiceReading
     config: MultipleChoiceReading
@@ -78,8 +78,7 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
         """Reads a row's texts and its right choice.
 
         Raises:
-            RowError: A value cannot be used, or there are more or fewer choices than in the first
-                row.
+            RowError: A value cannot be used, or the number of choices differs from the first row's.
         """
         context = self.text(row, self.config.context_column)
         choices = self._choices(row)
@@ -95,13 +94,13 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
             place = -1
         if not 0 <= place < len(choices):
             raise RowError(
-                f"{self.config.label_column} is {label!r}, where the place of one of "
-                f"{len(choices)} choices is needed, from 0"
+                f"{self.config.label_column} is {label!r} but must be the index of a choice, from "
+                f"0 to {len(choices) - 1}"
             )
         return ChoiceQuestion(row_id, context, choices, place)
 
     def encode(self, examples: Sequence[ChoiceQuestion], is_labelled: bool) -> ChoiceRows:
-        """Turns every row into a sequence a choice."""
+        """Encodes each row as one sequence per choice."""
         num_choices = len(examples[0].choices) if examples else 1
         contexts = token_ids(self.tokenizer, [example.context for example in examples])
         choices = token_ids(self.tokenizer, [c for example in examples for c in example.choices])
@@ -111,7 +110,7 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
             cut = [truncated(context, choice, self.max_seq_length) for choice in of_row]
             segments += [kept for kept, _ in cut]
             num_truncated += any(was_cut for _, was_cut in cut)
-        # The loss is averaged over rows; of a row's sequences the first stands for it.
+        # The loss is averaged over rows, so only the first sequence of each row counts.
         num_targets = np.tile(np.eye(1, num_choices, dtype=np.int64)[0], len(examples))
         return ChoiceRows(
             examples=examples,
@@ -128,17 +127,17 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
             value = row.get(self.config.choices_column)
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
                 raise RowError(
-                    f"{self.config.choices_column} is {value!r}, where a list of texts is needed"
+                    f"{self.config.choices_column} is {value!r} but must be a list of texts"
                 )
         else:
             value = [self.text(row, column) for column in self.config.choices_column]
         if len(value) < 2:
-            raise RowError(f"there are {len(value)} choices, where two or more are needed")
-        # The first row that is read says how many all of them have.
+            raise RowError(f"the number of choices is {len(value)} but must be at least 2")
+        # The first row read fixes the number of choices of all rows.
         self.num_choices = self.num_choices or len(value)
         if len(value) != self.num_choices:
             raise RowError(
-                f"there are {len(value)} choices, where the first row has {self.num_choices}"
+                f"the number of choices is {len(value)}, but the first row has {self.num_choices}"
             )
         if self.config.question_column is None:
             return tuple(value)

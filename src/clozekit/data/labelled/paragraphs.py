@@ -1,4 +1,4 @@
-"""Questions with paragraphs, cut into windows: what both ways of answering share."""
+"""Questions with paragraphs split into windows: shared by both question answering tasks."""
 
 import unicodedata
 from collections.abc import Hashable, Mapping, Sequence
@@ -24,8 +24,8 @@ class Question(Example):
     Attributes:
         question: The question.
         context: The paragraph.
-        answers: The right answers, slices of the paragraph; none where it has no answer.
-        answer_start: Where each of them begins in the paragraph, in characters.
+        answers: The right answers, each a slice of the paragraph; empty if there is no answer.
+        answer_start: The start of each answer in the paragraph, in characters.
     """
 
     question: str
@@ -36,14 +36,15 @@ class Question(Example):
 
 @dataclass(frozen=True)
 class QuestionRows(EncodedRows[Question]):
-    """Questions and windows of their paragraphs, one a sequence.
+    """Questions with the windows of their paragraphs, one window per sequence.
 
     Attributes:
-        begins: `[sequences]`. The place of the window's first token in its sequence.
-        offsets: Of every sequence, `[window's tokens, 2]`: where each token lies in the paragraph.
-        starts: `[sequences]`. The place in the window of the answer's first token, or -1 where the
-            window does not have all of the answer.
-        ends: `[sequences]`. The place of the answer's last token, or -1.
+        begins: `[sequences]`. The index of the window's first token in its sequence.
+        offsets: For each sequence, `[window's tokens, 2]`: start and end of each token in the
+            paragraph.
+        starts: `[sequences]`. The index in the window of the answer's first token, or -1 if the
+            window does not contain the whole answer.
+        ends: `[sequences]`. The index of the answer's last token, or -1.
     """
 
     begins: NDArray[np.int64]
@@ -52,7 +53,7 @@ class QuestionRows(EncodedRows[Question]):
     ends: NDArray[np.int64]
 
     def windows(self, chosen: NDArray[np.int64]) -> tuple[Window, ...]:
-        """Gives the windows of sequences, by the place of their row among the rows of `chosen`."""
+        """Returns the windows of the sequences `chosen`; `example` counts the rows in `chosen`."""
         _, examples = np.unique(self.owners[chosen], return_inverse=True)
         return tuple(
             Window(int(example), int(self.begins[i]), self.offsets[i])
@@ -64,9 +65,9 @@ RowsT = TypeVar("RowsT", bound=QuestionRows)
 
 
 class QuestionFeatures(Features[Question], Generic[RowsT]):
-    """How questions and paragraphs are read.
+    """Reads and encodes questions and paragraphs.
 
-    A paragraph that is too long becomes overlapping windows, each behind the question.
+    A paragraph that is too long is split into overlapping windows, each preceded by the question.
     """
 
     config_class = QuestionReading
@@ -75,7 +76,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
 
     def __init__(self, tokenizer: Tokenizer, **options: Any) -> None:
         super().__init__(tokenizer, **options)
-        # Some of the paragraph stands in every window.
+        # Leave room for the paragraph in every window.
         room = self.max_seq_length - NUM_SPECIAL_TOKENS[2]
         self.max_query_length = min(self.config.max_query_length, room // 2)
         self.has_unanswerable = False
@@ -94,7 +95,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         """Reads a row's question, paragraph and answers.
 
         Raises:
-            RowError: A value cannot be used, or an answer is not where it should be.
+            RowError: A value cannot be used, or an answer is not at its `answer_start`.
         """
         question, context = (self.text(row, column) for column in self.input_columns)
         row_id = self.row_id(row, number)
@@ -108,37 +109,39 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
             if context[start : start + len(text)] != text or not text or start < 0:
                 found = context[max(start, 0) : max(start, 0) + len(text)]
                 raise RowError(
-                    f"the answer {text!r} of the question with id {row_id!r} is not in its "
-                    f"paragraph at character {start}, where {found!r} stands"
+                    f"the answer {text!r} of the question with id {row_id!r} does not match its "
+                    f"paragraph, which has {found!r} at character {start}"
                 )
         return Question(row_id, question, context, texts, starts)
 
     def read_rows(self, source: str) -> Rows:
-        """Reads SQuAD's nested JSON, or another file."""
+        """Reads SQuAD's nested JSON or a file of rows."""
         return read_squad(source) or super().read_rows(source)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        """Makes a row of a question and its paragraph."""
+        """Makes a row from a question and its paragraph."""
         if text_pair is None:
-            raise RowError("text_pair is missing: text is the question, text_pair the paragraph")
+            raise RowError(
+                "text_pair is missing; text must be the question and text_pair the paragraph"
+            )
         return {self.config.question_column: text, self.config.context_column: text_pair}
 
     def learn_labels(
         self, examples: Sequence[Question], class_names: Mapping[str, list[str]]
     ) -> None:
-        """Finds out whether there are questions without an answer."""
+        """Checks whether there are questions without an answer."""
         self.has_unanswerable = any(not example.answers for example in examples)
 
     def groups(self, examples: Sequence[Question]) -> list[Hashable]:
-        """Groups questions by their paragraph, which would else be read in training already."""
+        """Groups questions by paragraph, so that no validation paragraph is used in training."""
         return [example.context for example in examples]
 
     def task_arguments(self) -> dict[str, Any]:
-        """Says whether there are questions without an answer."""
+        """Returns whether there are questions without an answer."""
         return {"has_unanswerable": self.has_unanswerable}
 
     def encode(self, examples: Sequence[Question], is_labelled: bool) -> RowsT:
-        """Turns every row into a sequence, or into windows."""
+        """Encodes each row as one sequence per window."""
         questions = token_ids(self.tokenizer, [example.question for example in examples])
         contexts = self._contexts(examples)
         segments: list[tuple[Ids, Ids]] = []
@@ -170,11 +173,11 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         )
 
     def num_targets(self, offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-        """Gives of every sequence what the loss is averaged over."""
+        """Returns `[sequences]`, the number of targets of each sequence."""
         raise NotImplementedError
 
     def _contexts(self, examples: Sequence[Question]) -> dict[str, tuple[Ids, NDArray[np.int64]]]:
-        """Tokenises every paragraph once, however many questions are asked of it."""
+        """Tokenises every paragraph once, even if it has several questions."""
         texts = list(dict.fromkeys(example.context for example in examples))
         encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False)
         return {
@@ -194,13 +197,13 @@ def _answers(given: Any, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]
     is_text = all(isinstance(text, str) for text in texts)
     if not is_text or len(texts) != len(starts) or not all(isinstance(s, int) for s in starts):
         raise RowError(
-            f"{column} is {given!r}, where lists `text` and `answer_start` of one length are needed"
+            f"{column} is {given!r} but must have lists `text` and `answer_start` of equal length"
         )
     return texts, starts
 
 
 def _with_marks(text: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Lets tokens end behind the marks, such as accents, that the tokenizer took off them."""
+    """Extends tokens over the combining marks, such as accents, that the tokenizer removed."""
     if text.isascii():
         return places
     limits = np.append(places[1:, 0], len(text))
@@ -213,10 +216,10 @@ def _with_marks(text: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _answer_tokens(example: Question, places: NDArray[np.int64]) -> tuple[int, int]:
-    """Gives the first and the last token of the first answer; -1 and -1 where there is none.
+    """Returns the first and the last token of the first answer, or -1 and -1 if there is none.
 
-    They are those that have a character of the answer, so that the tokens' slice of the paragraph
-    has all of it.
+    Every token that overlaps the answer counts, so the slice of the paragraph that the tokens span
+    contains the whole answer.
     """
     if not example.answers:
         return -1, -1

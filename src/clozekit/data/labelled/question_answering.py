@@ -1,4 +1,4 @@
-"""Question answering by an answer's two ends."""
+"""Question answering by predicting the start and end of the answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from clozekit.data.labelled.paragraphs import Question, QuestionFeatures, Questi
 
 @dataclass(frozen=True)
 class SpanRows(QuestionRows):
-    """Windows with the two ends of the answer."""
+    """Windows with the start and end of the answer."""
 
     def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> QuestionAnsweringBatch:
-        """Adds the ends' places; those of [CLS] where a window has no answer."""
+        """Adds the start and end positions; that of [CLS] if a window has no answer."""
         begins, starts, ends = (array[chosen] for array in (self.begins, self.starts, self.ends))
         return QuestionAnsweringBatch(
             **common,
@@ -30,17 +30,17 @@ class SpanRows(QuestionRows):
 
 
 class QuestionAnsweringFeatures(QuestionFeatures[SpanRows]):
-    """How questions are read that are answered by an answer's ends."""
+    """Reads and encodes questions for prediction of start and end."""
 
     rows_class = SpanRows
 
     def num_targets(self, offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-        """Counts windows."""
+        """Returns one target per window."""
         return np.ones(len(offsets), np.int64)
 
 
 class QuestionAnsweringDataModule(LabelledDataModule[Question]):
-    """Questions and paragraphs, from SQuAD's files too."""
+    """Questions and paragraphs; also reads SQuAD's files."""
 
     config_class = QuestionDataConfig
     features_class = QuestionAnsweringFeatures

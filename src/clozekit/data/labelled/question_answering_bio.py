@@ -1,4 +1,4 @@
-"""Question answering by one of the tags O, B and I for every token of the paragraph."""
+"""Question answering by predicting one of the tags O, B and I for each token of the paragraph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ _BEGIN, _INSIDE = ANSWER_TAGS.index("B"), ANSWER_TAGS.index("I")
 
 @dataclass(frozen=True)
 class AnswerTaggingRows(QuestionRows):
-    """Windows with a tag for every token of the paragraph."""
+    """Windows with a tag for each token of the paragraph."""
 
     def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> AnswerTaggingBatch:
-        """Adds the tokens' places and tags."""
+        """Adds the positions and tags of the paragraph's tokens."""
         sizes = self.num_targets[chosen]
         first_tokens = common["packing"].first_tokens.numpy().astype(np.int64)
         labels = np.zeros(int(sizes.sum()), np.int64)
@@ -43,17 +43,17 @@ class AnswerTaggingRows(QuestionRows):
 
 
 class QuestionAnsweringBIOFeatures(QuestionFeatures[AnswerTaggingRows]):
-    """How questions are read that are answered by tags over the paragraph."""
+    """Reads and encodes questions for tagging of the paragraph."""
 
     rows_class = AnswerTaggingRows
 
     def num_targets(self, offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-        """Counts the windows' tokens."""
+        """Returns one target per token of each window."""
         return np.array([len(of_window) for of_window in offsets], np.int64)
 
 
 class QuestionAnsweringBIODataModule(LabelledDataModule[Question]):
-    """Questions and paragraphs, from SQuAD's files too."""
+    """Questions and paragraphs; also reads SQuAD's files."""
 
     config_class = QuestionDataConfig
     features_class = QuestionAnsweringBIOFeatures

@@ -1,4 +1,4 @@
-"""Regression: rows of one text or two, and a score."""
+"""Regression: rows with one or two texts and a score."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from clozekit.data.labelled.texts import TextExample, TextFeatures
 
 @dataclass(frozen=True)
 class ScoredText(TextExample):
-    """A text or a pair with its score.
+    """A text or a pair of texts with its score.
 
     Attributes:
         score: The score.
@@ -31,7 +31,7 @@ class ScoredText(TextExample):
 
 @dataclass(frozen=True)
 class ScoredRows(EncodedRows[ScoredText]):
-    """Rows with the targets of regression.
+    """Encoded rows with regression targets.
 
     Attributes:
         scores: `[rows]`, float32.
@@ -45,7 +45,7 @@ class ScoredRows(EncodedRows[ScoredText]):
 
 
 class RegressionFeatures(TextFeatures[ScoredText]):
-    """How scored texts are read."""
+    """Reads and encodes texts with scores."""
 
     config_class = RegressionReading
     config: RegressionReading
@@ -66,7 +66,7 @@ class RegressionFeatures(TextFeatures[ScoredText]):
         return ScoredText(self.row_id(row, number), *texts, score=score)
 
     def encode(self, examples: Sequence[ScoredText], is_labelled: bool) -> ScoredRows:
-        """Turns every row into a sequence."""
+        """Encodes each row as one sequence."""
         scores = np.array([example.score for example in examples], np.float32)
         return ScoredRows(**self.encoded_texts(examples), scores=scores)
 
@@ -76,12 +76,12 @@ class RegressionFeatures(TextFeatures[ScoredText]):
         except (TypeError, ValueError):
             score = math.inf
         if math.isinf(score):
-            raise RowError(f"{self.config.score_column} is {value!r}, where a number is needed")
+            raise RowError(f"{self.config.score_column} is {value!r} but must be a number")
         return score
 
 
 class RegressionDataModule(LabelledDataModule[ScoredText]):
-    """Texts or pairs with scores."""
+    """Texts or pairs of texts with scores."""
 
     config_class = RegressionDataConfig
     features_class = RegressionFeatures

@@ -1,4 +1,4 @@
-"""From texts to token ids, and from token ids to sequences with their special tokens."""
+"""Converts texts to token ids, and token ids to sequences with special tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from clozekit.corpus.vocabulary import SpecialTokens
 Ids = NDArray[np.int32]
 
 NUM_SPECIAL_TOKENS = {1: 2, 2: 3}
-"""[CLS] and a [SEP] after each segment, by the number of segments."""
+"""By the number of segments: [CLS], and a [SEP] after each segment."""
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences laid end to end.
+    """Concatenated sequences.
 
     Attributes:
         input_ids: `[tokens]`.
         token_type_ids: `[tokens]`.
-        lengths: `[sequences]`, special tokens included.
+        lengths: `[sequences]`, including special tokens.
     """
 
     input_ids: Ids
@@ -31,18 +31,18 @@ class Sequences:
 
 
 def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
-    """Gives every text's tokens, without special ones."""
+    """Tokenises texts, without special tokens."""
     encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return [np.array(encoding.ids, np.int32) for encoding in encodings]
 
 
 def truncated(a: Ids, b: Ids | None, max_seq_length: int) -> tuple[tuple[Ids, ...], bool]:
-    """Cuts one text or two to what fits, from the right, the longer one first.
+    """Truncates one or two texts from the right to fit, the longer one first.
 
-    It keeps as many tokens of each as the truncation `longest_first` of `tokenizers` does.
+    Keeps as many tokens of each as the `longest_first` truncation of `tokenizers`.
 
     Returns:
-        The segments, and whether something was cut off.
+        The segments, and whether any was truncated.
     """
     if b is None:
         room = max_seq_length - NUM_SPECIAL_TOKENS[1]
@@ -61,7 +61,7 @@ def lay_out(segments: Sequence[Sequence[Ids]], special_tokens: SpecialTokens) ->
     """Puts special tokens around segments: `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`.
 
     Args:
-        segments: One segment or two of every sequence.
+        segments: One or two segments per sequence.
         special_tokens: The ids of the special tokens.
     """
     cls, sep = (np.array([i], np.int32) for i in (special_tokens.cls, special_tokens.sep))
@@ -81,15 +81,15 @@ def lay_out(segments: Sequence[Sequence[Ids]], special_tokens: SpecialTokens) ->
 
 
 def windows(length: int, size: int, stride: int) -> list[tuple[int, int]]:
-    """Cuts a long text into overlapping pieces (`doc_stride` of google-research/bert's run_squad).
+    """Splits a long text into overlapping windows (`doc_stride` in google-research/bert run_squad).
 
     Args:
-        length: The text's tokens.
-        size: The most tokens of a piece.
-        stride: The tokens between the beginnings of two pieces.
+        length: The number of tokens of the text.
+        size: The maximum number of tokens of a window.
+        stride: The number of tokens between the starts of two windows.
 
     Returns:
-        The first and the last token, exclusive, of every piece; at least one piece.
+        The start and end (exclusive) of each window; at least one window.
     """
     pieces = []
     begin = 0

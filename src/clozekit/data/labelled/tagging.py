@@ -1,4 +1,4 @@
-"""Tagging: rows of words with a tag each."""
+"""Tagging: rows of words with one tag per word."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class TaggedWords(Example):
 
     Attributes:
         words: The words.
-        tags: A tag a word; None where it is missing.
+        tags: One tag per word; None if it is missing.
     """
 
     words: tuple[str, ...]
@@ -35,14 +35,13 @@ class TaggedWords(Example):
 
 @dataclass(frozen=True)
 class TaggedRows(EncodedRows[TaggedWords]):
-    """Rows with the targets of tagging, every word once.
+    """Encoded rows with tagging targets; each word occurs once.
 
     Attributes:
-        first_words: `[sequences]`. Where a sequence's words begin in the two arrays below; how many
-            they are is `num_words`.
-        num_words: `[sequences]`.
-        places: `[words]`. The place of every word's first token in its sequence.
-        labels: `[words]`, -100 for none.
+        first_words: `[sequences]`. The index in `places` and `labels` of a sequence's first word.
+        num_words: `[sequences]`. The number of words of each sequence.
+        places: `[words]`. The index of each word's first token in its sequence.
+        labels: `[words]`. The label of each word, or -100 if it has none.
     """
 
     first_words: NDArray[np.int64]
@@ -51,7 +50,7 @@ class TaggedRows(EncodedRows[TaggedWords]):
     labels: NDArray[np.int64]
 
     def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> TaggingBatch:
-        """Adds the words' places and tags."""
+        """Adds the positions and tags of the words."""
         sizes = self.num_words[chosen]
         words = concatenated_ranges(self.first_words[chosen], sizes)
         begins = common["packing"].first_tokens.numpy().astype(np.int64)
@@ -63,10 +62,10 @@ class TaggedRows(EncodedRows[TaggedWords]):
 
 
 class TaggingFeatures(Features[TaggedWords]):
-    """How tagged words are read.
+    """Reads and encodes words with tags.
 
-    A sentence that is too long becomes overlapping windows. Every word's tag is read off its first
-    token, in the window that has the most context of it.
+    A sentence that is too long is split into overlapping windows. The tag of a word is predicted
+    from its first token, in the window with the most context around it.
     """
 
     config_class = TaggingReading
@@ -87,7 +86,7 @@ class TaggingFeatures(Features[TaggedWords]):
         words = _listed(row.get(self.config.words_column), self.config.words_column)
         for word in words:
             if not isinstance(word, str):
-                raise RowError(f"{self.config.words_column} has {word!r}, where a word is needed")
+                raise RowError(f"{self.config.words_column} has {word!r} but must have words only")
         row_id = self.row_id(row, number)
         if not is_labelled:
             return TaggedWords(row_id, tuple(words), (None,) * len(words))
@@ -97,46 +96,46 @@ class TaggingFeatures(Features[TaggedWords]):
         tags = _listed(given, self.config.tags_column)
         if len(tags) != len(words):
             raise RowError(
-                f"{self.config.tags_column} has {len(tags)} tags for {len(words)} words, where one "
-                "a word is needed"
+                f"{self.config.tags_column} has {len(tags)} tags for {len(words)} words but must "
+                "have one tag per word"
             )
         names = [None if is_missing(tag) else as_name(tag) for tag in tags]
         return None if all(name is None for name in names) else _tagged(row_id, words, names)
 
     def read_rows(self, source: str) -> Rows:
-        """Reads a CoNLL file, or another."""
+        """Reads a CoNLL file or another file of rows."""
         if is_conll(source):
             return read_conll(source, self.config.words_column, self.config.tags_column)
         return super().read_rows(source)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        """Makes a row of a text, whose words are parted by white space."""
+        """Makes a row from a text with words separated by white space."""
         if text_pair is not None:
-            raise RowError("text_pair is given, where one text is needed")
+            raise RowError(f"text_pair is {text_pair!r} but this task takes only text")
         return {self.config.words_column: text}
 
     def learn_labels(
         self, examples: Sequence[TaggedWords], class_names: Mapping[str, list[str]]
     ) -> None:
-        """Takes the data set's own tags, or those of the rows in order."""
+        """Takes the tags that the data set declares, else those found in the rows, sorted."""
         found = {tag for example in examples for tag in example.tags if tag is not None}
         names = set(class_names.get(self.config.tags_column, ())) | found
         if is_bio(names):
-            # Every type has both tags, whether the rows have both or not.
+            # Every type gets both tags, even if only one of them occurs in the rows.
             types = {name[2:] for name in names if name != "O"}
             self.label_names = ["O", *(f"{p}-{t}" for t in sorted(types) for p in "BI")]
         else:
             self.label_names = class_names.get(self.config.tags_column) or ordered_names(found)
 
     def check_labels(self, example: TaggedWords) -> None:
-        """Checks that the tags are those of the training rows."""
+        """Checks that the tags occur in the training rows."""
         assert self.label_names is not None
         for tag in example.tags:
             if tag is not None and tag not in self.label_names:
                 raise unknown_label(tag, self.label_names)
 
     def encode(self, examples: Sequence[TaggedWords], is_labelled: bool) -> TaggedRows:
-        """Turns every row into a sequence, or into windows."""
+        """Encodes each row as one sequence per window."""
         ids = {name: index for index, name in enumerate(self.label_names or ())}
         segments: list[tuple[Ids]] = []
         owners, num_words, places, labels = [], [], [], []
@@ -169,7 +168,7 @@ class TaggingFeatures(Features[TaggedWords]):
         )
 
     def _tokens(self, examples: Sequence[TaggedWords]) -> list[tuple[Ids, NDArray[np.int64]]]:
-        """Gives every row's tokens and the place among them of each word's first one."""
+        """Returns the tokens of each row and the index of each word's first token."""
         nothing = self._words_without_tokens({w for example in examples for w in example.words})
         texts = [["[UNK]" if w in nothing else w for w in example.words] for example in examples]
         encodings = self.tokenizer.encode_batch(
@@ -184,7 +183,7 @@ class TaggingFeatures(Features[TaggedWords]):
         return tokens
 
     def _words_without_tokens(self, words: set[str]) -> set[str]:
-        """Finds the words of which the tokenizer leaves nothing, such as control characters."""
+        """Finds the words that the tokenizer turns into no tokens, such as control characters."""
         distinct = list(words)
         encodings = self.tokenizer.encode_batch_fast(distinct, add_special_tokens=False)
         return {word for word, e in zip(distinct, encodings, strict=True) if not e.ids}
@@ -193,11 +192,11 @@ class TaggingFeatures(Features[TaggedWords]):
 def _window_of_words(
     first_tokens: NDArray[np.int64], pieces: Sequence[tuple[int, int]]
 ) -> NDArray[np.int64]:
-    """Gives of every word the window that has the most context of it on its poorer side."""
+    """Returns `[words]`: the window in which the shorter side of a word's context is longest."""
     begins, ends = np.array(pieces, np.int64).T
     before = first_tokens[:, None] - begins
     after = ends - 1 - first_tokens[:, None]
-    # A text's own ends lack nothing.
+    # At the start and end of the text, no context is cut off, so that side does not count.
     after[:, -1] += np.where(after[:, -1] >= 0, before[:, -1] + 1, 0)
     before[:, 0] += np.where(before[:, 0] >= 0, after[:, 0] + 1, 0)
     context: NDArray[np.int64] = np.minimum(before, after)
@@ -206,7 +205,7 @@ def _window_of_words(
 
 
 def _tagged(row_id: str | int, words: Sequence[str], tags: Sequence[str | None]) -> TaggedWords:
-    """Makes an example; tags of the scheme IOB1 become IOB2."""
+    """Makes an example; converts IOB1 tags to IOB2."""
     if None not in tags and is_bio(tags):  # type: ignore[arg-type]
         tags = to_iob2(tags)  # type: ignore[arg-type]
     return TaggedWords(row_id, tuple(words), tuple(tags))
@@ -216,12 +215,12 @@ def _listed(value: Any, column: str) -> list[Any]:
     if isinstance(value, str):
         return value.split()
     if not isinstance(value, list):
-        raise RowError(f"{column} is {value!r}, where a list is needed")
+        raise RowError(f"{column} is {value!r} but must be a list")
     return value
 
 
 class TaggingDataModule(LabelledDataModule[TaggedWords]):
-    """Words with tags, from CoNLL files too."""
+    """Words with tags; also reads CoNLL files."""
 
     config_class = TaggingDataConfig
     features_class = TaggingFeatures

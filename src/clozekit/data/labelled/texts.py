@@ -1,4 +1,4 @@
-"""What tasks on one text or a pair share: a row is a sequence, cut where it is too long."""
+"""Shared by tasks on one or two texts: each row is one sequence, truncated if too long."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class TextExample(Example):
 
     Attributes:
         text: The text.
-        text_pair: The second text, where there is one.
+        text_pair: The second text, if any.
     """
 
     text: str
@@ -30,7 +30,7 @@ TextT = TypeVar("TextT", bound=TextExample)
 
 
 class TextFeatures(Features[TextT]):
-    """How texts and pairs are read."""
+    """Reads and encodes texts and pairs of texts."""
 
     config_class = TextReading
     config: TextReading
@@ -42,9 +42,9 @@ class TextFeatures(Features[TextT]):
         return [self.config.text_column] if pair is None else [self.config.text_column, pair]
 
     def texts(self, row: Mapping[str, Any], is_labelled: bool) -> tuple[str, str | None]:
-        """Gives a row's texts.
+        """Returns the texts of a row.
 
-        A row to predict on may have a second text in `text_pair` where the training rows had none.
+        A row for prediction may have a second text in `text_pair` even if training rows had none.
         """
         pair = self.config.text_pair_column
         if pair is None and not is_labelled and row.get(_PAIR) is not None:
@@ -53,11 +53,11 @@ class TextFeatures(Features[TextT]):
         return text, None if pair is None else self.text(row, pair)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        """Makes a row of a text or a pair."""
+        """Makes a row from a text or a pair of texts."""
         return {self.config.text_column: text, self.config.text_pair_column or _PAIR: text_pair}
 
     def encoded_texts(self, examples: Sequence[TextT]) -> dict[str, Any]:
-        """Turns every row into a sequence; gives what `EncodedRows` is made of."""
+        """Encodes each row as one sequence; returns the arguments of `EncodedRows`."""
         first = token_ids(self.tokenizer, [example.text for example in examples])
         second = token_ids(self.tokenizer, [example.text_pair or "" for example in examples])
         segments = []

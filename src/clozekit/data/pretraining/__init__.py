@@ -1,1 +1,1 @@
-"""Sentence pairs and whole sentences with masks, from a prepared corpus."""
+"""Masked sentence pairs and masked full sentences from a prepared corpus."""

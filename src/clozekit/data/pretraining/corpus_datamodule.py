@@ -1,4 +1,4 @@
-"""What the DataModules of pretraining share: a prepared corpus and how its tokens are masked."""
+"""The base DataModule of pretraining: a prepared corpus and the masking rule."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from clozekit.data.stream import Phase, Source
 
 
 class CorpusDataModule(StreamDataModule):
-    """Samples and masks drawn anew each epoch; in validation always those of epoch 0.
+    """Samples and masks are drawn again in each epoch; validation always uses those of epoch 0.
 
     Its options are declared in `config_class`.
 
     Raises:
-        DataError: The folder holds no corpus.
+        DataError: The folder is not a corpus.
     """
 
     config_class = CorpusDataConfig
@@ -56,10 +56,10 @@ class CorpusDataModule(StreamDataModule):
 
     @abstractmethod
     def make_source(self, shards: Sequence[Path], max_seq_length: int) -> Source:
-        """Makes the source of a split's samples, of at most so many tokens."""
+        """Makes the source of a split, with samples of at most `max_seq_length` tokens."""
 
     def phases(self, max_steps: int, rank: int, world_size: int) -> list[Phase]:
-        """Gives the phases of a training of so many steps on so many processes: one, or two.
+        """Returns the phases of training: two with `first_phase`, else one.
 
         Raises:
             ConfigError: A micro-batch would be empty.
@@ -73,7 +73,7 @@ class CorpusDataModule(StreamDataModule):
 
     @property
     def micro_batch_tokens(self) -> int:
-        """The most tokens of one forward pass, of either phase."""
+        """The maximum number of tokens of one forward pass, in both phases."""
         largest = super().micro_batch_tokens
         if self.first_phase is None:
             return largest
@@ -81,9 +81,9 @@ class CorpusDataModule(StreamDataModule):
         return max(largest, size * self.first_phase.max_seq_length)
 
     def steps_per_epoch(self) -> float:
-        """Gives the optimizer steps of a pass over the corpus, judged by its first shard.
+        """Returns the number of optimizer steps per pass over the corpus.
 
-        In a training of two phases, it is the mean over its steps.
+        It is estimated from the first shard. With two phases, it is the mean over all steps.
         """
         last = self._steps_per_epoch(self.sources["train"])
         if self.first_phase is None:
@@ -92,14 +92,14 @@ class CorpusDataModule(StreamDataModule):
         return 1 / (ratio / self._steps_per_epoch(self._first_source) + (1 - ratio) / last)
 
     def facts(self) -> dict[str, str]:
-        """Tells of the phases, if there are two."""
+        """Describes the phases, if there are two."""
         if self.first_phase is None:
             return {}
         first = self.first_phase
         return {
             "phases": f"{first.ratio:.0%} of the steps with at most {first.max_seq_length} tokens "
-            f"a sample, micro-batches of {first.micro_batch_size}; then {self.max_seq_length} and "
-            f"{self.micro_batch_size}"
+            f"per sample and micro-batches of {first.micro_batch_size}, then {self.max_seq_length} "
+            f"and {self.micro_batch_size}"
         }
 
     def _steps_per_epoch(self, source: Source) -> float:
@@ -110,13 +110,13 @@ class CorpusDataModule(StreamDataModule):
 
 
 def replacement_ids(tokenizer: Tokenizer, special_tokens: SpecialTokens) -> np.ndarray:
-    """Lists the ids that may replace a token: all but the special ones, ascending."""
+    """Returns the ids that may replace a token: all except special tokens, ascending."""
     ids = np.arange(tokenizer.get_vocab_size())
     return ids[~np.isin(ids, list(vars(special_tokens).values()))]
 
 
 def continues_word(tokenizer: Tokenizer) -> np.ndarray:
-    """Tells of every id, `[vocab]`, whether its WordPiece continues a word."""
+    """Returns `[vocab]`, bool: whether each id is a WordPiece that continues a word."""
     return np.array(
         [
             (tokenizer.id_to_token(token_id) or "").startswith("##")

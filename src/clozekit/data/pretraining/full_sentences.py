@@ -1,10 +1,10 @@
-"""Whole sentences packed to a length, for MLM alone, planned for a shard by array operations.
+"""Full sentences packed to a length, for MLM only, planned per shard with array operations.
 
-A sample is a run of sentences that may lie across the end of a document, as in the FULL-SENTENCES
-of RoBERTa (Liu et al., 2019, section 4.2). There the documents in a sample are one sequence; here
-each document's part is a sequence of its own, `[CLS] text [SEP]`, with its own positions, and sees
-nothing of the others. So a sample is about as long as it may be whatever the documents are, nothing
-is left out, and what a token is predicted from always belongs to it.
+A sample is a run of consecutive sentences that may cross document boundaries, as in FULL-SENTENCES
+of RoBERTa (Liu et al., 2019, section 4.2). In RoBERTa the documents of a sample form one sequence;
+here each document's part is a separate sequence `[CLS] text [SEP]` with its own positions, and does
+not attend to the others. So samples have about the maximum length for any lengths of documents, no
+text is left out, and the context of a token always comes from its own document.
 """
 
 from dataclasses import dataclass
@@ -29,12 +29,13 @@ class FullSentencesPlan:
     """Every sample of a shard in one epoch, as sequences that are slices of the shard's tokens.
 
     Attributes:
-        start: `[sequences]`, int64. A sequence's text is `tokens[start:end]`, of one document; its
-            start names it, for every token stands once.
+        start: `[sequences]`, int64. A sequence's text is `tokens[start:end]`, from one document.
+            Each token occurs once, so the start identifies the sequence.
         end: `[sequences]`, int64.
         first_sequence: `[samples + 1]`, int64. Sample i has the sequences `first_sequence[i]` to
             `first_sequence[i + 1]`.
-        num_cut_sentences: Sentences that are longer than a sequence, and so in several of them.
+        num_cut_sentences: The number of sentences split over several sequences because they are
+            longer than a sequence.
     """
 
     start: Int64Array
@@ -47,16 +48,16 @@ class FullSentencesPlan:
 
     @cached_property
     def num_text_tokens(self) -> Int64Array:
-        """`[sequences]`: the tokens of the text, without special tokens."""
+        """`[sequences]`: the number of text tokens, without special tokens."""
         return self.end - self.start
 
     def sequences_of(self, samples: Int64Array) -> Int64Array:
-        """Lists the sequences of samples, one sample after the other."""
+        """Returns the sequences of samples, in the order of the samples."""
         first = self.first_sequence[samples]
         return concatenated_ranges(first, self.first_sequence[samples + 1] - first)
 
     def num_text_tokens_of(self, samples: Int64Array) -> Int64Array:
-        """Gives `[sequences]`, the text tokens of the samples' sequences."""
+        """Returns `[sequences]`, the number of text tokens of the samples' sequences."""
         return self.num_text_tokens[self.sequences_of(samples)]
 
 
@@ -70,17 +71,17 @@ def plan_full_sentences(
 ) -> FullSentencesPlan:
     """Plans the samples of one shard for one epoch.
 
-    Documents follow each other in an order of the epoch's own. A sample takes whole sentences as
-    long as they fit, with the special tokens of every document that it touches. A sentence that is
-    longer than a sequence by itself is cut into pieces, each as long as may be but for the last.
+    Documents are shuffled in each epoch. A sample takes full sentences as long as they fit,
+    counting the special tokens of each document in it. A sentence that is longer than a sequence
+    is split into pieces of the maximum length; the last piece is the rest.
 
     Args:
-        sentence_offsets: `[sentences + 1]`. Where each sentence begins in the shard's tokens.
-        document_offsets: `[documents + 1]`. Where each document begins in the shard's sentences.
-        max_seq_length: The most tokens of a sample, the special tokens of its sequences included.
-        short_seq_prob: The probability that a sample aims at a shorter length, drawn uniformly. So
-            long documents are cut elsewhere in every epoch, and have short sequences too.
-        key: (seed, epoch, shard): what every draw depends on.
+        sentence_offsets: `[sentences + 1]`. The start of each sentence in the shard's tokens.
+        document_offsets: `[documents + 1]`. The start of each document in the shard's sentences.
+        max_seq_length: The maximum number of tokens of a sample, including special tokens.
+        short_seq_prob: The probability that a sample has a shorter target length, drawn uniformly.
+            This splits long documents differently in each epoch and also makes short sequences.
+        key: (seed, epoch, shard), the key of all random draws.
 
     Returns:
         The samples in the order of the epoch's documents.
@@ -105,9 +106,10 @@ def plan_full_sentences(
         max_seq_length - least + 1, seed, rng.Stream.TARGET_LENGTH, epoch, shard, start[is_short]
     )
 
-    # All pieces in one line: the tokens up to the end of each, with the special tokens of all
-    # documents up to its own. The next of the sample that would begin at a piece is the first whose
-    # end lies further than the target from where the piece and its document's special tokens begin.
+    # Place all pieces on one axis that also counts the special tokens of each document. The sample
+    # that starts at a piece ends before the first piece whose end is further than the target from
+    # the start of the piece and its document's special tokens. `following` is the start of the next
+    # sample for every possible start.
     special = NUM_SPECIAL_TOKENS * np.cumsum(begins_document)
     ends = np.cumsum(length)
     origin = ends - length + special - NUM_SPECIAL_TOKENS
@@ -132,11 +134,11 @@ def plan_full_sentences(
 def _pieces(
     offsets: Int64Array, document_offsets: Int64Array, order: Int64Array, longest: int
 ) -> tuple[Int64Array, Int64Array, Int64Array, int]:
-    """Lists the sentences of documents in an order, those longer than `longest` in pieces.
+    """Returns the sentences of documents in an order, split into pieces if longer than `longest`.
 
     Returns:
-        Starts `[pieces]`, lengths `[pieces]`, the documents' places in the order `[pieces]`, and
-        the number of sentences in several pieces.
+        Starts `[pieces]`, lengths `[pieces]`, the index of each piece's document in the order
+        `[pieces]`, and the number of sentences that were split.
     """
     sizes = np.diff(document_offsets)[order]
     sentences = concatenated_ranges(document_offsets[order], sizes)

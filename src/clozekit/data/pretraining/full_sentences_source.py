@@ -1,4 +1,4 @@
-"""Samples of whole sentences from a corpus, planned by the shard, batches built from plans."""
+"""Samples of full sentences from a corpus, planned per shard; batches are built from the plans."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,18 +22,17 @@ from clozekit.data.pretraining.planned_source import PlannedSource
 
 
 class FullSentencesSource(PlannedSource[FullSentencesPlan]):
-    """Whole sentences with masks from the shards of one split.
+    """Masked full sentences from the shards of one split.
 
-    A sample has a sequence for each document that it touches, so a batch has more sequences than
-    samples.
+    A sample has one sequence per document in it, so a batch may have more sequences than samples.
 
     Args:
         shards: The shards' files.
-        max_seq_length: The most tokens of a sample, the special tokens of its sequences included.
-        short_seq_prob: The probability that a sample aims at a shorter length.
+        max_seq_length: The maximum number of tokens of a sample, including special tokens.
+        short_seq_prob: The probability that a sample has a shorter target length.
         masking: How the tokens of each sequence are masked.
         special_tokens: The ids of [CLS], [SEP] and the others.
-        seed: What samples and masks depend on.
+        seed: The seed of samples and masks.
     """
 
     num_special_tokens = NUM_SPECIAL_TOKENS
@@ -62,7 +61,7 @@ class FullSentencesSource(PlannedSource[FullSentencesPlan]):
         )
 
     def build(self, spans: list[Span], is_training: bool) -> MaskedLMBatch:
-        """Gathers the sequences' tokens, masks them and lays them out as `[CLS] text [SEP]`."""
+        """Gathers the sequences' tokens, masks them and packs them as `[CLS] text [SEP]`."""
         texts, lengths, names = [], [], []
         for span in spans:
             shard, plan = self.planned(span.epoch, span.shard)

@@ -1,4 +1,4 @@
-"""The DataModule of MLM alone: whole sentences, packed to the length, from a prepared corpus."""
+"""The DataModule of MLM without NSP: full sentences, packed to a length, from a corpus."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +9,10 @@ from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
 
 
 class MaskedLMDataModule(CorpusDataModule):
-    """Sentences for MLM: a sample is a run of them, a sequence for every document that it touches.
+    """Full sentences for MLM: a sample is a run of sentences, with one sequence per document.
 
-    `global_batch_size` and `micro_batch_size` count samples; its options are those of every
-    corpus.
+    `global_batch_size` and `micro_batch_size` count samples. The options are those of
+    `CorpusDataModule`.
     """
 
     def make_source(self, shards: Sequence[Path], max_seq_length: int) -> FullSentencesSource:
@@ -27,14 +27,14 @@ class MaskedLMDataModule(CorpusDataModule):
         )
 
     def facts(self) -> dict[str, str]:
-        """Tells of the first shard's samples in epoch 0."""
+        """Describes the samples of the first shard in epoch 0."""
         source = self.sources["train"]
         assert isinstance(source, FullSentencesSource)
         plan = source.plan(0, 0)
         num_sequences, num_samples = len(plan.start), max(1, len(plan))
         num_tokens = int(plan.num_text_tokens.sum()) + NUM_SPECIAL_TOKENS * num_sequences
         return super().facts() | {
-            "samples": f"{len(plan):,} in the first of {source.num_shards} shards, each of "
+            "samples": f"{len(plan):,} in the first of {source.num_shards} shards, with a mean of "
             f"{num_sequences / num_samples:.1f} sequences and {num_tokens / num_samples:.0f} "
-            f"tokens in the mean; {plan.num_cut_sentences:,} sentences cut to fit",
+            f"tokens; {plan.num_cut_sentences:,} sentences split to fit",
         }

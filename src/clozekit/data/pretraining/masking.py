@@ -1,8 +1,8 @@
-"""Masked tokens for MLM: which are chosen, and what is put in their place.
+"""Token masking for MLM.
 
-Of the chosen tokens 80 % become [MASK], 10 % another token and 10 % stay as they are (Devlin et
-al., 2019, section 3.1). Special tokens are neither chosen nor put in a token's place; [UNK] may be
-chosen.
+Of the chosen tokens 80 % become [MASK], 10 % become another token and 10 % stay unchanged (Devlin
+et al., 2019, section 3.1). Special tokens are neither chosen nor used as replacements; [UNK] may
+be chosen.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,13 @@ class MaskingRule:
     Attributes:
         mask_token_id: The id of [MASK].
         replacement_ids: `[candidates]`, int64, ascending. The ids that may replace a token.
-        masked_lm_prob: The share of a sequence's text tokens that is chosen.
-        mask_token_prob: The share of the chosen that becomes [MASK].
-        random_token_prob: The share of the chosen that becomes another token; the rest stays.
-        max_predictions_per_seq: The most tokens chosen in a sequence, if there is a limit.
-        continues_word: `[vocab]`, bool: True for the ids that continue a word. Where given, whole
-            words are chosen.
+        masked_lm_prob: The fraction of a sequence's text tokens that is chosen.
+        mask_token_prob: The fraction of chosen tokens that becomes [MASK].
+        random_token_prob: The fraction of chosen tokens that becomes another token; the rest is
+            unchanged.
+        max_predictions_per_seq: The maximum number of chosen tokens per sequence, if limited.
+        continues_word: `[vocab]`, bool: True for ids that continue a word. If given, whole words
+            are chosen.
     """
 
     mask_token_id: int
@@ -39,10 +40,10 @@ class MaskingRule:
     continues_word: NDArray[np.bool_] | None = None
 
     def num_targets(self, num_text_tokens: Int64Array) -> Int64Array:
-        """Gives the number of chosen tokens of sequences with so many text tokens.
+        """Returns the number of chosen tokens for sequences of `num_text_tokens`.
 
-        It follows from the length alone, so a step's loss denominator is known before its batches
-        are built: at least one, and never all that is chosen by chance.
+        It is at least one and depends only on the length, not on chance, so the denominator of a
+        step's loss is known before its batches are built.
         """
         wanted = np.rint(num_text_tokens * self.masked_lm_prob).astype(np.int64)
         most = num_text_tokens
@@ -54,12 +55,12 @@ class MaskingRule:
 
 @dataclass(frozen=True)
 class MaskedTokens:
-    """The outcome of masking.
+    """The result of masking.
 
     Attributes:
-        input_ids: `[text_tokens]`. What the encoder reads.
-        places: `[targets]`, ascending. The indices of the chosen among the text tokens.
-        labels: `[targets]`. The ids that stood there.
+        input_ids: `[text_tokens]`. The text tokens with masks.
+        places: `[targets]`, ascending. The indices of the chosen tokens in the text tokens.
+        labels: `[targets]`. The original ids of the chosen tokens.
     """
 
     input_ids: Int64Array
@@ -76,13 +77,13 @@ def mask_tokens(
     """Masks the text tokens of a batch.
 
     Args:
-        text_ids: `[text_tokens]`. The tokens of A and B of every sequence, without special tokens.
+        text_ids: `[text_tokens]`. The tokens of A and B of each sequence, without special tokens.
         segment_lengths: `[batch, segments]`. The lengths of the segments, A and B.
-        sample_keys: `[batch]`. What the draws of a sequence depend on (seed, epoch and pair).
-        rule: How many, and how.
+        sample_keys: `[batch]`. The key of each sequence's random draws (seed, epoch and pair).
+        rule: The masking rule.
 
     Returns:
-        The masked tokens; a sequence's do not depend on the others in the batch.
+        The masked tokens. Those of a sequence do not depend on the other sequences in the batch.
     """
     lengths = segment_lengths.sum(axis=1)
     sequence = np.repeat(np.arange(len(lengths)), lengths)
@@ -123,9 +124,9 @@ def _choose_tokens(
     lengths: Int64Array,
     num_targets: Int64Array,
 ) -> Int64Array:
-    """Chooses in each sequence the tokens with the smallest draws."""
+    """Chooses the tokens with the smallest draws in each sequence."""
     # One sort of (sequence, 32 bits of the draw, place) is several times faster than an argsort,
-    # and the fixed widths keep the outcome independent of what else is in the batch.
+    # and the fixed widths keep the result independent of the other sequences in the batch.
     packed = (
         (sequence.astype(np.uint64) << np.uint64(48))
         | ((draws >> np.uint64(32)) << np.uint64(16))
@@ -145,11 +146,11 @@ def _choose_words(
     begins_word: NDArray[np.bool_],
     num_targets: Int64Array,
 ) -> Int64Array:
-    """Chooses whole words in drawn order, passing over those that no longer fit.
+    """Chooses whole words in random order, skipping those that no longer fit.
 
-    Where a sequence's number cannot be met by whole words (every word left is longer than what is
-    missing), the first of them is masked from its beginning as far as needed: the number of targets
-    then holds always, and with it the loss's denominator.
+    If whole words cannot fill a sequence's number of targets (every remaining word is longer than
+    the missing number), the first remaining word is masked partly, from its start. So the number of
+    targets, and the denominator of the loss, is always as computed by `MaskingRule.num_targets`.
     """
     word_begin = np.flatnonzero(begins_word)
     word_size = np.diff(np.append(word_begin, len(sequence)))
@@ -183,7 +184,7 @@ def _other_tokens(
     draws: NDArray[np.uint64],
     replacement_ids: Int64Array,
 ) -> Int64Array:
-    """Draws a replacement for every label, uniform over the candidates other than the label."""
+    """Draws a replacement for each label, uniformly from the candidates other than the label."""
     rank = np.searchsorted(replacement_ids, labels)
     rank_in_range = np.minimum(rank, len(replacement_ids) - 1)
     is_candidate = replacement_ids[rank_in_range] == labels

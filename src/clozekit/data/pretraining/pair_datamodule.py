@@ -1,4 +1,4 @@
-"""The DataModule of pretraining: sentence pairs with masks from a prepared corpus."""
+"""The DataModule of MLM and NSP: masked sentence pairs from a prepared corpus."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
 
 
 class PretrainingDataModule(CorpusDataModule):
-    """Pairs for MLM and NSP: a sample is a pair, and its options are those of every corpus."""
+    """Pairs for MLM and NSP: a sample is a pair. The options are those of `CorpusDataModule`."""
 
     def make_source(self, shards: Sequence[Path], max_seq_length: int) -> PretrainingSource:
         """Makes the source of a split's pairs."""
@@ -16,7 +16,7 @@ class PretrainingDataModule(CorpusDataModule):
         return PretrainingSource(shards, pairs, self.masking, self.special_tokens, self.seed)
 
     def facts(self) -> dict[str, str]:
-        """Tells of the first shard's pairs in epoch 0."""
+        """Describes the pairs of the first shard in epoch 0."""
         source = self.sources["train"]
         assert isinstance(source, PretrainingSource)
         plan = source.plan(0, 0)
@@ -25,6 +25,6 @@ class PretrainingDataModule(CorpusDataModule):
         return super().facts() | {
             "pairs": f"{len(plan):,} in the first of {source.num_shards} shards, "
             f"{plan.next_sentence_label.mean():.1%} random",
-            "text left out": f"{plan.num_lone_sentences:,} sentences that stand alone, "
-            f"{cut:.1%} of the tokens cut off to fit",
+            "text left out": f"{plan.num_lone_sentences:,} sentences without a partner, "
+            f"{cut:.1%} of the tokens truncated to fit",
         }

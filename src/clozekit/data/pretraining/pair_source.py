@@ -1,4 +1,4 @@
-"""The samples of a pretraining corpus: pairs planned by the shard, batches built from plans."""
+"""Sentence pairs from a corpus, planned per shard; batches are built from the plans."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from clozekit.data.pretraining.planned_source import PlannedSource
 
 @dataclass(frozen=True)
 class PairRule:
-    """How pairs are cut.
+    """The lengths of pairs.
 
     Attributes:
-        max_seq_length: The longest sequence, special tokens included.
+        max_seq_length: The maximum length of a sequence, including special tokens.
         short_seq_prob: The probability of a shorter target length.
     """
 
@@ -34,7 +34,7 @@ class PairRule:
 
 @dataclass(frozen=True)
 class _Texts:
-    """The pairs of a batch before masking: A and B of every pair, end to end."""
+    """The pairs of a batch before masking: A and B of all pairs, concatenated."""
 
     ids: NDArray[np.int64]
     segment_lengths: NDArray[np.int64]
@@ -43,14 +43,14 @@ class _Texts:
 
 
 class PretrainingSource(PlannedSource[PairPlan]):
-    """Pairs with masks from the shards of one split.
+    """Masked pairs from the shards of one split.
 
     Args:
         shards: The shards' files.
-        pairs: How pairs are cut.
+        pairs: The lengths of pairs.
         masking: How the tokens of each pair are masked.
         special_tokens: The ids of [CLS], [SEP] and the others.
-        seed: What pairs and masks depend on.
+        seed: The seed of pairs and masks.
     """
 
     num_special_tokens = NUM_SPECIAL_TOKENS
@@ -77,7 +77,7 @@ class PretrainingSource(PlannedSource[PairPlan]):
         )
 
     def build(self, spans: list[Span], is_training: bool) -> PretrainingBatch:
-        """Gathers the pairs' tokens, masks them and lays them out as `[CLS] A [SEP] B [SEP]`."""
+        """Gathers the pairs' tokens, masks them and packs them as `[CLS] A [SEP] B [SEP]`."""
         texts = self._gather(spans)
         epoch, shard, sentence = texts.sample_ids.T
         masked = mask_tokens(

@@ -1,10 +1,10 @@
-"""Sentence pairs for next-sentence prediction, planned for a whole shard by array operations.
+"""Sentence pairs for next-sentence prediction, planned per shard with array operations.
 
-The rules are those of `create_pretraining_data.py` in google-research/bert, but for one: there a
-random B is fetched from anywhere and the sentences that it displaced are put back, which makes more
-than half of the pairs random and lets a pair's lengths betray its label. Here half of the pairs
-exchange their Bs among pairs with Bs of nearly the same length from other documents. So exactly
-half are random, every sentence stands once an epoch, and lengths say nothing.
+The rules are those of `create_pretraining_data.py` in google-research/bert, with one difference.
+There, a random B is taken from anywhere and the sentences that it displaced are put back, so
+more than half of the pairs are random and the lengths of a pair reveal its label. Here, half of
+the pairs exchange their Bs with pairs from other documents whose Bs have nearly the same length.
+So exactly half are random, every sentence occurs once per epoch, and lengths reveal nothing.
 """
 
 from dataclasses import dataclass
@@ -32,10 +32,12 @@ class PairPlan:
         a_end: `[pairs]`, int64.
         b_start: `[pairs]`, int64. B is `tokens[b_start:b_end]`, already truncated.
         b_end: `[pairs]`, int64.
-        next_sentence_label: `[pairs]`, int64. 0 where B continues A, 1 where B is random.
-        first_sentence: `[pairs]`, int64. The index of A's first sentence, which names the pair.
-        num_lone_sentences: Last sentences of documents that were left alone and start no pair.
-        num_truncated_tokens: Tokens that did not fit.
+        next_sentence_label: `[pairs]`, int64. 0 if B continues A, 1 if B is random.
+        first_sentence: `[pairs]`, int64. The index of A's first sentence, which identifies the
+            pair.
+        num_lone_sentences: The number of last sentences of documents that are in no pair because
+            no sentence is left to pair them with.
+        num_truncated_tokens: The number of tokens that did not fit.
     """
 
     a_start: Int64Array
@@ -52,11 +54,11 @@ class PairPlan:
 
     @cached_property
     def num_text_tokens(self) -> Int64Array:
-        """`[pairs]`: the tokens of A and B, without special tokens."""
+        """`[pairs]`: the number of tokens of A and B, without special tokens."""
         return (self.a_end - self.a_start) + (self.b_end - self.b_start)
 
     def num_text_tokens_of(self, samples: Int64Array) -> Int64Array:
-        """Gives `[pairs]`, the tokens of A and B of the pairs `samples`."""
+        """Returns `[pairs]`, the number of tokens of A and B of the pairs `samples`."""
         return self.num_text_tokens[samples]
 
 
@@ -71,11 +73,11 @@ def plan_pairs(
     """Plans the pairs of one shard for one epoch.
 
     Args:
-        sentence_offsets: `[sentences + 1]`. Where each sentence begins in the shard's tokens.
-        document_offsets: `[documents + 1]`. Where each document begins in the shard's sentences.
-        max_seq_length: The longest sequence, special tokens included.
+        sentence_offsets: `[sentences + 1]`. The start of each sentence in the shard's tokens.
+        document_offsets: `[documents + 1]`. The start of each document in the shard's sentences.
+        max_seq_length: The maximum length of a sequence, including special tokens.
         short_seq_prob: The probability of a shorter target length, drawn uniformly from 2 up.
-        key: (seed, epoch, shard): what every draw depends on.
+        key: (seed, epoch, shard), the key of all random draws.
 
     Returns:
         The pairs in the order of their first sentences.
@@ -118,7 +120,7 @@ def _chunks(
     short_seq_prob: float,
     key: tuple[int, int, int],
 ) -> tuple[Int64Array, Int64Array, int]:
-    """Cuts the documents into runs of two sentences or more.
+    """Splits the documents into runs of two or more sentences.
 
     Returns:
         First sentences `[pairs]`, ends `[pairs]` (exclusive), and the number of lone sentences.
@@ -132,8 +134,8 @@ def _chunks(
     short = sentences[is_short]
     target[short] = 2 + rng.below(budget - 1, seed, rng.Stream.TARGET_LENGTH, epoch, shard, short)
 
-    # The end of the chunk that would begin at each sentence: where the target is reached, but two
-    # sentences at least, and never past the document.
+    # For every possible start, the end of its chunk: where the target length is reached, but after
+    # at least two sentences and not beyond the document.
     end = np.searchsorted(offsets, offsets[:-1] + target)
     np.maximum(end, sentences + 2, out=end)
     documents_sizes = np.diff(document_offsets)
@@ -146,7 +148,7 @@ def _chunks(
 
 
 def walk(next_of: list[int]) -> list[int]:
-    """Follows `next_of` from 0 on and lists where it comes by."""
+    """Returns 0, `next_of[0]`, `next_of[next_of[0]]` and so on, up to the end of `next_of`."""
     begins: list[int] = []
     sentence, num_sentences = 0, len(next_of)
     while sentence < num_sentences:
@@ -158,7 +160,7 @@ def walk(next_of: list[int]) -> list[int]:
 def _excess(
     a_length: Int64Array, b_length: Int64Array, budget: int
 ) -> tuple[Int64Array, Int64Array]:
-    """Counts what is cut off A and B when one token at a time leaves the longer (B in a tie)."""
+    """Returns the numbers of tokens to remove, one at a time from the longer one (B in a tie)."""
     kept_a = np.minimum(a_length, np.maximum(budget - budget // 2, budget - b_length))
     kept_b = np.minimum(b_length, np.maximum(budget // 2, budget - a_length))
     return a_length - kept_a, b_length - kept_b

@@ -1,4 +1,4 @@
-"""Sources of samples that are planned by the shard, when the plans are asked for."""
+"""Sources of samples that are planned per shard on first use."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -15,16 +15,16 @@ from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.step import StepTotals
 
 PLANS_KEPT = 2
-"""A global batch may end one shard and begin the next."""
+"""The number of cached plans. A global batch may span two shards."""
 
 
 class Plan(Protocol):
-    """Every sample of a shard in one epoch."""
+    """The samples of a shard in one epoch."""
 
     def __len__(self) -> int: ...
 
     def num_text_tokens_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Gives `[sequences]`, the text tokens of every sequence of samples, in their order."""
+        """Returns `[sequences]`, the number of text tokens of each sequence of `samples`."""
         ...
 
 
@@ -32,19 +32,19 @@ PlanT = TypeVar("PlanT", bound=Plan)
 
 
 class PlannedSource(ABC, Generic[PlanT]):
-    """Samples with masks from the shards of one split; see `clozekit.data.stream.Source`.
+    """Masked samples from the shards of one split (see `clozekit.data.stream.Source`).
 
-    A kind of sample says how a shard is planned and how a batch is built.
+    Subclasses define how a shard is planned and how a batch is built.
 
     Args:
         shards: The shards' files.
         masking: How the tokens of each sequence are masked.
         special_tokens: The ids of [CLS], [SEP] and the others.
-        seed: What samples and masks depend on.
+        seed: The seed of samples and masks.
     """
 
     num_special_tokens: ClassVar[int]
-    """Of a sequence."""
+    """The number of special tokens per sequence."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class PlannedSource(ABC, Generic[PlanT]):
 
     @abstractmethod
     def make_plan(self, shard: Shard, epoch: int, index: int) -> PlanT:
-        """Plans the samples of a shard, `index`, in an epoch."""
+        """Plans the samples of the shard with this index in an epoch."""
 
     @property
     def num_shards(self) -> int:
@@ -73,11 +73,11 @@ class PlannedSource(ABC, Generic[PlanT]):
         return len(self.plan(epoch, shard))
 
     def plan(self, epoch: int, shard: int) -> PlanT:
-        """Plans a shard's samples for an epoch; the last plans are kept."""
+        """Returns the plan of a shard in an epoch. The last plans are cached."""
         return self.planned(epoch, shard)[1]
 
     def planned(self, epoch: int, shard: int) -> tuple[Shard, PlanT]:
-        """Gives a shard with its plan in an epoch."""
+        """Returns a shard and its plan in an epoch."""
         if (epoch, shard) not in self._plans:
             opened = Shard.open(self.shards[shard])
             self._plans[epoch, shard] = opened, self.make_plan(opened, epoch, shard)
@@ -86,15 +86,15 @@ class PlannedSource(ABC, Generic[PlanT]):
         return self._plans[epoch, shard]
 
     def arranged(self, spans: list[Span]) -> list[Span]:
-        """Leaves a global batch as it is: most of its samples are equally long."""
+        """Returns a global batch unchanged: most of its samples have the same length."""
         return spans
 
     def evaluation_spans(self, size: int) -> Iterator[Span]:
-        """Yields every sample of epoch 0 once, in the plan's order."""
+        """Yields every sample of epoch 0 once, in the order of the plans."""
         return in_order(self.num_samples, self.num_shards, size)
 
     def totals(self, spans: list[Span]) -> StepTotals:
-        """Counts a global batch; its targets follow from lengths, so nothing is built."""
+        """Returns the totals of a global batch from the sequence lengths, without building it."""
         num_text_tokens = np.concatenate(
             [self.plan(span.epoch, span.shard).num_text_tokens_of(span.samples) for span in spans]
         )

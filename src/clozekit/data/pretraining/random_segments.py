@@ -1,4 +1,4 @@
-"""Which pairs receive a random B, and whose: an exchange among neighbours in the length of B."""
+"""Assigns random Bs: half of the pairs exchange their Bs with pairs of similar length of B."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from clozekit import rng
 
 NEIGHBOURS = 64
-"""How many pairs, next to each other in the length of B, exchange their Bs among themselves."""
+"""The number of pairs, adjacent when sorted by the length of B, that exchange their Bs."""
 
 REPAIR_ROUNDS = 256
-"""How often an exchange inside one document is tried to be mended before its pair stays true."""
+"""The maximum number of attempts to repair exchanges inside a document before they are undone."""
 
 Int64Array = NDArray[np.int64]
 
@@ -17,18 +17,18 @@ Int64Array = NDArray[np.int64]
 def exchange_partners(
     b_length: Int64Array, document: Int64Array, identity: Int64Array, *, key: tuple[int, int, int]
 ) -> Int64Array:
-    """Gives half of the pairs the B of another document.
+    """Assigns Bs from other documents to half of the pairs.
 
     Args:
-        b_length: `[pairs]`. The length of each pair's own B.
-        document: `[pairs]`. The document that each pair comes from.
-        identity: `[pairs]`. A number that names each pair in its shard, for the draws.
-        key: (seed, epoch, shard).
+        b_length: `[pairs]`. The length of each pair's original B.
+        document: `[pairs]`. The document of each pair.
+        identity: `[pairs]`. A number that identifies each pair in its shard, for random draws.
+        key: (seed, epoch, shard), the key of all random draws.
 
     Returns:
-        `[pairs]`, a permutation: whose B each pair receives. Where it is the pair itself, the pair
-        stays true: one half (the larger, of an odd number), and besides those the few for which the
-        neighbours hold no B of another document.
+        `[pairs]`, a permutation: the pair whose B each pair receives. A pair that receives its own
+        B stays a true pair. These are one half of the pairs (the larger half, if the number is odd)
+        and the few pairs whose neighbours have no B from another document.
     """
     seed, epoch, shard = key
     num_pairs = len(identity)
@@ -47,9 +47,9 @@ def _exchange(
     shuffle: NDArray[np.uint64],
     key: tuple[int, int, int],
 ) -> Int64Array:
-    """Permutes Bs within blocks of neighbours so that none stays in its document, if possible."""
+    """Permutes Bs within blocks so that, if possible, none stays in its document."""
     num_pairs = len(b_length)
-    # Equal lengths in drawn order, so that one document's pairs do not stand together.
+    # Equal lengths are shuffled, so that the pairs of a document are not adjacent.
     by_length = np.lexsort((shuffle, b_length))
     num_blocks = max(1, num_pairs // NEIGHBOURS)
     block = np.minimum(np.arange(num_pairs) // NEIGHBOURS, num_blocks - 1)
@@ -78,17 +78,17 @@ def _repair(
     block_end: Int64Array,
     key: tuple[int, int, int],
 ) -> None:
-    """Swaps received Bs inside blocks, in place, until none comes from its receiver's document.
+    """Swaps Bs within blocks, in place, until no pair has a B from its own document.
 
-    Each round mends at most one place a block, so that the swaps of a round cannot collide.
+    Each round repairs at most one pair per block, so that the swaps of a round cannot collide.
     """
     seed, epoch, shard = key
     for attempt in range(REPAIR_ROUNDS):
         wrong = np.flatnonzero(own_document == document[received])
         if not len(wrong):
             return
-        # Another of a block's wrong places comes first in every round, so that none is stuck behind
-        # one that cannot be mended.
+        # The order of a block's wrong pairs changes in every round, so that a pair that cannot be
+        # repaired does not block the others.
         drawn = rng.hash64(seed, rng.Stream.EXCHANGE_REPAIR, epoch, shard, attempt, wrong)
         wrong = wrong[np.lexsort((drawn, block[wrong]))]
         wrong = wrong[np.unique(block[wrong], return_index=True)[1]]
@@ -105,10 +105,10 @@ def _repair(
 
 
 def _restore(document: Int64Array, giver: Int64Array, received: Int64Array) -> None:
-    """Gives pairs that could not be mended their own B back, in place; they stay true.
+    """Gives pairs that could not be repaired their own B back, in place; they stay true pairs.
 
-    Who held that B takes what the pair had received: a B of the pair's own document, which differs
-    from the holder's unless the holder is itself such a pair, and then its turn comes.
+    The pair that held that B takes the B that was received instead. That B is from a document other
+    than the holder's, unless the holder is itself such a pair; then its turn comes later.
     """
     wrong = np.flatnonzero((document[giver] == document[received]) & (giver != received))
     if not len(wrong):

@@ -1,1 +1,1 @@
-"""Faster forms of plain operations; each is tested against its plain form."""
+"""Faster implementations of plain operations, each tested against the plain operation."""

@@ -25,8 +25,7 @@ class Dropout(nn.Module):
 def dropout(values: Tensor, p: float, training: bool) -> Tensor:
     """Sets each value to zero with probability `p` and scales the others to keep the mean.
 
-    `draw_kept` says how bits are drawn on the CPU. One byte per value is kept for backward, where
-    torch keeps a number.
+    On the CPU, `draw_kept` draws the bits, and backward needs one byte per value.
 
     Args:
         values: Any shape.

@@ -18,18 +18,18 @@ from clozekit.data.packing import Packing
 LEAST_GAIN = 0.1
 """A group is split only if this share of its padded form is saved."""
 LEAST_SCORES = 1 << 14
-"""And only if so many scores per head are saved: a group costs a few more kernel calls."""
+"""And only if this number of scores per head is saved, because each group costs kernel calls."""
 CUTS_IN_HALF = 3
-"""How often a group may be split in two: up to eight groups."""
+"""The maximum number of times that a group is split in two, for up to eight groups."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sequences next to each other that are padded together.
+    """Adjacent sequences that are padded together.
 
     Attributes:
-        packing: Where each sequence lies among the group's tokens.
-        key_mask: `[batch, 1, 1, seq_len]`, bool: True at real tokens of the padded form; None if
+        packing: The layout of the sequences in the group.
+        key_mask: `[batch, 1, 1, seq_len]`, bool: True for real tokens of the padded form; None if
             there is no padding.
     """
 
@@ -94,7 +94,7 @@ def _cut(lengths: NDArray[np.int32], cuts: int, begin: int = 0) -> Iterator[tupl
     number = len(lengths)
     squares = lengths.astype(np.int64) ** 2
     whole = number * squares[0]
-    # The size of the padded form after a split before each sequence but the first.
+    # The size of the padded form after a split before each sequence except the first.
     places = np.arange(1, number)
     left = places * squares[0] + (number - places) * squares[1:]
     if cuts and number > 1:

@@ -27,7 +27,7 @@ class CrossEntropy(NamedTuple):
 
     Attributes:
         loss_sum: The cross-entropy summed over the targets, float32 or float64.
-        num_correct: How many targets have the largest logit of their row, int64.
+        num_correct: The number of targets that have the largest logit of their row, int64.
     """
 
     loss_sum: Tensor
@@ -106,7 +106,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # Scaled in place, because the weight's gradient is large; so backward can run only once.
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
-            raise RuntimeError("linear_cross_entropy: backward has run already")
+            raise RuntimeError("linear_cross_entropy: backward can only run once")
         return *(gradient.mul_(loss_gradient) for gradient in gradients), None, None
 
 

@@ -24,7 +24,7 @@ def attend(qkv: Tensor, group: Group, dropout_prob: float) -> Tensor:
 
     Args:
         qkv: `[tokens, 3, heads, head_dim]`.
-        group: Where each sequence lies.
+        group: The layout of the sequences.
         dropout_prob: The probability that a weight is dropped.
 
     Returns:

@@ -32,7 +32,7 @@ def attend(qkv: Tensor, packing: Packing) -> Tensor:
 
     Args:
         qkv: `[tokens, 3, heads, head_dim]`.
-        packing: Where each sequence lies.
+        packing: The layout of the sequences.
 
     Returns:
         `[tokens, heads, head_dim]`.

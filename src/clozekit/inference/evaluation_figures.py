@@ -1,4 +1,4 @@
-"""Pictures and figures of an evaluation: which classes are taken for which others."""
+"""Scores and plots of an evaluation: confusion matrix, precision and recall."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_CLASSES_WITH_NUMBERS = 20
-"""A larger matrix has colours alone."""
+"""Larger confusion matrices show colours only."""
 
 
 def confusion_counts(
     golds: Sequence[str], predictions: Sequence[str], label_names: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Counts, `[gold, predicted]`, how often each class was taken for each."""
+    """Returns the confusion matrix, `[gold, predicted]`."""
     ids = {name: index for index, name in enumerate(label_names)}
     counts = np.zeros((len(ids), len(ids)), np.int64)
     rows = [ids[gold] for gold in golds]
@@ -24,7 +24,7 @@ def confusion_counts(
 
 
 def scores_of_counts(right: int, predicted: int, gold: int) -> dict[str, float]:
-    """Gives precision, recall and F1; 0 for what nothing speaks for."""
+    """Returns precision, recall, F1 and support; a score with a zero denominator is 0."""
     return {
         "precision": right / predicted if predicted else 0.0,
         "recall": right / gold if gold else 0.0,
@@ -34,7 +34,7 @@ def scores_of_counts(right: int, predicted: int, gold: int) -> dict[str, float]:
 
 
 def per_class(counts: NDArray[np.int64], label_names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Gives precision, recall, F1 and the number of examples of every class."""
+    """Returns precision, recall, F1 and the number of examples per class."""
     return {
         name: scores_of_counts(int(counts[i, i]), int(counts[:, i].sum()), int(counts[i, :].sum()))
         for i, name in enumerate(label_names)
@@ -44,7 +44,7 @@ def per_class(counts: NDArray[np.int64], label_names: Sequence[str]) -> dict[str
 def per_label(
     golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], label_names: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Gives the same of labels of which an example may have several."""
+    """Returns the scores of `per_class` for multi-label examples."""
     scores = {}
     for name in label_names:
         has, is_given = ([name in labels for labels in each] for each in (golds, predictions))
@@ -54,7 +54,7 @@ def per_label(
 
 
 def plot_confusion(counts: NDArray[np.int64], label_names: Sequence[str], path: Path) -> None:
-    """Draws the matrix of counts, coloured by the share of each gold class."""
+    """Plots the confusion matrix, coloured by the share of each gold class."""
     figure, axes = _figure(2.5 + 0.45 * len(label_names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -71,7 +71,7 @@ def plot_confusion(counts: NDArray[np.int64], label_names: Sequence[str], path: 
 
 
 def plot_classes(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """Draws precision and recall of every class."""
+    """Plots precision and recall per class."""
     figure, axes = _figure(2.5 + 0.4 * len(scores), height=4.5)
     places = np.arange(len(scores))
     for offset, name in ((-0.2, "precision"), (0.2, "recall")):
@@ -84,7 +84,7 @@ def plot_classes(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
 
 
 def plot_scores(golds: Sequence[float], predictions: Sequence[float], path: Path) -> None:
-    """Draws predicted scores over those that they should be."""
+    """Plots predicted scores against gold scores."""
     figure, axes = _figure(5)
     axes.scatter(golds, predictions, s=12, alpha=0.5)
     axes.axline((0, 0), slope=1, color="grey", linewidth=1)
@@ -94,7 +94,7 @@ def plot_scores(golds: Sequence[float], predictions: Sequence[float], path: Path
 
 
 def _figure(width: float, height: float | None = None) -> tuple[Any, Any]:
-    # Imported here: it takes half a second.
+    # Imported here because the import takes half a second.
     from matplotlib.figure import Figure
 
     size = min(max(width, 5), 24)

@@ -1,0 +1,71 @@
+"""The group `trainer`: the keys of Lightning's Trainer, with their types and limits."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    StrictFloat,
+    model_validator,
+)
+
+from clozekit.config.groups import Component
+from clozekit.config.trainer_keys import check_trainer_keys
+
+Share = Annotated[StrictFloat, Field(ge=0, le=1)]
+
+
+class TrainerConfig(Component):
+    """The Lightning Trainer. Each batch that Lightning sees is one optimizer step.
+
+    Attributes:
+        float32_matmul_precision: The precision of float32 matrix multiplications
+            (`torch.set_float32_matmul_precision`). `high` lets a GPU use TF32, which is faster. On
+            the CPU it could mean bfloat16, so the CPU uses `highest`.
+        precision: The numerical precision of training.
+        gradient_clip_val: The maximum gradient norm; null to disable clipping.
+        gradient_clip_algorithm: Whether to limit the norm of all gradients (`norm`), or each
+            value (`value`).
+        log_every_n_steps: The number of optimizer steps between logged rows.
+        val_check_interval: Lightning's key for how often to validate, instead of
+            `validate_every_n_steps`: a number of steps, a fraction of an epoch, or a time such as
+            00:01:00:00.
+        num_sanity_val_steps: The number of validation batches to run before training, so that
+            errors in validation appear at once; -1 for all.
+        limit_train_batches: The number of steps per epoch, or a fraction of them; null for all.
+        limit_val_batches: The number of batches per validation, or a fraction of them; null for
+            all.
+        overfit_batches: The number of steps, or the fraction of an epoch, to train on repeatedly;
+            0 for all data.
+        fast_dev_run: Runs one step (or this many) of training, validation and test, and saves
+            nothing.
+        max_time: The maximum training time, such as 00:12:00:00; null for no limit.
+        profiler: `simple`, `advanced` or `pytorch`; its report is printed at the end.
+        detect_anomaly: Whether torch detects the operation that produced a NaN gradient.
+    """
+
+    float32_matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"] = "32-true"
+    gradient_clip_val: NonNegativeFloat | None = None
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+    log_every_n_steps: PositiveInt = 10
+    val_check_interval: PositiveInt | Share | str | dict[str, int] | None = None
+    num_sanity_val_steps: int = Field(1, ge=-1)
+    limit_train_batches: PositiveInt | Share | None = None
+    limit_val_batches: NonNegativeInt | Share | None = None
+    overfit_batches: NonNegativeInt | Share = 0
+    fast_dev_run: bool | NonNegativeInt = False
+    max_time: str | dict[str, int] | None = None
+    profiler: str | dict[str, Any] | None = None
+    detect_anomaly: bool = False
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        check_trainer_keys(self.target, self.model_extra or {})
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the Trainer's arguments; `float32_matmul_precision` is not one of them."""
+        return self.model_dump(by_alias=True, exclude={"float32_matmul_precision"})
