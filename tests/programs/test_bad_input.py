@@ -382,7 +382,7 @@ LATER_MISTAKES = {
         "callbacks.checkpoints.monitor=val_loss callbacks.checkpoints.mode=min",
         [
             "callbacks.checkpoints.monitor=val_loss is not a validation metric",
-            "there are validation/loss, validation/mlm_accuracy, validation/mlm_loss",
+            "the metrics are validation/loss, validation/mlm_accuracy, validation/mlm_loss",
         ],
     ),
     "a metric of early stopping that is not there": (

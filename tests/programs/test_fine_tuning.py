@@ -216,9 +216,9 @@ def no_share(folder: Path) -> dict[str, object]:
         (missing_column, ["bad.csv has no column 'text'; it has sentence, label"]),
         (no_rows, ["bad.csv has no rows"]),
         (nothing_at_all, ["bad.csv"]),
-        (null_text, ["bad.jsonl, row 2: text is None", "a text is needed"]),
+        (null_text, ["bad.jsonl, row 2: text is None but must be text"]),
         (no_label, ["bad.csv: all 2 rows are without labels in label"]),
-        (number_for_a_text, ["bad.csv, row 1: text is 7", "a text is needed"]),
+        (number_for_a_text, ["bad.csv, row 1: text is 7 but must be text"]),
         (broken_json, ["bad.jsonl"]),
         (unknown_ending, ["bad.xml must end in one of .csv, .tsv"]),
         (no_share, ["validation_fraction=0.001 of 40 rows"]),
@@ -240,7 +240,7 @@ def test_a_file_that_cannot_be_used_is_told_in_one_sentence(
 
 
 def test_no_tokenizer_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data\.tokenizer is null: .* encoder\.pretrained"):
+    with pytest.raises(ConfigError, match=r"data\.tokenizer is null; .* encoder\.pretrained"):
         datamodule(tmp_path, write_labelled(tmp_path / "train.csv", 40), tokenizer=None)
 
 

@@ -165,9 +165,9 @@ def test_a_text_is_shown_as_its_task_has_it(
 
 
 def test_rows_that_are_not_texts_are_asked_for_as_a_file(models: dict[str, Path]) -> None:
-    with pytest.raises(ConfigError, match=r"context, choices, question: give them in a file"):
+    with pytest.raises(ConfigError, match=r"context, choices, question; put them in a file"):
         run(models["multiple_choice"], text="a")
-    with pytest.raises(ConfigError, match="text_pair is missing: text is the question"):
+    with pytest.raises(ConfigError, match="text_pair is missing; text must be the question"):
         run(models["question_answering"], text="a")
 
 

@@ -80,8 +80,8 @@ def test_a_longer_run_recomputes_the_schedule(results: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ("another global batch", "global_batch_size=8, the configuration has 16"),
-        ("another encoder", "encoder.intermediate_size=64, the configuration has 32"),
+        ("another global batch", "global_batch_size=8, but the configuration has 16"),
+        ("another encoder", "encoder.intermediate_size=64, but the configuration has 32"),
         ("another corpus", "other data (hash"),
         ("other rows", "other data (hash"),
     ],

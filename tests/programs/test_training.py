@@ -122,7 +122,7 @@ def test_a_loss_that_is_no_number_stops_the_run(corpus: Path, tmp_path: Path) ->
 
 def test_a_learning_rate_out_of_all_bounds_is_noticed(corpus: Path, tmp_path: Path) -> None:
     config = train_config("name=wild", *settings(corpus, tmp_path, "optimizer.lr=1e30"))
-    with pytest.raises(NonFiniteLossError, match="not a finite number at step 1;"):
+    with pytest.raises(NonFiniteLossError, match="the loss is not finite at step 1;"):
         train(config)
 
 
