@@ -8,7 +8,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
-from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
@@ -74,24 +74,13 @@ def make_trainer(
 def _make_callbacks(
     config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule
 ) -> list[Callback]:
-    given: list[Callback] = [
-        build(f"callbacks.{name}", component.arguments())
-        for name, component in config.callbacks.items()
-        if component is not None
-    ]
-    for callback in given:
-        for kind in type(callback).__mro__:
-            if kind.__name__ in REFUSED_CALLBACKS and kind.__module__.startswith("lightning."):
-                raise ConfigError(
-                    f"callbacks: {kind.__name__} is not supported: "
-                    f"{REFUSED_CALLBACKS[kind.__name__]}"
-                )
+    given: list[Callback] = []
     for name, component in config.callbacks.items():
-        if component is not None and (component.model_extra or {}).get("train_time_interval"):
-            raise ConfigError(
-                f"callbacks.{name}.train_time_interval is not supported; use "
-                "callbacks.checkpoints.every_n_minutes"
-            )
+        if component is not None:
+            arguments = component.arguments()
+            callback: Callback = build(f"callbacks.{name}", arguments)
+            _check_callback(name, callback, arguments)
+            given.append(callback)
     if config.trainer.fast_dev_run:
         # fast_dev_run writes no files; Lightning removes its own callbacks in the same way.
         given = [c for c in given if not isinstance(c, Checkpoints | EarlyStopping)]
@@ -107,6 +96,21 @@ def _make_callbacks(
         task_arguments=datamodule.task_arguments(),
     )
     return [StepHistory(), meta, RankWatch(), *sorted(given, key=_turn)]
+
+
+def _check_callback(name: str, callback: Callback, arguments: dict[str, Any]) -> None:
+    for kind in type(callback).__mro__:
+        if kind.__name__ in REFUSED_CALLBACKS and kind.__module__.startswith("lightning."):
+            raise ConfigError(
+                f"callbacks.{name}: {kind.__name__} is not supported: "
+                f"{REFUSED_CALLBACKS[kind.__name__]}"
+            )
+    if isinstance(callback, ModelCheckpoint) and arguments.get("train_time_interval"):
+        # Lightning ignores it under manual optimization.
+        raise ConfigError(
+            f"callbacks.{name}.train_time_interval is not supported; use "
+            "callbacks.checkpoints.every_n_minutes"
+        )
 
 
 def _turn(callback: Callback) -> int:
