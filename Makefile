@@ -14,8 +14,11 @@ help: ## list what can be made
 demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (about five minutes)
 	$(BIN)/python experiments/demo/demo.py
 
-test: $(VENV)/.dev ## run all tests, a file a core at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# Two more than cores: tests of lost processes mostly wait.
+TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+
+test: $(VENV)/.dev ## run all tests, one file per process at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .

@@ -166,7 +166,7 @@ def check_debug(name: str, given: Given) -> None:
         assert config.encoder.attention_probs_dropout_prob == 0
     # It comes after an experiment, whose length it replaces.
     after = compose_values("train", "name=a", "experiment=glue/cola", f"debug={name}")
-    assert after["max_epochs"] is None and after["max_steps"] <= 50
+    assert after["max_epochs"] is None and after["max_steps"] <= 300
     check_task_and_data(config)
 
 

@@ -225,7 +225,7 @@ def test_a_folder_that_a_job_would_take_is_left_alone(
     (sweeps.folder / "runs" / "mine" / OTHER).mkdir()
     (sweeps.folder / "runs" / "mine" / OTHER / "notes.txt").write_text("mine")
     assert sweeps.run(*FIXED, LEARNING_RATES) == 2
-    assert f"runs/mine/{OTHER} is there already" in capsys.readouterr().err
+    assert f"runs/mine/{OTHER} already exists" in capsys.readouterr().err
     assert sweeps.started == []
 
 

@@ -107,7 +107,7 @@ def test_a_second_backward_is_refused() -> None:
     arguments = tensors(3, 5, 11, torch.float32)
     loss = linear_cross_entropy(*arguments).loss_sum
     loss.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="backward has run already"):
+    with pytest.raises(RuntimeError, match="backward can only run once"):
         loss.backward()
 
 
