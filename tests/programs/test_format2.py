@@ -4,6 +4,7 @@ The same runs made anew have to give the same numbers, so these tests also hold 
 to what it computed before.
 """
 
+import contextlib
 import csv
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from clozekit.evaluate import evaluate
 from clozekit.export import export
 from clozekit.loading import load
 from clozekit.runs.checkpoint_file import FORMAT_VERSION, META_KEY, load_checkpoint
+from clozekit.train import train
 from tests.harness.cases import prepare_overrides, write_data
-from tests.programs.commands import TIMES, run_clozekit
+from tests.programs.commands import TIMES, run_clozekit, train_config
 
 FORMAT2 = Path(__file__).resolve().parents[1] / "runs" / "format2"
 
@@ -63,14 +65,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(folder: Path, task: str, name: str, *more: str) -> Path:
-    """Trains as the old run was trained, on one thread; gives the run's folder."""
-    finished = run_clozekit(
-        *("train", f"name={name}", *ALL, *TASKS[task], *more),
-        cwd=folder,
-        more={"OMP_NUM_THREADS": "1"},
-    )
-    assert finished.returncode == 0, finished.stderr
+def run_again(folder: Path, task: str, name: str, *more: str) -> Path:
+    """Trains as the old run was trained; returns the run's folder."""
+    with contextlib.chdir(folder):
+        train(train_config(f"name={name}", *ALL, *TASKS[task], *more))
     return folder / "runs" / name
 
 
@@ -105,7 +103,7 @@ def history(file: Path, first_step: int) -> dict[tuple[int, str], float]:
 @pytest.mark.parametrize("task", TASKS)
 def test_a_run_goes_on_from_format_2_as_it_would_have(task: str, folder: Path) -> None:
     checkpoint = FORMAT2 / task / "step-6.ckpt"
-    run = train(folder, task, f"resumed-{task}", f"resume={checkpoint}")
+    run = run_again(folder, task, f"resumed-{task}", f"resume={checkpoint}")
     assert_is_old_run(run, task, first_step=7)
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert last[META_KEY]["format_version"] == FORMAT_VERSION
@@ -114,7 +112,7 @@ def test_a_run_goes_on_from_format_2_as_it_would_have(task: str, folder: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_the_same_run_made_anew_gives_the_same_numbers(task: str, folder: Path) -> None:
-    assert_is_old_run(train(folder, task, f"anew-{task}"), task, first_step=1)
+    assert_is_old_run(run_again(folder, task, f"anew-{task}"), task, first_step=1)
 
 
 @pytest.mark.parametrize("task", TASKS)

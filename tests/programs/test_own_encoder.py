@@ -6,6 +6,9 @@ from subprocess import CompletedProcess
 import pytest
 import torch
 
+from clozekit.config.export import ExportConfig
+from clozekit.errors import ConfigError
+from clozekit.export import export
 from clozekit.runs.checkpoint_file import load_checkpoint
 from tests.programs.commands import QUIET, TINY, run_clozekit
 from tests.programs.texts import write_labelled
@@ -154,17 +157,12 @@ def test_it_is_fine_tuned_and_evaluated(folder: Path, run: Path) -> None:
 def test_only_its_weights_are_exported(folder: Path, run: Path) -> None:
     for format_ in ("transformers", "onnx"):
         out = folder / format_
-        refused = run_clozekit(
-            "export", f"checkpoint={run}", f"format={format_}", f"out={out}", cwd=folder
-        )
-        assert refused.returncode == 2
-        assert "only be exported with format=safetensors" in refused.stderr
+        config = ExportConfig(checkpoint=str(run), format=format_, out=out)
+        with pytest.raises(ConfigError, match="only be exported with format=safetensors"):
+            export(config)
         assert not out.exists()
     out = folder / "weights"
-    finished = run_clozekit(
-        "export", f"checkpoint={run}", "format=safetensors", f"out={out}", cwd=folder
-    )
-    assert finished.returncode == 0, finished.stderr
+    export(ExportConfig(checkpoint=str(run), format="safetensors", out=out))
     assert '"_target_": "my_encoders.MeanEncoder"' in (out / "encoder.json").read_text()
     assert "An encoder of the class `my_encoders.MeanEncoder`" in (out / "README.md").read_text()
 
