@@ -21,9 +21,8 @@ The runs are small (one layer, hidden size 32, 14 steps of 8 sequences, about th
 checkpoints every 4 steps, validation every 6), so that many are possible. Processes are forked from
 one that has imported everything. Two ranks get the variables that torchrun sets, and exchange
 gradients over gloo. The time of a kill is given as `kind step.micro-step rank`; for files, the
-second number is the file of the step (0 the best, 1 the last). The harness makes the loader whose
-workers do not persist: training reads one endless epoch, so persistence changes nothing there and
-is not a key of the configuration.
+second number is the file of the step (0 the best, 1 the last). In runs with "several epochs",
+`trainer.limit_train_batches=5` ends Lightning's epochs, and with them the workers, within the run.
 """
 
 
@@ -69,7 +68,7 @@ def _of_trials(results: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        workers = f"{row['workers']}{'' if row['persistent'] else ', not persistent'}"
+        workers = f"{row['workers']}{'' if row['persistent'] else ', several epochs'}"
         verdict = "yes" if row["equal"] else f"no: {_shortened(row['differences'])}"
         lines.append(
             f"| {row['trial']} | {row['task']} | {workers} | {row['ranks']} "
