@@ -12,8 +12,9 @@ from torch import Tensor
 from clozekit.config.build import build
 from clozekit.config.evaluate import EvaluateConfig, check_out
 from clozekit.data.batch import Batch
-from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, read_examples
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.labelled_source import LabelledSource
+from clozekit.data.labelled.row_store import RowStore
 from clozekit.errors import ConfigError
 from clozekit.files import write_folder_atomically, write_json
 from clozekit.inference.evaluation_figures import (
@@ -72,8 +73,9 @@ def _source(
     """Returns the labelled rows and their name."""
     features = predictor.features
     if config.input is not None:
-        examples, _ = read_examples(features, features.read_rows(config.input), check=True)
-        return LabelledSource(features.encode(examples, is_labelled=True), False), config.input
+        store = RowStore(features)
+        examples, _ = store.read(features.read_rows(config.input), check=True)
+        return LabelledSource(store.encode(examples), is_training=False), config.input
     if pretrained.data is None:
         raise ConfigError("input is missing: set input=… to a file of labelled rows")
     arguments = {

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -97,6 +97,27 @@ def link_atomically(source: Path, target: Path) -> None:
         # Renaming a link to another link of the same file does nothing, and leaves both.
         temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock on a file, which is created; waits for a process that holds it.
+
+    The lock ends with the process. File systems without locks are not locked.
+    """
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    # The file is neither changed nor, if it is a link, followed.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def leftovers(folder: Path, names: str) -> list[Path]:

@@ -148,7 +148,7 @@ def test_the_rows_held_out_have_every_class_in_its_share(
     path = write_csv(tmp_path / "a.csv", ("text", "label"), rows)
     data = datamodule(corpus, path, validation_fraction=0.25, seed=seed)
     counts: dict[str, Counter[int]] = {
-        split: Counter(source.rows.labels.tolist())  # type: ignore[attr-defined]
+        split: Counter(source.rows.whole().labels.tolist())  # type: ignore[attr-defined]
         for split, source in data.sources.items()
     }
     assert data.features.label_names == ["common", "rare"]

@@ -1,6 +1,7 @@
 """Builds the data and the model of a run from a checked configuration."""
 
 import math
+import pydoc
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,8 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.config.tasks import BALANCED
 from clozekit.config.train import FineTuningConfig, TrainConfig
 from clozekit.data.labelled.classification import ClassificationDataModule
+from clozekit.data.labelled.kept_files import FOLDER
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
@@ -25,8 +28,18 @@ def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> Strea
     arguments = config.data.arguments()
     if pretrained is not None and "tokenizer" in arguments and arguments["tokenizer"] is None:
         arguments["tokenizer"] = pretrained.tokenizer
+    if _is_labelled(config.data.target):
+        arguments["rows_dir"] = config.runs_dir / FOLDER
     datamodule: StreamDataModule = build("data", arguments)
     return datamodule
+
+
+def _is_labelled(target: str) -> bool:
+    try:
+        found = pydoc.locate(target)
+    except pydoc.ErrorDuringImport:
+        return False  # `build` reports it
+    return isinstance(found, type) and issubclass(found, LabelledDataModule)
 
 
 def encoder_config(

@@ -9,7 +9,7 @@ import pytest
 
 from clozekit.data.files.row_files import BadRow, read_row_file
 from clozekit.data.labelled.classification import ClassificationFeatures
-from clozekit.data.labelled.labelled_datamodule import read_examples
+from clozekit.data.labelled.row_store import RowStore
 from clozekit.errors import DataError
 from tests.data.labelled.written_rows import written
 from tests.data.spelling import spelling_tokenizer
@@ -116,4 +116,4 @@ def test_a_row_that_cannot_be_used_is_told_with_its_file_and_row(tmp_path: Path)
     path = written(tmp_path, "jsonl", [("a", "x"), (None, "y")])
     features = ClassificationFeatures(spelling_tokenizer())
     with pytest.raises(DataError, match=r"rows\.jsonl, row 2: text is None but must be text"):
-        read_examples(features, features.read_rows(path), check=False)
+        RowStore(features).read(features.read_rows(path), check=False)

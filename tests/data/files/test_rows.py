@@ -60,7 +60,7 @@ def test_whole_numbers_are_named_alike_though_missing_ones_make_them_floats(
     data = datamodule(written(tmp_path, ending, rows))
     assert data.features.label_names == ["0", "1", "2", "10"]
     assert data.num_unlabelled["train"] == 2
-    assert data.sources["train"].rows.labels.tolist() == [1, 0, 3, 2]  # type: ignore[attr-defined]
+    assert data.sources["train"].rows.whole().labels.tolist() == [1, 0, 3, 2]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
@@ -68,7 +68,7 @@ def test_what_is_no_number_is_no_score(ending: str, tmp_path: Path) -> None:
     rows = [("a", 1.5), ("b", math.nan), ("c", -100.0), ("d", None), ("e", 2), ("f", 0.0)]
     path = written(tmp_path, ending, rows)
     data = datamodule(path, RegressionDataModule, score_column="label")
-    assert data.sources["train"].rows.scores.tolist() == [1.5, 2, 0]  # type: ignore[attr-defined]
+    assert data.sources["train"].rows.whole().scores.tolist() == [1.5, 2, 0]  # type: ignore[attr-defined]
     assert data.num_unlabelled["train"] == 3
     assert "labels" not in data.facts()
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clozekit.data.batch import ANSWER_TAGS, Window
+from clozekit.data.labelled.examples import groups_of, strata_of, subset
 from clozekit.data.labelled.features import RowError
-from clozekit.data.labelled.labelled_datamodule import hold_out
+from clozekit.data.labelled.labelled_datamodule import held_out
 from clozekit.data.labelled.paragraphs import Question, QuestionFeatures
 from clozekit.data.labelled.question_answering import (
     QuestionAnsweringDataModule,
@@ -292,9 +293,10 @@ def test_questions_of_one_paragraph_are_held_out_together() -> None:
     contexts = [f"paragraph {number // 3}" for number in range(60)]
     examples = [features.example(row(c, "paragraph"), i, True) for i, c in enumerate(contexts)]
     known = [example for example in examples if example is not None]
-    stay, held_out = hold_out(known, features.strata(known), features.groups(known), 0.2, seed=1)
-    assert len(held_out) == 12
-    assert not {e.context for e in stay} & {e.context for e in held_out}
+    is_held_out = held_out(strata_of(known, features), groups_of(known, features), 0.2, seed=1)
+    assert is_held_out.sum() == 12
+    stay, out = subset(known, ~is_held_out), subset(known, is_held_out)
+    assert not {e.context for e in stay} & {e.context for e in out}
 
 
 def test_windows_overlap_whatever_the_stride_so_that_no_short_answer_is_lost() -> None:

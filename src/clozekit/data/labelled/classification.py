@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from clozekit.config.reading import ClassificationReading
 from clozekit.data.batch import ClassificationBatch
 from clozekit.data.files.rows import as_name, is_missing, ordered_names
 from clozekit.data.labelled.features import EncodedRows, RowError, unknown_label
+from clozekit.data.labelled.fields import per_row
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.texts import TextExample, TextFeatures
@@ -41,7 +42,7 @@ class ClassifiedRows(EncodedRows[LabelledText]):
         labels: `[rows]`, int64; with `multi_label` `[rows, labels]`, float32.
     """
 
-    labels: NDArray[Any]
+    labels: NDArray[Any] = field(metadata=per_row())
 
     def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> ClassificationBatch:
         """Adds the labels."""

@@ -48,17 +48,27 @@ class EncodedRows(ABC, Generic[ExampleT]):
         owners: `[sequences]`. The index in `examples` of each sequence's row.
         num_targets: `[sequences]`. The number of targets of each sequence; the loss is averaged
             over targets.
-        num_truncated: The number of truncated rows.
+        is_truncated: `[rows]`, bool. Whether a row was truncated.
     """
 
     examples: Sequence[ExampleT]
     sequences: Sequences
     owners: NDArray[np.int64]
     num_targets: NDArray[np.int64]
-    num_truncated: int
+    is_truncated: NDArray[np.bool_]
 
     splits_examples: ClassVar[bool] = True
     """Whether training may put the sequences of an example into different batches."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """`[sequences]`. The length of each sequence."""
+        return self.sequences.lengths
+
+    @property
+    def num_truncated(self) -> int:
+        """The number of truncated rows."""
+        return int(self.is_truncated.sum())
 
     def batch(self, chosen: NDArray[np.int64], epochs: NDArray[np.int64], is_training: bool) -> Any:
         """Builds a batch of the sequences `chosen`; in evaluation, it includes their rows.
@@ -177,18 +187,28 @@ class Features(ABC, Generic[ExampleT]):
     def encode(self, examples: Sequence[ExampleT], is_labelled: bool) -> EncodedRows[ExampleT]:
         """Encodes examples as sequences and targets.
 
+        The rows of a large file are encoded in parts, by several processes. So the encoding of an
+        example may not depend on the others, and a change of `self` is lost.
+
         Args:
             examples: The examples.
             is_labelled: Whether they have labels. If not, the targets are placeholders.
         """
 
     def strata(self, examples: Sequence[ExampleT]) -> list[str]:
-        """Returns the stratum of each example; validation takes the same share of each stratum."""
+        """Returns the stratum of each example; validation takes the same share of each stratum.
+
+        Called with parts of a file.
+        """
         return [""] * len(examples)
 
-    def groups(self, examples: Sequence[ExampleT]) -> list[Hashable]:
-        """Returns the group of each example; a group stays in one split."""
-        return list(range(len(examples)))
+    def groups(self, examples: Sequence[ExampleT]) -> list[Hashable] | None:
+        """Returns the group of each example; a group stays in one split.
+
+        Called with parts of a file. Groups are compared by their `repr`. None means that every
+        example is a group of its own.
+        """
+        return None
 
     def task_arguments(self) -> dict[str, Any]:
         """Returns arguments of the task's constructor that depend on the rows."""

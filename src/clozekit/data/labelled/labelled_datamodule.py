@@ -1,19 +1,22 @@
 """The base DataModule of all fine-tuning tasks: files, splits and their rows."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import astuple
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from clozekit import rng
 from clozekit.config.data import LabelledDataConfig
 from clozekit.corpus.vocabulary import load_tokenizer
 from clozekit.data.files.rows import Rows, read_split
-from clozekit.data.labelled.features import ExampleT, Features, RowError
+from clozekit.data.labelled.examples import groups_of, strata_of, subset
+from clozekit.data.labelled.features import ExampleT, Features
 from clozekit.data.labelled.labelled_source import LabelledSource
+from clozekit.data.labelled.row_store import RowStore
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import sha256_of
@@ -23,6 +26,11 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     """Labelled rows. Subclasses set the `Features` class that reads them.
 
     Its options are declared in `config_class`. In Python, `tokenizer` may be a tokenizer object.
+
+    Args:
+        rows_dir: The folder where the rows of large files are kept, to be found again by later runs
+            and other processes; None to encode them anew each time.
+        **options: The options.
 
     Attributes:
         features: Reads and encodes the rows.
@@ -37,7 +45,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     features_class: ClassVar[type[Features[Any]]]
     config: LabelledDataConfig
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, rows_dir: Path | None = None, **options: Any) -> None:
         tokenizer = options.get("tokenizer")
         is_object = isinstance(tokenizer, Tokenizer)
         # The config schema accepts a path only.
@@ -50,6 +58,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         self.features = features
         self.tokenizer = features.tokenizer
         self.num_unlabelled: dict[str, int] = {}
+        store = RowStore(features, rows_dir)
         given = {"train": config.train, "validation": config.validation, "test": config.test}
         rows = {
             split: features.read_rows(source)
@@ -58,7 +67,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             for split, source in given.items()
             if source is not None
         }
-        examples = {"train": self._examples("train", rows["train"])}
+        examples = {"train": self._examples(store, "train", rows["train"])}
         features.learn_labels(examples["train"], rows["train"].class_names)
         names = features.label_names
         if names is not None and len(names) < 2:
@@ -67,19 +76,20 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
                 "needs two or more"
             )
         for split in rows.keys() - {"train"}:
-            examples[split] = self._examples(split, rows[split], check=True)
+            examples[split] = self._examples(store, split, rows[split], check=True)
         if config.validation is None:
             every = examples["train"]
-            examples["train"], examples["validation"] = hold_out(
-                every,
-                features.strata(every),
-                features.groups(every),
+            is_held_out = held_out(
+                strata_of(every, features),
+                groups_of(every, features),
                 config.validation_fraction,
                 config.seed,
             )
+            examples["train"] = subset(every, ~is_held_out)
+            examples["validation"] = subset(every, is_held_out)
         self.data_hash = _hash(examples["train"])
         for split in sorted(examples, key=list(given).index):
-            encoded = features.encode(examples[split], is_labelled=True)
+            encoded = store.encode(examples[split])
             self.sources[split] = LabelledSource(encoded, is_training=split == "train")
 
     def task_arguments(self) -> dict[str, Any]:
@@ -106,46 +116,12 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             facts["labels"] = ", ".join(names[:12]) + more
         return facts
 
-    def _examples(self, split: str, rows: Rows, check: bool = False) -> list[ExampleT]:
-        examples, self.num_unlabelled[split] = read_examples(self.features, rows, check)
+    def _examples(
+        self, store: RowStore[ExampleT], split: str, rows: Rows, check: bool = False
+    ) -> Sequence[ExampleT]:
+        source = rows.name if self.config.path is None else None
+        examples, self.num_unlabelled[split] = store.read(rows, check, source)
         return examples
-
-
-def read_examples(
-    features: Features[ExampleT], rows: Rows, check: bool
-) -> tuple[list[ExampleT], int]:
-    """Reads a split's rows.
-
-    Args:
-        features: Reads the rows.
-        rows: The rows.
-        check: Whether labels must occur in the training rows.
-
-    Returns:
-        The examples, and the number of rows skipped because they have no label.
-
-    Raises:
-        DataError: A row or column cannot be used; the message has its name and the file.
-    """
-    _check_columns(features, rows)
-    examples, num_unlabelled = [], 0
-    for number, (row_name, row) in enumerate(rows):
-        try:
-            example = features.example(row, number, is_labelled=True)
-            if example is None:
-                num_unlabelled += 1
-                continue
-            if check:
-                features.check_labels(example)
-        except RowError as error:
-            raise DataError(f"{row_name}: {error}") from error
-        examples.append(example)
-    if not examples:
-        raise DataError(
-            f"{rows.name}: all {num_unlabelled} rows are without labels in "
-            f"{', '.join(features.label_columns)}"
-        )
-    return examples, num_unlabelled
 
 
 def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
@@ -163,53 +139,52 @@ def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
     return tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(Path(tokenizer))
 
 
-def hold_out(
-    examples: Sequence[ExampleT],
-    strata: Sequence[str],
-    groups: Sequence[Hashable],
-    fraction: float,
-    seed: int,
-) -> tuple[list[ExampleT], list[ExampleT]]:
-    """Holds out a random fraction of each stratum, drawn with the seed. Groups are not split.
+def held_out(
+    strata: NDArray[Any], groups: NDArray[np.uint64] | None, fraction: float, seed: int
+) -> NDArray[np.bool_]:
+    """Draws a random fraction of each stratum with the seed. Groups are not split.
+
+    Args:
+        strata: `[rows]`. The stratum of each row.
+        groups: `[rows]`. The group of each row; None if each row is a group of its own.
+        fraction: The fraction.
+        seed: The seed.
 
     Returns:
-        The remaining examples and the held-out examples, both in their original order.
+        `[rows]`. Whether each row is held out.
 
     Raises:
-        DataError: One of the two is empty.
+        DataError: No row or every row would be held out.
     """
-    first_of_group: dict[Hashable, int] = {}
-    firsts = [first_of_group.setdefault(group, place) for place, group in enumerate(groups)]
-    draws = rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, np.array(firsts, np.int64))
-    names = np.array(strata)
-    is_held_out = np.zeros(len(examples), bool)
-    for name in np.unique(names):
-        of_stratum = np.flatnonzero(names == name)
+    firsts = np.arange(len(strata))
+    if groups is not None:
+        _, first_of_group, numbers = np.unique(groups, return_index=True, return_inverse=True)
+        firsts = first_of_group[numbers]
+    draws = rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, firsts)
+    is_held_out = np.zeros(len(strata), bool)
+    for stratum in np.unique(strata):
+        of_stratum = np.flatnonzero(strata == stratum)
         count = round(fraction * len(of_stratum))
         if count:
-            # All examples of a group have the same draw, so comparing with the last draw that is
-            # taken includes its whole group.
+            # All rows of a group have the same draw, so comparing with the last draw that is taken
+            # includes its whole group.
             last = np.sort(draws[of_stratum])[count - 1]
             is_held_out[of_stratum[draws[of_stratum] <= last]] = True
     if not is_held_out.any() or is_held_out.all():
         raise DataError(
-            f"data.validation_fraction={fraction} of {len(examples)} rows leaves no rows for "
+            f"data.validation_fraction={fraction} of {len(strata)} rows leaves no rows for "
             "training or for validation"
         )
-    stay = [example for example, out in zip(examples, is_held_out, strict=True) if not out]
-    return stay, [example for example, out in zip(examples, is_held_out, strict=True) if out]
-
-
-def _check_columns(features: Features[Any], rows: Rows) -> None:
-    for column in (*features.input_columns, *features.label_columns):
-        if column not in rows.columns:
-            present = ", ".join(rows.columns)
-            raise DataError(f"{rows.name} has no column {column!r}; it has {present}")
+    return is_held_out
 
 
 def _hash(examples: Sequence[Any]) -> str:
     """Hashes the content and order of the rows."""
-    return sha256_of(repr(astuple(example)).encode() for example in examples)
+    # Without the copies that `astuple` makes of the values.
+    return sha256_of(
+        repr(tuple(getattr(example, field.name) for field in fields(example))).encode()
+        for example in examples
+    )
 
 
 def columns_of(arguments: Mapping[str, Any], features: type[Features[Any]]) -> dict[str, Any]:

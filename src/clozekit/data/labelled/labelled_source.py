@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from clozekit.data.batch import Batch
 from clozekit.data.labelled.features import EncodedRows
+from clozekit.data.labelled.stored_rows import StoredRows
 from clozekit.data.order import Span, concatenated_ranges
 from clozekit.data.step import StepTotals
 
@@ -26,16 +27,18 @@ class LabelledSource:
 
     num_shards = 1
 
-    def __init__(self, rows: EncodedRows[Any], is_training: bool) -> None:
+    def __init__(self, rows: EncodedRows[Any] | StoredRows[Any], is_training: bool) -> None:
         self.rows = rows
         num_sequences = len(rows.owners)
+        # In int32, to save memory with many rows.
         if is_training and rows.splits_examples:
-            self._begins = np.arange(num_sequences)
+            self._begins = np.arange(num_sequences, dtype=np.int32)
         else:
-            self._begins = np.flatnonzero(np.diff(rows.owners, prepend=-1))
-        self._sizes = np.diff(self._begins, append=num_sequences)
+            is_first = np.diff(rows.owners, prepend=-1) > 0
+            self._begins = np.flatnonzero(is_first).astype(np.int32)
+        self._sizes = np.diff(self._begins, append=np.int32(num_sequences))
         # The padded length of a sample is the length of its longest sequence.
-        lengths = rows.sequences.lengths
+        lengths = rows.lengths.astype(np.int32, copy=False)
         self._lengths = np.maximum.reduceat(lengths, self._begins) if num_sequences else lengths
 
     def num_samples(self, epoch: int, shard: int) -> int:
@@ -78,7 +81,7 @@ class LabelledSource:
         chosen, _ = self._sequences(spans)
         return StepTotals(
             num_sequences=len(chosen),
-            num_tokens=int(self.rows.sequences.lengths[chosen].sum()),
+            num_tokens=int(self.rows.lengths[chosen].sum()),
             # A global batch may have no targets, for example if no word has a tag.
             num_targets=max(1, int(self.rows.num_targets[chosen].sum())),
         )

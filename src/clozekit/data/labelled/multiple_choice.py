@@ -1,7 +1,7 @@
 """Multiple choice: rows with a context, a question and choices, one of which is right."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from clozekit.config.reading import MultipleChoiceReading
 from clozekit.data.batch import MultipleChoiceBatch
 from clozekit.data.files.rows import as_name, is_missing
 from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError
+from clozekit.data.labelled.fields import constant, per_row
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.sequences import lay_out, token_ids, truncated
 
@@ -41,8 +42,8 @@ class ChoiceRows(EncodedRows[ChoiceQuestion]):
         num_choices: The number of choices per row.
     """
 
-    labels: NDArray[np.int64]
-    num_choices: int
+    labels: NDArray[np.int64] = field(metadata=per_row(np.int32))
+    num_choices: int = field(metadata=constant())
 
     splits_examples: ClassVar[bool] = False
 
@@ -104,12 +105,12 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
         num_choices = len(examples[0].choices) if examples else 1
         contexts = token_ids(self.tokenizer, [example.context for example in examples])
         choices = token_ids(self.tokenizer, [c for example in examples for c in example.choices])
-        segments, num_truncated = [], 0
+        segments, is_truncated = [], np.zeros(len(examples), bool)
         for row, context in enumerate(contexts):
             of_row = choices[row * num_choices : (row + 1) * num_choices]
             cut = [truncated(context, choice, self.max_seq_length) for choice in of_row]
             segments += [kept for kept, _ in cut]
-            num_truncated += any(was_cut for _, was_cut in cut)
+            is_truncated[row] = any(was_cut for _, was_cut in cut)
         # The loss is averaged over rows, so only the first sequence of each row counts.
         num_targets = np.tile(np.eye(1, num_choices, dtype=np.int64)[0], len(examples))
         return ChoiceRows(
@@ -117,7 +118,7 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
             sequences=lay_out(segments, self.special_tokens),
             owners=np.repeat(np.arange(len(examples)), num_choices),
             num_targets=num_targets,
-            num_truncated=num_truncated,
+            is_truncated=is_truncated,
             labels=np.array([example.label for example in examples], np.int64),
             num_choices=num_choices,
         )

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from clozekit.data.batch import Window
 from clozekit.data.files.rows import Rows
 from clozekit.data.files.squad import read_squad
 from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError
+from clozekit.data.labelled.fields import arrays_per_sequence, per_sequence
 from clozekit.data.labelled.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, token_ids, windows
 
 
@@ -47,10 +48,10 @@ class QuestionRows(EncodedRows[Question]):
         ends: `[sequences]`. The index of the answer's last token, or -1.
     """
 
-    begins: NDArray[np.int64]
-    offsets: Sequence[NDArray[np.int64]]
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
+    begins: NDArray[np.int64] = field(metadata=per_sequence(np.int32))
+    offsets: Sequence[NDArray[np.int64]] = field(metadata=arrays_per_sequence(np.int32, width=2))
+    starts: NDArray[np.int64] = field(metadata=per_sequence(np.int32))
+    ends: NDArray[np.int64] = field(metadata=per_sequence(np.int32))
 
     def windows(self, chosen: NDArray[np.int64]) -> tuple[Window, ...]:
         """Returns the windows of the sequences `chosen`; `example` counts the rows in `chosen`."""
@@ -132,7 +133,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         """Checks whether there are questions without an answer."""
         self.has_unanswerable = any(not example.answers for example in examples)
 
-    def groups(self, examples: Sequence[Question]) -> list[Hashable]:
+    def groups(self, examples: Sequence[Question]) -> list[Hashable] | None:
         """Groups questions by paragraph, so that no validation paragraph is used in training."""
         return [example.context for example in examples]
 
@@ -159,13 +160,12 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
                 offsets.append(places[begin:end])
                 starts.append(first - begin if is_whole else -1)
                 ends.append(last - begin if is_whole else -1)
-        num_cut = sum(len(question) > self.max_query_length for question in questions)
         return self.rows_class(
             examples=examples,
             sequences=lay_out(segments, self.special_tokens),
             owners=np.array(owners, np.int64),
             num_targets=self.num_targets(offsets),
-            num_truncated=num_cut,
+            is_truncated=np.array([len(q) > self.max_query_length for q in questions], bool),
             begins=np.array(begins, np.int64),
             offsets=offsets,
             starts=np.array(starts, np.int64),

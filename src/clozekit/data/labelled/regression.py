@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from clozekit.config.reading import RegressionReading
 from clozekit.data.batch import RegressionBatch
 from clozekit.data.files.rows import is_missing
 from clozekit.data.labelled.features import EncodedRows, RowError
+from clozekit.data.labelled.fields import per_row
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.texts import TextExample, TextFeatures
 
@@ -37,7 +38,7 @@ class ScoredRows(EncodedRows[ScoredText]):
         scores: `[rows]`, float32.
     """
 
-    scores: NDArray[np.float32]
+    scores: NDArray[np.float32] = field(metadata=per_row())
 
     def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> RegressionBatch:
         """Adds the scores."""

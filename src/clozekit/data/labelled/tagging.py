@@ -1,7 +1,8 @@
 """Tagging: rows of words with one tag per word."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from clozekit.data.batch import TaggingBatch
 from clozekit.data.files.conll import is_conll, read_conll
 from clozekit.data.files.rows import MISSING_LABEL, Rows, as_name, is_missing, ordered_names
 from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError, unknown_label
+from clozekit.data.labelled.fields import per_item, per_sequence
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, windows
 from clozekit.data.order import concatenated_ranges
@@ -38,16 +40,20 @@ class TaggedRows(EncodedRows[TaggedWords]):
     """Encoded rows with tagging targets; each word occurs once.
 
     Attributes:
-        first_words: `[sequences]`. The index in `places` and `labels` of a sequence's first word.
         num_words: `[sequences]`. The number of words of each sequence.
         places: `[words]`. The index of each word's first token in its sequence.
         labels: `[words]`. The label of each word, or -100 if it has none.
     """
 
-    first_words: NDArray[np.int64]
-    num_words: NDArray[np.int64]
-    places: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    num_words: NDArray[np.int64] = field(metadata=per_sequence(np.int32))
+    places: NDArray[np.int64] = field(metadata=per_item("num_words", np.int32))
+    labels: NDArray[np.int64] = field(metadata=per_item("num_words", np.int32))
+
+    @cached_property
+    def first_words(self) -> NDArray[np.int64]:
+        """`[sequences]`. The index in `places` and `labels` of a sequence's first word."""
+        begins: NDArray[np.int64] = np.cumsum(self.num_words) - self.num_words
+        return begins
 
     def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> TaggingBatch:
         """Adds the positions and tags of the words."""
@@ -160,8 +166,7 @@ class TaggingFeatures(Features[TaggedWords]):
             sequences=lay_out(segments, self.special_tokens),
             owners=np.array(owners, np.int64),
             num_targets=counts[begins + sizes] - counts[begins],
-            num_truncated=0,
-            first_words=begins,
+            is_truncated=np.zeros(len(examples), bool),
             num_words=sizes,
             places=np.concatenate(places) if places else np.empty(0, np.int64),
             labels=every_label,

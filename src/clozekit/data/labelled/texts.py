@@ -61,16 +61,15 @@ class TextFeatures(Features[TextT]):
         first = token_ids(self.tokenizer, [example.text for example in examples])
         second = token_ids(self.tokenizer, [example.text_pair or "" for example in examples])
         segments = []
-        num_truncated = 0
-        for example, a, b in zip(examples, first, second, strict=True):
+        is_truncated = np.zeros(len(examples), bool)
+        for row, (example, a, b) in enumerate(zip(examples, first, second, strict=True)):
             pair = None if example.text_pair is None else b
-            kept, was_cut = truncated(a, pair, self.max_seq_length)
+            kept, is_truncated[row] = truncated(a, pair, self.max_seq_length)
             segments.append(kept)
-            num_truncated += was_cut
         return {
             "examples": examples,
             "sequences": lay_out(segments, self.special_tokens),
             "owners": np.arange(len(examples)),
             "num_targets": np.ones(len(examples), np.int64),
-            "num_truncated": num_truncated,
+            "is_truncated": is_truncated,
         }

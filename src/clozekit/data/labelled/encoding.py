@@ -1,0 +1,126 @@
+"""Encodes stored examples part by part: in this process if they are few, else in several."""
+
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from typing import Any
+
+import pyarrow as pa
+
+from clozekit.data.labelled.encoded_columns import to_columns
+from clozekit.data.labelled.examples import StoredExamples
+from clozekit.data.labelled.features import Features
+from clozekit.data.labelled.row_file import CHUNK_ROWS
+from clozekit.errors import DataError
+
+MOST_WORKERS = 4
+"""The maximum number of processes; each needs some 60 MiB of its own."""
+
+_ROWS_AT_ONCE = 512
+"""Encoded at once: the tokenizer's own objects need far more memory than the arrays."""
+
+_MULTITHREADED = "TOKENIZERS_PARALLELISM"
+
+
+def encoded_chunks(
+    features: Features[Any], examples: StoredExamples[Any]
+) -> Iterator[pa.RecordBatch]:
+    """Yields the encoded rows of all examples of a file, in their order.
+
+    Raises:
+        DataError: One of the processes was killed.
+    """
+    file = examples.file
+    parts = _Parts(features, examples)
+    workers = min(MOST_WORKERS, _num_cores(), file.num_chunks)
+    if not file.is_large or workers == 1 or not sys.platform.startswith("linux"):
+        yield from map(parts.encoded, range(file.num_chunks))
+        return
+    # Forked, so that the processes share the memory of this one. A new process would import torch.
+    with (
+        _without_threads(),
+        ProcessPoolExecutor(workers, get_context("fork"), _begin_worker, (parts,)) as pool,
+    ):
+        waiting: deque[Future[pa.RecordBatch]] = deque()
+        try:
+            for number in range(file.num_chunks):
+                waiting.append(pool.submit(_encode, number))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process that tokenizes the rows was killed, probably because the memory is full"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass
+class _Parts:
+    """The parts of a file's examples."""
+
+    features: Features[Any]
+    examples: StoredExamples[Any]
+
+    def encoded(self, chunk: int) -> pa.RecordBatch:
+        """Encodes a chunk of the file."""
+        begin = chunk * CHUNK_ROWS
+        vocab_size = self.features.tokenizer.get_vocab_size()
+        parts = [
+            to_columns(self.features.encode(part, is_labelled=True), vocab_size)
+            for part in self.examples[begin : begin + CHUNK_ROWS].parts(_ROWS_AT_ONCE)
+        ]
+        (whole,) = pa.Table.from_batches(parts).combine_chunks().to_batches()
+        return whole
+
+
+_of_this_worker: list[_Parts] = []
+
+
+def _begin_worker(parts: _Parts) -> None:
+    _of_this_worker.append(parts)
+    # Signals go to the whole process group; the main process ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _encode(chunk: int) -> pa.RecordBatch:
+    (parts,) = _of_this_worker
+    return parts.encoded(chunk)
+
+
+@contextmanager
+def _without_threads() -> Iterator[None]:
+    """Disables the threads of tokenizers, which do not survive a fork."""
+    before = os.environ.get(_MULTITHREADED)
+    os.environ[_MULTITHREADED] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_MULTITHREADED]
+        else:
+            os.environ[_MULTITHREADED] = before
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

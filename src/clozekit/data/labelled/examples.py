@@ -1,0 +1,128 @@
+"""The rows of a file, stored as Arrow columns and made into objects when they are used."""
+
+import hashlib
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import islice, pairwise
+from typing import Any, Generic, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from clozekit.data.labelled.example_columns import ExampleColumns
+from clozekit.data.labelled.features import ExampleT, Features
+from clozekit.data.labelled.row_file import CHUNK_ROWS, RowFile
+
+_STRATUM, _GROUP = "#stratum", "#group"
+
+
+class StoredExamples(Sequence[ExampleT], Generic[ExampleT]):
+    """Examples in Arrow columns. Those that are asked for are made anew each time.
+
+    Args:
+        file: The columns of all examples of a file.
+        columns: Converts the columns to examples.
+        places: `[rows]`, int32, ascending. The examples in this sequence; None for all.
+    """
+
+    def __init__(
+        self,
+        file: RowFile,
+        columns: ExampleColumns[ExampleT],
+        places: NDArray[np.int32] | None = None,
+    ) -> None:
+        self.file = file
+        self.columns = columns
+        self.places = np.arange(file.num_rows, dtype=np.int32) if places is None else places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, place: int) -> ExampleT: ...
+    @overload
+    def __getitem__(self, place: slice) -> "StoredExamples[ExampleT]": ...
+
+    def __getitem__(self, place: int | slice) -> "ExampleT | StoredExamples[ExampleT]":
+        if isinstance(place, slice):
+            return StoredExamples(self.file, self.columns, self.places[place])
+        number = int(self.places[place])
+        row = self.file.chunk(number // CHUNK_ROWS).slice(number % CHUNK_ROWS, 1)
+        (example,) = self.columns.unpack(row)
+        self.file.note_reads(1)
+        return example
+
+    def __iter__(self) -> Iterator[ExampleT]:
+        for part in self.parts(CHUNK_ROWS):
+            yield from part
+
+    def parts(self, size: int) -> Iterator[list[ExampleT]]:
+        """Yields the examples in lists of at most `size`, in their order."""
+        chunks = self.places // CHUNK_ROWS
+        bounds = [0, *(np.flatnonzero(np.diff(chunks)) + 1).tolist(), len(chunks)]
+        for begin, end in pairwise(bounds):
+            for first in range(begin, end, size):
+                within = self.places[first : min(first + size, end)]
+                chunk = self.file.chunk(int(within[0]) // CHUNK_ROWS)
+                yield self.columns.unpack(chunk.take(pa.array(within % CHUNK_ROWS)))
+                self.file.note_reads(len(within))
+
+    def strata(self) -> NDArray[np.int32]:
+        """Returns `[rows]`: a number for the stratum of each example."""
+        strata = self._column(_STRATUM).dictionary_encode().combine_chunks()
+        codes: NDArray[np.int32] = strata.indices.to_numpy()
+        return codes[self.places]
+
+    def groups(self) -> NDArray[np.uint64] | None:
+        """Returns `[rows]`: a hash of the group of each example; None if each is a group alone."""
+        if _GROUP not in self.file.schema.names:
+            return None
+        hashes: NDArray[np.uint64] = self._column(_GROUP).to_numpy()
+        return hashes[self.places]
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        number = range(self.file.num_chunks)
+        return pa.chunked_array([self.file.chunk(chunk).column(name) for chunk in number])
+
+
+def packed(
+    examples: Iterator[ExampleT], features: Features[ExampleT], columns: ExampleColumns[ExampleT]
+) -> Iterator[pa.RecordBatch]:
+    """Yields examples as Arrow columns in chunks, with their strata and groups."""
+    while part := list(islice(examples, CHUNK_ROWS)):
+        more = {_STRATUM: pa.array(features.strata(part), pa.string())}
+        groups = features.groups(part)
+        if groups is not None:
+            more[_GROUP] = pa.array(hashes_of_groups(groups))
+        yield pa.record_batch({**columns.pack(part), **more})
+
+
+def hashes_of_groups(groups: Sequence[Hashable]) -> NDArray[np.uint64]:
+    """Hashes groups to numbers. At 64 bits, two of a billion groups hardly have the same."""
+    hashes = (hashlib.blake2b(repr(group).encode(), digest_size=8) for group in groups)
+    return np.array([int.from_bytes(each.digest()) for each in hashes], np.uint64)
+
+
+def subset(examples: Sequence[ExampleT], is_chosen: NDArray[np.bool_]) -> Sequence[ExampleT]:
+    """Returns the examples for which `is_chosen` is true."""
+    places = np.flatnonzero(is_chosen)
+    if isinstance(examples, StoredExamples):
+        return StoredExamples(examples.file, examples.columns, examples.places[places])
+    return [examples[place] for place in places.tolist()]
+
+
+def strata_of(examples: Sequence[ExampleT], features: Features[ExampleT]) -> NDArray[Any]:
+    """Returns `[rows]`: a value for the stratum of each example."""
+    if isinstance(examples, StoredExamples):
+        return examples.strata()
+    return np.array(features.strata(examples))
+
+
+def groups_of(
+    examples: Sequence[ExampleT], features: Features[ExampleT]
+) -> NDArray[np.uint64] | None:
+    """Returns `[rows]`: a hash of the group of each example; None if each is a group alone."""
+    if isinstance(examples, StoredExamples):
+        return examples.groups()
+    groups = features.groups(examples)
+    return None if groups is None else hashes_of_groups(groups)

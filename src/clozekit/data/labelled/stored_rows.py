@@ -1,0 +1,91 @@
+"""Encoded rows in a file: the rows of a batch are read when the batch is built."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Generic
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clozekit.data.labelled.encoded_columns import (
+    IS_TRUNCATED,
+    LENGTHS,
+    NUM_TARGETS,
+    ChosenRows,
+)
+from clozekit.data.labelled.examples import StoredExamples
+from clozekit.data.labelled.features import EncodedRows, ExampleT
+from clozekit.data.labelled.row_file import RowFile
+
+
+class StoredRows(Generic[ExampleT]):
+    """The rows of a split, with the attributes of `EncodedRows` that do not depend on the task.
+
+    Args:
+        file: The encoded rows of all examples of a file.
+        kind: The class of the rows.
+        examples: The examples of the split.
+
+    Attributes:
+        examples: The examples of the split.
+        owners: `[sequences]`, int32. The index in `examples` of each sequence's row.
+        lengths: `[sequences]`, int32.
+        num_targets: `[sequences]`, int32.
+        num_truncated: The number of truncated rows.
+    """
+
+    def __init__(
+        self,
+        file: RowFile,
+        kind: type[EncodedRows[ExampleT]],
+        examples: StoredExamples[ExampleT],
+    ) -> None:
+        self.examples = examples
+        self.splits_examples = kind.splits_examples
+        self._chosen = ChosenRows(file, kind)
+        counts, lengths, num_targets, is_truncated = _read_numbers(file)
+        is_of_split = np.zeros(file.num_rows, bool)
+        is_of_split[examples.places] = True
+        of_split = np.repeat(is_of_split, counts)
+        self.lengths = lengths[of_split]
+        self.num_targets = num_targets[of_split]
+        self.num_truncated = int(is_truncated[examples.places].sum())
+        rows = np.arange(len(examples), dtype=np.int32)
+        self.owners: NDArray[np.int32] = np.repeat(rows, counts[examples.places])
+
+    def batch(self, chosen: NDArray[np.int64], epochs: NDArray[np.int64], is_training: bool) -> Any:
+        """Builds a batch of the sequences `chosen` (see `EncodedRows.batch`)."""
+        owners = self.owners[chosen]
+        rows, numbers = np.unique(owners, return_inverse=True)
+        read = self._read(rows, with_examples=not is_training)
+        # The place of each sequence among those of its row is the same in both.
+        within = chosen - np.searchsorted(self.owners, owners)
+        firsts = np.searchsorted(read.owners, np.arange(len(rows)))
+        batch = read.batch(firsts[numbers] + within, epochs, is_training)
+        sample_ids = np.stack([epochs, np.zeros_like(epochs), owners.astype(np.int64)], axis=1)
+        return replace(batch, sample_ids=torch.from_numpy(sample_ids))
+
+    def whole(self) -> EncodedRows[ExampleT]:
+        """Reads all rows into memory."""
+        return self._read(np.arange(len(self.examples)), with_examples=True)
+
+    def _read(self, rows: NDArray[Any], with_examples: bool) -> EncodedRows[ExampleT]:
+        examples: Sequence[ExampleT] = ()
+        if with_examples:
+            examples = [self.examples[row] for row in rows.tolist()]
+        return self._chosen.read(self.examples.places[rows], examples)
+
+
+def _read_numbers(file: RowFile) -> tuple[NDArray[np.int32], ...]:
+    """Returns the number of sequences of each row, the lengths, the targets and the truncations."""
+    parts: tuple[list[NDArray[np.int32]], ...] = ([], [], [], [])
+    for number in range(file.num_chunks):
+        chunk = file.chunk(number)
+        lists = [chunk.column(name) for name in (LENGTHS, NUM_TARGETS)]
+        parts[0].append(np.diff(lists[0].offsets.to_numpy()))
+        for place, column in enumerate(lists, start=1):
+            parts[place].append(column.values.to_numpy().copy())
+        parts[3].append(chunk.column(IS_TRUNCATED).to_numpy().copy())
+        file.note_reads(chunk.num_rows)
+    return tuple(np.concatenate(part) for part in parts)
