@@ -3,7 +3,6 @@
 import dataclasses
 import pickle
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ tasks = pytest.mark.parametrize("task", TASKS)
 
 
 @pytest.fixture(autouse=True, params=["memory", "file"])
-def small_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes several chunks of a few rows, in memory or in a file that two processes encode."""
     for name in ("row_file", "examples", "encoded_columns", "encoding"):
         monkeypatch.setattr(f"clozekit.data.labelled.{name}.CHUNK_ROWS", 8)
@@ -39,7 +38,6 @@ def small_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if request.param == "file":
         monkeypatch.setattr("clozekit.data.labelled.row_file.MOST_BYTES_IN_MEMORY", 0)
         monkeypatch.setattr("clozekit.data.labelled.row_file._READ_BEFORE_RELEASE", 5)
-    yield
 
 
 def drawn_rows(task: str) -> Rows:

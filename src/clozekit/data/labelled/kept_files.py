@@ -12,12 +12,15 @@ import pyarrow as pa
 from clozekit import __version__
 from clozekit.data import files
 from clozekit.data.labelled.features import Features
-from clozekit.data.labelled.row_file import MOST_BYTES_IN_MEMORY, RowFile, spooled, write_row_file
+from clozekit.data.labelled.row_file import RowFile, spooled, write_row_file
 from clozekit.errors import DataError
 from clozekit.files import leftovers, locked, sha256_of, sha256_of_file, write_json
 
 FOLDER = ".rows"
 """The name of the folder, beside the runs."""
+
+LEAST_BYTES = 2**22
+"""The rows of smaller files are read and encoded each time: some 20,000 pairs in a few seconds."""
 
 Write = Callable[[dict[str, Any]], Iterator[pa.RecordBatch]]
 """Yields the chunks of a file, and puts facts about them into the dictionary."""
@@ -72,7 +75,7 @@ def key_of_file(source: str, features: Features[Any], more: Any = None) -> str |
     """
     path = Path(source)
     is_own = all(c.__module__.partition(".")[0] in _KNOWN for c in type(features).__mro__)
-    if not is_own or not path.is_file() or path.stat().st_size < MOST_BYTES_IN_MEMORY // 4:
+    if not is_own or not path.is_file() or path.stat().st_size < LEAST_BYTES:
         return None
     return hash_of(
         sha256_of_file(path),
