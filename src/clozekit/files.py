@@ -152,6 +152,28 @@ def sha256_of(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
+class GradualHash:
+    """The SHA-256 of concatenated bytes that are hashed part by part, between other work.
+
+    Args:
+        parts: The bytes.
+    """
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts = iter(parts)
+        self._digest = hashlib.sha256()
+
+    def advance(self) -> None:
+        """Hashes the next part, if any."""
+        self._digest.update(next(self._parts, b""))
+
+    def finish(self) -> str:
+        """Hashes the remaining parts, and returns the hexadecimal hash."""
+        for part in self._parts:
+            self._digest.update(part)
+        return self._digest.hexdigest()
+
+
 def _temporary_beside(path: Path) -> Path:
     """Returns an unguessable name in the same folder, and thus the same file system, as `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")

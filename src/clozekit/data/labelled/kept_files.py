@@ -1,6 +1,5 @@
 """Files of stored rows that are found again by their content, by later runs and other processes."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -90,7 +89,7 @@ def key_of_file(source: str, features: Features[Any], more: Any = None) -> str |
 
 def hash_of(*values: Any) -> str:
     """Hashes plain values to a short name."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+    return sha256_of([json.dumps(values, sort_keys=True).encode()])[:32]
 
 
 _KNOWN = ("clozekit", "builtins", "typing", "abc")

@@ -1,7 +1,8 @@
 """The base DataModule of all fine-tuning tasks: files, splits and their rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic
 
@@ -19,7 +20,9 @@ from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError, DataError
-from clozekit.files import sha256_of
+from clozekit.files import GradualHash
+
+_HASHED_AT_ONCE = 4096
 
 
 class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
@@ -87,10 +90,11 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             )
             examples["train"] = subset(every, ~is_held_out)
             examples["validation"] = subset(every, is_held_out)
-        self.data_hash = _hash(examples["train"])
+        content = GradualHash(_contents(examples["train"]))
         for split in sorted(examples, key=list(given).index):
-            encoded = store.encode(examples[split])
+            encoded = store.encode(examples[split], meanwhile=content.advance)
             self.sources[split] = LabelledSource(encoded, is_training=split == "train")
+        self.data_hash = content.finish()
 
     def task_arguments(self) -> dict[str, Any]:
         """Returns arguments of the task's constructor that depend on the data, such as classes."""
@@ -178,13 +182,14 @@ def held_out(
     return is_held_out
 
 
-def _hash(examples: Sequence[Any]) -> str:
-    """Hashes the content and order of the rows."""
-    # Without the copies that `astuple` makes of the values.
-    return sha256_of(
-        repr(tuple(getattr(example, field.name) for field in fields(example))).encode()
-        for example in examples
-    )
+def _contents(examples: Sequence[ExampleT]) -> Iterator[bytes]:
+    """Yields the content of the rows in their order, some rows at a time."""
+    remaining = iter(examples)
+    while part := list(islice(remaining, _HASHED_AT_ONCE)):
+        names = [field.name for field in fields(part[0])]
+        # As `repr(astuple(example))`, without the copies that it makes of the values.
+        contents = (repr(tuple(getattr(example, name) for name in names)) for example in part)
+        yield "".join(contents).encode()
 
 
 def columns_of(arguments: Mapping[str, Any], features: type[Features[Any]]) -> dict[str, Any]:

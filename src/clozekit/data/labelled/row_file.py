@@ -19,7 +19,9 @@ CHUNK_ROWS = 4096
 MOST_BYTES_IN_MEMORY = 2**24
 """Chunks of more bytes than this are put in a file."""
 
-_READ_BEFORE_RELEASE = 2**9
+_READ_BEFORE_RELEASE = 2**8
+"""The number of rows. With each page that is read, the kernel maps those around it: up to 1 MiB a
+row."""
 
 
 class RowFile:

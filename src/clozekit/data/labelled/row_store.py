@@ -1,6 +1,6 @@
 """Reads and encodes the rows of files, so that memory does not grow with them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Generic
@@ -78,25 +78,39 @@ class RowStore(Generic[ExampleT]):
                 self.features.check_labels(example)
         return stored, facts["num_unlabelled"]
 
-    def encode(self, examples: Sequence[ExampleT]) -> EncodedRows[ExampleT] | StoredRows[ExampleT]:
-        """Encodes examples that `read` returned, or a subset of them."""
+    def encode(
+        self, examples: Sequence[ExampleT], meanwhile: Callable[[], None] = lambda: None
+    ) -> EncodedRows[ExampleT] | StoredRows[ExampleT]:
+        """Encodes examples that `read` returned, or a subset of them.
+
+        Args:
+            examples: The examples.
+            meanwhile: Called from time to time while other processes encode many rows.
+        """
         if not isinstance(examples, StoredExamples):
             return self.features.encode(examples, is_labelled=True)
         kind = type(self.features.encode([examples[0]], is_labelled=True))
         if not can_be_stored(kind):
             return self.features.encode(list(examples), is_labelled=True)
-        return StoredRows(self._encoded_file(examples), kind, examples)
+        return StoredRows(self._encoded_file(examples, meanwhile), kind, examples)
 
-    def _encoded_file(self, examples: StoredExamples[ExampleT]) -> RowFile:
+    def _encoded_file(
+        self, examples: StoredExamples[ExampleT], meanwhile: Callable[[], None]
+    ) -> RowFile:
         """Encodes all examples of a file once, also if they are divided into splits."""
         file = examples.file
-        if file not in self._encoded:
-            whole = StoredExamples(file, examples.columns)
-            key = self._keys.get(file)
-            self._encoded[file], _ = self._kept.find_or_write(
-                None if key is None else hash_of(key, self._learned()),
-                lambda facts: encoded_chunks(self.features, whole),
-            )
+        if file in self._encoded:
+            return self._encoded[file]
+        whole = StoredExamples(file, examples.columns)
+
+        def write(facts: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+            for chunk in encoded_chunks(self.features, whole):
+                meanwhile()
+                yield chunk
+
+        key = self._keys.get(file)
+        key = None if key is None else hash_of(key, self._learned())
+        self._encoded[file], _ = self._kept.find_or_write(key, write)
         return self._encoded[file]
 
     def _learned(self) -> list[Any]:
