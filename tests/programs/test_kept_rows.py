@@ -44,8 +44,6 @@ def test_training_is_the_same_and_a_resumed_run_finds_the_rows(
     assert len(rows[0]) > 12
     before = stamps(tmp_path)
     assert len(before) == 2
-    # From the same rows: an unfinished run that is resumed, without encoding them again.
-    checkpoint = tmp_path / "runs" / "kept" / "checkpoints" / "last.ckpt"
-    resumed = train(train_config(*common, "name=on", "max_steps=12", f"resume={checkpoint}"))
+    resumed = train(train_config(*common, "name=kept", "max_steps=12", "resume=auto"))
     assert resumed == in_memory
     assert stamps(tmp_path) == before
