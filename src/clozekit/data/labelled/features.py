@@ -183,6 +183,13 @@ class Features(ABC, Generic[ExampleT]):
         """
         return
 
+    def learned(self) -> list[Any]:
+        """Returns what the encoding depends on besides the options, as plain values.
+
+        The encoded rows of a file are found again by it.
+        """
+        return [self.label_names, self.task_arguments()]
+
     @abstractmethod
     def encode(self, examples: Sequence[ExampleT], is_labelled: bool) -> EncodedRows[ExampleT]:
         """Encodes examples as sequences and targets.

@@ -68,7 +68,7 @@ class RowStore(Generic[ExampleT]):
                 ) from error
             facts.update(counts)
 
-        key = None if source is None else key_of_file(source, self.features, self._learned())
+        key = None if source is None else key_of_file(source, self.features, self.features.learned())
         file, facts = self._kept.find_or_write(key, write)
         self._keys[file] = key
         stored = StoredExamples(file, columns)
@@ -109,12 +109,9 @@ class RowStore(Generic[ExampleT]):
                 yield chunk
 
         key = self._keys.get(file)
-        key = None if key is None else hash_of(key, self._learned())
+        key = None if key is None else hash_of(key, self.features.learned())
         self._encoded[file], _ = self._kept.find_or_write(key, write)
         return self._encoded[file]
-
-    def _learned(self) -> list[Any]:
-        return [self.features.label_names, self.features.task_arguments()]
 
 
 def read_examples(
