@@ -68,7 +68,8 @@ class RowStore(Generic[ExampleT]):
                 ) from error
             facts.update(counts)
 
-        key = None if source is None else key_of_file(source, self.features, self.features.learned())
+        learned = self.features.learned()
+        key = None if source is None else key_of_file(source, self.features, learned)
         file, facts = self._kept.find_or_write(key, write)
         self._keys[file] = key
         stored = StoredExamples(file, columns)
