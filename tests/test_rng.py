@@ -79,3 +79,9 @@ def test_binomial_half_of_mixed_trials_draws_each_as_if_alone() -> None:
 
 def test_seed_from_fits_torch() -> None:
     assert all(0 <= rng.seed_from(7, n) < 2**63 for n in range(1000))
+
+
+def test_a_long_permutation_is_the_same_as_in_one_piece() -> None:
+    length = (1 << 18) + 1000
+    whole = np.argsort(rng.hash64(3, 4, np.arange(length)), kind="stable")
+    np.testing.assert_array_equal(rng.permutation(length, 3, 4), whole)

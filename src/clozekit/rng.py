@@ -17,6 +17,7 @@ _GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
 _WORD_MASK = (1 << 64) - 1
+_BLOCK = 1 << 18
 
 
 class Stream(IntEnum):
@@ -88,7 +89,13 @@ def below(bound: ArrayLike, *keys: ArrayLike) -> NDArray[np.int64]:
 
 def permutation(length: int, *keys: ArrayLike) -> NDArray[np.int64]:
     """Draws a permutation of `range(length)`."""
-    return np.argsort(hash64(*keys, np.arange(length)), kind="stable")
+    words = np.empty(length, np.uint64)
+    prefix = hash64(*keys)
+    # In blocks, because hashing needs memory for several copies.
+    for begin in range(0, length, _BLOCK):
+        end = min(begin + _BLOCK, length)
+        words[begin:end] = extend(prefix, np.arange(begin, end))
+    return np.argsort(words, kind="stable")
 
 
 def binomial_half(trials: ArrayLike, *keys: ArrayLike) -> NDArray[np.int64]:

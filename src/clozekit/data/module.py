@@ -79,11 +79,6 @@ class StreamDataModule(LightningDataModule):
         shape = BatchShape(self.global_batch_size, self.micro_batch_size, rank, world_size)
         return [Phase(self.sources["train"], shape)]
 
-    @property
-    def micro_batch_tokens(self) -> int:
-        """The maximum number of tokens of one forward pass."""
-        return min(self.micro_batch_size, self.global_batch_size) * self.max_seq_length
-
     def steps_per_epoch(self) -> float:
         """Returns the number of optimizer steps per pass over the training data."""
         source = self.sources["train"]

@@ -1,16 +1,17 @@
 """The summary printed before training."""
 
+from collections.abc import Sequence
+
 from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.table import Table
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.module import StreamDataModule
+from clozekit.data.stream import Phase
 from clozekit.runs.folder import RunFolder
 from clozekit.tasks.base import TaskModule
-
-BYTES_OF_ADAM = 16
-"""A float32 parameter, its gradient and Adam's two moments."""
+from clozekit.training import memory
 
 
 def print_summary(
@@ -26,9 +27,6 @@ def print_summary(
     steps_per_epoch = datamodule.steps_per_epoch()
     phases = datamodule.phases(trainer.max_steps, trainer.global_rank, trainer.world_size)
     accumulation = max(phase.shape.accumulation for phase in phases)
-    memory = num_parameters * BYTES_OF_ADAM + activation_bytes(
-        encoder, datamodule.micro_batch_tokens
-    )
     rows = {
         "run": str(folder.path),
         "encoder": f"{encoder.num_hidden_layers} layers, hidden {encoder.hidden_size}, "
@@ -40,7 +38,7 @@ def print_summary(
         f"{datamodule.global_batch_size * max_seq_length:,} tokens, split into "
         f"{trainer.world_size} x {accumulation} (processes x micro-batches)",
         "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
-        "memory": f"about {memory / 2**20:,.0f} MiB per process for weights, Adam and activations",
+        "memory": _memory(module, encoder, datamodule, trainer, phases),
         **datamodule.facts(),
     }
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -49,11 +47,28 @@ def print_summary(
     Console(highlight=False, soft_wrap=True).print(table)
 
 
-def activation_bytes(encoder: EncoderConfig, num_tokens: int) -> int:
-    """Estimates the memory of activations in bytes: the float32 tensors of each layer for backward.
-
-    Per token and layer, it counts the inputs of the linear layers and norms, the fused QKV, and the
-    input and output of the activation. Fused attention kernels do not store the attention matrix.
-    """
-    per_token = 10 * encoder.hidden_size + 2 * encoder.intermediate_size
-    return 4 * num_tokens * per_token * (encoder.num_hidden_layers + 1)
+def _memory(
+    module: TaskModule,  # type: ignore[type-arg]
+    encoder: EncoderConfig,
+    datamodule: StreamDataModule,
+    trainer: Trainer,
+    phases: Sequence[Phase],
+) -> str:
+    """Describes the memory of a process on the CPU, or of its GPU."""
+    states = memory.gradients_and_moments(module)
+    seq_length = datamodule.max_seq_length
+    num_tokens = memory.largest_micro_batch(phases)
+    checkpointing = bool(getattr(module.encoder, "activation_checkpointing", False))
+    activations = memory.activations(encoder, num_tokens, seq_length, checkpointing)
+    if trainer.strategy.root_device.type == "cpu":
+        what, before = "of which the program and its data have", memory.used_so_far()
+        before += memory.LOADED_LATER
+    else:
+        what = "of the GPU, of which the weights have"
+        before = sum(p.numel() * p.element_size() for p in module.parameters())
+    parts = (before + states + activations, before, states, activations)
+    total, of_program, of_states, of_activations = (f"{p / 2**20:,.0f} MiB" for p in parts)
+    return (
+        f"about {total} per process, {what} {of_program}, gradients and Adam {of_states}, and "
+        f"activations {of_activations}"
+    )

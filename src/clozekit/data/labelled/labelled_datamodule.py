@@ -23,6 +23,7 @@ from clozekit.errors import ConfigError, DataError
 from clozekit.files import GradualHash
 
 _HASHED_AT_ONCE = 4096
+_DRAWN_AT_ONCE = 2**18
 
 
 class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
@@ -164,7 +165,13 @@ def held_out(
     if groups is not None:
         _, first_of_group, numbers = np.unique(groups, return_index=True, return_inverse=True)
         firsts = first_of_group[numbers]
-    draws = rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, firsts)
+    # In blocks, because drawing needs memory for several copies.
+    draws = np.concatenate(
+        [
+            rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, block)
+            for block in np.array_split(firsts, len(firsts) // _DRAWN_AT_ONCE + 1)
+        ]
+    )
     is_held_out = np.zeros(len(strata), bool)
     for stratum in np.unique(strata):
         of_stratum = np.flatnonzero(strata == stratum)

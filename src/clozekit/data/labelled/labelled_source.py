@@ -31,19 +31,19 @@ class LabelledSource:
         self.rows = rows
         num_sequences = len(rows.owners)
         # In int32, to save memory with many rows.
-        if is_training and rows.splits_examples:
-            self._begins = np.arange(num_sequences, dtype=np.int32)
-        else:
-            is_first = np.diff(rows.owners, prepend=-1) > 0
-            self._begins = np.flatnonzero(is_first).astype(np.int32)
-        self._sizes = np.diff(self._begins, append=np.int32(num_sequences))
-        # The padded length of a sample is the length of its longest sequence.
         lengths = rows.lengths.astype(np.int32, copy=False)
-        self._lengths = np.maximum.reduceat(lengths, self._begins) if num_sequences else lengths
+        if is_training and rows.splits_examples:
+            begins = np.arange(num_sequences, dtype=np.int32)
+        else:
+            begins = np.flatnonzero(np.diff(rows.owners, prepend=-1)).astype(np.int32)
+        self._bounds = np.append(begins, np.int32(num_sequences))
+        # The padded length of a sample is the length of its longest sequence.
+        is_one = len(begins) == num_sequences
+        self._lengths = lengths if is_one else np.maximum.reduceat(lengths, begins)
 
     def num_samples(self, epoch: int, shard: int) -> int:
         """The number of samples, the same in every epoch."""
-        return len(self._begins)
+        return len(self._lengths)
 
     def arranged(self, spans: list[Span]) -> list[Span]:
         """Sorts the samples of a global batch by length, longest first.
@@ -64,15 +64,16 @@ class LabelledSource:
             max_tokens: The maximum number of tokens per span in padded form, likewise.
         """
         by_length = self._by_length(np.arange(len(self._lengths)))
+        sizes = np.diff(self._bounds)
         taken, begin = 0, 0
         for place, sample in enumerate(by_length):
-            wanted = taken + self._sizes[sample]
+            wanted = taken + sizes[sample]
             longest = self._lengths[by_length[begin]]
             is_full = max_tokens is not None and wanted * longest > max_tokens
             if place > begin and (wanted > size or is_full):
                 yield Span(0, 0, by_length[begin:place])
                 taken, begin = 0, place
-            taken += self._sizes[sample]
+            taken += sizes[sample]
         if len(by_length):
             yield Span(0, 0, by_length[begin:])
 
@@ -101,5 +102,6 @@ class LabelledSource:
         """Returns the sequences of samples and the epoch of each sequence."""
         samples = np.concatenate([span.samples for span in spans])
         epochs = np.concatenate([np.full(len(span), span.epoch) for span in spans])
-        sizes = self._sizes[samples]
-        return concatenated_ranges(self._begins[samples], sizes), np.repeat(epochs, sizes)
+        begins = self._bounds[samples]
+        sizes = self._bounds[samples + 1] - begins
+        return concatenated_ranges(begins, sizes), np.repeat(epochs, sizes)

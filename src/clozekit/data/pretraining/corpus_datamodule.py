@@ -71,15 +71,6 @@ class CorpusDataModule(StreamDataModule):
         num_steps = round(self.first_phase.ratio * max_steps)
         return [Phase(self._first_source, shape), replace(last, first_step=num_steps)]
 
-    @property
-    def micro_batch_tokens(self) -> int:
-        """The maximum number of tokens of one forward pass, in both phases."""
-        largest = super().micro_batch_tokens
-        if self.first_phase is None:
-            return largest
-        size = min(self.first_phase.micro_batch_size, self.global_batch_size)
-        return max(largest, size * self.first_phase.max_seq_length)
-
     def steps_per_epoch(self) -> float:
         """Returns the number of optimizer steps per pass over the corpus.
 

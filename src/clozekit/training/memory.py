@@ -1,0 +1,95 @@
+"""Estimates how much memory training needs."""
+
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.order import Span, part_of
+from clozekit.data.stream import Phase
+
+_BYTES = 4
+"""Of a float32 value."""
+
+LOADED_LATER = 120 * 2**20
+"""Of libraries that are loaded at the first step and at the end, and of the loss's buffers."""
+
+_STEPS_LOOKED_AT = 8
+
+
+def largest_micro_batch(phases: Sequence[Phase]) -> int:
+    """Returns the number of tokens of the largest micro-batch, without padding.
+
+    A few steps of adjacent samples of the first shard are looked at.
+    """
+    most = 0
+    for phase in phases:
+        source, shape = phase.source, phase.shape
+        size, num_samples = shape.global_batch_size, source.num_samples(0, 0)
+        for step in range(max(1, min(_STEPS_LOOKED_AT, num_samples // size))):
+            samples = (np.arange(size) + step * size) % num_samples
+            spans = source.arranged([Span(0, 0, samples)])
+            # The longest samples come first.
+            first = part_of(spans, shape.own_parts[0], shape.num_parts)
+            most = max(most, source.totals(first).num_tokens)
+    return most
+
+
+def gradients_and_moments(module: nn.Module) -> int:
+    """Returns the bytes of the gradients and of Adam's two moments."""
+    return 3 * _BYTES * sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def kept_for_backward(encoder: EncoderConfig, num_tokens: int, seq_length: int) -> int:
+    """Estimates the bytes of what each layer keeps for backward, in float32.
+
+    For each token these are the inputs of the four linear layers; the query, key and value; the
+    inputs of both norms; and a byte for each value that dropout may set to zero. On the CPU,
+    dropout of attention keeps its weights for each head, and a byte for each.
+
+    Args:
+        encoder: The encoder.
+        num_tokens: The number of tokens of a batch.
+        seq_length: The length of its sequences.
+    """
+    return int(_BYTES * num_tokens * encoder.num_hidden_layers * _per_layer(encoder, seq_length))
+
+
+def activations(
+    encoder: EncoderConfig, num_tokens: int, seq_length: int, checkpointing: bool = False
+) -> int:
+    """Estimates the bytes of all activations of a forward and its backward.
+
+    The arguments are those of `kept_for_backward`, and whether blocks are computed again in
+    backward. The embeddings, the heads, and the gradients on the way back need about as much as two
+    layers.
+    """
+    of_a_layer = _BYTES * num_tokens * _per_layer(encoder, seq_length)
+    kept = kept_for_backward(encoder, num_tokens, seq_length)
+    if checkpointing:
+        kept = _BYTES * num_tokens * encoder.num_hidden_layers * encoder.hidden_size
+    return int(kept + 2 * of_a_layer)
+
+
+def used_so_far() -> int:
+    """Returns the most memory that this process has used, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 2**10
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 2**10
+
+
+def _per_layer(encoder: EncoderConfig, seq_length: int) -> float:
+    """Returns the number of float32 values per token and layer."""
+    hidden = encoder.hidden_size
+    values: float = 8 * hidden + encoder.intermediate_size
+    if encoder.hidden_dropout_prob:
+        values += 2 * hidden / 4
+    if encoder.attention_probs_dropout_prob:
+        values += encoder.num_attention_heads * seq_length * 5 / 4
+    return values

@@ -1,0 +1,70 @@
+"""The estimate of memory against what autograd keeps."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.labelled.labelled_source import LabelledSource
+from clozekit.data.packing import Packing
+from clozekit.data.stream import BatchShape, Phase
+from clozekit.models.encoder import Encoder
+from clozekit.training.memory import kept_for_backward, largest_micro_batch
+from tests.data.labelled.labelled_rows import drawn
+
+
+def bytes_kept(encoder: Encoder, lengths: Any) -> int:
+    """Adds up what autograd keeps of a forward, but for the weights."""
+    weights = {parameter.untyped_storage().data_ptr() for parameter in encoder.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    packing = Packing.from_lengths(lengths)
+    ids = torch.ones(int(lengths.sum()), dtype=torch.int64)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = encoder(ids, torch.zeros_like(ids), packing=packing)
+    total = sum(storage.nbytes() for storage in kept.values())
+    del output
+    return total
+
+
+@pytest.mark.parametrize(
+    ("hidden", "layers", "heads", "num_sequences", "seq_length", "dropout"),
+    [
+        (64, 2, 2, 32, 48, 0.1),
+        (128, 4, 2, 16, 128, 0.1),
+        (64, 6, 4, 4, 384, 0.1),
+        (256, 3, 4, 8, 64, 0.0),
+    ],
+)
+def test_what_is_kept_for_backward_is_estimated(
+    hidden: int, layers: int, heads: int, num_sequences: int, seq_length: int, dropout: float
+) -> None:
+    config = EncoderConfig(
+        vocab_size=100,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        max_position_embeddings=512,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+    lengths = np.full(num_sequences, seq_length)
+    measured = bytes_kept(Encoder(config), lengths)
+    estimate = kept_for_backward(config, int(lengths.sum()), seq_length)
+    assert estimate == pytest.approx(measured, rel=0.25)
+
+
+def test_the_largest_micro_batch_has_the_longest_rows() -> None:
+    rows = drawn("classification", 40)
+    phase = Phase(LabelledSource(rows, is_training=True), BatchShape(40, 10))
+    longest = np.sort(rows.lengths)[-10:]
+    assert largest_micro_batch([phase]) == longest.sum()
