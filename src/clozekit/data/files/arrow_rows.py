@@ -17,14 +17,14 @@ _ROWS_AT_ONCE = 1000
 def parquet_columns(path: str) -> list[str]:
     """Returns the columns of a Parquet file."""
     with _opened(path, "Parquet"), parquet.ParquetFile(path) as file:
-        return _checked_columns(path, file.schema_arrow)
+        return checked_columns(path, file.schema_arrow)
 
 
 def parquet_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileRow | BadRow]:
     """Reads the wanted columns of a Parquet file, or all of them."""
     with _opened(path, "Parquet"), parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
-        columns = _chosen(_checked_columns(path, schema), wanted)
+        columns = _chosen(checked_columns(path, schema), wanted)
         batches = file.iter_batches(_ROWS_AT_ONCE, columns=columns)
         yield from _rows(batches, class_names_of(schema))
 
@@ -32,14 +32,14 @@ def parquet_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[Fil
 def arrow_columns(path: str) -> list[str]:
     """Returns the columns of an Arrow file or stream."""
     with _opened(path, "Arrow"), pa.OSFile(path) as source:
-        return _checked_columns(path, _reader(source, None).schema)
+        return checked_columns(path, _reader(source, None).schema)
 
 
 def arrow_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileRow | BadRow]:
     """Reads the wanted columns of an Arrow file or stream, or all of them."""
     with _opened(path, "Arrow"), pa.OSFile(path) as source:
         schema = _reader(source, None).schema
-        columns = _chosen(_checked_columns(path, schema), wanted)
+        columns = _chosen(checked_columns(path, schema), wanted)
         source.seek(0)
         reader = _reader(source, [schema.names.index(column) for column in columns])
         batches = (
@@ -57,6 +57,19 @@ def schema_of(path: str, is_parquet: bool) -> pa.Schema:
             return file.schema_arrow
     with _opened(path, "Arrow"), pa.OSFile(path) as source:
         return _reader(source, None).schema
+
+
+def checked_columns(path: str, schema: pa.Schema) -> list[str]:
+    """Returns the columns of a file.
+
+    Raises:
+        DataError: Two have the same name.
+    """
+    names = list(schema.names)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path}: the column {twice!r} occurs twice")
+    return names
 
 
 def class_names_of(schema: pa.Schema) -> dict[str, list[str]]:
@@ -123,14 +136,6 @@ def _names_in(feature: Any) -> list[str] | None:
 
 def _chosen(columns: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
     return [column for column in columns if wanted is None or column in wanted]
-
-
-def _checked_columns(path: str, schema: pa.Schema) -> list[str]:
-    names = list(schema.names)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}: the column {twice!r} occurs twice")
-    return names
 
 
 def _reader(source: Any, fields: list[int] | None) -> Any:

@@ -20,7 +20,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 # What only the start of a list looks like; a text may also start with a bracket.
 _CERTAINLY_A_LIST = re.compile(
-    r"""\[\s*(['"]|np\.|array\()"""  # ['a', … or ['a' … or [np.str_('a'), …
+    r"""\[[\s\[]*(b?['"]|np\.|array\()"""  # ['a', … or ['a' … or [np.str_('a'), …
     r"|\[\s*(-?[0-9.]+|None|nan|NaN|null|True|False|true|false)[\s,].*\]$"  # [1 2] or [None, 'a']
     r"|\[[^\s\[\]]+, \S.*\]$"  # [a, b]
     r"""|\(\s*['"].*['"]\s*,.*\)$"""  # ('a', 'b')

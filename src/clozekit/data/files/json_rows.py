@@ -29,7 +29,7 @@ def jsonl_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileR
         for line in lines:
             lines.begin_row()
             if line.strip():
-                yield _row(line, f"line {lines.number}", file.position(), "the line")
+                yield _row(line.rstrip(), f"line {lines.number}", file.position(), "the line")
 
 
 def json_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileRow | BadRow]:

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def _open_zst(raw: BinaryIO) -> Any:
-    return pa.input_stream(raw, compression="zstd")
+    # pyarrow's own file has no `readline`.
+    return io.BufferedReader(pa.input_stream(raw, compression="zstd"), 2**20)
 
 
 _COMPRESSIONS: dict[str, Callable[[BinaryIO], Any]] = {
