@@ -200,7 +200,7 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     raw = pa.array([b"good", b"\xff\xfe"])
     path = tmp_path / "a.arrow"
     write_arrow(pa.table({"text": raw.view(pa.string())}), str(path))
-    with pytest.raises(DataError, match="cannot be read as Arrow: .*UTF8"):
+    with pytest.raises(DataError, match=r"cannot be read as Arrow: .*UTF8"):
         read(read_file(str(path)))
 
 

@@ -61,7 +61,7 @@ def test_a_class_has_the_name_that_a_csv_file_has(value: Any, name: str) -> None
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, [1], {"a": 1}, b"a", None, Decimal("NaN")])
 def test_other_values_name_no_class(value: object) -> None:
-    with pytest.raises(RowError, match="the label is .* but must be text or a number"):
+    with pytest.raises(RowError, match=r"the label is .* but must be text or a number"):
         as_name(value)
 
 
@@ -83,7 +83,7 @@ def test_half_of_a_surrogate_pair_is_told_with_its_column_and_place() -> None:
     assert as_text("good \U0001f600", "text") == "good \U0001f600"
     assert as_text(None, "text") == ""
     for half in ("\ud83d", "\ude00", "\udcff"):
-        with pytest.raises(RowError, match="text has half of a surrogate pair, .* at character 6"):
+        with pytest.raises(RowError, match=r"text has half of a surrogate pair, .* at character 6"):
             as_text(f"good {half}", "text")
         for reader in (as_name, as_id):
             with pytest.raises(RowError, match="has half of a surrogate pair"):

@@ -127,7 +127,7 @@ def test_a_score_is_missing_where_the_cell_is_empty_alone(ending: str, tmp_path:
     assert data.num_unlabelled["train"] == 1
     assert "labels" not in data.facts()
     path = written(tmp_path, ending, [("a", 1.5), ("b", float("nan"))])
-    with pytest.raises(DataError, match="label is '?nan'? but must be a number"):
+    with pytest.raises(DataError, match=r"label is '?nan'? but must be a number"):
         datamodule(path, RegressionDataModule, score_column="label")
 
 

@@ -1,4 +1,4 @@
-"""Any text, written by Python's csv, json or pyarrow, is read back as it is, wherever it is read."""
+"""Any text, written by Python's csv, json or pyarrow, is read back as it is."""
 
 import csv
 import json
