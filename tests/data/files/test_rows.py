@@ -200,3 +200,13 @@ def test_a_column_that_is_not_there_and_rows_without_any_label_are_told(tmp_path
         datamodule(path, text_column="sentence")
     with pytest.raises(DataError, match="all 2 rows are without labels in label"):
         datamodule(path)
+
+
+def test_datasets_says_nothing_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text('{"text": "a"}\n{"text": \n')
+    with pytest.raises(DataError, match="cannot be read"):
+        read_split(str(tmp_path / "set"), None, "train")
+    assert not caplog.records and capfd.readouterr() == ("", "")
