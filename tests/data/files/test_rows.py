@@ -76,12 +76,38 @@ def test_what_is_in_the_file_is_read_whatever_its_time(ending: str, tmp_path: Pa
         assert read(read_file(path))[0]["text"] == text
 
 
+@every_ending
+def test_the_files_of_a_folder_are_read_like_single_files(ending: str, tmp_path: Path) -> None:
+    rows = [("0001", "2.1"), ("1", "2.10"), ("2024-01-01", "NaN")]
+    for number in (0, 1):
+        path = Path(written(tmp_path, ending, rows))
+        (tmp_path / "set").mkdir(exist_ok=True)
+        path.rename(tmp_path / "set" / f"train-0000{number}-of-00002.{ending}")
+    path = Path(written(tmp_path, ending, [("a", "2.1")]))
+    path.rename(tmp_path / "set" / f"test.{ending}")
+    found = read_split(str(tmp_path / "set"), None, "train")
+    assert [tuple(row.values()) for row in read(found)] == rows * 2
+    places = [place for place, _ in found]
+    second = f"train-00001-of-00002.{ending}, {PLACES.get(ending, 'row 2')}"
+    assert places[4] == f"{tmp_path / 'set'} (train), {second}"
+    assert len(read(read_split(str(tmp_path / "set"), None, "test"))) == 1
+    assert len(read(read_split(str(tmp_path / "set"), None, "train[:4]"))) == 4
+
+
+def test_the_files_of_a_folder_must_have_the_same_columns(tmp_path: Path) -> None:
+    (tmp_path / "train-1.csv").write_text("text,label\na,x\n")
+    (tmp_path / "train-2.csv").write_text("text,klass\na,x\n")
+    with pytest.raises(DataError, match=r"train-2\.csv has the columns text, klass, but .*train-1"):
+        read_split(str(tmp_path), None, "train")
+
+
 def test_a_data_set_in_a_folder_is_read_anew_whatever_its_time(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     for text in ("old", "new"):
         path = written(tmp_path / "set", "jsonl", [(text, "x")])
         os.utime(path, (1_700_000_000, 1_700_000_000))
-        assert read(read_split(str(tmp_path / "set"), None, "train"))[0]["text"] == text
+        for split in ("train", "train[:1]"):
+            assert read(read_split(str(tmp_path / "set"), None, split))[0]["text"] == text
 
 
 @every_ending
@@ -208,5 +234,5 @@ def test_datasets_says_nothing_of_its_own(
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "train.jsonl").write_text('{"text": "a"}\n{"text": \n')
     with pytest.raises(DataError, match="cannot be read"):
-        read_split(str(tmp_path / "set"), None, "train")
+        read_split(str(tmp_path / "set"), None, "train[:1]")
     assert not caplog.records and capfd.readouterr() == ("", "")

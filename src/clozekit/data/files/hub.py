@@ -33,6 +33,24 @@ def read_split(path: str, name: str | None, split: str) -> Rows:
         raise
 
 
+def files_of_split(folder: str, name: str | None, split: str) -> list[str]:
+    """Finds the files of a split of a local folder, by the names that `datasets` knows.
+
+    Returns:
+        The files; none if the folder describes its data, or has no such split.
+    """
+    import datasets
+
+    if any((Path(folder) / each).exists() for each in ("README.md", "dataset_infos.json")):
+        return []
+    try:
+        with quiet_datasets():
+            found = datasets.load_dataset_builder(folder, name=name).config.data_files or {}
+    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError):
+        return []
+    return [str(file) for file in found.get(split, ())]
+
+
 def _rows(called: str, builder: str, **options: Any) -> Rows:
     if Path(builder).is_dir():
         options["cache_dir"] = _cache_for(Path(builder))

@@ -5,10 +5,12 @@ JSON, Parquet and Arrow have types of their own. Files are read from their start
 row, so memory use does not grow with them, and nothing is cached.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from clozekit.data.files import hub
 from clozekit.data.files.arrow_rows import (
     arrow_columns,
     arrow_rows,
@@ -21,7 +23,6 @@ from clozekit.data.files.cells import as_name as as_name
 from clozekit.data.files.cells import is_missing as is_missing
 from clozekit.data.files.cells import ordered_names as ordered_names
 from clozekit.data.files.delimited import csv_columns, csv_rows, tsv_columns, tsv_rows
-from clozekit.data.files.hub import read_split as read_split
 from clozekit.data.files.json_rows import json_columns, json_rows, jsonl_columns, jsonl_rows
 from clozekit.data.files.opening import check_is_file, endings
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError
@@ -79,3 +80,43 @@ def read_file(path: str, columns: Sequence[str] | None = None) -> Rows:
     schema = schema_of(path, FORMATS[ending] is _PARQUET) if is_columnar else None
     names = {} if schema is None else class_names_of(schema)
     return Rows(path, found, read, class_names=names)
+
+
+def read_split(path: str, name: str | None, split: str) -> Rows:
+    """Reads a split of a data set in a folder or on the Hugging Face hub.
+
+    The files of a local folder that does not describe its data (in a README.md) are read as by
+    `read_file`; all other data sets are read with `datasets`.
+
+    Raises:
+        DataError: The data set, configuration or split does not exist or cannot be downloaded.
+    """
+    files = hub.files_of_split(path, name, split) if Path(path).is_dir() else []
+    if not files or not all(endings(file)[0] in FORMATS for file in files):
+        return hub.read_split(path, name, split)
+    parts = []
+    for file in files:
+        try:
+            parts.append(read_file(file))
+        except NoRowsError:
+            continue
+    if not parts:
+        raise NoRowsError(f"{path} ({split}) has no rows")
+    columns = parts[0].columns
+    for part in parts[1:]:
+        if set(part.columns) != set(columns):
+            raise DataError(
+                f"{part.name} has the columns {', '.join(part.columns)}, but {parts[0].name} has "
+                f"{', '.join(columns)}"
+            )
+    read = partial(_read_parts, parts)
+    return Rows(f"{path} ({split})", columns, read, class_names=parts[0].class_names)
+
+
+def _read_parts(parts: Sequence[Rows]) -> Iterator[Mapping[str, Any] | BadRow]:
+    for part in parts:
+        name = Path(part.name).name
+        for row in part.read():
+            if isinstance(row, FileRow | BadRow):
+                row.place = f"{name}, {row.place}"
+            yield row
