@@ -96,7 +96,7 @@ def test_conll(content: str, expected: list[dict[str, Any]], name: str, tmp_path
         ("a X\nb\n", "line 2 has 1 columns but must have 2"),
         ("a\tX\n\nb\tX\tY\n", "line 3 has 3 columns but must have 2"),
         ("a\n\nb\n", "line 1 has 1 columns but must have 2"),
-        (b"a X\n\xe9 X\n", "line 2 is not UTF-8"),
+        (b"a X\n\xe9 X\n", "line 2: the line is not UTF-8"),
         ("", "has no rows"),
         ("# a comment\n\n", "has no rows"),
         ("a\tX\nb\rc\tY\n", "line 2 has a carriage return"),

@@ -118,10 +118,15 @@ def test_an_array_that_cannot_be_read_is_told_with_its_line(
         rows_of(tmp_path, "a.json", content)
 
 
-def test_lines_that_are_not_utf8_are_told(tmp_path: Path) -> None:
-    content = '{"a": "b"}\n{"a": "é"}\n'.encode("latin-1")
-    with pytest.raises(DataError, match=r"line 2 is not UTF-8 \(byte 0xe9 at column 8\)"):
-        rows_of(tmp_path, "a.jsonl", content)
+@pytest.mark.parametrize("content", ["a\né\nb\n".encode("latin-1"), b"a\n\xed\xa0\xbd\nb\n"])
+def test_a_line_that_is_not_utf8_is_a_bad_row_among_others(content: bytes, tmp_path: Path) -> None:
+    lines = [b'{"a": "%b"}\n' % line for line in content.splitlines()]
+    first, (place, problem), third = rows_of(tmp_path, "a.jsonl", b"".join(lines))
+    assert (first, third) == (("line 1", {"a": "a"}), ("line 3", {"a": "b"}))
+    assert place == "line 2" and problem.startswith("the line is not UTF-8 (byte 0xe")
+    first, (place, problem), third = rows_of(tmp_path, "a.tsv", b"a\n" + content)
+    assert (first, third) == (("line 2", {"a": "a"}), ("line 4", {"a": "b"}))
+    assert place == "line 3" and problem.startswith("the line is not UTF-8 (byte 0xe")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz"])

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
+from clozekit.data.files.json_text import repeated
 from clozekit.data.files.row import BadRow, FileRow
 from clozekit.errors import DataError
 
@@ -66,8 +67,8 @@ def checked_columns(path: str, schema: pa.Schema) -> list[str]:
         DataError: Two have the same name.
     """
     names = list(schema.names)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    twice = repeated(names)
+    if twice is not None:
         raise DataError(f"{path}: the column {twice!r} occurs twice")
     return names
 

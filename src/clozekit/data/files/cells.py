@@ -18,16 +18,17 @@ _SCORE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _INDEX = re.compile(r"[0-9]{1,9}")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
-# What only the start of a list looks like; a text may also start with a bracket.
-_CERTAINLY_A_LIST = re.compile(
-    r"""\[[\s\[]*(b?['"]|np\.|array\()"""  # ['a', … or ['a' … or [np.str_('a'), …
-    r"|\[\s*(-?[0-9.]+|None|nan|NaN|null|True|False|true|false)[\s,].*\]$"  # [1 2] or [None, 'a']
-    r"|\[[^\s\[\]]+, \S.*\]$"  # [a, b]
-    r"""|\(\s*['"].*['"]\s*,.*\)$"""  # ('a', 'b')
-    r"""|\{\s*['"].*['"]\s*[,:].*\}$"""  # {'a', 'b'} or {"a": …
-    r"|(np\.)?array\(\[",
-    re.DOTALL,
-)
+# What only the start of a list looks like; a text may also start with a bracket. For the bracket
+# that ends the text, if it must.
+_STARTS_OF_LISTS = {
+    "": re.compile(r"""\[[\s\[]*(b?['"]|np\.|array\()|(np\.)?array\(\["""),  # ['a', … or ['a' …
+    "]": re.compile(
+        r"\[\s*(-?[0-9.]+|None|nan|NaN|null|True|False|true|false)[\s,]"  # [1 2] or [None, 'a']
+        r"|\[[^\s\[\]]+, \S"  # [a, b]
+    ),
+    ")": re.compile(r"""\(\s*(['"])[^'"]*\1\s*,"""),  # ('a', 'b')
+    "}": re.compile(r"""\{\s*(['"])[^'"]*\1\s*[,:}]"""),  # {'a', 'b'} or {"a": …
+}
 
 
 class RowError(ValueError):
@@ -140,7 +141,9 @@ def list_in(value: Any, column: str) -> list[Any] | None:
     if not isinstance(value, str):
         raise RowError(f"{column} is {shown(value)} but must be a list")
     text = value.strip()
-    is_certain = _CERTAINLY_A_LIST.match(text) is not None
+    is_certain = any(
+        text.endswith(end) and start.match(text) for end, start in _STARTS_OF_LISTS.items()
+    )
     if not is_certain and not (text.startswith("[") and text.endswith("]")):
         return None
     try:

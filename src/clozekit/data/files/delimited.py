@@ -3,7 +3,9 @@
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
+from typing import BinaryIO
 
+from clozekit.data.files.json_text import repeated
 from clozekit.data.files.opening import MAX_ROW_BYTES, Lines, opened
 from clozekit.data.files.row import BadRow, FileRow
 from clozekit.errors import DataError
@@ -11,7 +13,7 @@ from clozekit.errors import DataError
 _Record = tuple[int, list[str] | str]
 """A record's first line, and its cells or what is wrong with it."""
 
-_Records = Callable[[Lines, str, int], Iterator[_Record]]
+_Records = Callable[[BinaryIO, str, int], Iterator[_Record]]
 
 # What Python's csv says, and what it means.
 _PROBLEMS = {
@@ -52,10 +54,9 @@ def tsv_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileRow
 def _rows(path: str, records: _Records, max_bytes: int) -> Iterator[FileRow | BadRow]:
     with opened(path) as file:
         header: list[str] | None = None
-        for number, cells in records(Lines(file.content, path, max_bytes), path, max_bytes):
+        for number, cells in records(file.content, path, max_bytes):
             if header is None:
-                header = cells if isinstance(cells, list) else [cells]
-                _check_header(path, number, header)
+                header = _checked_header(path, number, cells)
                 # A header may have blank cells, as that of pandas' index; they name no column.
                 named = [bool(name) for name in header]
                 columns = list(compress(header, named))
@@ -72,24 +73,25 @@ def _rows(path: str, records: _Records, max_bytes: int) -> Iterator[FileRow | Ba
 
 def _columns(path: str, records: _Records) -> list[str]:
     with opened(path) as file:
-        for number, header in records(Lines(file.content, path), path, MAX_ROW_BYTES):
-            if isinstance(header, str):
-                raise DataError(f"{path}, line {number}: {header}")
-            _check_header(path, number, header)
-            return [name for name in header if name]
+        for number, cells in records(file.content, path, MAX_ROW_BYTES):
+            return [name for name in _checked_header(path, number, cells) if name]
     return []
 
 
-def _check_header(path: str, number: int, header: Sequence[str]) -> None:
+def _checked_header(path: str, number: int, header: list[str] | str) -> list[str]:
+    if isinstance(header, str):
+        raise DataError(f"{path}, line {number}: {header}")
     names = [name for name in header if name]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    twice = repeated(names)
+    if twice is not None:
         raise DataError(f"{path}, line {number}: the column {twice!r} occurs twice in the header")
     if not names:
         raise DataError(f"{path}, line {number}: the header has no names of columns")
+    return header
 
 
-def _csv_records(lines: Lines, path: str, max_bytes: int) -> Iterator[_Record]:
+def _csv_records(file: BinaryIO, path: str, max_bytes: int) -> Iterator[_Record]:
+    lines = Lines(file, path, max_bytes)
     csv.field_size_limit(max_bytes)
     # Without strict, an unclosed quotation mark would swallow the rest of the file.
     reader = csv.reader(iter(lines), strict=True)
@@ -109,11 +111,14 @@ def _csv_records(lines: Lines, path: str, max_bytes: int) -> Iterator[_Record]:
             yield first, cells
 
 
-def _tsv_records(lines: Lines, path: str, max_bytes: int) -> Iterator[_Record]:
+def _tsv_records(file: BinaryIO, path: str, max_bytes: int) -> Iterator[_Record]:
+    lines = Lines(file, path, max_bytes, are_rows=True)
     for line in lines:
         lines.begin_row()
         text = line.removesuffix("\n").removesuffix("\r")
-        if "\r" in text:
+        if lines.problem:
+            yield lines.number, lines.problem
+        elif "\r" in text:
             yield lines.number, "there is a carriage return in it; lines must end in \\n or \\r\\n"
         elif text:
             yield lines.number, text.split("\t")

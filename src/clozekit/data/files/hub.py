@@ -134,12 +134,14 @@ def _missing(path: str, name: str | None, split: str) -> str | None:
     import datasets
 
     try:
-        names = datasets.get_dataset_config_names(path)
-        if name is None and datasets.get_dataset_default_config_name(path) is None:
-            return f"has several configurations; set data.name to one of {', '.join(names)}"
-        if name is not None and name not in names:
-            return f"has no configuration {name!r}; it has {', '.join(names)}"
-        splits = datasets.get_dataset_split_names(path, name)
+        with quiet_datasets():
+            names = datasets.get_dataset_config_names(path)
+            default = datasets.get_dataset_default_config_name(path)
+            if name is None and default is None:
+                return f"has several configurations; set data.name to one of {', '.join(names)}"
+            if name is not None and name not in names:
+                return f"has no configuration {name!r}; it has {', '.join(names)}"
+            splits = datasets.get_dataset_split_names(path, name)
     except ValueError:
         return None
     # A split may be a slice, such as train[:10%], or several splits joined by +.

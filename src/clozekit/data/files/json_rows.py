@@ -25,11 +25,14 @@ def json_columns(path: str) -> Sequence[str]:
 def jsonl_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileRow | BadRow]:
     """Reads a file with one JSON object per line. Blank lines are skipped."""
     with opened(path) as file:
-        lines = Lines(file.content, path)
+        lines = Lines(file.content, path, are_rows=True)
         for line in lines:
             lines.begin_row()
-            if line.strip():
-                yield _row(line.rstrip(), f"line {lines.number}", file.position(), "the line")
+            place, position = f"line {lines.number}", file.position()
+            if lines.problem:
+                yield BadRow(lines.problem, place, position)
+            elif line.strip():
+                yield _row(line.rstrip(), place, position, "the line")
 
 
 def json_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileRow | BadRow]:

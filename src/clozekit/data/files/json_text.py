@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from clozekit.errors import DataError
@@ -49,12 +49,20 @@ def _depth(text: str) -> int:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+    twice = repeated(key for key, _ in pairs)
+    if twice is not None:
         raise ValueError(f"the key {twice!r} occurs twice")
-    return found
+    return dict(pairs)
+
+
+def repeated(names: Iterable[str]) -> str | None:
+    """Returns the first name that occurs a second time, if any does."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 class JsonItem(NamedTuple):

@@ -92,17 +92,28 @@ class Lines:
         file: The file.
         path: Its name for messages.
         max_bytes: The maximum size of a row, which may have several lines.
+        are_rows: Whether each line is a row. A line that is not UTF-8 is then read as an empty line
+            with a problem, so that the next one can be read; otherwise it is an error.
 
     Attributes:
         number: The number of the last line read, from 1.
+        problem: What is wrong with that line, if anything.
     """
 
-    def __init__(self, file: BinaryIO, path: str, max_bytes: int = MAX_ROW_BYTES) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        path: str,
+        max_bytes: int = MAX_ROW_BYTES,
+        are_rows: bool = False,
+    ) -> None:
         self._read_line = file.readline
         self._path = path
         self._max_bytes = max_bytes
+        self._are_rows = are_rows
         self._row_bytes = 0
         self.number = 0
+        self.problem: str | None = None
 
     def begin_row(self) -> None:
         """Notes that the next line is the first of a row."""
@@ -119,13 +130,14 @@ class Lines:
                 )
             # Only the first line may start with a byte order mark.
             line = raw.removeprefix(_BYTE_ORDER_MARK) if self.number == 1 else raw
+            self.problem, text = None, ""
             try:
                 text = line.decode()
             except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{self._path}, line {self.number} is not UTF-8 "
-                    f"(byte 0x{line[error.start]:02x} at column {error.start + 1})"
-                ) from None
+                place = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
+                self.problem = f"the line is not UTF-8 ({place})"
+                if not self._are_rows:
+                    raise DataError(f"{self._path}, line {self.number}: {self.problem}") from None
             yield text
 
 
