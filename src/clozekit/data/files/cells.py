@@ -11,6 +11,9 @@ import numpy as np
 
 from clozekit.data.files.literals import read_literal
 
+MAX_CHARACTERS = 16 * 2**20
+"""The maximum length of a text; that of rows in text files is limited alike."""
+
 LARGEST_SCORE = float(np.finfo(np.float32).max)
 
 # Python's float() and int() also accept underscores and the digits of other scripts.
@@ -44,12 +47,15 @@ def as_text(value: Any, column: str) -> str:
     """Returns the text of a cell; that of null is empty.
 
     Raises:
-        RowError: The value is not text, or not Unicode: it has half of a surrogate pair.
+        RowError: The value is not text, is too long, or is not Unicode: it has half of a surrogate
+            pair.
     """
     if value is None:
         return ""
     if not isinstance(value, str):
         raise RowError(f"{column} is {shown(value)} but must be text")
+    if len(value) > MAX_CHARACTERS:
+        raise RowError(f"{column} has {len(value):,} characters, more than {MAX_CHARACTERS:,}")
     _check_unicode(value, column)
     return value
 
