@@ -13,7 +13,7 @@ from clozekit.data.labelled.example_columns import ExampleColumns
 from clozekit.data.labelled.features import ExampleT, Features
 from clozekit.data.labelled.row_file import CHUNK_ROWS, RowFile
 
-_STRATUM, _GROUP = "#stratum", "#group"
+_STRATUM, _GROUP, _IS_EMPTY = "#stratum", "#group", "#is_empty"
 
 
 class StoredExamples(Sequence[ExampleT], Generic[ExampleT]):
@@ -80,6 +80,10 @@ class StoredExamples(Sequence[ExampleT], Generic[ExampleT]):
         hashes: NDArray[np.uint64] = self._column(_GROUP).to_numpy()
         return hashes[self.places]
 
+    def num_empty(self) -> int:
+        """Returns the number of examples with an empty text."""
+        return int(self._column(_IS_EMPTY).to_numpy()[self.places].sum())
+
     def _column(self, name: str) -> pa.ChunkedArray:
         number = range(self.file.num_chunks)
         return pa.chunked_array([self.file.chunk(chunk).column(name) for chunk in number])
@@ -88,9 +92,12 @@ class StoredExamples(Sequence[ExampleT], Generic[ExampleT]):
 def packed(
     examples: Iterator[ExampleT], features: Features[ExampleT], columns: ExampleColumns[ExampleT]
 ) -> Iterator[pa.RecordBatch]:
-    """Yields examples as Arrow columns in chunks, with their strata and groups."""
+    """Yields examples as Arrow columns in chunks, with what is counted or drawn of them."""
     while part := list(islice(examples, CHUNK_ROWS)):
-        more = {_STRATUM: pa.array(features.strata(part), pa.string())}
+        more = {
+            _STRATUM: pa.array(features.strata(part), pa.string()),
+            _IS_EMPTY: pa.array(map(features.has_empty_text, part), pa.bool_()),
+        }
         groups = features.groups(part)
         if groups is not None:
             more[_GROUP] = pa.array(hashes_of_groups(groups))
@@ -126,3 +133,10 @@ def groups_of(
         return examples.groups()
     groups = features.groups(examples)
     return None if groups is None else hashes_of_groups(groups)
+
+
+def num_empty(examples: Sequence[ExampleT], features: Features[ExampleT]) -> int:
+    """Returns the number of examples with an empty text."""
+    if isinstance(examples, StoredExamples):
+        return examples.num_empty()
+    return sum(map(features.has_empty_text, examples))
