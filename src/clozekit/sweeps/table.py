@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from clozekit.display import printable
 from clozekit.sweeps.read_runs import Outcome, as_text
 from clozekit.sweeps.summary import SEED, Setting, Summary, command_to_repeat
 
@@ -78,8 +79,9 @@ def _spread(setting: Setting, metric: str) -> str:
 
 
 def _aligned(columns: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in columns]
-    for row in zip(*columns, strict=True):
+    shown = [[printable(cell) for cell in column] for column in columns]
+    widths = [max(map(len, column)) for column in shown]
+    for row in zip(*shown, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         yield BETWEEN.join(cells).rstrip()
 

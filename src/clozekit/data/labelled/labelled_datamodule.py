@@ -12,7 +12,7 @@ from clozekit import rng
 from clozekit.config.data import LabelledDataConfig
 from clozekit.corpus.vocabulary import load_tokenizer
 from clozekit.data.files.rows import Rows, read_split
-from clozekit.data.labelled.features import ExampleT, Features, RowError
+from clozekit.data.labelled.features import ExampleT, Features, RowError, shown_labels
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError, DataError
@@ -24,12 +24,18 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
 
     Its options are declared in `config_class`. In Python, `tokenizer` may be a tokenizer object.
 
+    Args:
+        label_names: The classes of a trained model, in the order of their ids; None to learn them
+            from the training rows.
+        **options: The options.
+
     Attributes:
         features: Reads and encodes the rows.
         num_unlabelled: For each split, the number of rows skipped because they have no label.
+        unknown_labels: For each split, how often it has labels that the model does not have.
 
     Raises:
-        DataError: A file cannot be used, or has a class that does not occur in the training rows.
+        DataError: A file cannot be used, or has none of the classes of the training rows.
         ConfigError: No tokenizer is given.
     """
 
@@ -37,7 +43,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     features_class: ClassVar[type[Features[Any]]]
     config: LabelledDataConfig
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, label_names: Sequence[str] | None = None, **options: Any) -> None:
         tokenizer = options.get("tokenizer")
         is_object = isinstance(tokenizer, Tokenizer)
         # The config schema accepts a path only.
@@ -58,10 +64,13 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             for split, source in given.items()
             if source is not None
         }
-        examples = {"train": self._examples("train", rows["train"])}
-        features.learn_labels(examples["train"], rows["train"].class_names)
+        features.label_names = None if label_names is None else list(label_names)
+        is_trained = label_names is not None
+        examples = {"train": self._examples("train", rows["train"], check=is_trained)}
+        if not is_trained:
+            features.learn_labels(examples["train"], rows["train"].class_names)
         names = features.label_names
-        if names is not None and len(names) < 2:
+        if names is not None and len(names) < 2 and not is_trained:
             raise DataError(
                 f"{rows['train'].name} has {len(names)} different labels ({', '.join(names)}) but "
                 "needs two or more"
@@ -77,6 +86,11 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
                 config.validation_fraction,
                 config.seed,
             )
+        self.unknown_labels = {
+            split: features.count_unknown(rows[split].name if split in rows else split, found)
+            for split, found in examples.items()
+            if split != "train"
+        }
         self.data_hash = _hash(examples["train"])
         for split in sorted(examples, key=list(given).index):
             encoded = features.encode(examples[split], is_labelled=True)
@@ -104,6 +118,9 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         if names is not None:
             more = f" and {len(names) - 12} more" if len(names) > 12 else ""
             facts["labels"] = ", ".join(names[:12]) + more
+        for split, counts in self.unknown_labels.items():
+            if counts:
+                facts[f"unknown in {split}"] = describe_unknown(counts)
         return facts
 
     def _examples(self, split: str, rows: Rows, check: bool = False) -> list[ExampleT]:
@@ -128,6 +145,7 @@ def read_examples(
         DataError: A row or column cannot be used; the message has its name and the file.
     """
     _check_columns(features, rows)
+    features.look_through(rows)
     examples, num_unlabelled = [], 0
     for number, (row_name, row) in enumerate(rows):
         try:
@@ -146,6 +164,16 @@ def read_examples(
             f"{', '.join(features.label_columns)}"
         )
     return examples, num_unlabelled
+
+
+def describe_unknown(counts: Mapping[str, int]) -> str:
+    """Describes gold labels that the model does not have."""
+    shown = [f"{shown_labels([name])} ({count:,})" for name, count in list(counts.items())[:20]]
+    more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
+    return (
+        f"{sum(counts.values()):,} gold labels that the model does not have count as errors: "
+        f"{', '.join(shown)}{more}"
+    )
 
 
 def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
