@@ -63,10 +63,8 @@ class StreamConfig(Closed):
         raise NotImplementedError
 
 
-class ValidationMasking(Closed):
-    """How the tokens of validation are masked, whatever training uses.
-
-    Runs can only be compared if it is the same for all of them.
+class Masking(Closed):
+    """How tokens are masked.
 
     Attributes:
         masked_lm_prob: The fraction of tokens selected for prediction.
@@ -86,44 +84,31 @@ class ValidationMasking(Closed):
 
     @model_validator(mode="after")
     def _check_mask_probabilities(self) -> Self:
-        _check_probabilities(self.mask_token_prob, self.random_token_prob)
+        if self.mask_token_prob + self.random_token_prob > 1:
+            raise ValueError(
+                f"mask_token_prob={self.mask_token_prob} and random_token_prob="
+                f"{self.random_token_prob} add up to more than 1"
+            )
         return self
 
 
-class CorpusDataConfig(StreamConfig):
+class CorpusDataConfig(Masking, StreamConfig):
     """The options of DataModules that read a prepared corpus.
 
     Attributes:
         path: The folder written by `clozekit prepare`.
         short_seq_prob: The probability that a sample has a shorter target length.
-        masked_lm_prob: The fraction of tokens selected for prediction.
-        mask_token_prob: The fraction of selected tokens that are replaced by [MASK].
-        random_token_prob: The fraction of selected tokens that are replaced by a random token; the
-            rest stay unchanged.
-        max_predictions_per_seq: The maximum number of selected tokens per sequence; None for no
-            limit.
-        whole_word_mask: Whether all tokens of a word are selected together.
-        validation_masking: How the tokens of validation are masked, with the keys of
-            `ValidationMasking`. It is the same for all runs unless it is set, so that runs with
-            different masking can be compared.
+        validation_masking: How the tokens of validation are masked, with the keys of `Masking`. It
+            is the same for all runs unless it is set, so that runs with different masking can be
+            compared.
         first_phase: A first training phase with shorter samples, with the keys of `PhaseConfig`;
             None to use one length throughout.
     """
 
     path: PathText
     short_seq_prob: float = Field(0.1, ge=0, le=1)
-    masked_lm_prob: float = Field(0.15, gt=0, lt=1)
-    mask_token_prob: float = Field(0.8, ge=0, le=1)
-    random_token_prob: float = Field(0.1, ge=0, le=1)
-    max_predictions_per_seq: PositiveInt | None = None
-    whole_word_mask: bool = False
-    validation_masking: ValidationMasking = ValidationMasking()
+    validation_masking: Masking = Masking()
     first_phase: PhaseConfig | None = None
-
-    @model_validator(mode="after")
-    def _check_mask_probabilities(self) -> Self:
-        _check_probabilities(self.mask_token_prob, self.random_token_prob)
-        return self
 
     @model_validator(mode="after")
     def _check_first_phase(self) -> Self:
@@ -139,14 +124,6 @@ class CorpusDataConfig(StreamConfig):
         from clozekit.corpus.manifest import Corpus
 
         Corpus.open(Path(self.path))
-
-
-def _check_probabilities(mask_token_prob: float, random_token_prob: float) -> None:
-    if mask_token_prob + random_token_prob > 1:
-        raise ValueError(
-            f"mask_token_prob={mask_token_prob} and random_token_prob={random_token_prob} add up "
-            "to more than 1"
-        )
 
 
 class LabelledDataConfig(StreamConfig):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clozekit.display import printable
+from clozekit.sweeps.comparability import keys_that_change
 from clozekit.sweeps.read_runs import Outcome, as_text
 from clozekit.sweeps.summary import SEED, Setting, Summary, command_to_repeat
 
@@ -24,6 +25,7 @@ def report_text(summary: Summary, folder: Path) -> str:
             _headline(summary, folder),
             "",
             *_table(summary),
+            *_comparability(summary),
             *_ends(summary),
             *_repetition(summary),
         ]
@@ -64,6 +66,19 @@ def _table(summary: Summary) -> Iterator[str]:
         yield "±: standard deviation over runs that differ only in the seed"
     if left_out:
         yield f"only in results.csv: {', '.join(left_out)}"
+
+
+def _comparability(summary: Summary) -> Iterator[str]:
+    if summary.criterion is None or len(summary.settings) < 2:
+        return
+    metric = summary.criterion.metric
+    changing = keys_that_change(metric, summary.keys, summary.runs)
+    if changing:
+        verb = "changes" if len(changing) == 1 else "change"
+        yield (
+            f"{', '.join(changing)} {verb} what {metric} measures, so its values for different "
+            "settings cannot be compared"
+        )
 
 
 def _finished(setting: Setting) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from clozekit.config.data import CorpusDataConfig, ValidationMasking
-from clozekit.corpus.manifest import Corpus
+from clozekit.config.data import CorpusDataConfig, Masking
+from clozekit.corpus.manifest import SPLITS, Corpus
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
 from clozekit.data.module import StreamDataModule
@@ -39,11 +39,10 @@ class CorpusDataModule(StreamDataModule):
         self.tokenizer = load_tokenizer(self.corpus.tokenizer_file)
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
         self.masking = self._masking_rule(config)
-        for split, masking in (
-            ("train", self.masking),
-            ("validation", self._masking_rule(config.validation_masking)),
-        ):
+        validation_masking = self._masking_rule(config.validation_masking)
+        for split in SPLITS:
             shards = self.corpus.shards(split)
+            masking = self.masking if split == "train" else validation_masking
             self.sources[split] = self.make_source(shards, self.max_seq_length, masking)
         self.data_hash = self.corpus.hash
         self.first_phase = config.first_phase
@@ -102,7 +101,7 @@ class CorpusDataModule(StreamDataModule):
             f"and {self.micro_batch_size}"
         }
 
-    def _masking_rule(self, config: CorpusDataConfig | ValidationMasking) -> MaskingRule:
+    def _masking_rule(self, config: Masking) -> MaskingRule:
         return MaskingRule(
             mask_token_id=self.special_tokens.mask,
             replacement_ids=replacement_ids(self.tokenizer, self.special_tokens),
