@@ -39,6 +39,9 @@ class Example:
 
 ExampleT = TypeVar("ExampleT", bound=Example)
 
+LONGEST_SHOWN = 60
+"""The maximum number of characters of a label in a message."""
+
 
 @dataclass(frozen=True)
 class EncodedRows(ABC, Generic[ExampleT]):
@@ -276,6 +279,9 @@ def unknown_label(label: str, label_names: Sequence[str]) -> RowError:
 
 def shown_labels(names: Sequence[str], most: int = 20) -> str:
     """Lists labels for a message, in quotes where white space would otherwise not be seen."""
-    shown = [repr(name) if name != name.strip() or not name else name for name in names[:most]]
+    shown = []
+    for name in names[:most]:
+        short = name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…"
+        shown.append(repr(short) if short != short.strip() or not short else short)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(shown) + more
