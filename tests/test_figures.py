@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from clozekit.figures import drawn, label_of, picture
+from clozekit.inference import evaluation_figures
 from clozekit.inference.evaluation_figures import plot_classes, plot_confusion
 
 ODD = ["cost $$", "$10-$99", "$\\frac$", "PP$$", "a_b^c", "\x1b[31m", "\u202eabc", "😀", "x" * 300]
@@ -30,6 +31,26 @@ def test_odd_labels_break_no_picture_and_warn_of_nothing(tmp_path: Path) -> None
         plot_confusion(counts, ODD, tmp_path / "confusion.png")
         plot_classes(scores, tmp_path / "classes.png")
     assert {path.name for path in tmp_path.iterdir()} == {"confusion.png", "classes.png"}
+
+
+def test_of_many_classes_the_most_frequent_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def label(name: str) -> str:
+        shown.append(name)
+        return name
+
+    monkeypatch.setattr(evaluation_figures, "label_of", label)
+    monkeypatch.setattr(evaluation_figures, "MOST_CLASSES", 2)
+    plot_confusion(np.diag([3, 1, 5]), ["a", "b", "c"], tmp_path / "confusion.png")
+    scores = {
+        n: {"precision": 1.0, "recall": 1.0, "support": s}
+        for n, s in {"a": 1, "b": 5, "c": 3}.items()
+    }
+    plot_classes(scores, tmp_path / "classes.png")
+    assert shown == ["a", "c", "b", "c"]
 
 
 def test_labels_are_cut_and_without_control_characters() -> None:

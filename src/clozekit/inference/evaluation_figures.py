@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clozekit.figures import label_of, picture
+
+MOST_CLASSES = 60
+"""The number of classes in a plot. If there are more, the most frequent ones are drawn."""
 
 MOST_CLASSES_WITH_NUMBERS = 20
 """Larger confusion matrices show colours only."""
@@ -56,8 +60,10 @@ def per_label(
 
 def plot_confusion(counts: NDArray[np.int64], label_names: Sequence[str], path: Path) -> None:
     """Plots the confusion matrix, coloured by the share of each gold class."""
-    labels, size = _labels(label_names), _size(2.5 + 0.45 * len(label_names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    chosen = _most_frequent(counts.sum(axis=1) + counts.sum(axis=0))
+    counts, shares = counts[np.ix_(chosen, chosen)], shares[np.ix_(chosen, chosen)]
+    labels, size = _labels(label_names, chosen), _size(2.5 + 0.45 * len(chosen))
     with picture(path, size, size) as figure:
         axes = figure.subplots()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -65,6 +71,7 @@ def plot_confusion(counts: NDArray[np.int64], label_names: Sequence[str], path: 
         axes.set(xlabel="predicted", ylabel="gold", xticks=places, yticks=places)
         axes.set_xticklabels(labels, rotation=_rotation(labels))
         axes.set_yticklabels(labels)
+        axes.set_title(_title(len(label_names)))
         if len(labels) <= MOST_CLASSES_WITH_NUMBERS:
             for (row, column), count in np.ndenumerate(counts):
                 colour = "white" if shares[row, column] > 0.5 else "black"
@@ -74,13 +81,15 @@ def plot_confusion(counts: NDArray[np.int64], label_names: Sequence[str], path: 
 
 def plot_classes(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Plots precision and recall per class."""
-    labels, places = _labels(list(scores)), np.arange(len(scores))
-    with picture(path, _size(2.5 + 0.4 * len(scores)), 4.5) as figure:
+    every = list(scores.values())
+    chosen = _most_frequent(np.array([of_class.get("support", 0) for of_class in every]))
+    labels, places = _labels(list(scores), chosen), np.arange(len(chosen))
+    with picture(path, _size(2.5 + 0.4 * len(chosen)), 4.5) as figure:
         axes = figure.subplots()
         for offset, name in ((-0.2, "precision"), (0.2, "recall")):
-            shares = [of_class[name] for of_class in scores.values()]
+            shares = [every[index][name] for index in chosen]
             axes.bar(places + offset, shares, 0.4, label=name)
-        axes.set(ylim=(0, 1), xticks=places, ylabel="share")
+        axes.set(ylim=(0, 1), xticks=places, ylabel="share", title=_title(len(scores)))
         axes.set_xticklabels(labels, rotation=_rotation(labels))
         axes.grid(axis="y", alpha=0.3)
         axes.legend()
@@ -96,8 +105,18 @@ def plot_scores(golds: Sequence[float], predictions: Sequence[float], path: Path
         axes.grid(alpha=0.3)
 
 
-def _labels(names: Sequence[str]) -> list[str]:
-    return [label_of(name) for name in names]
+def _most_frequent(frequencies: NDArray[Any]) -> list[int]:
+    """Returns the indices of the most frequent classes, in their order."""
+    by_frequency = np.argsort(-frequencies, kind="stable")
+    return sorted(by_frequency[:MOST_CLASSES].tolist())
+
+
+def _title(number: int) -> str:
+    return f"the {MOST_CLASSES} most frequent of {number:,}" if number > MOST_CLASSES else ""
+
+
+def _labels(names: Sequence[str], chosen: Sequence[int]) -> list[str]:
+    return [label_of(names[index]) for index in chosen]
 
 
 def _size(inches: float) -> float:

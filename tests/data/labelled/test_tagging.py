@@ -171,6 +171,9 @@ def test_the_scheme_of_a_file_is_that_of_all_its_tags(
     data = read(tmp_path, *given)
     assert tags_read(data) == {tuple(sentence.split()) for sentence in expected}
     assert data.task_arguments()["tag_scheme"] == scheme
+    told = data.facts().get("tag scheme", "none")
+    assert told.split(";")[0].split()[-1] == scheme
+    assert ("1 tags are in no entity" in told) == (given[-1] in ("I-PER", "I-LOC"))
 
 
 def test_the_scheme_may_be_given(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from clozekit.data.files.rows import Rows, read_file
 from clozekit.data.labelled.sequences import Sequences
 from clozekit.data.order import concatenated_ranges
 from clozekit.data.packing import Packing
+from clozekit.display import printable
 from clozekit.errors import DataError
 
 
@@ -282,6 +283,7 @@ def shown_labels(names: Sequence[str], most: int = 20) -> str:
     shown = []
     for name in names[:most]:
         short = name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…"
+        short = printable(short)
         shown.append(repr(short) if short != short.strip() or not short else short)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(shown) + more

@@ -1,5 +1,6 @@
 """The base DataModule of all fine-tuning tasks: files, splits and their rows."""
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -116,8 +117,9 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         facts = {"rows": ", ".join(described)}
         names = self.features.label_names
         if names is not None:
-            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-            facts["labels"] = ", ".join(names[:12]) + more
+            facts["labels"] = shown_labels(names, most=12)
+            if alike := _alike(names):
+                facts["labels alike"] = f"{shown_labels(alike)} differ only in white space"
         for split, counts in self.unknown_labels.items():
             if counts:
                 facts[f"unknown in {split}"] = describe_unknown(counts)
@@ -226,6 +228,12 @@ def hold_out(
         )
     stay = [example for example, out in zip(examples, is_held_out, strict=True) if not out]
     return stay, [example for example, out in zip(examples, is_held_out, strict=True) if out]
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Returns the labels that equal another one but for white space around them."""
+    counts = Counter(name.strip() for name in names)
+    return [name for name in names if counts[name.strip()] > 1]
 
 
 def _check_columns(features: Features[Any], rows: Rows) -> None:

@@ -20,9 +20,11 @@ from clozekit.data.order import concatenated_ranges
 from clozekit.errors import DataError
 from clozekit.metrics.tag_schemes import (
     IOB2,
+    OUTSIDE,
     SCHEMES,
     Scheme,
     completed,
+    entities_of,
     is_iob1,
     outside_of,
     recognised,
@@ -80,12 +82,16 @@ class TaggingFeatures(Features[TaggedWords]):
     Attributes:
         scheme: The scheme of the training rows' tags; None if they are of no scheme.
         is_iob1: Whether the file that is being read has IOB1 tags.
+        was_iob1: Whether the training rows had IOB1 tags.
+        num_stray: The number of tags of the training rows, other than `O`, that are in no entity.
     """
 
     config_class = TaggingReading
     config: TaggingReading
     scheme: Scheme | None = None
     is_iob1 = False
+    was_iob1 = False
+    num_stray = 0
 
     @property
     def input_columns(self) -> list[str]:
@@ -139,7 +145,9 @@ class TaggingFeatures(Features[TaggedWords]):
         found = {tag for example in examples for tag in example.tags if tag is not None}
         names = set(class_names.get(self.config.tags_column, ())) | found
         self.scheme = self._scheme(names)
+        self.was_iob1 = self.is_iob1
         if self.scheme is not None:
+            self.num_stray = sum(_num_stray(each.tags, self.scheme) for each in examples)
             # Every type gets all tags, even if only one of them occurs in the rows.
             self.label_names = completed(names, self.scheme)
         else:
@@ -256,6 +264,12 @@ def _window_of_words(
     return home
 
 
+def _num_stray(tags: Sequence[str | None], scheme: Scheme) -> int:
+    known = [OUTSIDE if tag is None else tag for tag in tags]
+    in_entities = sum(entity.end - entity.start for entity in entities_of(known, scheme))
+    return len(known) - known.count(OUTSIDE) - in_entities
+
+
 def _tags(value: Any) -> list[Any]:
     """Returns the tags of a row, if they can be read."""
     return value.split() if isinstance(value, str) else value if isinstance(value, list) else []
@@ -274,3 +288,18 @@ class TaggingDataModule(LabelledDataModule[TaggedWords]):
 
     config_class = TaggingDataConfig
     features_class = TaggingFeatures
+
+    def facts(self) -> dict[str, str]:
+        """Describes the rows, the labels and the scheme of the tags."""
+        features = self.features
+        assert isinstance(features, TaggingFeatures)
+        if features.scheme is None:
+            return super().facts()
+        scheme = features.scheme.name
+        described = f"iob1, converted to {scheme}" if features.was_iob1 else scheme
+        if features.num_stray:
+            described += (
+                f"; {features.num_stray:,} tags are in no entity, because they do not begin or end "
+                "one as this scheme does (set data.tag_scheme if it is another one)"
+            )
+        return super().facts() | {"tag scheme": described}
