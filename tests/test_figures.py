@@ -54,7 +54,7 @@ def test_of_many_classes_the_most_frequent_are_drawn(
 
 
 def test_labels_are_cut_and_without_control_characters() -> None:
-    assert label_of("x" * 300) == "x" * 39 + "…"
+    assert label_of("x" * 300) == "x" * 24 + "…"
     assert label_of("a\x1b\nb") == r"a\x1b\nb"
     assert label_of("$a$") == "$a$"
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from clozekit.display import printable, say
 from clozekit.files import write_atomically
 
-LONGEST_LABEL = 40
+LONGEST_LABEL = 25
 """The maximum number of characters of a label in a picture."""
 
 PLAIN_TEXT: Any = {

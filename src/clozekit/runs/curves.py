@@ -30,6 +30,9 @@ PANELS = {
 }
 
 
+EXACT = ("learning_rate",)
+"""Metrics that have no noise."""
+
 FEWEST_OF_A_MEAN = 20
 """The number of points from which a curve of training rows is drawn with its running mean."""
 
@@ -50,7 +53,7 @@ def plot_curves(folder: RunFolder) -> None:
             axes.grid(alpha=0.3)
             if axes.has_data():
                 axes.legend(fontsize="small")
-        figure.suptitle(label_of(folder.path.name))
+        figure.suptitle(label_of(folder.path.name, longest=80))
 
 
 def running_mean(values: Sequence[float]) -> list[float] | None:
@@ -74,7 +77,8 @@ def running_mean(values: Sequence[float]) -> list[float] | None:
 def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:
     steps, values = series.get(f"train/{name}", ([], []))
     if steps:
-        means = running_mean(values)
+        # The learning rate is exact: its mean would only lag behind.
+        means = None if name in EXACT else running_mean(values)
         if means is not None:
             axes.plot(steps, values, color=color, alpha=0.2, linewidth=0.8)
         axes.plot(steps, means or values, color=color, alpha=0.8, label=f"train/{name}")

@@ -46,7 +46,7 @@ def plot_values(summary: Summary, path: Path) -> bool:
         for axes, key in zip(panels, keys, strict=False):
             _plot_key(axes, key, settings, summary, criterion, is_alone=len(keys) == 1)
         for axes in panels[::columns]:
-            axes.set_ylabel(label_of(criterion.metric))
+            axes.set_ylabel(label_of(criterion.metric, LONGEST_LABEL))
         for axes in panels[len(keys) :]:
             axes.set_axis_off()
     return True
@@ -87,7 +87,7 @@ def _plot_key(
     if is_alone and all(map(_is_number, _values_of(settings, summary, key))) and key != SEED:
         # With several keys, the means also differ in the other keys, so a line would be misleading.
         axes.plot(*zip(*sorted(means), strict=True), color="grey", alpha=0.6, zorder=1)
-    axes.set(xlabel=label_of(key))
+    axes.set(xlabel=label_of(key, LONGEST_LABEL))
     axes.grid(alpha=0.3)
 
 
@@ -150,7 +150,7 @@ def plot_all_curves(summary: Summary, path: Path) -> bool:
         for axes, name in zip(panels, names, strict=True):
             for rank, (setting, same) in enumerate(zip(summary.settings, series, strict=True)):
                 _plot_setting(axes, name, rank, _label(summary, setting), same)
-            axes.set(title=label_of(name), xlabel="step")
+            axes.set(title=label_of(name, LONGEST_LABEL), xlabel="step")
             axes.grid(alpha=0.3)
         lines, labels = figure.axes[0].get_legend_handles_labels()
         if len(summary.runs) > 1 and lines:
@@ -180,7 +180,9 @@ def _plot_setting(axes: Any, name: str, rank: int, label: str, same: Sequence[An
 
 def _label(summary: Summary, setting: Setting) -> str:
     if not summary.keys:
-        return label_of(setting.runs[0].name) if len(setting.runs) == 1 else "all seeds"
+        return (
+            label_of(setting.runs[0].name, LONGEST_LABEL) if len(setting.runs) == 1 else "all seeds"
+        )
     pairs = zip(summary.keys, setting.values, strict=True)
     label = ", ".join(f"{key.split('.')[-1]}={_short(value)}" for key, value in pairs)
     return label_of(label, LONGEST_LABEL)
