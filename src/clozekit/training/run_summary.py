@@ -1,10 +1,10 @@
 """The summary printed before training."""
 
 from lightning.pytorch import Trainer
-from rich.console import Console
 from rich.table import Table
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.console import PlainConsole
 from clozekit.data.module import StreamDataModule
 from clozekit.runs.folder import RunFolder
 from clozekit.tasks.base import TaskModule
@@ -46,7 +46,7 @@ def print_summary(
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in rows.items():
         table.add_row(name, value)
-    Console(highlight=False, soft_wrap=True).print(table)
+    PlainConsole(soft_wrap=True).print(table)
 
 
 def activation_bytes(encoder: EncoderConfig, num_tokens: int) -> int:

@@ -1,5 +1,6 @@
 """The base DataModule of all fine-tuning tasks: files, splits and their rows."""
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -12,7 +13,7 @@ from clozekit import rng
 from clozekit.config.data import LabelledDataConfig
 from clozekit.corpus.vocabulary import load_tokenizer
 from clozekit.data.files.rows import Rows
-from clozekit.data.labelled.features import ExampleT, Features, RowError
+from clozekit.data.labelled.features import ExampleT, Features, RowError, shown_labels
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError, DataError
@@ -24,13 +25,19 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
 
     Its options are declared in `config_class`. In Python, `tokenizer` may be a tokenizer object.
 
+    Args:
+        label_names: The classes of a trained model, in the order of their ids; None to learn them
+            from the training rows.
+        **options: The options.
+
     Attributes:
         features: Reads and encodes the rows.
         num_unlabelled: For each split, the number of rows skipped because they have no label.
         num_empty: For each split, the number of rows with an empty text.
+        unknown_labels: For each split, how often it has labels that the model does not have.
 
     Raises:
-        DataError: A file cannot be used, or has a class that does not occur in the training rows.
+        DataError: A file cannot be used, or has none of the classes of the training rows.
         ConfigError: No tokenizer is given.
     """
 
@@ -38,7 +45,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     features_class: ClassVar[type[Features[Any]]]
     config: LabelledDataConfig
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, label_names: Sequence[str] | None = None, **options: Any) -> None:
         tokenizer = options.get("tokenizer")
         is_object = isinstance(tokenizer, Tokenizer)
         # The config schema accepts a path only.
@@ -60,10 +67,13 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             for split, source in given.items()
             if source is not None
         }
-        examples = {"train": self._examples("train", rows["train"])}
-        features.learn_labels(examples["train"], rows["train"].class_names)
+        features.label_names = None if label_names is None else list(label_names)
+        is_trained = label_names is not None
+        examples = {"train": self._examples("train", rows["train"], check=is_trained)}
+        if not is_trained:
+            features.learn_labels(examples["train"], rows["train"].class_names)
         names = features.label_names
-        if names is not None and len(names) < 2:
+        if names is not None and len(names) < 2 and not is_trained:
             raise DataError(
                 f"{rows['train'].name} has {len(names)} different labels ({', '.join(names)}) but "
                 "needs two or more"
@@ -79,6 +89,11 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
                 config.validation_fraction,
                 config.seed,
             )
+        self.unknown_labels = {
+            split: features.count_unknown(rows[split].name if split in rows else split, found)
+            for split, found in examples.items()
+            if split != "train"
+        }
         self.data_hash = _hash(examples["train"])
         for split in sorted(examples, key=list(given).index):
             self.num_empty[split] = sum(map(features.has_empty_text, examples[split]))
@@ -107,8 +122,12 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         facts = {"rows": ", ".join(described)}
         names = self.features.label_names
         if names is not None:
-            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-            facts["labels"] = ", ".join(names[:12]) + more
+            facts["labels"] = shown_labels(names, most=12)
+            if alike := _alike(names):
+                facts["labels alike"] = f"{shown_labels(alike)} differ only in white space"
+        for split, counts in self.unknown_labels.items():
+            if counts:
+                facts[f"unknown in {split}"] = describe_unknown(counts)
         return facts
 
     def _examples(self, split: str, rows: Rows, check: bool = False) -> list[ExampleT]:
@@ -133,6 +152,7 @@ def read_examples(
         DataError: A row or column cannot be used; the message has its name and the file.
     """
     _check_columns(features, rows)
+    features.look_through(rows)
     examples, num_unlabelled = [], 0
     for number, (row_name, row) in enumerate(rows):
         try:
@@ -151,6 +171,16 @@ def read_examples(
             f"{', '.join(features.label_columns)}"
         )
     return examples, num_unlabelled
+
+
+def describe_unknown(counts: Mapping[str, int]) -> str:
+    """Describes gold labels that the model does not have."""
+    shown = [f"{shown_labels([name])} ({count:,})" for name, count in list(counts.items())[:20]]
+    more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
+    return (
+        f"{sum(counts.values()):,} gold labels that the model does not have count as errors: "
+        f"{', '.join(shown)}{more}"
+    )
 
 
 def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
@@ -203,6 +233,12 @@ def hold_out(
         )
     stay = [example for example, out in zip(examples, is_held_out, strict=True) if not out]
     return stay, [example for example, out in zip(examples, is_held_out, strict=True) if out]
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Returns the labels that equal another one but for white space around them."""
+    counts = Counter(name.strip() for name in names)
+    return [name for name in names if counts[name.strip()] > 1]
 
 
 def _check_columns(features: Features[Any], rows: Rows) -> None:
