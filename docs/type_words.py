@@ -24,6 +24,8 @@ def type_in_words(schema: dict[str, Any]) -> str:
     """Describes the values that a JSON Schema allows."""
     if "anyOf" in schema:
         return ", or ".join(type_in_words(choice) for choice in schema["anyOf"])
+    if "$ref" in schema:
+        return NAMES["object"]
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     limits = [text.format(schema[key]) for key, text in LIMITS.items() if key in schema]

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from clozekit import __version__
 from clozekit.completion import complete, is_asked
+from clozekit.display import say
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def main() -> None:
     elif arguments[0] not in VERBS:
         close = get_close_matches(arguments[0], VERBS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        print(
+        say(
             f"clozekit: {arguments[0]!r} is not a verb; the verbs are {', '.join(VERBS)}{hint}",
             file=sys.stderr,
         )

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
 from clozekit.config.overrides import as_overrides, refuse_booleans
+from clozekit.display import say
 from clozekit.environment import prepare_for_torch
 from clozekit.errors import ConfigError, UserError
 from clozekit.exit_codes import USER_ERROR
@@ -92,7 +93,7 @@ def run_verb(verb: str) -> int:
         sys.argv = command_line
         task.cleanup.close()
     for message in task.messages:
-        print(f"clozekit {verb}: {message}", file=sys.stderr)
+        say(f"clozekit {verb}: {message}", file=sys.stderr)
     return USER_ERROR if task.messages else task.exit_code
 
 

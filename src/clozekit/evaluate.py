@@ -1,38 +1,48 @@
 """`clozekit evaluate`: metrics and predictions of a model on labelled rows."""
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
 
 from clozekit.config.build import build
 from clozekit.config.evaluate import EvaluateConfig, check_out
+from clozekit.console import PlainConsole
 from clozekit.data.batch import Batch
-from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
+from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, describe_unknown
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
+from clozekit.display import say
 from clozekit.errors import ConfigError
-from clozekit.files import write_folder_atomically, write_json
-from clozekit.inference.evaluation_figures import (
-    confusion_counts,
-    per_class,
-    per_label,
-    plot_classes,
-    plot_confusion,
-    plot_scores,
-)
+from clozekit.inference.evaluation_files import write_evaluation
 from clozekit.inference.load_predictor import make_predictor
-from clozekit.inference.row_predictor import Prediction, RowPredictor, single_labels
+from clozekit.inference.row_predictor import Prediction, RowPredictor
 from clozekit.interop.pretrained import Pretrained
+from clozekit.runs.folder import run_of
 from clozekit.runs.load_pretrained import load_pretrained
-from clozekit.tasks.answering import AnsweringModule
-from clozekit.tasks.classification import ClassificationModule
-from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
-from clozekit.tasks.regression import RegressionModule
+from clozekit.tasks.fine_tuning import FineTuningModule
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of an evaluation.
+
+    Attributes:
+        name: The file, or the split of the run's data.
+        source: The rows.
+        num_unlabelled: The number of rows of the file that are left out, without a label.
+        unknown_labels: How often the rows have gold labels that the model does not have.
+        notes: What else to say about the rows.
+    """
+
+    name: str
+    source: LabelledSource
+    num_unlabelled: int
+    unknown_labels: Mapping[str, int]
+    notes: list[str] = field(default_factory=list)
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, float]:
@@ -57,25 +67,41 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
             f"{pretrained.path}: evaluate needs a fine-tuned model; the metrics of a pretraining "
             "run are in its results.json and metrics.csv"
         )
-    source, name = _source(config, pretrained, predictor)
-    out = config.out or _default_out(config, pretrained, name)
-    check_out(out)
-    metrics, predictions = _judge(predictor, source)
-    with write_folder_atomically(out) as unfinished:
-        values = _write(unfinished, predictor.module, source, metrics, predictions, name)
-    _print(values, name, len(predictions), out)
-    return values["metrics"]  # type: ignore[no-any-return]
-
-
-def _source(
-    config: EvaluateConfig, pretrained: Pretrained, predictor: RowPredictor
-) -> tuple[LabelledSource, str]:
-    """Returns the labelled rows and their name."""
-    features = predictor.features
     if config.input is not None:
-        store = RowStore(features)
-        examples, _ = store.read(features.read_rows(config.input), check=True)
-        return LabelledSource(store.encode(examples), is_training=False), config.input
+        split = _split_of_file(config.input, predictor)
+    else:
+        split = _split_of_run(config, pretrained, predictor.module)
+    out = config.out or _default_out(config, pretrained, split.name)
+    check_out(out)
+    metrics, predictions = _judge(predictor, split.source)
+    rows = split.source.rows
+    facts: dict[str, Any] = {
+        "data": split.name,
+        "num_examples": len(rows.examples),
+        "num_unlabelled": split.num_unlabelled,
+        "num_truncated": rows.num_truncated,
+    }
+    if split.unknown_labels:
+        facts["unknown_labels"] = dict(split.unknown_labels)
+    values = write_evaluation(out, predictor.module, rows.examples, metrics, predictions, facts)
+    _print(values, split, len(predictions), out)
+    return values
+
+
+def _split_of_file(path: str, predictor: RowPredictor) -> Split:
+    features = predictor.features
+    store = RowStore(features)
+    examples, num_unlabelled = store.read(features.read_rows(path), check=True)
+    unknown = features.count_unknown(path, examples)
+    predictor.module.unknown_labels = features.unknown_labels
+    source = LabelledSource(store.encode(examples), is_training=False)
+    return Split(path, source, num_unlabelled, unknown)
+
+
+def _split_of_run(
+    config: EvaluateConfig, pretrained: Pretrained, module: FineTuningModule[Any]
+) -> Split:
+    """Reads a split of the run's own data, with the classes of the model."""
     if pretrained.data is None:
         raise ConfigError("input is missing: set input=… to a file of labelled rows")
     arguments = {
@@ -83,18 +109,31 @@ def _source(
         **(config.data_options or {}),
         "tokenizer": pretrained.tokenizer,
     }
+    if module.label_names is not None:
+        arguments["label_names"] = module.label_names
     datamodule: LabelledDataModule[Any] = build("data", arguments)
-    split = config.split or ("test" if "test" in datamodule.sources else "validation")
-    if split not in datamodule.sources:
-        raise ConfigError(f"split={split}: the run only has {', '.join(datamodule.sources)}")
-    source = datamodule.sources[split]
+    name = config.split or ("test" if "test" in datamodule.sources else "validation")
+    if name not in datamodule.sources:
+        raise ConfigError(f"split={name}: the run only has {', '.join(datamodule.sources)}")
+    module.unknown_labels = datamodule.features.unknown_labels
+    source = datamodule.sources[name]
     assert isinstance(source, LabelledSource)
-    return source, split
+    notes = []
+    if pretrained.data_hash not in (None, datamodule.data_hash):
+        notes.append(
+            "the training rows are not those that the model was trained on (their hash is "
+            f"{datamodule.data_hash}, but the checkpoint has {pretrained.data_hash})"
+        )
+        if name == "validation" and datamodule.config.validation is None:
+            notes[0] += "; it may have been trained on rows of this validation split"
+    unlabelled = datamodule.num_unlabelled
+    num_unlabelled = unlabelled.get(name, unlabelled.get("train", 0))
+    return Split(name, source, num_unlabelled, datamodule.unknown_labels.get(name, {}), notes)
 
 
 def _judge(
     predictor: RowPredictor, source: LabelledSource
-) -> tuple[Mapping[str, Any], list[Prediction]]:
+) -> tuple[nn.ModuleDict, list[Prediction]]:
     """Predicts all rows once; returns the metrics and the predictions in the order of the rows."""
     metrics = predictor.module.metrics_of_a_split().to(predictor.module.device)
 
@@ -104,84 +143,31 @@ def _judge(
     predictions: list[Prediction] = [{}] * len(source.rows.examples)
     for place, prediction in predictor.predictions(source, update):
         predictions[place] = prediction
-    return metrics, predictions  # type: ignore[return-value]
-
-
-def _write(
-    folder: Path,
-    module: FineTuningModule[Any],
-    source: LabelledSource,
-    metrics: Any,
-    predictions: list[Prediction],
-    name: str,
-) -> dict[str, Any]:
-    examples = source.rows.examples
-    values: dict[str, Any] = {
-        "data": name,
-        "num_examples": len(examples),
-        "num_truncated": source.rows.num_truncated,
-        "metrics": {key: float(value) for key, value in computed_metrics(metrics).items()},
-    }
-    golds = [module.gold(example) for example in examples]
-    values |= _figures(module, metrics, golds, predictions, folder)
-    with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
-        for example, gold, prediction in zip(examples, golds, predictions, strict=True):
-            row = {"id": example.id, "gold": gold, **prediction}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    if isinstance(module, AnsweringModule):
-        _write_squad(folder, examples, predictions)
-    write_json(folder / "metrics.json", values)
-    return values
-
-
-def _figures(
-    module: FineTuningModule[Any],
-    metrics: Any,
-    golds: list[Any],
-    predictions: list[Prediction],
-    folder: Path,
-) -> dict[str, Any]:
-    """Draws the plots of the task; returns precision and recall per class, if it has classes."""
-    names = module.label_names
-    if isinstance(module, RegressionModule):
-        plot_scores(golds, [p["score"] for p in predictions], folder / "scores.png")
-    if names is None:
-        return {}
-    if isinstance(module, ClassificationModule) and module.multi_label:
-        classes = per_label(golds, [p["labels"] for p in predictions], names)
-    else:
-        counts = confusion_counts(*single_labels(golds, predictions), names)
-        plot_confusion(counts, names, folder / "confusion_matrix.png")
-        classes = per_class(counts, names)
-    figures = {"per_class": classes}
-    if "entities" in metrics:
-        figures["per_entity_type"] = metrics["entities"].per_type()
-    plot_classes(figures.get("per_entity_type", classes), folder / "precision_recall.png")
-    return figures
-
-
-def _write_squad(folder: Path, examples: Any, predictions: list[Prediction]) -> None:
-    """Writes the prediction files that the official SQuAD scripts read."""
-    by_id = {str(e.id): p for e, p in zip(examples, predictions, strict=True)}
-    write_json(folder / "squad_predictions.json", {i: p["answer"] for i, p in by_id.items()})
-    scores = {i: p["no_answer_score"] for i, p in by_id.items() if "no_answer_score" in p}
-    if scores:
-        write_json(folder / "squad_no_answer_scores.json", scores)
+    return metrics, predictions
 
 
 def _default_out(config: EvaluateConfig, pretrained: Pretrained, name: str) -> Path:
+    """Returns a folder in the checkpoint's run, or in the current folder if it is in none."""
     if pretrained.task is None:
         raise ConfigError("out is missing: set out=… to the folder to write to")
-    run = pretrained.path.resolve().parent.parent
-    return run / f"evaluation-{Path(name).name if config.input else name}"
+    data = Path(name).name if config.input else name
+    run = run_of(pretrained.path)
+    if run is None:
+        return Path(f"evaluation-{pretrained.path.stem}-{data}")
+    return run.path / f"evaluation-{data}"
 
 
-def _print(values: Mapping[str, Any], name: str, number: int, out: Path) -> None:
-    table = Table(title=f"{name}: {number:,} rows", title_justify="left")
+def _print(values: Mapping[str, float], split: Split, number: int, out: Path) -> None:
+    table = Table(title=f"{split.name}: {number:,} rows", title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
-    for metric, value in values["metrics"].items():
+    for metric, value in values.items():
         table.add_row(metric, f"{value:.4f}")
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
-    console.print(f"wrote metrics, predictions and plots to {out}", markup=False)
+    PlainConsole(soft_wrap=True).print(table)
+    for note in split.notes:
+        say(note)
+    if split.unknown_labels:
+        say(describe_unknown(split.unknown_labels))
+    if split.num_unlabelled:
+        say(f"{split.num_unlabelled:,} rows without labels were left out")
+    say(f"wrote metrics, predictions and plots to {out}")

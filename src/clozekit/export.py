@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clozekit import __version__
 from clozekit.config.export import ExportConfig
+from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.files import write_folder_atomically
 from clozekit.interop.card import model_card
@@ -19,7 +20,7 @@ from clozekit.interop.saving import (
     save_transformers,
 )
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
-from clozekit.runs.folder import RunFolder
+from clozekit.runs.folder import run_of
 from clozekit.runs.load_pretrained import from_checkpoint
 from clozekit.runs.metrics_file import read_series
 
@@ -48,7 +49,7 @@ def export(config: ExportConfig) -> None:
     # Atomic, so that a half-written folder cannot be mistaken for a model.
     with write_folder_atomically(config.out) as unfinished:
         _write(checkpoint, model, config, unfinished)
-    print(f"exported {checkpoint.path} (step {checkpoint.step}) to {config.out}")
+    say(f"exported {checkpoint.path} (step {checkpoint.step}) to {config.out}")
 
 
 def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, folder: Path) -> None:
@@ -76,7 +77,7 @@ def _write_transformers(checkpoint: Checkpoint, model: Pretrained, folder: Path)
     settings = {} if dropout is None else {"classifier_dropout": dropout}
     left_out = save_transformers(model, folder, **settings)
     if left_out:
-        print(
+        say(
             f"{', '.join(left_out)}: no class of transformers has this head; only the encoder is "
             f"exported, load it with {loading_call(model)}"
         )
@@ -84,7 +85,9 @@ def _write_transformers(checkpoint: Checkpoint, model: Pretrained, folder: Path)
 
 def _metrics_of(checkpoint: Checkpoint) -> dict[str, float]:
     """Returns validation metrics of the checkpoint's step, and test metrics of the same weights."""
-    folder = RunFolder(checkpoint.path.resolve().parent.parent)
+    folder = run_of(checkpoint.path)
+    if folder is None:
+        return {}
     metrics = {
         name: values[steps.index(checkpoint.step)]
         for name, (steps, values) in read_series(folder.metrics_file).items()

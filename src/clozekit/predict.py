@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clozekit.config.predict import PredictConfig
+from clozekit.console import PlainConsole
 from clozekit.data.files.cells import RowError
 from clozekit.data.files.row import BadRow, NoRowsError
+from clozekit.display import printable, say
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import write_text_atomically
 from clozekit.inference.load_predictor import make_predictor
@@ -59,7 +60,7 @@ def _predict_text(predictor: Predictor, config: PredictConfig) -> None:
         with _open_atomically(config.output) as file:
             _write_line(file, {"id": 0, **prediction})
         return
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     pair = config.text_pair
     console.print(config.text if pair is None else f"{config.text} | {pair}")
     for line in _described(prediction):
@@ -77,7 +78,7 @@ def _predict_file(predictor: Predictor, config: PredictConfig) -> None:
         for line in _predictions(predictor, config):
             _write_line(file, line)
             count += 1
-    print(f"wrote {count:,} predictions to {config.output}")
+    say(f"wrote {count:,} predictions to {config.output}")
 
 
 def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Prediction]:
@@ -100,7 +101,7 @@ def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Predic
                 message = f"{place}: {error}"
                 if config.on_bad_row == "error":
                     raise DataError(message) from error
-                print(f"skipped: {message}", file=sys.stderr)
+                say(f"skipped: {message}", file=sys.stderr)
                 continue
             waiting.append((getattr(example, "id", number), example))
             if len(waiting) == ROWS_AT_ONCE:
@@ -141,14 +142,19 @@ def _described(prediction: Prediction) -> Iterator[str]:
 @contextmanager
 def _progress(path: str) -> Iterator[Any]:
     """Shows a progress bar for reading a file, if stderr is a terminal."""
-    console = Console(file=sys.stderr)
+    console = PlainConsole(file=sys.stderr)
     if not console.is_terminal:
         yield None
         return
-    columns = (TextColumn(path), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
     size = Path(path).stat().st_size if Path(path).is_file() else 0
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("read", total=size)
+        bar = progress.add_task(printable(path), total=size)
         yield lambda position: progress.update(bar, completed=position)
 
 

@@ -2,10 +2,10 @@
 
 import shutil
 
-from rich.console import Console
 from rich.table import Table
 
 from clozekit.config.prepare import ExistingTokenizerConfig, PrepareConfig, WordPieceConfig
+from clozekit.console import PlainConsole
 from clozekit.corpus.manifest import SPLITS, Corpus
 from clozekit.corpus.output import claim_output, finished_corpus
 from clozekit.corpus.progress import print_plain
@@ -21,7 +21,7 @@ def prepare(config: PrepareConfig) -> Corpus:
     # A heavy import, which is not needed to reject a folder.
     from clozekit.corpus import pipeline
 
-    console = Console()
+    console = PlainConsole()
     if (finished := finished_corpus(config)) is not None:
         print_plain(console, f"{config.out} is already prepared; nothing to do")
         return finished
@@ -45,9 +45,7 @@ def _summary(corpus: Corpus) -> Table:
     manifest = corpus.manifest
     table = Table(title=f"{corpus.folder}: {manifest.vocab_size:,} tokens in the vocabulary")
     for column in ("split", "documents", "sentences", "tokens", "[UNK]", "shards"):
-        table.add_column(
-            column.replace("[", "\\["), justify="left" if column == "split" else "right"
-        )
+        table.add_column(column, justify="left" if column == "split" else "right")
     for split in SPLITS:
         counts = manifest.splits[split]
         table.add_row(

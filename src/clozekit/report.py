@@ -1,10 +1,13 @@
 """`clozekit report`: compares the runs of a sweep, from their folders."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from clozekit.config.report import ReportConfig
+from clozekit.display import say
 from clozekit.errors import ConfigError, UserError
+from clozekit.figures import drawn
 from clozekit.files import write_text
 from clozekit.sweeps.read_runs import read_runs
 from clozekit.sweeps.summary import Summary, summarize
@@ -35,7 +38,7 @@ def report(config: ReportConfig) -> None:
     except OSError as error:
         raise UserError(f"the report cannot be written: {error}") from error
     finally:
-        print("\n".join(lines), flush=True)
+        say("\n".join(lines))
 
 
 def _write(summary: Summary, text: str, folder: Path) -> Iterator[str]:
@@ -43,10 +46,9 @@ def _write(summary: Summary, text: str, folder: Path) -> Iterator[str]:
     yield TEXT_FILE
     write_text(folder / CSV_FILE, results_csv(summary))
     yield CSV_FILE
-    if plot_values(summary, folder / VALUES_FILE):
-        yield VALUES_FILE
-    if plot_all_curves(summary, folder / CURVES_FILE):
-        yield CURVES_FILE
+    for name, plot in ((VALUES_FILE, plot_values), (CURVES_FILE, plot_all_curves)):
+        if drawn(folder / name, partial(plot, summary)):
+            yield name
 
 
 def _check_existing_reports(folder: Path) -> None:

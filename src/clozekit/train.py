@@ -14,8 +14,10 @@ from clozekit.config.callbacks import monitoring_arguments
 from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
+from clozekit.display import say
 from clozekit.errors import UserError
 from clozekit.exit_codes import INTERRUPTED, USER_ERROR
+from clozekit.figures import drawn
 from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
@@ -102,8 +104,8 @@ def train(config: TrainConfig) -> dict[str, float]:
             _close(trainer, _exit_code(sys.exception()))
     if trainer.is_global_zero:
         write_json(folder.results_file, {"step": trainer.global_step, **results})
-        plot_curves(folder)
-        print(f"results, curves and checkpoints are in {folder.path}")
+        drawn(folder.curves_file, lambda _: plot_curves(folder))
+        say(f"results, curves and checkpoints are in {folder.path}")
     return results
 
 
@@ -118,7 +120,7 @@ def _try_out(
             trainer.test(module, datamodule=datamodule, verbose=False)
             results |= _metrics(trainer)
     if trainer.is_global_zero:
-        print("fast_dev_run: training, validation and test ran; nothing was written")
+        say("fast_dev_run: training, validation and test ran; nothing was written")
     return results
 
 
@@ -126,12 +128,12 @@ def _load_pretrained_weights(module: TaskModule[Any], pretrained: Pretrained) ->
     new_parts = pretrained.load_into(module.model)
     if is_first_process():
         if new_parts:
-            print(
+            say(
                 f"{pretrained.path} has no weights for {', '.join(new_parts)}; these are "
                 "initialized randomly"
             )
         if pretrained.unused:
-            print(f"{pretrained.path} has unused weights: {', '.join(pretrained.unused)}")
+            say(f"{pretrained.path} has unused weights: {', '.join(pretrained.unused)}")
 
 
 def _evaluate(
@@ -186,11 +188,11 @@ def _open_folder(
     source = None if resumed is None else f"step {resumed.step} ({resumed.path})"
     folder.reopen(values, source, monitored)
     if resumed is None:
-        print(f"{folder.path} has no checkpoint; the run starts from step 0", flush=True)
+        say(f"{folder.path} has no checkpoint; the run starts from step 0")
     else:
         if config.resume != "auto":
             adopt(resumed, folder.checkpoints)
-        print(f"resumed at step {resumed.step} from {resumed.path}", flush=True)
+        say(f"resumed at step {resumed.step} from {resumed.path}")
 
 
 def _prepare_loggers(

@@ -120,12 +120,13 @@ class SweepLauncher(Launcher):
 def _report(folder: Path) -> None:
     """Prints the report of the sweep; a failure to do so does not make the sweep fail."""
     from clozekit.config.report import ReportConfig
+    from clozekit.display import say
     from clozekit.report import report
 
     try:
         report(ReportConfig(folder=folder))
     except Exception as error:
-        print(f"the report failed: {error}", file=sys.stderr, flush=True)
+        say(f"the report failed: {error}", file=sys.stderr)
 
 
 def _returned(job: "Job") -> JobReturn:

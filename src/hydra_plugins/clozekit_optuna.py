@@ -98,7 +98,9 @@ class OptunaSweeper(Sweeper):
         launcher.run_jobs(study)
         best = study.best()
         if best is not None:
-            print(best, flush=True)
+            from clozekit.display import say
+
+            say(best)
 
     def _space(self, jobs: "JobMaker") -> dict[str, "BaseDistribution"]:
         params = [f"{key!s}={value}" for key, value in (self.params or {}).items()]

@@ -34,8 +34,12 @@ def test_the_nearest_declaration_holds(key: str, effect: Effect | None) -> None:
 def test_every_key_is_one_of_train() -> None:
     first = "{ratio: 0.9, max_seq_length: 32, micro_batch_size: 8}"
     known: set[str] = set()
-    for more in (["data.path=a", f"data.first_phase={first}"], ["data=classification"]):
-        train = "data.train=a" if "data=classification" in more else "name=a"
+    for more in (
+        ["data.path=a", f"data.first_phase={first}"],
+        ["data=classification"],
+        ["data=tagging"],
+    ):
+        train = "name=a" if "data.path=a" in more else "data.train=a"
         values = compose_values("train", "name=a", train, *more, "trainer=ddp_cpu")
         known |= flat(values).keys()
     groups = {key.rsplit(".", count)[0] for key in known for count in range(1, key.count(".") + 1)}

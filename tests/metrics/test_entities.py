@@ -7,26 +7,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
-from seqeval.scheme import IOB1, IOB2, Tokens
+from seqeval.scheme import BILOU, IOB2, IOBES
 
 from clozekit.errors import DataError
-from clozekit.metrics.entities import EntityF1, entities_of, is_bio, to_iob2
+from clozekit.metrics import tag_schemes
+from clozekit.metrics.entities import EntityF1
+from clozekit.metrics.tag_schemes import entities_of
 from tests.metrics.processes import SENTENCES, entity_f1
 
 TYPES = ["LOC", "MISC-X", "PER"]
-TAGS = ["O", *(prefix + kind for kind in TYPES for prefix in ("B-", "I-"))]
 
 Sentence = tuple[list[str], list[str]]
 
-# Any order of tags, so that most sentences hold an I- that continues nothing.
-tags = st.lists(st.sampled_from(TAGS), max_size=7)
-sentences = st.lists(
-    st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), max_size=7).map(
-        lambda pairs: ([a for a, _ in pairs], [b for _, b in pairs])
-    ),
-    min_size=1,
-    max_size=5,
-)
+
+def sentences_of(prefixes: str) -> st.SearchStrategy[list[Sentence]]:
+    """Tags in any order, so that most sentences hold one that continues nothing."""
+    tags = st.sampled_from(["O", *(f"{prefix}-{kind}" for kind in TYPES for prefix in prefixes)])
+    sentence = st.lists(st.tuples(tags, tags), max_size=7)
+    pairs = sentence.map(lambda pairs: ([a for a, _ in pairs], [b for _, b in pairs]))
+    return st.lists(pairs, min_size=1, max_size=5)
+
+
+sentences = sentences_of("BI")
 
 
 def metric_of(pairs: list[Sentence]) -> EntityF1:
@@ -39,48 +41,21 @@ def computed(metric: EntityF1) -> dict[str, float]:
     return {name: value.item() for name, value in metric.compute().items()}
 
 
-def scan(sentence: list[str]) -> set[tuple[str, int, int]]:
-    """All spans that are an entity by the definition of IOB2, tried one by one."""
-    found = set()
-    for start, tag in enumerate(sentence):
-        for end in range(start + 1, len(sentence) + 1):
-            kind, after = tag[2:], [*sentence, "O"][end]
-            inside = all(other == f"I-{kind}" for other in sentence[start + 1 : end])
-            if tag.startswith("B-") and inside and after != f"I-{kind}":
-                found.add((kind, start, end))
-    return found
-
-
 @pytest.mark.parametrize(
-    ("sentence", "entities"),
-    [
-        ("", set()),
-        ("O O", set()),
-        ("B-PER I-PER O B-LOC", {("PER", 0, 2), ("LOC", 3, 4)}),
-        ("B-PER B-PER I-PER", {("PER", 0, 1), ("PER", 1, 3)}),
-        ("I-PER I-PER O", set()),
-        ("B-PER I-LOC I-PER", {("PER", 0, 1)}),
-        ("O I-LOC B-LOC I-LOC", {("LOC", 2, 4)}),
-        ("B-MISC-X I-MISC-X", {("MISC-X", 0, 2)}),
-    ],
+    ("scheme", "theirs"),
+    [(tag_schemes.IOB2, IOB2), (tag_schemes.IOBES, IOBES), (tag_schemes.BILOU, BILOU)],
 )
-def test_entities_of_a_sentence(sentence: str, entities: set[tuple[str, int, int]]) -> None:
-    assert entities_of(sentence.split()) == entities
-
-
-@settings(max_examples=100, deadline=None)
-@given(tags)
-def test_entities_are_those_of_the_definition(sentence: list[str]) -> None:
-    assert entities_of(sentence) == scan(sentence)
-
-
-@settings(max_examples=100, deadline=None)
-@given(sentences)
-def test_scores_are_those_of_seqeval(pairs: list[Sentence]) -> None:
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_scores_are_those_of_seqeval(
+    scheme: tag_schemes.Scheme, theirs: type, data: st.DataObject
+) -> None:
+    pairs = data.draw(sentences_of(scheme.prefixes))
     predicted, gold = [p for p, _ in pairs], [g for _, g in pairs]
-    options = {"mode": "strict", "scheme": IOB2, "average": "micro", "zero_division": 0}
-    metric = metric_of(pairs)
-    if not any(entities_of(sentence) for sentence in predicted + gold):
+    options = {"mode": "strict", "scheme": theirs, "average": "micro", "zero_division": 0}
+    metric = EntityF1(TYPES, scheme)
+    metric.update(predicted, gold)
+    if not any(entities_of(sentence, scheme) for sentence in predicted + gold):
         # seqeval fails where there is no entity at all.
         assert computed(metric) == {"f1": 0.0, "precision": 0.0, "recall": 0.0}
         return
@@ -90,16 +65,16 @@ def test_scores_are_those_of_seqeval(pairs: list[Sentence]) -> None:
         "recall": pytest.approx(recall_score(gold, predicted, **options)),
     }
     report = classification_report(
-        gold, predicted, mode="strict", scheme=IOB2, output_dict=True, zero_division=0
+        gold, predicted, mode="strict", scheme=theirs, output_dict=True, zero_division=0
     )
     absent = {"f1-score": 0, "precision": 0, "recall": 0, "support": 0}
     for kind, scores in metric.per_type().items():
-        theirs = report.get(kind, absent)
+        expected = report.get(kind, absent)
         assert scores == {
-            "f1": pytest.approx(theirs["f1-score"]),
-            "precision": pytest.approx(theirs["precision"]),
-            "recall": pytest.approx(theirs["recall"]),
-            "support": theirs["support"],
+            "f1": pytest.approx(expected["f1-score"]),
+            "precision": pytest.approx(expected["precision"]),
+            "recall": pytest.approx(expected["recall"]),
+            "support": expected["support"],
         }
 
 
@@ -156,68 +131,3 @@ def test_sentences_of_unequal_length_are_refused() -> None:
         metric.update([["O"]], [["O", "O"]])
     with pytest.raises(ValueError, match="zip"):
         metric.update([["O"]], [["O"], ["O"]])
-
-
-@pytest.mark.parametrize(
-    ("names", "answer"),
-    [
-        (["O", "B-PER", "I-PER"], True),
-        (["I-PER"], True),
-        (["B-A-B"], True),
-        (["O"], False),
-        ([], False),
-        (["O", "B-"], False),
-        (["O", "B-PER", "E-PER"], False),
-        (["O", "PER"], False),
-        (["O", "B-PER", "BIG"], False),
-        (["NOUN", "VERB"], False),
-        (["o", "B-PER"], False),
-    ],
-)
-def test_is_bio(names: list[str], answer: bool) -> None:
-    assert is_bio(names) is answer
-    assert is_bio(iter(names)) is answer
-
-
-@pytest.mark.parametrize(
-    ("iob1", "iob2"),
-    [
-        ("", ""),
-        ("I-PER I-PER O I-LOC", "B-PER I-PER O B-LOC"),
-        ("I-PER I-LOC", "B-PER B-LOC"),
-        ("I-PER B-PER I-PER", "B-PER B-PER I-PER"),
-        ("I-PER B-PER B-PER I-LOC", "B-PER B-PER B-PER B-LOC"),
-        ("O I-MISC-X I-MISC-X", "O B-MISC-X I-MISC-X"),
-        ("B-PER I-PER O B-LOC B-LOC", "B-PER I-PER O B-LOC B-LOC"),
-    ],
-)
-def test_iob1_becomes_iob2(iob1: str, iob2: str) -> None:
-    assert to_iob2(iob1.split()) == iob2.split()
-
-
-# Runs of words: outside, or an entity of a type.
-runs = st.lists(st.tuples(st.sampled_from(["", *TYPES]), st.integers(1, 3)), max_size=6)
-
-
-@settings(max_examples=100, deadline=None)
-@given(runs)
-def test_entities_survive_the_conversion(layout: list[tuple[str, int]]) -> None:
-    iob1: list[str] = []
-    iob2: list[str] = []
-    entities = set()
-    before = ""
-    for kind, length in layout:
-        start = len(iob2)
-        if kind:
-            first = "B-" if kind == before else "I-"
-            iob1 += [first + kind] + [f"I-{kind}"] * (length - 1)
-            iob2 += [f"B-{kind}"] + [f"I-{kind}"] * (length - 1)
-            entities.add((kind, start, start + length))
-        else:
-            iob1 += ["O"] * length
-            iob2 += ["O"] * length
-        before = kind
-    assert to_iob2(iob1) == iob2 == to_iob2(iob2)
-    assert entities_of(iob2) == entities
-    theirs = Tokens(iob1, scheme=IOB1).entities
-    assert {(entity.tag, entity.start, entity.end) for entity in theirs} == entities

@@ -163,8 +163,13 @@ def held_out_ids(data: ClassificationDataModule) -> list[int]:
     return [token for one in data.val_dataloader() for token in one.batch.input_ids.tolist()]
 
 
-def unknown_label(folder: Path) -> dict[str, object]:
-    return {"test": write_csv(folder / "bad.csv", ("text", "label"), [("a", "farm"), ("b", "sky")])}
+def refused_label(folder: Path) -> dict[str, object]:
+    test = write_csv(folder / "bad.csv", ("text", "label"), [("a", "farm"), ("b", "sky")])
+    return {"test": test, "on_unknown_label": "error"}
+
+
+def no_known_label(folder: Path) -> dict[str, object]:
+    return {"test": write_csv(folder / "bad.csv", ("text", "label"), [("a", "sky"), ("b", "sky")])}
 
 
 def missing_column(folder: Path) -> dict[str, object]:
@@ -211,7 +216,8 @@ def no_share(folder: Path) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("spoil", "parts"),
     [
-        (unknown_label, ["bad.csv", "'sky'", "farm, kitchen, school, sea"]),
+        (refused_label, ["bad.csv, row 2: the label 'sky'", "farm, kitchen, school, sea"]),
+        (no_known_label, ["bad.csv: the model has none of its labels (sky); it has farm, kitchen"]),
         (missing_column, ["bad.csv has no column 'text'; it has sentence, label"]),
         (no_rows, ["bad.csv has no rows"]),
         (nothing_at_all, ["bad.csv"]),

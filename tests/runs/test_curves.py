@@ -1,8 +1,11 @@
 """The picture of a run."""
 
+import math
 from pathlib import Path
 
-from clozekit.runs.curves import plot_curves
+import pytest
+
+from clozekit.runs.curves import plot_curves, running_mean
 from clozekit.runs.folder import RunFolder
 
 HISTORY = """epoch,step,train/loss,train/learning_rate,validation/loss
@@ -26,3 +29,18 @@ def test_the_history_of_both_splits_is_drawn(tmp_path: Path) -> None:
 def test_without_a_history_nothing_is_drawn(tmp_path: Path) -> None:
     plot_curves(RunFolder(tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def test_training_rows_are_drawn_with_their_running_mean() -> None:
+    assert running_mean([1.0] * 19) is None
+    values = [float(number % 2) for number in range(100)]
+    means = running_mean(values)
+    assert means is not None
+    assert means[:4] == [0.0, 0.5, pytest.approx(1 / 3), 0.5]
+    assert set(means[3:]) == {0.5}
+    values[51] = math.inf
+    means = running_mean(values)
+    assert means is not None
+    # Three of four values are left, of which one is 1.
+    assert means[50:56] == [0.5, *[pytest.approx(1 / 3)] * 4, 0.5]
+    assert all(math.isfinite(mean) for mean in means)

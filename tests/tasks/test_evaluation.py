@@ -4,6 +4,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from clozekit.data.labelled.classification import ClassificationDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.data.stream import EvaluationStream
+from clozekit.errors import ConfigError
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.pretraining import PretrainingModule
@@ -57,6 +59,36 @@ def test_validation_is_the_same_in_every_epoch(pretraining: PretrainingDataModul
         assert isinstance(batch, PretrainingBatch) and isinstance(same, PretrainingBatch)
         assert torch.equal(batch.input_ids, same.input_ids)
         assert torch.equal(batch.masked_lm_labels, same.masked_lm_labels)
+
+
+def masks_of(corpus: Path, split: str, **options: Any) -> tuple[list[int], float]:
+    """The labels of a split's masked tokens, and the share of the other tokens that are [MASK]."""
+    data = PretrainingDataModule(
+        path=corpus, seed=0, global_batch_size=8, micro_batch_size=8, max_seq_length=48, **options
+    )
+    source = data.sources[split]
+    batches = [source.build([span], False) for span in source.evaluation_spans(8)]
+    return (
+        [label for batch in batches for label in batch.masked_lm_labels.tolist()],  # type: ignore[attr-defined]
+        float(np.mean([i == data.special_tokens.mask for b in batches for i in b.input_ids])),
+    )
+
+
+def test_the_masks_of_validation_do_not_depend_on_those_of_training(corpus: Path) -> None:
+    training = {
+        "masked_lm_prob": 0.4,
+        "mask_token_prob": 1.0,
+        "random_token_prob": 0.0,
+        "max_predictions_per_seq": 2,
+        "whole_word_mask": True,
+    }
+    usual = masks_of(corpus, "validation")
+    assert masks_of(corpus, "validation", **training) == usual
+    assert masks_of(corpus, "train", **training) != masks_of(corpus, "train")
+    own = masks_of(corpus, "validation", validation_masking={"masked_lm_prob": 0.4})
+    assert len(own[0]) > 2 * len(usual[0])
+    with pytest.raises(ConfigError, match=r"validation_masking\.masked_lm_prob=2"):
+        masks_of(corpus, "validation", validation_masking={"masked_lm_prob": 2})
 
 
 def validated(module: TaskModule[Any], data: StreamDataModule, folder: Path) -> dict[str, Tensor]:

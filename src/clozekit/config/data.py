@@ -63,12 +63,10 @@ class StreamConfig(Closed):
         raise NotImplementedError
 
 
-class CorpusDataConfig(StreamConfig):
-    """The options of DataModules that read a prepared corpus.
+class Masking(Closed):
+    """How tokens are masked.
 
     Attributes:
-        path: The folder written by `clozekit prepare`.
-        short_seq_prob: The probability that a sample has a shorter target length.
         masked_lm_prob: The fraction of tokens selected for prediction.
         mask_token_prob: The fraction of selected tokens that are replaced by [MASK].
         random_token_prob: The fraction of selected tokens that are replaced by a random token; the
@@ -76,18 +74,13 @@ class CorpusDataConfig(StreamConfig):
         max_predictions_per_seq: The maximum number of selected tokens per sequence; None for no
             limit.
         whole_word_mask: Whether all tokens of a word are selected together.
-        first_phase: A first training phase with shorter samples, with the keys of `PhaseConfig`;
-            None to use one length throughout.
     """
 
-    path: PathText
-    short_seq_prob: float = Field(0.1, ge=0, le=1)
     masked_lm_prob: float = Field(0.15, gt=0, lt=1)
     mask_token_prob: float = Field(0.8, ge=0, le=1)
     random_token_prob: float = Field(0.1, ge=0, le=1)
     max_predictions_per_seq: PositiveInt | None = None
     whole_word_mask: bool = False
-    first_phase: PhaseConfig | None = None
 
     @model_validator(mode="after")
     def _check_mask_probabilities(self) -> Self:
@@ -97,6 +90,25 @@ class CorpusDataConfig(StreamConfig):
                 f"{self.random_token_prob} add up to more than 1"
             )
         return self
+
+
+class CorpusDataConfig(Masking, StreamConfig):
+    """The options of DataModules that read a prepared corpus.
+
+    Attributes:
+        path: The folder written by `clozekit prepare`.
+        short_seq_prob: The probability that a sample has a shorter target length.
+        validation_masking: How the tokens of validation are masked, with the keys of `Masking`. It
+            is the same for all runs unless it is set, so that runs with different masking can be
+            compared.
+        first_phase: A first training phase with shorter samples, with the keys of `PhaseConfig`;
+            None to use one length throughout.
+    """
+
+    path: PathText
+    short_seq_prob: float = Field(0.1, ge=0, le=1)
+    validation_masking: Masking = Masking()
+    first_phase: PhaseConfig | None = None
 
     @model_validator(mode="after")
     def _check_first_phase(self) -> Self:

@@ -16,9 +16,11 @@ class EvaluateConfig(BaseModel):
             transformers model.
         input: A file of labelled rows; null to use a split of the run's own data.
         split: The split to use; null for `test` if it exists, otherwise `validation`.
-        out: The folder to create for the results; null to create one in the run's folder.
+        out: The folder to create for the results; null to create one in the run's folder, or in the
+            current folder for a checkpoint that is not in a run.
         data_options: Changes to how rows were read in training: arguments of the model's
-            DataModule, such as `{text_column: review}`.
+            DataModule, such as `{text_column: review}`. With `{on_unknown_label: error}`, gold
+            labels that the model does not have are refused; else they count as errors.
         task_options: Arguments of the model's task, such as `{no_answer_threshold: 1.5}`.
         batch_size: The maximum number of sequences per forward pass.
         device: A torch device; `auto` uses a GPU if available.

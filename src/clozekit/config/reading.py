@@ -3,9 +3,13 @@
 Each option is declared here only: its type, bounds, default and meaning.
 """
 
+from typing import Literal
+
 from pydantic import Field, PositiveInt
 
 from clozekit.config.groups import Closed
+
+OnUnknownLabel = Literal["count", "error"]
 
 
 class Reading(Closed):
@@ -43,10 +47,13 @@ class ClassificationReading(TextReading):
         label_column: The column with the label.
         multi_label: Whether a row has any number of labels: a list, also as text in JSON or as
             Python or numpy print it, or names separated by `;`.
+        on_unknown_label: What to do with gold labels that are not in the training rows: `count`
+            them as errors and list them, or stop with an `error`.
     """
 
     label_column: str = "label"
     multi_label: bool = False
+    on_unknown_label: OnUnknownLabel = "count"
 
 
 class RegressionReading(TextReading):
@@ -66,12 +73,18 @@ class TaggingReading(Reading):
         words_column: The column with the words: lists, also as text in JSON or as Python or numpy
             print them, or text that is split at whitespace.
         tags_column: The column with the tags, likewise.
+        tag_scheme: The scheme of entity tags in the files; `auto` recognises it from the tags. Tags
+            of `iob1` are converted to `iob2`. With `none`, the tags stand for no entities.
+        on_unknown_label: What to do with gold tags that are not in the training rows: `count` them
+            as errors and list them, or stop with an `error`.
         doc_stride: The number of tokens between the starts of two windows of a long sentence, at
             most half a window.
     """
 
     words_column: str = "tokens"
     tags_column: str = "tags"
+    tag_scheme: Literal["auto", "iob1", "iob2", "iobes", "bilou", "none"] = "auto"
+    on_unknown_label: OnUnknownLabel = "count"
     doc_stride: PositiveInt = 64
 
 

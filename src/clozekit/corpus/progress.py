@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from clozekit.console import PlainConsole
 
 _SECONDS_BETWEEN_LINES = 30.0
 _SECONDS_BETWEEN_FRAMES = 0.2
@@ -15,7 +16,7 @@ _SECONDS_BETWEEN_FRAMES = 0.2
 @contextmanager
 def show_progress(title: str, total: int, count_done: Callable[[], int]) -> Iterator[None]:
     """Shows inside the context how many of `total` parts `count_done` returns as done."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     if console.is_terminal:
         with (
             _bar(console, title, total) as show,
@@ -32,14 +33,14 @@ def show_progress(title: str, total: int, count_done: Callable[[], int]) -> Iter
         yield
 
 
-def print_plain(console: Console, line: str) -> None:
+def print_plain(console: PlainConsole, line: str) -> None:
     """Prints a line without wrapping, colors and markup."""
-    console.print(line, soft_wrap=True, markup=False, highlight=False)
+    console.print(line, soft_wrap=True)
 
 
 @contextmanager
-def _bar(console: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+def _bar(console: PlainConsole, title: str, total: int) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.update(task, completed=done)

@@ -7,6 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clozekit.figures import label_of, picture
+
+MOST_CLASSES = 60
+"""The number of classes in a plot. If there are more, the most frequent ones are drawn."""
+
 MOST_CLASSES_WITH_NUMBERS = 20
 """Larger confusion matrices show colours only."""
 
@@ -55,48 +60,68 @@ def per_label(
 
 def plot_confusion(counts: NDArray[np.int64], label_names: Sequence[str], path: Path) -> None:
     """Plots the confusion matrix, coloured by the share of each gold class."""
-    figure, axes = _figure(2.5 + 0.45 * len(label_names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    places = range(len(label_names))
-    axes.set(xlabel="predicted", ylabel="gold", xticks=places, yticks=places)
-    axes.set_xticklabels(label_names, rotation=90 if len(label_names) > 5 else 0)
-    axes.set_yticklabels(label_names)
-    if len(label_names) <= MOST_CLASSES_WITH_NUMBERS:
-        for (row, column), count in np.ndenumerate(counts):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
-    figure.colorbar(image, label="share of the gold class")
-    figure.savefig(path, dpi=110)
+    chosen = _most_frequent(counts.sum(axis=1) + counts.sum(axis=0))
+    counts, shares = counts[np.ix_(chosen, chosen)], shares[np.ix_(chosen, chosen)]
+    labels, size = _labels(label_names, chosen), _size(2.5 + 0.45 * len(chosen))
+    with picture(path, size, size) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        places = range(len(labels))
+        axes.set(xlabel="predicted", ylabel="gold", xticks=places, yticks=places)
+        axes.set_xticklabels(labels, rotation=_rotation(labels))
+        axes.set_yticklabels(labels)
+        axes.set_title(_title(len(label_names)))
+        if len(labels) <= MOST_CLASSES_WITH_NUMBERS:
+            for (row, column), count in np.ndenumerate(counts):
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
+        figure.colorbar(image, label="share of the gold class")
 
 
 def plot_classes(scores: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Plots precision and recall per class."""
-    figure, axes = _figure(2.5 + 0.4 * len(scores), height=4.5)
-    places = np.arange(len(scores))
-    for offset, name in ((-0.2, "precision"), (0.2, "recall")):
-        axes.bar(places + offset, [of_class[name] for of_class in scores.values()], 0.4, label=name)
-    axes.set(ylim=(0, 1), xticks=places, ylabel="share")
-    axes.set_xticklabels(list(scores), rotation=90 if len(scores) > 5 else 0)
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=110)
+    every = list(scores.values())
+    chosen = _most_frequent(np.array([of_class.get("support", 0) for of_class in every]))
+    labels, places = _labels(list(scores), chosen), np.arange(len(chosen))
+    with picture(path, _size(2.5 + 0.4 * len(chosen)), 4.5) as figure:
+        axes = figure.subplots()
+        for offset, name in ((-0.2, "precision"), (0.2, "recall")):
+            shares = [every[index][name] for index in chosen]
+            axes.bar(places + offset, shares, 0.4, label=name)
+        axes.set(ylim=(0, 1), xticks=places, ylabel="share", title=_title(len(scores)))
+        axes.set_xticklabels(labels, rotation=_rotation(labels))
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend()
 
 
 def plot_scores(golds: Sequence[float], predictions: Sequence[float], path: Path) -> None:
     """Plots predicted scores against gold scores."""
-    figure, axes = _figure(5)
-    axes.scatter(golds, predictions, s=12, alpha=0.5)
-    axes.axline((0, 0), slope=1, color="grey", linewidth=1)
-    axes.set(xlabel="gold", ylabel="predicted")
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    with picture(path, 5, 5) as figure:
+        axes = figure.subplots()
+        axes.scatter(golds, predictions, s=12, alpha=0.5)
+        axes.axline((0, 0), slope=1, color="grey", linewidth=1)
+        axes.set(xlabel="gold", ylabel="predicted")
+        axes.grid(alpha=0.3)
 
 
-def _figure(width: float, height: float | None = None) -> tuple[Any, Any]:
-    # Imported here because the import takes half a second.
-    from matplotlib.figure import Figure
+def _most_frequent(frequencies: NDArray[Any]) -> list[int]:
+    """Returns the indices of the most frequent classes, in their order."""
+    by_frequency = np.argsort(-frequencies, kind="stable")
+    return sorted(by_frequency[:MOST_CLASSES].tolist())
 
-    size = min(max(width, 5), 24)
-    figure = Figure(figsize=(size, height or size), layout="constrained")
-    return figure, figure.subplots()
+
+def _title(number: int) -> str:
+    return f"the {MOST_CLASSES} most frequent of {number:,}" if number > MOST_CLASSES else ""
+
+
+def _labels(names: Sequence[str], chosen: Sequence[int]) -> list[str]:
+    return [label_of(names[index]) for index in chosen]
+
+
+def _size(inches: float) -> float:
+    return min(max(inches, 5), 24)
+
+
+def _rotation(labels: Sequence[str]) -> int:
+    return 90 if len(labels) > 5 or max(map(len, labels), default=0) > 12 else 0

@@ -16,6 +16,7 @@ from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder_class import make_encoder
 from clozekit.runs.load_pretrained import REGRESSION
+from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 TASKS_OF_HEADS = {
@@ -146,6 +147,13 @@ def _features(
     longest = pretrained.encoder.max_position_embeddings
     if "max_seq_length" not in arguments:
         arguments["max_seq_length"] = min(longest, 512)
+    if isinstance(module, ClassificationModule):
+        arguments["multi_label"] = module.multi_label
+        if options.get("multi_label", module.multi_label) != module.multi_label:
+            raise ConfigError(
+                f"data_options.multi_label={options['multi_label']} but the model was trained with "
+                f"multi_label={module.multi_label}"
+            )
     checked("data_options", features_class.config_class, options)
     features = features_class(pretrained.tokenizer, **{**arguments, **options})  # type: ignore[arg-type]
     features.label_names = module.label_names

@@ -54,6 +54,7 @@ def log_predictions(
     names = module.label_names
     is_multi_label = isinstance(module, ClassificationModule) and module.multi_label
     if names is not None and not is_multi_label:
+        names = [*names, *module.unknown_labels]
         ids = {name: index for index, name in enumerate(names)}
         gold, predicted = single_labels(golds, predictions)
         logged[f"{split}/confusion_matrix"] = wandb.plot.confusion_matrix(

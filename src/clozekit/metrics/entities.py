@@ -1,53 +1,15 @@
-"""Precision, recall and F1 of whole entities, on BIO tags."""
+"""Precision, recall and F1 of whole entities."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
-from seqeval.scheme import IOB2, Tokens
 from torch import Tensor
 from torchmetrics import Metric
 
 from clozekit.errors import DataError
-
-OUTSIDE, BEGIN, INSIDE = "O", "B-", "I-"
-
-
-def is_bio(tags: Iterable[str]) -> bool:
-    """Whether all tags are `O`, `B-` or `I-` with a type, and at least one names a type."""
-    named = set(tags) - {OUTSIDE}
-    return bool(named) and all(tag[:2] in (BEGIN, INSIDE) and len(tag) > 2 for tag in named)
-
-
-def to_iob2(tags: Sequence[str]) -> list[str]:
-    """Converts IOB1 to IOB2, where every entity begins with a `B-`.
-
-    In IOB1 an entity begins with an `I-`, except directly after another entity of its type.
-    IOB2 tags are returned unchanged.
-    """
-    converted = []
-    before = OUTSIDE
-    for tag in tags:
-        begins = tag.startswith(INSIDE) and tag[2:] != before[2:]
-        converted.append(BEGIN + tag[2:] if begins else tag)
-        before = tag
-    return converted
-
-
-def entities_of(tags: Sequence[str]) -> set[tuple[str, int, int]]:
-    """Finds the entities of a sentence in seqeval's strict mode with IOB2.
-
-    An `I-` that does not continue an entity of its type is ignored.
-
-    Args:
-        tags: The tags of the sentence's words.
-
-    Returns:
-        The type, the first word and the word after the last word of each entity.
-    """
-    entities = Tokens(list(tags), scheme=IOB2).entities
-    return {(entity.tag, entity.start, entity.end) for entity in entities}
+from clozekit.metrics.tag_schemes import IOB2, Scheme, entities_of
 
 
 class EntityF1(Metric):
@@ -56,7 +18,8 @@ class EntityF1(Metric):
     An entity counts as found if its type and all its words are right.
 
     Args:
-        entity_types: All entity types, without `B-` and `I-`.
+        entity_types: All entity types, without prefixes.
+        scheme: The scheme of the tags.
     """
 
     full_state_update = False
@@ -68,8 +31,9 @@ class EntityF1(Metric):
     predicted: Tensor
     gold: Tensor
 
-    def __init__(self, entity_types: Sequence[str]) -> None:
+    def __init__(self, entity_types: Sequence[str], scheme: Scheme = IOB2) -> None:
         super().__init__()
+        self.scheme = scheme
         self.entity_types = list(entity_types)
         for name in ("found", "predicted", "gold"):
             zeros = torch.zeros(len(entity_types), dtype=torch.int64)
@@ -89,7 +53,9 @@ class EntityF1(Metric):
         for predicted_tags, gold_tags in zip(predictions, golds, strict=True):
             if len(predicted_tags) != len(gold_tags):
                 raise ValueError(f"{len(predicted_tags)} tags for {len(gold_tags)} words")
-            ours, theirs = entities_of(predicted_tags), entities_of(gold_tags)
+            ours, theirs = (
+                set(entities_of(tags, self.scheme)) for tags in (predicted_tags, gold_tags)
+            )
             found.update(kind for kind, _, _ in ours & theirs)
             predicted.update(kind for kind, _, _ in ours)
             gold.update(kind for kind, _, _ in theirs)

@@ -1,11 +1,13 @@
 """The plot of a run: losses, accuracies, learning rate and speed over steps."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from clozekit.files import write_atomically
+import numpy as np
+
+from clozekit.figures import label_of, picture
 from clozekit.runs.folder import RunFolder
-from clozekit.runs.metrics_file import read_series
+from clozekit.runs.metrics_file import Series, read_series
 
 PANELS = {
     "loss": ("loss", "mlm_loss", "nsp_loss"),
@@ -28,38 +30,58 @@ PANELS = {
 }
 
 
+EXACT = ("learning_rate",)
+"""Metrics that have no noise."""
+
+FEWEST_OF_A_MEAN = 20
+"""The number of points from which a curve of training rows is drawn with its running mean."""
+
+POINTS_OF_A_MEAN = 25
+"""The running mean at a point is over the last points, which are one part of this many of all."""
+
+
 def plot_curves(folder: RunFolder) -> None:
     """Plots `curves.png` from the run's history; does nothing if there is no history."""
     if not folder.metrics_file.is_file():
         return
-    # Imported here because it takes half a second and is only needed at the end on one process.
-    from matplotlib.figure import Figure
-
     series = read_series(folder.metrics_file)
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    for axes, (title, names) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
-        for index, name in enumerate(names):
-            for split, style in (("train", "-"), ("validation", "o--")):
-                steps, values = series.get(f"{split}/{name}", ([], []))
-                if steps:
-                    axes.plot(
-                        steps,
-                        values,
-                        style,
-                        color=f"C{index}",
-                        alpha=0.6 if split == "train" else 1.0,
-                        markersize=4,
-                        label=f"{split}/{name}",
-                    )
-        axes.set(title=title, xlabel="step")
-        axes.grid(alpha=0.3)
-        if axes.has_data():
-            axes.legend(fontsize="small")
-    figure.suptitle(folder.path.name)
-    save_figure(figure, folder.curves_file)
+    with picture(folder.curves_file, width=11, height=7) as figure:
+        for axes, (title, names) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
+            for index, name in enumerate(names):
+                _plot_metric(axes, name, f"C{index}", series)
+            axes.set(title=title, xlabel="step")
+            axes.grid(alpha=0.3)
+            if axes.has_data():
+                axes.legend(fontsize="small")
+        figure.suptitle(label_of(folder.path.name, longest=80))
 
 
-def save_figure(figure: Any, path: Path) -> None:
-    """Writes a figure atomically."""
-    with write_atomically(path) as file:
-        figure.savefig(file, format="png", dpi=110)
+def running_mean(values: Sequence[float]) -> list[float] | None:
+    """Returns the mean over the last points at each point; None if there are few points.
+
+    Values that are not finite are left out.
+    """
+    if len(values) < FEWEST_OF_A_MEAN:
+        return None
+    size = max(2, len(values) // POINTS_OF_A_MEAN)
+    given = np.array(values, np.float64)
+    is_finite = np.isfinite(given)
+    sums = np.cumsum(np.where(is_finite, given, 0.0))
+    counts = np.cumsum(is_finite)
+    sums[size:] -= sums[:-size].copy()
+    counts[size:] -= counts[:-size].copy()
+    means: list[float] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).tolist()
+    return means
+
+
+def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:
+    steps, values = series.get(f"train/{name}", ([], []))
+    if steps:
+        # The learning rate is exact: its mean would only lag behind.
+        means = None if name in EXACT else running_mean(values)
+        if means is not None:
+            axes.plot(steps, values, color=color, alpha=0.2, linewidth=0.8)
+        axes.plot(steps, means or values, color=color, alpha=0.8, label=f"train/{name}")
+    steps, values = series.get(f"validation/{name}", ([], []))
+    if steps:
+        axes.plot(steps, values, "o--", color=color, markersize=4, label=f"validation/{name}")

@@ -133,6 +133,14 @@ class RunFolder:
         write_json(self.record_file, record)
 
 
+def run_of(checkpoint: Path) -> RunFolder | None:
+    """Returns the folder of a checkpoint's run; None if the file was moved out of its run."""
+    file = checkpoint.resolve()
+    folder = RunFolder(file.parent.parent)
+    is_in_run = folder.checkpoints == file.parent and folder.config_file.is_file()
+    return folder if is_in_run else None
+
+
 def refuse_existing(path: Path) -> None:
     """Checks that a run's folder does not exist or is empty.
 

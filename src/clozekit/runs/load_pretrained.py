@@ -47,6 +47,7 @@ def from_checkpoint(checkpoint: Checkpoint) -> Pretrained:
         task=checkpoint.config["task"],
         task_arguments=arguments,
         data=checkpoint.config["data"],
+        data_hash=checkpoint.data_hash,
     )
 
 

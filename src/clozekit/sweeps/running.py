@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
+from clozekit.display import say
 from clozekit.exit_codes import INTERRUPTED, PREEMPTED
 from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.record import SweepRecord
@@ -138,7 +139,7 @@ class SweepRun:
                 parts.append(f"{len(names)} {status}{listed}")
         summary = "; ".join(parts) or "no jobs were run"
         again = "; run the same command again to continue" if self.exit_code else ""
-        print(f"{self.record.folder}: {summary}{again}", flush=True)
+        say(f"{self.record.folder}: {summary}{again}")
 
     def _fill(self, source: JobSource) -> None:
         for place in range(self.executor.n_jobs):
@@ -152,16 +153,16 @@ class SweepRun:
     def _begin(self, job: Job, place: int, source: JobSource) -> None:
         number, total = self._taken, source.total
 
-        def say(line: str) -> None:
-            print(f"[{number}/{total}] {line}", flush=True)
+        def note(line: str) -> None:
+            say(f"[{number}/{total}] {line}")
 
         self.record.add([job])
         if job.results() is not None:
-            say(f"{job.name}: already finished{_metric(job)}")
+            note(f"{job.name}: already finished{_metric(job)}")
             self._note(job, Status.FINISHED, None, 0.0, source)
             return
-        say(f"{job.name}: started, output in {job.log_file}")
-        handle = self.executor.start(job, place, say)
+        note(f"{job.name}: started, output in {job.log_file}")
+        handle = self.executor.start(job, place, note)
         self.record.started(job)
         self._slots[place] = _Slot(job, number, handle, time.monotonic())
 
@@ -175,7 +176,7 @@ class SweepRun:
             line += f" with exit code {exit_code} after {seconds:.0f} s"
         if status == Status.FAILED:
             line += f": {_last_line(job)}"
-        print(line, flush=True)
+        say(line)
         self._note(job, status, exit_code, seconds, source)
 
     def _note(
@@ -212,7 +213,7 @@ class SweepRun:
             assert self.stopped_by is not None
             running = [slot.handle for slot in self._slots.values()]
             if self._heeded == 1:
-                print(f"{self.stopped_by.name}: the running jobs will save and exit", flush=True)
+                say(f"{self.stopped_by.name}: the running jobs will save and exit")
             for handle in running:
                 if self._heeded < 3:
                     handle.stop(self.stopped_by)

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from clozekit.config.train import TrainConfig
+from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.naming import job_name
@@ -104,10 +105,9 @@ class Study:
                 self._trials[name] = trial.number
                 return self._make_job(overrides)
             self._study.tell(trial, state=TrialState.FAIL)
-        print(
+        say(
             f"the last {MOST_REPEATS} samples were duplicates; stopping after "
-            f"{len(self._trials)} trials",
-            flush=True,
+            f"{len(self._trials)} trials"
         )
         self.total = len(self._trials)
         return None

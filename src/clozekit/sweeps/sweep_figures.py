@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from clozekit.runs.curves import save_figure
+from clozekit.figures import label_of, picture
+from clozekit.runs.curves import running_mean
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.metrics_file import read_series
 from clozekit.sweeps.read_runs import Value, as_text
@@ -38,19 +39,16 @@ def plot_values(summary: Summary, path: Path) -> bool:
         keys = [SEED]
     if criterion is None or not keys:
         return False
-    from matplotlib.figure import Figure
-
     columns = min(len(keys), COLUMNS)
     rows = math.ceil(len(keys) / columns)
-    figure = Figure(figsize=(1 + 4.5 * columns, 4 * rows), layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
-    for axes, key in zip(panels, keys, strict=False):
-        _plot_key(axes, key, settings, summary, criterion, is_alone=len(keys) == 1)
-    for axes in panels[::columns]:
-        axes.set_ylabel(criterion.metric)
-    for axes in panels[len(keys) :]:
-        axes.set_axis_off()
-    save_figure(figure, path)
+    with picture(path, width=1 + 4.5 * columns, height=4 * rows) as figure:
+        panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+        for axes, key in zip(panels, keys, strict=False):
+            _plot_key(axes, key, settings, summary, criterion, is_alone=len(keys) == 1)
+        for axes in panels[::columns]:
+            axes.set_ylabel(label_of(criterion.metric, LONGEST_LABEL))
+        for axes in panels[len(keys) :]:
+            axes.set_axis_off()
     return True
 
 
@@ -89,7 +87,7 @@ def _plot_key(
     if is_alone and all(map(_is_number, _values_of(settings, summary, key))) and key != SEED:
         # With several keys, the means also differ in the other keys, so a line would be misleading.
         axes.plot(*zip(*sorted(means), strict=True), color="grey", alpha=0.6, zorder=1)
-    axes.set(xlabel=key)
+    axes.set(xlabel=label_of(key, LONGEST_LABEL))
     axes.grid(alpha=0.3)
 
 
@@ -103,13 +101,24 @@ def _axis(axes: Any, key: str, values: Sequence[Value]) -> Any:
     are_numbers = len(numbers) == len(values)
     if are_numbers and key != SEED:
         if is_log(numbers):
-            axes.set_xscale("log")
+            _set_log(axes)
         return lambda value: value
     names = [as_text(value) for value in (sorted(numbers) if are_numbers else values)]
-    axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 12 else 0)
+    labels = [label_of(name) for name in names]
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if max(map(len, labels)) > 12 else 0)
     axes.margins(x=0.2)
     places = {name: index for index, name in enumerate(names)}
     return lambda value: places[as_text(value)]
+
+
+def _set_log(axes: Any) -> None:
+    """Makes the x-axis logarithmic, with plain numbers: matplotlib's own are mathtext."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _is_number(value: Value) -> TypeGuard[float]:
@@ -136,18 +145,16 @@ def plot_all_curves(summary: Summary, path: Path) -> bool:
     names = [name for name in names if any(name in curves for same in series for curves in same)]
     if not names:
         return False
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4 + 5 * len(names), 5), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names, strict=True):
-        for rank, (setting, same) in enumerate(zip(summary.settings, series, strict=True)):
-            _plot_setting(axes, name, rank, _label(summary, setting), same)
-        axes.set(title=name, xlabel="step")
-        axes.grid(alpha=0.3)
-    lines, labels = figure.axes[0].get_legend_handles_labels()
-    if len(summary.runs) > 1 and lines:
-        figure.legend(lines, labels, loc="outside right upper", fontsize="small")
-    save_figure(figure, path)
+    with picture(path, width=4 + 5 * len(names), height=5) as figure:
+        panels = figure.subplots(1, len(names), squeeze=False).flat
+        for axes, name in zip(panels, names, strict=True):
+            for rank, (setting, same) in enumerate(zip(summary.settings, series, strict=True)):
+                _plot_setting(axes, name, rank, _label(summary, setting), same)
+            axes.set(title=label_of(name, LONGEST_LABEL), xlabel="step")
+            axes.grid(alpha=0.3)
+        lines, labels = figure.axes[0].get_legend_handles_labels()
+        if len(summary.runs) > 1 and lines:
+            figure.legend(lines, labels, loc="outside right upper", fontsize="small")
     return True
 
 
@@ -157,9 +164,10 @@ def _plot_setting(axes: Any, name: str, rank: int, label: str, same: Sequence[An
         steps, values = curves.get(name, ((), ()))
         if not steps:
             continue
+        means = running_mean(values) if name == TRAINING_LOSS else None
         axes.plot(
             steps,
-            values,
+            means or values,
             "-" if name == TRAINING_LOSS else "o-",
             color=_colour(rank),
             alpha=0.8 if is_named else 0.3,
@@ -172,10 +180,12 @@ def _plot_setting(axes: Any, name: str, rank: int, label: str, same: Sequence[An
 
 def _label(summary: Summary, setting: Setting) -> str:
     if not summary.keys:
-        return setting.runs[0].name if len(setting.runs) == 1 else "all seeds"
+        return (
+            label_of(setting.runs[0].name, LONGEST_LABEL) if len(setting.runs) == 1 else "all seeds"
+        )
     pairs = zip(summary.keys, setting.values, strict=True)
     label = ", ".join(f"{key.split('.')[-1]}={_short(value)}" for key, value in pairs)
-    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+    return label_of(label, LONGEST_LABEL)
 
 
 def _short(value: Value) -> str:

@@ -5,6 +5,8 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from clozekit.display import printable
+from clozekit.sweeps.comparability import keys_that_change
 from clozekit.sweeps.read_runs import Outcome, as_text
 from clozekit.sweeps.summary import SEED, Setting, Summary, command_to_repeat
 
@@ -23,6 +25,7 @@ def report_text(summary: Summary, folder: Path) -> str:
             _headline(summary, folder),
             "",
             *_table(summary),
+            *_comparability(summary),
             *_ends(summary),
             *_repetition(summary),
         ]
@@ -65,6 +68,19 @@ def _table(summary: Summary) -> Iterator[str]:
         yield f"only in results.csv: {', '.join(left_out)}"
 
 
+def _comparability(summary: Summary) -> Iterator[str]:
+    if summary.criterion is None or len(summary.settings) < 2:
+        return
+    metric = summary.criterion.metric
+    changing = keys_that_change(metric, summary.keys, summary.runs)
+    if changing:
+        verb = "changes" if len(changing) == 1 else "change"
+        yield (
+            f"{', '.join(changing)} {verb} what {metric} measures, so its values for different "
+            "settings cannot be compared"
+        )
+
+
 def _finished(setting: Setting) -> str:
     finished = [run for run in setting.runs if run.outcome == Outcome.FINISHED]
     return f"{len(finished)}/{len(setting.runs)}"
@@ -78,8 +94,9 @@ def _spread(setting: Setting, metric: str) -> str:
 
 
 def _aligned(columns: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in columns]
-    for row in zip(*columns, strict=True):
+    shown = [[printable(cell) for cell in column] for column in columns]
+    widths = [max(map(len, column)) for column in shown]
+    for row in zip(*shown, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         yield BETWEEN.join(cells).rstrip()
 

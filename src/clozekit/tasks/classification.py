@@ -20,8 +20,9 @@ from clozekit.config.tasks import BALANCED
 from clozekit.data.batch import ClassificationBatch
 from clozekit.data.labelled.classification import ClassificationDataModule, LabelledText
 from clozekit.metrics.correlation import MatthewsCorrelation
+from clozekit.metrics.multi_label import MacroF1OfLabels
 from clozekit.models import EncoderWithHeads, SequenceClassificationHead, make_encoder
-from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.tasks.fine_tuning import FineTuningModule, known_cross_entropy
 
 
 class ClassificationModule(FineTuningModule[ClassificationBatch]):
@@ -94,6 +95,17 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         losses = F.binary_cross_entropy_with_logits(logits, labels.to(logits), reduction="none")
         return (losses * weights).mean(dim=-1).sum()
 
+    def evaluation_loss(self, logits: Tensor, batch: ClassificationBatch) -> tuple[Tensor, int]:
+        """Sums the cross-entropy without weights and smoothing; see `FineTuningModule`."""
+        number = len(self.label_names)
+        if self.multi_label:
+            labels = batch.labels[:, :number].to(logits)
+            losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+            return losses.mean(dim=-1).sum(), batch.batch_size
+        if not self.unknown_labels:
+            return F.cross_entropy(logits, batch.labels, reduction="sum"), batch.batch_size
+        return known_cross_entropy(logits, batch.labels)
+
     def num_targets(self, batch: ClassificationBatch) -> int:
         """Returns the number of texts."""
         return batch.batch_size
@@ -106,19 +118,19 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
 
     def new_metrics(self) -> dict[str, Metric]:
         """Makes accuracy, F1 and Matthews' correlation; with `multi_label` exact match and F1."""
-        number = len(self.label_names)
+        number = len(self.label_names) + len(self.unknown_labels)
         if self.multi_label:
             return {
                 "accuracy": MultilabelExactMatch(number, self.THRESHOLD),
                 "f1_micro": MultilabelF1Score(number, self.THRESHOLD, average="micro"),
-                "f1_macro": MultilabelF1Score(number, self.THRESHOLD, average="macro"),
+                "f1_macro": MacroF1OfLabels(len(self.label_names), number, self.THRESHOLD),
             }
         metrics: dict[str, Metric] = {
             "accuracy": MulticlassAccuracy(number, average="micro"),
             "f1_macro": MulticlassF1Score(number, average="macro"),
             "matthews_correlation": MatthewsCorrelation(number),
         }
-        return metrics | ({"f1": BinaryF1Score()} if number == 2 else {})
+        return metrics | ({"f1": BinaryF1Score()} if len(self.label_names) == 2 else {})
 
     def update_metrics(
         self, metrics: Mapping[str, Any], logits: Tensor, batch: ClassificationBatch
@@ -126,8 +138,14 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         """Adds a batch's predictions."""
         labels = batch.labels.long()
         predicted = logits.sigmoid() if self.multi_label else logits.argmax(dim=-1)
+        if self.multi_label and self.unknown_labels:
+            number = len(self.label_names) + len(self.unknown_labels)
+            labels = F.pad(labels, (0, number - labels.shape[1]))
+            predicted = F.pad(predicted, (0, number - predicted.shape[1]))
         for name, metric in metrics.items():
-            if name != "loss":
+            if name == "f1":
+                metric.update((predicted == 1).long(), (labels == 1).long())
+            elif name != "loss":
                 metric.update(predicted, labels)
 
     def decode(self, logits: Tensor, batch: ClassificationBatch) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from clozekit.config.train import DivergenceConfig
 from clozekit.data.step import StepBatch
+from clozekit.display import say
 
 if TYPE_CHECKING:
     from clozekit.tasks.base import TaskModule
@@ -119,10 +120,7 @@ class DivergenceGuard:
         # Without gradients, the optimizer step does not change the weights.
         optimizer.zero_grad(set_to_none=True)
         if module.trainer.is_global_zero:
-            print(
-                f"{problem}; rolled back to the weights of step {content['global_step']}",
-                flush=True,
-            )
+            say(f"{problem}; rolled back to the weights of step {content['global_step']}")
         for logger in module.trainer.loggers:
             logger.log_metrics({"train/rollbacks": float(self.rollbacks)}, step=step.index + 1)
 

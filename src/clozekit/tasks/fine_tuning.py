@@ -1,13 +1,15 @@
 """The base class of all fine-tuning tasks: training, evaluation and prediction of a batch."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 from torchmetrics import MeanMetric, Metric
 
 from clozekit.data.batch import Batch
+from clozekit.data.files.rows import MISSING_LABEL
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.step import EvaluationBatch, StepBatch
@@ -27,10 +29,13 @@ class FineTuningModule(TaskModule[BatchT]):
     Attributes:
         datamodule_class: The DataModule of the task.
         label_names: The classes in the order of their ids, if any.
+        unknown_labels: The gold labels of the evaluated rows that the model does not have. Their
+            ids follow those of `label_names`, and they count as errors in all metrics.
     """
 
     datamodule_class: ClassVar[type[LabelledDataModule[Any]]]
     label_names: list[str] | None = None
+    unknown_labels: Sequence[str] = ()
 
     def __init__(self, **training: Any) -> None:
         super().__init__(**training)
@@ -48,6 +53,16 @@ class FineTuningModule(TaskModule[BatchT]):
     @abstractmethod
     def loss_sum(self, logits: Tensor, batch: BatchT) -> Tensor:
         """Computes the loss, summed over the batch's targets."""
+
+    def evaluation_loss(self, logits: Tensor, batch: BatchT) -> tuple[Tensor, int]:
+        """Computes the loss of evaluation, which can be compared between runs.
+
+        It has no class weights and no label smoothing, whatever training uses.
+
+        Returns:
+            The loss, summed over the batch's targets, and their number. Unknown labels have none.
+        """
+        return self.loss_sum(logits, batch), self.num_targets(batch)
 
     @abstractmethod
     def num_targets(self, batch: BatchT) -> int:
@@ -128,10 +143,9 @@ class FineTuningModule(TaskModule[BatchT]):
     def evaluate_batch(self, metrics: nn.ModuleDict, batch: BatchT) -> Tensor:
         """Adds a batch to a split's metrics; returns its logits."""
         logits = upcast(self(batch))
-        num_targets = self.num_targets(batch)
+        loss_sum, num_targets = self.evaluation_loss(logits, batch)
         if num_targets:
-            loss = self.loss_sum(logits, batch) / num_targets
-            metrics["loss"].update(loss, num_targets)  # type: ignore[operator]
+            metrics["loss"].update(loss_sum / num_targets, num_targets)  # type: ignore[operator]
         self.update_metrics(metrics, logits, batch)  # type: ignore[arg-type]
         return logits
 
@@ -156,3 +170,19 @@ def computed_metrics(metrics: nn.ModuleDict) -> dict[str, Tensor]:
         value = metric.compute()  # type: ignore[operator]
         computed |= value if isinstance(value, dict) else {name: value}
     return computed
+
+
+def known_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, int]:
+    """Sums the cross-entropy over labels that the model has.
+
+    Args:
+        logits: `[targets, labels]`.
+        labels: `[targets]`. Missing and unknown labels are left out.
+
+    Returns:
+        The sum, and the number of labels in it.
+    """
+    is_known = (labels >= 0) & (labels < logits.shape[1])
+    known = labels.where(is_known, MISSING_LABEL)
+    loss = F.cross_entropy(logits, known, reduction="sum", ignore_index=MISSING_LABEL)
+    return loss, int(is_known.sum())

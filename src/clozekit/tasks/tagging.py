@@ -1,6 +1,6 @@
 """Tagging: one label per word, predicted from its first token."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,9 +13,10 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import TaggingBatch
 from clozekit.data.files.rows import MISSING_LABEL
 from clozekit.data.labelled.tagging import TaggedWords, TaggingDataModule
-from clozekit.metrics.entities import EntityF1, is_bio
+from clozekit.metrics.entities import EntityF1
+from clozekit.metrics.tag_schemes import SCHEMES, entities_of, recognised, types_of
 from clozekit.models import EncoderWithHeads, TokenClassificationHead, make_encoder
-from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.tasks.fine_tuning import FineTuningModule, known_cross_entropy
 
 
 class TaggingModule(FineTuningModule[TaggingBatch]):
@@ -23,8 +24,10 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
 
     Args:
         encoder: The encoder's configuration.
-        label_names: The tags, in the order of their ids. If all are BIO tags, the metrics include
-            F1 over entities.
+        label_names: The tags, in the order of their ids. If they are of a scheme of entity tags,
+            the metrics include F1 over entities.
+        tag_scheme: The scheme: `iob2`, `iobes`, `bilou`, `none`, or `auto` to recognise it from
+            the tags.
         classifier_dropout: The dropout of the tokens' vectors.
         label_smoothing: The share of the target that is spread evenly over all tags.
         **training: The arguments of `TaskModule`.
@@ -38,6 +41,7 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
         self,
         encoder: EncoderConfig,
         label_names: list[str],
+        tag_scheme: str = "auto",
         classifier_dropout: float = 0.1,
         label_smoothing: float = 0.0,
         **training: Any,
@@ -47,8 +51,8 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
             raise ValueError(f"label_smoothing={label_smoothing} must be in [0, 1)")
         self.label_names = label_names
         self.label_smoothing = label_smoothing
-        self.has_entities = is_bio(label_names)
-        self.monitor = "validation/f1" if self.has_entities else "validation/accuracy"
+        self.scheme = recognised(label_names) if tag_scheme == "auto" else SCHEMES.get(tag_scheme)
+        self.monitor = "validation/accuracy" if self.scheme is None else "validation/f1"
         self.model = EncoderWithHeads(
             make_encoder(encoder, add_pooling_layer=False),
             token_classification_head=TokenClassificationHead(
@@ -72,6 +76,10 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
             label_smoothing=self.label_smoothing,
         )
 
+    def evaluation_loss(self, logits: Tensor, batch: TaggingBatch) -> tuple[Tensor, int]:
+        """Sums the cross-entropy without smoothing over the tags that the model has."""
+        return known_cross_entropy(logits, batch.labels)
+
     def num_targets(self, batch: TaggingBatch) -> int:
         """Returns the number of words with a tag."""
         return int((batch.labels != MISSING_LABEL).sum())
@@ -82,12 +90,12 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
 
     def new_metrics(self) -> dict[str, Metric]:
         """Makes the accuracy over words, and F1, precision and recall over entities."""
-        number = len(self.label_names)
+        names = [*self.label_names, *self.unknown_labels]
+        number = len(names)
         accuracy = MulticlassAccuracy(number, average="micro", ignore_index=MISSING_LABEL)
         metrics: dict[str, Metric] = {"accuracy": accuracy}
-        if self.has_entities:
-            types = sorted({name[2:] for name in self.label_names if name != "O"})
-            metrics["entities"] = EntityF1(types)
+        if self.scheme is not None:
+            metrics["entities"] = EntityF1(types_of(names, self.scheme), self.scheme)
         return metrics
 
     def update_metrics(
@@ -96,7 +104,7 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
         """Adds a batch's predictions. A word without a tag is not part of an entity."""
         if len(batch.labels):
             metrics["accuracy"].update(logits.argmax(dim=-1), batch.labels)
-        if self.has_entities:
+        if self.scheme is not None:
             golds = [[tag or "O" for tag in example.tags] for example in batch.examples]
             predictions = [
                 [tag if gold is not None else "O" for tag, gold in zip(tags, e.tags, strict=True)]
@@ -105,10 +113,15 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
             metrics["entities"].update(predictions, golds)
 
     def decode(self, logits: Tensor, batch: TaggingBatch) -> list[dict[str, Any]]:
-        """Returns the tag of each word and its probability."""
+        """Returns the tag of each word and its probability, and the entities of the tags."""
         scores = torch.split(logits.softmax(dim=-1).amax(dim=-1).cpu(), _num_words(batch))
         return [
-            {"words": list(example.words), "tags": tags, "scores": score.tolist()}
+            {
+                "words": list(example.words),
+                "tags": tags,
+                "scores": score.tolist(),
+                **self._entities(example.words, tags),
+            }
             for example, tags, score in zip(
                 batch.examples, self._tags(logits, batch), scores, strict=True
             )
@@ -117,6 +130,17 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
     def gold(self, example: TaggedWords) -> list[str | None]:
         """Returns the tags."""
         return list(example.tags)
+
+    def _entities(self, words: Sequence[str], tags: Sequence[str]) -> dict[str, Any]:
+        """Returns the entities with their types, words, first word, and the word after the last."""
+        if self.scheme is None:
+            return {}
+        return {
+            "entities": [
+                {"type": kind, "text": " ".join(words[start:end]), "start": start, "end": end}
+                for kind, start, end in entities_of(tags, self.scheme)
+            ]
+        }
 
     def _tags(self, logits: Tensor, batch: TaggingBatch) -> list[list[str]]:
         """Returns the tags of each example; the windows of an example are adjacent."""

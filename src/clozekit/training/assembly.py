@@ -21,6 +21,7 @@ from clozekit.runs.folder import RunFolder
 from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
+from clozekit.tasks.fine_tuning import FineTuningModule
 
 
 def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> StreamDataModule:
@@ -133,6 +134,8 @@ def make_module(
         guard=DivergenceGuard(config.divergence, RunFolder(config.run_dir).last_checkpoint),
         **datamodule.task_arguments(),
     )
+    if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
+        module.unknown_labels = datamodule.features.unknown_labels
     module.encoder.activation_checkpointing = config.activation_checkpointing
     if config.compile.enabled:
         module.encoder.compile(**config.compile.model_dump(exclude={"enabled"}))

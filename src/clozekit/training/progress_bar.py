@@ -6,7 +6,6 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,6 +14,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from clozekit.console import PlainConsole
 
 SECONDS_BETWEEN_LINES = 20.0
 """The interval of progress lines if the output is not a terminal."""
@@ -37,7 +38,7 @@ class TrainingProgress(ProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._enabled = True
-        self._console = Console(file=sys.stdout, highlight=False)
+        self._console = PlainConsole(file=sys.stdout)
         self._progress: Progress | None = None
         self._last_line = 0.0
 
@@ -57,7 +58,7 @@ class TrainingProgress(ProgressBar):
                 TextColumn("step"),
                 MofNCompleteColumn(),
                 BarColumn(),
-                TextColumn("{task.fields[metrics]}"),
+                TextColumn("{task.fields[metrics]}", markup=False),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=self._console,
@@ -102,7 +103,7 @@ class TrainingProgress(ProgressBar):
         self._stop()
 
     def _print(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, markup=False)
+        self._console.print(line, soft_wrap=True)
 
     def _stop(self) -> None:
         if self._progress is not None:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from lightning.pytorch import Trainer
-from rich.console import Console
 from rich.table import Table
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.console import PlainConsole
 from clozekit.data.module import StreamDataModule
 from clozekit.data.stream import Phase
 from clozekit.runs.folder import RunFolder
@@ -44,7 +44,7 @@ def print_summary(
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in rows.items():
         table.add_row(name, value)
-    Console(highlight=False, soft_wrap=True).print(table)
+    PlainConsole(soft_wrap=True).print(table)
 
 
 def _memory(

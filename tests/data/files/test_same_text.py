@@ -108,7 +108,7 @@ def test_texts_and_classes_are_read_back_by_training_evaluation_and_prediction(
     examples, num_unlabelled = RowStore(features).read(features.read_rows(str(path)), check=False)
     features.learn_labels(examples, {})
     evaluated, _ = RowStore(features).read(features.read_rows(str(path)), check=True)
-    assert num_unlabelled == 0 and evaluated == examples
+    assert num_unlabelled == 0 and list(evaluated) == list(examples)
     assert [(example.text, *example.labels) for example in examples] == cells
     predicted = []
     for number, (_, row) in enumerate(features.read_rows(str(path)).with_bad_rows()):

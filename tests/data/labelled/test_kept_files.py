@@ -167,7 +167,19 @@ def test_an_unknown_label_is_told_though_the_training_rows_were_found(tmp_path: 
     other = written(tmp_path / "other", "csv", [*ROWS, ("six", "class 7")])
     for _ in range(2):
         with pytest.raises(DataError, match=r"row 41: the label 'class 7' does not occur"):
-            made(tmp_path, train, validation=other)
+            made(tmp_path, train, validation=other, on_unknown_label="error")
+
+
+def test_unknown_labels_are_counted_though_their_rows_were_found(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    train = written(tmp_path, "csv", ROWS)
+    other = written(tmp_path / "other", "csv", [*ROWS, ("six", "class 7")])
+    first = made(tmp_path, train, validation=other)
+    before = stamps(tmp_path)
+    again = made(tmp_path, train, validation=other)
+    assert stamps(tmp_path) == before
+    assert first.unknown_labels == again.unknown_labels == {"validation": {"class 7": 1}}
+    assert described(first) == described(again)
 
 
 class KillingFeatures(ClassificationFeatures):

@@ -139,22 +139,54 @@ def tagged(tags: Any, words: Any = None) -> tuple[str | None, ...] | None:
     return None if found is None else found.tags
 
 
+def read(folder: Path, *sentences: str, **options: Any) -> TaggingDataModule:
+    """A DataModule of a file with one sentence of these tags each."""
+    lines = [[f"the {tag}" for tag in sentence.split()] for sentence in sentences]
+    text = "\n\n".join("\n".join(sentence) for sentence in lines)
+    (folder / "a.conll").write_text(text + "\n\nhorse O\n" * 3)
+    return datamodule(folder / "a.conll", **options)
+
+
+def tags_read(data: TaggingDataModule) -> set[tuple[str | None, ...]]:
+    examples = [e for source in data.sources.values() for e in source.rows.examples]  # type: ignore[attr-defined]
+    return {example.tags for example in examples} - {("O",)}
+
+
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("given", "expected", "scheme"),
     [
-        ("I-PER I-PER O I-LOC B-LOC I-LOC", "B-PER I-PER O B-LOC B-LOC I-LOC"),
-        ("I-PER I-LOC O O", "B-PER B-LOC O O"),
-        ("B-PER I-PER O B-LOC B-LOC", "B-PER I-PER O B-LOC B-LOC"),
-        ("O O", "O O"),
-        # Of another scheme, and no scheme.
-        ("B-PER I-PER E-PER S-LOC I-LOC", "B-PER I-PER E-PER S-LOC I-LOC"),
-        ("I- NOUN I-x", "I- NOUN I-x"),
+        (
+            ["I-PER I-PER O I-LOC B-LOC I-LOC", "I-PER I-LOC O O"],
+            ["B-PER I-PER O B-LOC B-LOC I-LOC", "B-PER B-LOC O O"],
+            "iob2",
+        ),
+        # The I of the second sentence is a mistake, as the first one is not IOB1.
+        (["B-PER I-PER", "I-PER"], ["B-PER I-PER", "I-PER"], "iob2"),
+        (["B-PER I-PER E-PER S-LOC", "I-LOC"], ["B-PER I-PER E-PER S-LOC", "I-LOC"], "iobes"),
+        (["B-PER L-PER U-LOC"], ["B-PER L-PER U-LOC"], "bilou"),
+        # Of no scheme: what looks like IOB1 in one sentence is not.
+        (["NOUN", "I-x I-x"], ["NOUN", "I-x I-x"], "none"),
     ],
 )
-def test_tags_of_iob1_become_iob2_and_others_stay(given: str, expected: str) -> None:
-    assert tagged(given.split()) == tuple(expected.split())
-    as_texts = tagged(given, words="w " * len(given.split()))
-    assert as_texts == tuple(expected.split())
+def test_the_scheme_of_a_file_is_that_of_all_its_tags(
+    given: list[str], expected: list[str], scheme: str, tmp_path: Path
+) -> None:
+    data = read(tmp_path, *given)
+    assert tags_read(data) == {tuple(sentence.split()) for sentence in expected}
+    assert data.task_arguments()["tag_scheme"] == scheme
+    told = data.facts().get("tag scheme", "none")
+    assert told.split(";")[0].split()[-1] == scheme
+    assert ("1 tags are in no entity" in told) == (given[-1] in ("I-PER", "I-LOC"))
+
+
+def test_the_scheme_may_be_given(tmp_path: Path) -> None:
+    mixed = ("B-PER I-PER", "I-PER")
+    assert tags_read(read(tmp_path, *mixed, tag_scheme="iob1")) == {("B-PER", "I-PER"), ("B-PER",)}
+    plain = read(tmp_path, *mixed, tag_scheme="none")
+    assert plain.features.label_names == ["B-PER", "I-PER", "O"]
+    assert plain.task_arguments()["tag_scheme"] == "none"
+    with pytest.raises(DataError, match=r"tag_scheme=iobes: the tag 'NOUN' is not O or one of B-…"):
+        read(tmp_path, "B-PER", "NOUN", tag_scheme="iobes")
 
 
 def test_a_file_in_iob1_is_learnt_in_iob2(tmp_path: Path) -> None:
@@ -247,7 +279,7 @@ def test_a_sentence_without_words_can_be_predicted_on() -> None:
     assert batch.positions.tolist() == [3]
 
 
-def datamodule(train: Path, validation: Path | None = None) -> TaggingDataModule:
+def datamodule(train: Path, validation: Path | None = None, **options: Any) -> TaggingDataModule:
     return TaggingDataModule(
         tokenizer=spelling_tokenizer(),
         train=str(train),
@@ -255,6 +287,7 @@ def datamodule(train: Path, validation: Path | None = None) -> TaggingDataModule
         seed=0,
         global_batch_size=2,
         micro_batch_size=2,
+        **options,
     )
 
 
@@ -271,8 +304,9 @@ def test_rows_of_a_file_that_do_not_fit_are_told_with_file_and_row(tmp_path: Pat
         datamodule(good, bad)
     other = tmp_path / "other.conll"
     other.write_text("# a comment\na x\n\nb z\n")
+    assert datamodule(good, other).unknown_labels == {"validation": {"z": 1}}
     with pytest.raises(
         DataError,
         match=r"other\.conll, the sentence at line 4: .* 'z' does not occur in .* have x, y$",
     ):
-        datamodule(good, other)
+        datamodule(good, other, on_unknown_label="error")

@@ -14,7 +14,7 @@ from clozekit.config.reading import ClassificationReading
 from clozekit.data.batch import ClassificationBatch
 from clozekit.data.files.cells import list_in
 from clozekit.data.files.rows import as_name, is_missing, ordered_names
-from clozekit.data.labelled.features import EncodedRows, RowError, unknown_label
+from clozekit.data.labelled.features import EncodedRows, RowError
 from clozekit.data.labelled.fields import per_row
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.labelled_source import LabelledSource
@@ -40,7 +40,8 @@ class ClassifiedRows(EncodedRows[LabelledText]):
     """Encoded rows with classification targets.
 
     Attributes:
-        labels: `[rows]`, int64; with `multi_label` `[rows, labels]`, float32.
+        labels: `[rows]`, int64; with `multi_label` `[rows, labels]`, float32. Unknown labels have
+            the ids after those of the model.
     """
 
     labels: NDArray[Any] = field(metadata=per_row())
@@ -80,12 +81,9 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
         found = {label for example in examples for label in example.labels}
         self.label_names = class_names.get(self.config.label_column) or ordered_names(found)
 
-    def check_labels(self, example: LabelledText) -> None:
-        """Checks that the classes occur in the training rows."""
-        assert self.label_names is not None
-        for label in example.labels:
-            if label not in self.label_names:
-                raise unknown_label(label, self.label_names)
+    def labels_of(self, example: LabelledText) -> Sequence[str]:
+        """Returns the classes of a row."""
+        return example.labels
 
     def strata(self, examples: Sequence[LabelledText]) -> list[str]:
         """Groups rows by class; not with `multi_label`, where a set of labels may occur once."""
@@ -99,7 +97,7 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
 
     def encode(self, examples: Sequence[LabelledText], is_labelled: bool) -> ClassifiedRows:
         """Encodes each row as one sequence."""
-        ids = {name: index for index, name in enumerate(self.label_names or ())}
+        ids = self.label_ids()
         labels: NDArray[Any] = np.zeros(len(examples), np.int64)
         if self.config.multi_label:
             labels = np.zeros((len(examples), len(ids)), np.float32)

@@ -1,6 +1,7 @@
 """The interface by which a task defines how rows are read and encoded as sequences."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -20,6 +21,8 @@ from clozekit.data.files.rows import Rows, read_file, read_split
 from clozekit.data.labelled.sequences import Sequences
 from clozekit.data.order import concatenated_ranges
 from clozekit.data.packing import Packing
+from clozekit.display import printable
+from clozekit.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Example:
 
 
 ExampleT = TypeVar("ExampleT", bound=Example)
+
+LONGEST_SHOWN = 60
+"""The maximum number of characters of a label in a message."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +114,14 @@ class Features(ABC, Generic[ExampleT]):
     Attributes:
         config: The options.
         label_names: The classes in the order of their ids; None before `learn_labels`.
+        unknown_labels: Gold labels that the model does not have, as found by `check_labels`. Their
+            ids follow those of `label_names`.
     """
 
     config_class: ClassVar[type[Reading]]
     config: Reading
     label_names: list[str] | None = None
+    unknown_labels: list[str]
 
     def __init__(self, tokenizer: Tokenizer, **options: Any) -> None:
         self.config = checked("data", self.config_class, options)
@@ -121,6 +130,9 @@ class Features(ABC, Generic[ExampleT]):
         self.tokenizer.no_padding()
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
         self.max_seq_length = self.config.max_seq_length
+        self.unknown_labels = []
+        self._ids: dict[str, int] = {}
+        self._ids_of: list[str] = []
 
     @property
     @abstractmethod
@@ -191,20 +203,64 @@ class Features(ABC, Generic[ExampleT]):
         """Sets the classes from the data set's declaration or the training rows."""
         return
 
+    def look_through(self, rows: Rows) -> None:
+        """Looks at all rows of a file before they are read, for what a single row does not tell."""
+        return
+
+    def labels_of(self, example: ExampleT) -> Sequence[str | None]:
+        """Returns the labels of an example that are among `label_names`, or should be."""
+        return ()
+
     def check_labels(self, example: ExampleT) -> None:
-        """Checks that an example's label occurs in the training rows.
+        """Notes the labels of an example that the model does not have.
 
         Raises:
-            RowError: It does not occur there.
+            RowError: There is one, and the configuration refuses it.
         """
-        return
+        for label in self.labels_of(example):
+            if label is None or label in self.label_ids():
+                continue
+            if getattr(self.config, "on_unknown_label", None) == "error":
+                raise unknown_label(label, self.label_names or ())
+            self.unknown_labels.append(label)
+
+    def label_ids(self) -> dict[str, int]:
+        """Returns the id of each label: those of the model, then the unknown ones."""
+        names = self.label_names or []
+        if len(self._ids) != len(names) + len(self.unknown_labels) or self._ids_of is not names:
+            self._ids = {name: i for i, name in enumerate([*names, *self.unknown_labels])}
+            self._ids_of = names
+        return self._ids
+
+    def count_unknown(self, name: str, examples: Sequence[ExampleT]) -> dict[str, int]:
+        """Counts the labels of a split that the model does not have; they count as errors.
+
+        Args:
+            name: The name of the split, for messages.
+            examples: Its rows.
+
+        Raises:
+            DataError: The model has none of the labels.
+        """
+        if not self.unknown_labels:
+            return {}
+        unknown = set(self.unknown_labels)
+        found = Counter(
+            label for each in examples for label in self.labels_of(each) if label is not None
+        )
+        if found and found.keys() <= unknown:
+            raise DataError(
+                f"{name}: the model has none of its labels ({shown_labels(list(found))}); it has "
+                f"{shown_labels(self.label_names or ())}"
+            )
+        return {label: count for label, count in found.items() if label in unknown}
 
     def learned(self) -> list[Any]:
         """Returns what the encoding depends on besides the options, as plain values.
 
         The encoded rows of a file are found again by it.
         """
-        return [self.label_names, self.task_arguments()]
+        return [self.label_names, self.unknown_labels, self.task_arguments()]
 
     @abstractmethod
     def encode(self, examples: Sequence[ExampleT], is_labelled: bool) -> EncodedRows[ExampleT]:
@@ -270,5 +326,18 @@ class Features(ABC, Generic[ExampleT]):
 
 def unknown_label(label: str, label_names: Sequence[str]) -> RowError:
     """Makes the error for a label that does not occur in the training rows."""
-    shown = ", ".join(label_names[:20]) + (", …" if len(label_names) > 20 else "")
-    return RowError(f"the label {label!r} does not occur in the training rows, which have {shown}")
+    return RowError(
+        f"the label {label!r} does not occur in the training rows, which have "
+        f"{shown_labels(label_names)}"
+    )
+
+
+def shown_labels(names: Sequence[str], most: int = 20) -> str:
+    """Lists labels for a message, in quotes where white space would otherwise not be seen."""
+    shown = []
+    for name in names[:most]:
+        short = name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…"
+        short = printable(short)
+        shown.append(repr(short) if short != short.strip() or not short else short)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(shown) + more

@@ -1,5 +1,6 @@
 """The base DataModule of all fine-tuning tasks: files, splits and their rows."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import islice
@@ -15,7 +16,7 @@ from clozekit.config.data import LabelledDataConfig
 from clozekit.corpus.vocabulary import load_tokenizer
 from clozekit.data.files.rows import Rows
 from clozekit.data.labelled.examples import groups_of, num_empty, strata_of, subset
-from clozekit.data.labelled.features import ExampleT, Features
+from clozekit.data.labelled.features import ExampleT, Features, shown_labels
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
 from clozekit.data.module import StreamDataModule
@@ -32,6 +33,8 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     Its options are declared in `config_class`. In Python, `tokenizer` may be a tokenizer object.
 
     Args:
+        label_names: The classes of a trained model, in the order of their ids; None to learn them
+            from the training rows.
         rows_dir: The folder where the rows of large files are kept, to be found again by later runs
             and other processes; None to encode them anew each time.
         **options: The options.
@@ -40,9 +43,10 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         features: Reads and encodes the rows.
         num_unlabelled: For each split, the number of rows skipped because they have no label.
         num_empty: For each split, the number of rows with an empty text.
+        unknown_labels: For each split, how often it has labels that the model does not have.
 
     Raises:
-        DataError: A file cannot be used, or has a class that does not occur in the training rows.
+        DataError: A file cannot be used, or has none of the classes of the training rows.
         ConfigError: No tokenizer is given.
     """
 
@@ -50,7 +54,13 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     features_class: ClassVar[type[Features[Any]]]
     config: LabelledDataConfig
 
-    def __init__(self, *, rows_dir: Path | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        label_names: Sequence[str] | None = None,
+        rows_dir: Path | None = None,
+        **options: Any,
+    ) -> None:
         tokenizer = options.get("tokenizer")
         is_object = isinstance(tokenizer, Tokenizer)
         # The config schema accepts a path only.
@@ -73,10 +83,13 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             for split, source in given.items()
             if source is not None
         }
-        examples = {"train": self._examples(store, "train", rows["train"])}
-        features.learn_labels(examples["train"], rows["train"].class_names)
+        features.label_names = None if label_names is None else list(label_names)
+        is_trained = label_names is not None
+        examples = {"train": self._examples(store, "train", rows["train"], check=is_trained)}
+        if not is_trained:
+            features.learn_labels(examples["train"], rows["train"].class_names)
         names = features.label_names
-        if names is not None and len(names) < 2:
+        if names is not None and len(names) < 2 and not is_trained:
             raise DataError(
                 f"{rows['train'].name} has {len(names)} different labels ({', '.join(names)}) but "
                 "needs two or more"
@@ -93,6 +106,11 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             )
             examples["train"] = subset(every, ~is_held_out)
             examples["validation"] = subset(every, is_held_out)
+        self.unknown_labels = {
+            split: features.count_unknown(rows[split].name if split in rows else split, found)
+            for split, found in examples.items()
+            if split != "train"
+        }
         content = GradualHash(_contents(examples["train"]))
         for split in sorted(examples, key=list(given).index):
             self.num_empty[split] = num_empty(examples[split], features)
@@ -122,8 +140,12 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         facts = {"rows": ", ".join(described)}
         names = self.features.label_names
         if names is not None:
-            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-            facts["labels"] = ", ".join(names[:12]) + more
+            facts["labels"] = shown_labels(names, most=12)
+            if alike := _alike(names):
+                facts["labels alike"] = f"{shown_labels(alike)} differ only in white space"
+        for split, counts in self.unknown_labels.items():
+            if counts:
+                facts[f"unknown in {split}"] = describe_unknown(counts)
         return facts
 
     def _examples(
@@ -132,6 +154,16 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         source = rows.name if self.config.path is None else None
         examples, self.num_unlabelled[split] = store.read(rows, check, source)
         return examples
+
+
+def describe_unknown(counts: Mapping[str, int]) -> str:
+    """Describes gold labels that the model does not have."""
+    shown = [f"{shown_labels([name])} ({count:,})" for name, count in list(counts.items())[:20]]
+    more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
+    return (
+        f"{sum(counts.values()):,} gold labels that the model does not have count as errors: "
+        f"{', '.join(shown)}{more}"
+    )
 
 
 def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
@@ -192,6 +224,12 @@ def held_out(
             "training or for validation"
         )
     return is_held_out
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Returns the labels that equal another one but for white space around them."""
+    counts = Counter(name.strip() for name in names)
+    return [name for name in names if counts[name.strip()] > 1]
 
 
 def _contents(examples: Sequence[ExampleT]) -> Iterator[bytes]:

@@ -131,6 +131,7 @@ def read_examples(
         DataError: A row or column cannot be used; the message has its name and the file.
     """
     _check_columns(features, rows)
+    features.look_through(rows)
     num_examples, num_unlabelled = 0, 0
     for number, (row_name, row) in enumerate(rows):
         try:

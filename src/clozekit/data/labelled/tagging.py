@@ -1,6 +1,6 @@
 """Tagging: rows of words with one tag per word."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,12 +15,24 @@ from clozekit.data.batch import TaggingBatch
 from clozekit.data.files.cells import as_text, list_in, shown
 from clozekit.data.files.conll import is_conll, read_conll
 from clozekit.data.files.rows import MISSING_LABEL, Rows, as_name, is_missing, ordered_names
-from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError, unknown_label
+from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError
 from clozekit.data.labelled.fields import per_item, per_sequence
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, windows
 from clozekit.data.order import concatenated_ranges
-from clozekit.metrics.entities import is_bio, to_iob2
+from clozekit.errors import DataError
+from clozekit.metrics.tag_schemes import (
+    IOB2,
+    OUTSIDE,
+    SCHEMES,
+    Scheme,
+    completed,
+    entities_of,
+    is_iob1,
+    outside_of,
+    recognised,
+    to_iob2,
+)
 
 
 @dataclass(frozen=True)
@@ -73,10 +85,20 @@ class TaggingFeatures(Features[TaggedWords]):
 
     A sentence that is too long is split into overlapping windows. The tag of a word is predicted
     from its first token, in the window with the most context around it.
+
+    Attributes:
+        scheme: The scheme of the training rows' tags; None if they are of no scheme.
+        is_iob1: Whether the file that is being read has IOB1 tags.
+        was_iob1: Whether the training rows had IOB1 tags.
+        num_stray: The number of tags of the training rows, other than `O`, that are in no entity.
     """
 
     config_class = TaggingReading
     config: TaggingReading
+    scheme: Scheme | None = None
+    is_iob1 = False
+    was_iob1 = False
+    num_stray = 0
 
     @property
     def input_columns(self) -> list[str]:
@@ -112,7 +134,9 @@ class TaggingFeatures(Features[TaggedWords]):
                 "have one tag per word"
             )
         names = [None if is_missing(tag) else as_name(tag) for tag in tags]
-        return None if all(name is None for name in names) else _tagged(row_id, words, names)
+        if all(name is None for name in names):
+            return None
+        return TaggedWords(row_id, tuple(words), tuple(to_iob2(names) if self.is_iob1 else names))
 
     def read_rows(self, source: str) -> Rows:
         """Reads a CoNLL file or another file of rows."""
@@ -132,23 +156,45 @@ class TaggingFeatures(Features[TaggedWords]):
         """Takes the tags that the data set declares, else those found in the rows, sorted."""
         found = {tag for example in examples for tag in example.tags if tag is not None}
         names = set(class_names.get(self.config.tags_column, ())) | found
-        if is_bio(names):
-            # Every type gets both tags, even if only one of them occurs in the rows.
-            types = {name[2:] for name in names if name != "O"}
-            self.label_names = ["O", *(f"{p}-{t}" for t in sorted(types) for p in "BI")]
+        self.scheme = self._scheme(names)
+        self.was_iob1 = self.is_iob1
+        if self.scheme is not None:
+            self.num_stray = sum(_num_stray(each.tags, self.scheme) for each in examples)
+            # Every type gets all tags, even if only one of them occurs in the rows.
+            self.label_names = completed(names, self.scheme)
         else:
             self.label_names = class_names.get(self.config.tags_column) or ordered_names(found)
 
-    def check_labels(self, example: TaggedWords) -> None:
-        """Checks that the tags occur in the training rows."""
-        assert self.label_names is not None
-        for tag in example.tags:
-            if tag is not None and tag not in self.label_names:
-                raise unknown_label(tag, self.label_names)
+    def labels_of(self, example: TaggedWords) -> Sequence[str | None]:
+        """Returns the tags of a row."""
+        return example.tags
+
+    def look_through(self, rows: Rows) -> None:
+        """Finds out whether the tags of a file are IOB1, which is converted to IOB2."""
+        self.is_iob1 = self.config.tag_scheme == "iob1"
+        if self.config.tag_scheme != "auto" or self.config.tags_column not in rows.columns:
+            return
+        # If there is a model, its tags decide; if not, all tags of the file have to be of a scheme.
+        names: set[str] = set(self.label_names or ())
+
+        def sentences() -> Iterator[list[str | None]]:
+            for _, row in rows:
+                given = _tags(row.get(self.config.tags_column))
+                tags = [None if is_missing(tag) else as_name(tag) for tag in given]
+                if self.label_names is None:
+                    names.update(tag for tag in tags if tag is not None)
+                yield tags
+
+        # The names are complete if the answer is true: then all sentences were read.
+        self.is_iob1 = is_iob1(sentences()) and recognised(names) is IOB2
+
+    def task_arguments(self) -> dict[str, Any]:
+        """Returns the scheme of the tags."""
+        return {"tag_scheme": "none" if self.scheme is None else self.scheme.name}
 
     def encode(self, examples: Sequence[TaggedWords], is_labelled: bool) -> TaggedRows:
         """Encodes each row as one sequence per window."""
-        ids = {name: index for index, name in enumerate(self.label_names or ())}
+        ids = self.label_ids()
         segments: list[tuple[Ids]] = []
         owners, num_words, places, labels = [], [], [], []
         for row, (tokens, first_tokens) in enumerate(self._tokens(examples)):
@@ -177,6 +223,20 @@ class TaggingFeatures(Features[TaggedWords]):
             places=np.concatenate(places) if places else np.empty(0, np.int64),
             labels=every_label,
         )
+
+    def _scheme(self, names: set[str]) -> Scheme | None:
+        """Returns the scheme of the training rows' tags, after IOB1 is converted."""
+        given = self.config.tag_scheme
+        if given in ("auto", "none"):
+            return recognised(names) if given == "auto" else None
+        scheme = IOB2 if given == "iob1" else SCHEMES[given]
+        stray = outside_of(scheme, sorted(names))
+        if stray is not None:
+            raise DataError(
+                f"data.tag_scheme={given}: the tag {stray!r} is not O or one of "
+                f"{', '.join(f'{prefix}-…' for prefix in scheme.prefixes)}"
+            )
+        return scheme
 
     def _tokens(self, examples: Sequence[TaggedWords]) -> list[tuple[Ids, NDArray[np.int64]]]:
         """Returns the tokens of each row and the index of each word's first token."""
@@ -215,11 +275,15 @@ def _window_of_words(
     return home
 
 
-def _tagged(row_id: str | int, words: Sequence[str], tags: Sequence[str | None]) -> TaggedWords:
-    """Makes an example; converts IOB1 tags to IOB2."""
-    if None not in tags and is_bio(tags):  # type: ignore[arg-type]
-        tags = to_iob2(tags)  # type: ignore[arg-type]
-    return TaggedWords(row_id, tuple(words), tuple(tags))
+def _num_stray(tags: Sequence[str | None], scheme: Scheme) -> int:
+    known = [OUTSIDE if tag is None else tag for tag in tags]
+    in_entities = sum(entity.end - entity.start for entity in entities_of(known, scheme))
+    return len(known) - known.count(OUTSIDE) - in_entities
+
+
+def _tags(value: Any) -> list[Any]:
+    """Returns the tags of a row, if they can be read."""
+    return value.split() if isinstance(value, str) else value if isinstance(value, list) else []
 
 
 def _listed(value: Any, column: str) -> list[Any]:
@@ -232,3 +296,18 @@ class TaggingDataModule(LabelledDataModule[TaggedWords]):
 
     config_class = TaggingDataConfig
     features_class = TaggingFeatures
+
+    def facts(self) -> dict[str, str]:
+        """Describes the rows, the labels and the scheme of the tags."""
+        features = self.features
+        assert isinstance(features, TaggingFeatures)
+        if features.scheme is None:
+            return super().facts()
+        scheme = features.scheme.name
+        described = f"iob1, converted to {scheme}" if features.was_iob1 else scheme
+        if features.num_stray:
+            described += (
+                f"; {features.num_stray:,} tags are in no entity, because they do not begin or end "
+                "one as this scheme does (set data.tag_scheme if it is another one)"
+            )
+        return super().facts() | {"tag scheme": described}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from clozekit.config.data import CorpusDataConfig
-from clozekit.corpus.manifest import Corpus
+from clozekit.config.data import CorpusDataConfig, Masking
+from clozekit.corpus.manifest import SPLITS, Corpus
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
 from clozekit.data.module import StreamDataModule
@@ -20,6 +20,8 @@ from clozekit.data.stream import Phase, Source
 
 class CorpusDataModule(StreamDataModule):
     """Samples and masks are drawn again in each epoch; validation always uses those of epoch 0.
+
+    Validation also has its own masking rule, `validation_masking`, which training does not change.
 
     Its options are declared in `config_class`.
 
@@ -36,26 +38,23 @@ class CorpusDataModule(StreamDataModule):
         self.corpus = Corpus.open(Path(config.path))
         self.tokenizer = load_tokenizer(self.corpus.tokenizer_file)
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
-        self.masking = MaskingRule(
-            mask_token_id=self.special_tokens.mask,
-            replacement_ids=replacement_ids(self.tokenizer, self.special_tokens),
-            masked_lm_prob=config.masked_lm_prob,
-            mask_token_prob=config.mask_token_prob,
-            random_token_prob=config.random_token_prob,
-            max_predictions_per_seq=config.max_predictions_per_seq,
-            continues_word=continues_word(self.tokenizer) if config.whole_word_mask else None,
-        )
-        for split in ("train", "validation"):
-            self.sources[split] = self.make_source(self.corpus.shards(split), self.max_seq_length)
+        self.masking = self._masking_rule(config)
+        validation_masking = self._masking_rule(config.validation_masking)
+        for split in SPLITS:
+            shards = self.corpus.shards(split)
+            masking = self.masking if split == "train" else validation_masking
+            self.sources[split] = self.make_source(shards, self.max_seq_length, masking)
         self.data_hash = self.corpus.hash
         self.first_phase = config.first_phase
         if self.first_phase is not None:
             self._first_source = self.make_source(
-                self.corpus.shards("train"), self.first_phase.max_seq_length
+                self.corpus.shards("train"), self.first_phase.max_seq_length, self.masking
             )
 
     @abstractmethod
-    def make_source(self, shards: Sequence[Path], max_seq_length: int) -> Source:
+    def make_source(
+        self, shards: Sequence[Path], max_seq_length: int, masking: MaskingRule
+    ) -> Source:
         """Makes the source of a split, with samples of at most `max_seq_length` tokens."""
 
     def phases(self, max_steps: int, rank: int, world_size: int) -> list[Phase]:
@@ -92,6 +91,17 @@ class CorpusDataModule(StreamDataModule):
             f"per sample and micro-batches of {first.micro_batch_size}, then {self.max_seq_length} "
             f"and {self.micro_batch_size}"
         }
+
+    def _masking_rule(self, config: Masking) -> MaskingRule:
+        return MaskingRule(
+            mask_token_id=self.special_tokens.mask,
+            replacement_ids=replacement_ids(self.tokenizer, self.special_tokens),
+            masked_lm_prob=config.masked_lm_prob,
+            mask_token_prob=config.mask_token_prob,
+            random_token_prob=config.random_token_prob,
+            max_predictions_per_seq=config.max_predictions_per_seq,
+            continues_word=continues_word(self.tokenizer) if config.whole_word_mask else None,
+        )
 
     def _steps_per_epoch(self, source: Source) -> float:
         first = Shard.open(self.corpus.shards("train")[0])

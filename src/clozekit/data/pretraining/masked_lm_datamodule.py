@@ -6,6 +6,7 @@ from pathlib import Path
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.data.pretraining.full_sentences import NUM_SPECIAL_TOKENS
 from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
+from clozekit.data.pretraining.masking import MaskingRule
 
 
 class MaskedLMDataModule(CorpusDataModule):
@@ -15,13 +16,15 @@ class MaskedLMDataModule(CorpusDataModule):
     `CorpusDataModule`.
     """
 
-    def make_source(self, shards: Sequence[Path], max_seq_length: int) -> FullSentencesSource:
+    def make_source(
+        self, shards: Sequence[Path], max_seq_length: int, masking: MaskingRule
+    ) -> FullSentencesSource:
         """Makes the source of a split's samples."""
         return FullSentencesSource(
             shards,
             max_seq_length,
             self.config.short_seq_prob,
-            self.masking,
+            masking,
             self.special_tokens,
             self.seed,
         )

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
+from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
 
 
 class PretrainingDataModule(CorpusDataModule):
     """Pairs for MLM and NSP: a sample is a pair. The options are those of `CorpusDataModule`."""
 
-    def make_source(self, shards: Sequence[Path], max_seq_length: int) -> PretrainingSource:
+    def make_source(
+        self, shards: Sequence[Path], max_seq_length: int, masking: MaskingRule
+    ) -> PretrainingSource:
         """Makes the source of a split's pairs."""
         pairs = PairRule(max_seq_length=max_seq_length, short_seq_prob=self.config.short_seq_prob)
-        return PretrainingSource(shards, pairs, self.masking, self.special_tokens, self.seed)
+        return PretrainingSource(shards, pairs, masking, self.special_tokens, self.seed)
 
     def facts(self) -> dict[str, str]:
         """Describes the pairs of the first shard in epoch 0."""

@@ -1,0 +1,48 @@
+"""Shows text of a user's as text: labels, file names, names of runs and metrics.
+
+Whatever comes from a file may have control characters, which a terminal obeys, or words in brackets
+and between colons, which rich takes for its markup. All other modules print with these functions.
+"""
+
+import sys
+import unicodedata
+from typing import TextIO
+
+_INVISIBLE = frozenset(("Cc", "Cs", "Zl", "Zp"))
+"""Unicode categories: control characters, halves of surrogate pairs, line and paragraph ends."""
+
+_DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""The characters that change the direction of the text after them."""
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Writes control characters as escape sequences, such as `\x1b`; other text is unchanged.
+
+    Args:
+        text: The text.
+        keep: Control characters that stay.
+    """
+    if text.isprintable() and text.isascii():
+        return text
+    return "".join(
+        character if character in keep or not _is_control(character) else _escaped(character)
+        for character in text
+    )
+
+
+def say(message: str, file: TextIO | None = None) -> None:
+    """Prints a message of one or more lines, and flushes.
+
+    Args:
+        message: The message.
+        file: Where to print; None for stdout.
+    """
+    print(printable(message, keep="\n"), file=file or sys.stdout, flush=True)
+
+
+def _is_control(character: str) -> bool:
+    return character in _DIRECTION or unicodedata.category(character) in _INVISIBLE
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

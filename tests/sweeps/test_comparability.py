@@ -1,0 +1,59 @@
+"""Swept keys that change what a metric measures."""
+
+from pathlib import Path
+
+import pytest
+
+from clozekit.config.report import ReportConfig
+from clozekit.report import report
+from clozekit.sweeps.comparability import keys_that_change
+from clozekit.sweeps.read_runs import FoundRun, Outcome
+from tests.sweeps.made_runs import LOSS, make_run
+
+PRETRAINING = {
+    "data.masked_lm_prob": 0.15,
+    "data.validation_masking.masked_lm_prob": 0.15,
+    "data.max_seq_length": 128,
+}
+FINE_TUNING = {"data.train": "a.csv", "data.validation": "b.csv", "data.max_seq_length": 128}
+
+
+def run(config: dict[str, object]) -> FoundRun:
+    return FoundRun("a", Path("a"), Outcome.FINISHED, config=config)
+
+
+@pytest.mark.parametrize(
+    ("config", "metric", "keys", "changing"),
+    [
+        (PRETRAINING, LOSS, ["data.masked_lm_prob", "optimizer.lr"], []),
+        (PRETRAINING, "train/loss", ["data.masked_lm_prob", "optimizer.lr"], [0]),
+        (PRETRAINING, LOSS, ["data.validation_masking.masked_lm_prob"], [0]),
+        (PRETRAINING, LOSS, ["encoder.hidden_size", "data.max_seq_length"], [1]),
+        (PRETRAINING, LOSS, ["data.path", "task"], [0, 1]),
+        # A run of before there was validation_masking.
+        ({"data.masked_lm_prob": 0.15}, LOSS, ["data.masked_lm_prob"], [0]),
+        (FINE_TUNING, LOSS, ["data.max_seq_length", "task.class_weights", "data.train"], []),
+        (FINE_TUNING, "train/loss", ["task.class_weights", "task.label_smoothing"], [0, 1]),
+        (FINE_TUNING, LOSS, ["data.label_column", "data.validation"], [0, 1]),
+        (FINE_TUNING | {"data.validation": None}, LOSS, ["data.train"], [0]),
+    ],
+)
+def test_keys_that_change_what_is_measured(
+    config: dict[str, object], metric: str, keys: list[str], changing: list[int]
+) -> None:
+    assert keys_that_change(metric, keys, [run(config)]) == [keys[index] for index in changing]
+
+
+def test_a_report_says_that_settings_cannot_be_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, key in enumerate(("data.label_column=a", "data.label_column=\x1b[31mb")):
+        make_run(Path("runs/x") / f"run-{number}", key, results={LOSS: 1.0 + number})
+    report(ReportConfig(folder=Path("runs/x")))
+    shown = capsys.readouterr().out
+    assert (
+        "data.label_column changes what validation/loss measures, so its values for different "
+        "settings cannot be compared\n"
+    ) in shown
+    assert "\x1b" not in shown and r"\x1b[31mb" in shown
