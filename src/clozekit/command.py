@@ -20,8 +20,10 @@ from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
 from clozekit.config.overrides import as_overrides, refuse_booleans
 from clozekit.environment import prepare_for_torch
-from clozekit.errors import ConfigError, UserError
+from clozekit.errors import ConfigError, UserError, of_os_error
 from clozekit.exit_codes import USER_ERROR
+from clozekit.signals import exit_on_stop_signals
+from clozekit.standard_streams import OutputError, keep_going_without_output
 
 if TYPE_CHECKING:
     from clozekit.config.train import TrainConfig
@@ -59,7 +61,9 @@ class VerbTask:
         sys.argv = self.command_line
         try:
             _WORK[self.verb](composed)
-        except (UserError, OmegaConfBaseException) as error:
+        except OutputError:
+            raise
+        except (UserError, OSError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # so that Hydra's own launchers notice it
             # Hydra would add its own lines to an exception that is raised here.
@@ -70,8 +74,9 @@ def run_verb(verb: str) -> int:
     """Runs a verb with the overrides of the command line.
 
     Returns:
-        The exit code. Errors that the user can fix are printed in one line, and the code is 2. Any
-        other error is raised with its traceback. The code of a sweep with a failed job is 1.
+        The exit code. Errors that the user can fix are printed in one line, and the code is 2.
+        Errors of the operating system count as such: a full disk, a missing permission. Any other
+        error is raised with its traceback. The code of a sweep with a failed job is 1.
     """
     command_line = list(sys.argv)
     overrides = as_overrides(verb, command_line[2:])
@@ -86,7 +91,9 @@ def run_verb(verb: str) -> int:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
     except HydraException as error:
         task.messages.append(of_hydra(error, verb, overrides))
-    except (UserError, OmegaConfBaseException) as error:
+    except OutputError:
+        raise
+    except (UserError, OSError, OmegaConfBaseException) as error:
         task.messages.append(_message(error))
     finally:
         sys.argv = command_line
@@ -105,6 +112,8 @@ def _searchpath(verb: str, overrides: list[str]) -> list[str]:
 
 
 def _message(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return of_os_error(error)
     return of_omegaconf(error) if isinstance(error, OmegaConfBaseException) else str(error)
 
 
@@ -130,6 +139,7 @@ def _prepare(composed: DictConfig) -> None:
     from clozekit.config.prepare import PrepareConfig
 
     config = validated(composed, PrepareConfig)
+    exit_on_stop_signals()
     from clozekit.prepare import prepare
 
     prepare(config)
@@ -142,6 +152,8 @@ def _train(composed: DictConfig) -> None:
     from clozekit.runs.folder import is_first_process, refuse_existing
     from clozekit.training.rank_connections import end_with_parent, set_parent
 
+    # A run should not end because nobody reads its output.
+    keep_going_without_output()
     if any(argument.startswith(_STARTED_BY_LIGHTNING) for argument in sys.argv):
         end_with_parent()
     else:
@@ -157,10 +169,9 @@ def _train(composed: DictConfig) -> None:
     prepare_for_torch()
     import_from_here()
     from clozekit.train import train
-    from clozekit.training.preemption import exit_on_sigterm
 
     if is_first_process():
-        exit_on_sigterm()
+        exit_on_stop_signals()
     train(config)
 
 

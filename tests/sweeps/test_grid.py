@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clozekit.sweeps.job import Job
-from clozekit.sweeps.lock import Lock
+from clozekit.runs.lock import Lock
 from tests.sweeps.fakes import FIXED, Sweeps
 
 LEARNING_RATES = "optimizer.lr=1e-3,1e-4"
