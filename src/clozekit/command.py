@@ -20,8 +20,8 @@ from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
 from clozekit.config.overrides import as_overrides, refuse_booleans
 from clozekit.environment import prepare_for_torch
-from clozekit.errors import ConfigError, UserError, of_os_error
-from clozekit.exit_codes import USER_ERROR
+from clozekit.errors import ConfigError, UserError, WorkerError, of_os_error
+from clozekit.exit_codes import FAILED, USER_ERROR
 from clozekit.signals import exit_on_stop_signals
 from clozekit.standard_streams import OutputError, keep_going_without_output
 
@@ -42,8 +42,8 @@ class VerbTask:
         command_line: The whole command line.
 
     Attributes:
-        messages: The messages of errors that the user can fix.
-        exit_code: The exit code if there are no messages; a sweep's launcher sets it.
+        messages: The messages of errors that are not errors of the program.
+        exit_code: The exit code; a sweep's launcher sets it too.
         cleanup: Callbacks to run at the end.
     """
 
@@ -63,11 +63,16 @@ class VerbTask:
             _WORK[self.verb](composed)
         except OutputError:
             raise
-        except (UserError, OSError, OmegaConfBaseException) as error:
+        except (UserError, WorkerError, OSError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # so that Hydra's own launchers notice it
             # Hydra would add its own lines to an exception that is raised here.
-            self.messages.append(_message(error))
+            self.fail(error)
+
+    def fail(self, error: Exception, message: str | None = None) -> None:
+        """Notes an error, whose message is printed at the end."""
+        self.messages.append(_message(error) if message is None else message)
+        self.exit_code = FAILED if isinstance(error, WorkerError) else USER_ERROR
 
 
 def run_verb(verb: str) -> int:
@@ -75,8 +80,9 @@ def run_verb(verb: str) -> int:
 
     Returns:
         The exit code. Errors that the user can fix are printed in one line, and the code is 2.
-        Errors of the operating system count as such: a full disk, a missing permission. Any other
-        error is raised with its traceback. The code of a sweep with a failed job is 1.
+        Errors of the operating system count as such: a full disk, a missing permission. If a worker
+        process was killed, the code is 1, and so is that of a sweep with a failed job. Any other
+        error is raised with its traceback.
     """
     command_line = list(sys.argv)
     overrides = as_overrides(verb, command_line[2:])
@@ -90,17 +96,17 @@ def run_verb(verb: str) -> int:
             raise ConfigError("-m only works with clozekit train; run this verb once per value")
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
     except HydraException as error:
-        task.messages.append(of_hydra(error, verb, overrides))
+        task.fail(error, of_hydra(error, verb, overrides))
     except OutputError:
         raise
-    except (UserError, OSError, OmegaConfBaseException) as error:
-        task.messages.append(_message(error))
+    except (UserError, WorkerError, OSError, OmegaConfBaseException) as error:
+        task.fail(error)
     finally:
         sys.argv = command_line
         task.cleanup.close()
     for message in task.messages:
         print(f"clozekit {verb}: {message}", file=sys.stderr)
-    return USER_ERROR if task.messages else task.exit_code
+    return task.exit_code
 
 
 def _searchpath(verb: str, overrides: list[str]) -> list[str]:

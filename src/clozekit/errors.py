@@ -15,6 +15,10 @@ class DataError(UserError):
     """A data file is invalid; the message names the file and line."""
 
 
+class WorkerError(Exception):
+    """A worker process was killed; the message says how. The same command may succeed again."""
+
+
 def of_os_error(error: OSError) -> str:
     """Returns one sentence for an error of the operating system: the path and the reason."""
     reason = error.strerror or str(error).strip().partition("\n")[0]

@@ -9,7 +9,7 @@ from typing import Any
 from torch._utils import ExceptionWrapper
 from torch.utils.data import get_worker_info
 
-from clozekit.errors import DataError, UserError
+from clozekit.errors import UserError, WorkerError
 
 REMEDY = (
     "set data.num_workers=0 or a smaller number; resume=auto continues from the last checkpoint"
@@ -36,7 +36,7 @@ def start_worker(worker: int) -> None:
     queue._on_queue_feeder_error = _send_error
 
 
-def in_words(error: BaseException) -> UserError | None:
+def in_words(error: BaseException) -> UserError | WorkerError | None:
     """Returns an error in one sentence for the failure of a data worker; None for other errors.
 
     An error of the program in a worker is not changed: its traceback is needed.
@@ -44,11 +44,11 @@ def in_words(error: BaseException) -> UserError | None:
     text = str(error)
     if killed := _KILLED.match(text):
         name = _SIGNALS.get(killed["name"].strip(), killed["name"])
-        return DataError(
+        return WorkerError(
             f"a data worker (process {killed['pid']}) was killed by {name}{_cause(name)}; {REMEDY}"
         )
     if ended := _ENDED.match(text):
-        return DataError(f"a data worker (process {ended['pid']}) ended unexpectedly; {REMEDY}")
+        return WorkerError(f"a data worker (process {ended['pid']}) ended unexpectedly; {REMEDY}")
     if not (caught := _CAUGHT.match(text)):
         return None
     # The last line of the worker's traceback, which may be continued.
@@ -56,9 +56,9 @@ def in_words(error: BaseException) -> UserError | None:
     if isinstance(error, UserError):
         return type(error)(reason)
     if isinstance(error, OSError):
-        return DataError(f"a data worker failed: {reason}")
+        return WorkerError(f"a data worker failed: {reason}")
     if isinstance(error, RuntimeError) and _SHARED_MEMORY in reason:
-        return DataError(
+        return WorkerError(
             f"a data worker cannot pass a batch on through shared memory (/dev/shm): {reason}; "
             f"enlarge it (docker run --shm-size), or {REMEDY}"
         )

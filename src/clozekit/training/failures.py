@@ -16,7 +16,8 @@ def worker_errors_in_words(datamodule: StreamDataModule) -> Iterator[None]:
     """Raises the failure of a data worker as an error in one sentence.
 
     Raises:
-        UserError: A data worker has failed, or was killed.
+        UserError: A data worker raised it, or a file was cut.
+        WorkerError: A data worker was killed or cannot go on.
     """
     try:
         yield
