@@ -25,4 +25,6 @@ def of_os_error(error: OSError) -> str:
     if error.filename is None:
         return reason if error.errno is not None else f"{type(error).__name__}: {reason}"
     path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    if isinstance(error, FileExistsError) and os.path.isfile(path):  # noqa: PTH113
+        reason = "Not a directory"  # A folder of this name is needed.
     return f"{path}: {reason}"

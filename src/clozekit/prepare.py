@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -63,8 +62,7 @@ def _count_lone_sentences(path: Path) -> int:
     # A heavy import, which is not needed to reject a folder.
     from clozekit.corpus.shards import Shard
 
-    sizes = np.diff(Shard.open(path).document_offsets)
-    return int(np.count_nonzero(sizes == 1))
+    return Shard.open(path).num_lone_sentences
 
 
 def _summary(corpus: Corpus) -> Table:

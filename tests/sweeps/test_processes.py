@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clozekit.sweeps.job import Job
 from clozekit.runs.lock import Lock
+from clozekit.sweeps.job import Job
 from clozekit.sweeps.processes import LocalJob, job_environment, start_process
 from tests.programs.commands import train_config
 

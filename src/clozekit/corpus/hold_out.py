@@ -45,7 +45,8 @@ def assign_splits(
     if len(firsts) < MIN_DOCUMENTS * len(SPLITS):
         raise DataError(
             f"{source} has only {len(firsts)} distinct documents with text; at least "
-            f"{MIN_DOCUMENTS * len(SPLITS)} are required, two for training and two for validation{hint}"
+            f"{MIN_DOCUMENTS * len(SPLITS)} are required, two for training and two for validation"
+            f"{hint}"
         )
     by_key = np.sort(firsts)[np.argsort(keys[np.sort(firsts)], kind="stable")]
     below = int(np.searchsorted(keys[by_key], np.uint64(validation_fraction * 2.0**64)))

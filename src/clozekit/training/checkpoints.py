@@ -128,6 +128,7 @@ class Checkpoints(Callback):
         try:
             # `trainer.save_checkpoint` would wait for the other processes, which may not come.
             checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+            _forget_begun_step(checkpoint)
             trainer.strategy.save_checkpoint(checkpoint, last)
         except Exception:
             return  # The error that ends the run is the one to report.
@@ -210,3 +211,12 @@ class Checkpoints(Callback):
         began = time.perf_counter()
         trainer.save_checkpoint(path, weights_only=False)
         self.seconds += time.perf_counter() - began
+
+
+def _forget_begun_step(checkpoint: dict[str, Any]) -> None:
+    """Takes a step that has begun, but not updated the weights, out of Lightning's counters."""
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    begun = progress["total"]["ready"] - checkpoint["global_step"]
+    for counts in (progress["total"], progress["current"]):
+        steps = counts["ready"] - begun
+        counts |= {"ready": steps, "started": steps, "processed": steps}
