@@ -52,7 +52,10 @@ def main() -> None:
     """Runs the verb on the command line; exits with code 2 for errors that the user can fix."""
     open_standard_streams()
     try:
-        code = _run(sys.argv[1:])
+        try:
+            code: int | str | None = _run(sys.argv[1:])
+        except SystemExit as error:
+            code = error.code
         # At the exit of Python, an error of this flush would be printed as a traceback.
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -42,6 +42,8 @@ def in_words(error: BaseException) -> UserError | WorkerError | None:
     An error of the program in a worker is not changed: its traceback is needed.
     """
     text = str(error)
+    if _ENDED.match(text) and _KILLED.match(str(error.__cause__)):
+        text = str(error.__cause__)  # It names the signal.
     if killed := _KILLED.match(text):
         name = _SIGNALS.get(killed["name"].strip(), killed["name"])
         return WorkerError(
