@@ -37,7 +37,7 @@ class Unsendable:
 
     def __reduce__(self) -> Any:
         raise RuntimeError(
-            "unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"
+            "unable to allocate shared memory(shm) for file </torch_1>: No space left on device"
         )
 
 
