@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position, Span, global_batches, part_of
 from clozekit.data.step import EvaluationBatch, StepBatch, StepTotals
-from clozekit.data.workers import start_worker
+from clozekit.data.workers import kill_workers_at_exit, start_worker
 from clozekit.errors import ConfigError
 
 
@@ -213,6 +213,8 @@ class TrainingLoader(DataLoader[StepBatch[Batch]]):
 
     def __iter__(self) -> Any:
         self.stream.start = self.position()
+        if self.num_workers:
+            kill_workers_at_exit()
         return super().__iter__()
 
 

@@ -1,8 +1,12 @@
 """Data workers: their signals, and the failures that torch reports poorly or not at all."""
 
+import multiprocessing
 import multiprocessing.queues
+import multiprocessing.util
+import os
 import re
 import signal
+from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -34,6 +38,26 @@ def start_worker(worker: int) -> None:
     # The default prints the error and drops the batch, for which the main process waits forever.
     queue: Any = multiprocessing.queues.Queue
     queue._on_queue_feeder_error = _send_error
+
+
+def kill_workers_at_exit() -> None:
+    """Kills the data workers of this process when it ends.
+
+    After an error, Python would send them one SIGTERM, which they take for that of the process
+    group, and wait for them forever.
+    """
+    _register_at_exit(os.getpid())
+
+
+@cache
+def _register_at_exit(process_id: int) -> None:
+    multiprocessing.util.Finalize(None, _kill_workers, exitpriority=100)
+
+
+def _kill_workers() -> None:
+    for child in multiprocessing.active_children():
+        if child.daemon:  # Python would end it now too.
+            child.kill()
 
 
 def in_words(error: BaseException) -> UserError | WorkerError | None:
