@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,21 @@ def test_documents_without_a_pair_are_refused_and_the_name_stays_free(tmp_path: 
             *values(tmp_path / "corpus", runs, "task=masked_lm", "data=masked_lm", "max_steps=1")
         )
     )
+
+
+@pytest.mark.parametrize("damage", [b"", b"step", b"\xff\xfe"], ids=["empty", "cut", "no text"])
+def test_damaged_records_of_a_run_are_made_anew(
+    damage: bytes, corpus: Path, tmp_path: Path
+) -> None:
+    train(train_config(*values(corpus, tmp_path, "max_steps=4")))
+    run = tmp_path / "run"
+    identity = json.loads((run / "run.json").read_text())["id"]
+    for name in ("run.json", "metrics.csv", "results.json"):
+        (run / name).write_bytes(damage)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        train(train_config(*values(corpus, tmp_path, "resume=auto")))
+    assert json.loads((run / "run.json").read_text())["id"] == identity
+    assert json.loads((run / "results.json").read_text())["step"] == 8
+    steps = {row["step"] for row in read_rows(run / "metrics.csv")}
+    assert steps >= {"5", "6", "7", "8"}
