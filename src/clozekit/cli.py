@@ -1,5 +1,6 @@
 """The command `clozekit`: a verb, then Hydra overrides. Heavy imports happen only in a verb."""
 
+import errno
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -7,6 +8,9 @@ from difflib import get_close_matches
 from clozekit import __version__
 from clozekit.completion import complete, is_asked
 from clozekit.display import say
+from clozekit.exit_codes import FAILED, INTERRUPTED, READER_ENDED, USER_ERROR
+from clozekit.signals import ignore_signals_at_exit
+from clozekit.standard_streams import OutputError, open_standard_streams
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,30 @@ VERBS = {
 
 def main() -> None:
     """Runs the verb on the command line; exits with code 2 for errors that the user can fix."""
-    arguments = sys.argv[1:]
+    open_standard_streams()
+    try:
+        try:
+            code: int | str | None = _run(sys.argv[1:])
+        except SystemExit as error:
+            code = error.code
+        # At the exit of Python, an error of this flush would be printed as a traceback.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OutputError as error:
+        if error.errno != errno.EPIPE:
+            say(f"clozekit: {error.filename}: {error.strerror}", file=sys.stderr)
+            sys.exit(FAILED)
+        # The reader has what it wanted, as `head` does.
+        sys.exit(READER_ENDED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    finally:
+        ignore_signals_at_exit()
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """Runs the verb; returns the exit code."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
     elif arguments[0] in ("-V", "--version"):
@@ -63,15 +90,12 @@ def main() -> None:
             f"clozekit: {arguments[0]!r} is not a verb; the verbs are {', '.join(VERBS)}{hint}",
             file=sys.stderr,
         )
-        sys.exit(2)
+        return USER_ERROR
     else:
         from clozekit.command import run_verb
 
-        try:
-            sys.exit(run_verb(arguments[0]))
-        except KeyboardInterrupt:
-            # The exit code that shells report for a program killed by SIGINT.
-            sys.exit(130)
+        return run_verb(arguments[0])
+    return 0
 
 
 def _help() -> str:

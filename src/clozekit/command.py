@@ -21,8 +21,10 @@ from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
 from clozekit.config.overrides import as_overrides, refuse_booleans
 from clozekit.display import say
 from clozekit.environment import prepare_for_torch
-from clozekit.errors import ConfigError, UserError
-from clozekit.exit_codes import USER_ERROR
+from clozekit.errors import ConfigError, UserError, WorkerError, of_os_error
+from clozekit.exit_codes import FAILED, USER_ERROR
+from clozekit.signals import exit_on_stop_signals
+from clozekit.standard_streams import OutputError, keep_going_without_output
 
 if TYPE_CHECKING:
     from clozekit.config.train import TrainConfig
@@ -41,8 +43,8 @@ class VerbTask:
         command_line: The whole command line.
 
     Attributes:
-        messages: The messages of errors that the user can fix.
-        exit_code: The exit code if there are no messages; a sweep's launcher sets it.
+        messages: The messages of errors that are not errors of the program.
+        exit_code: The exit code; a sweep's launcher sets it too.
         cleanup: Callbacks to run at the end.
     """
 
@@ -60,19 +62,28 @@ class VerbTask:
         sys.argv = self.command_line
         try:
             _WORK[self.verb](composed)
-        except (UserError, OmegaConfBaseException) as error:
+        except OutputError:
+            raise
+        except (UserError, WorkerError, OSError, OmegaConfBaseException) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # so that Hydra's own launchers notice it
             # Hydra would add its own lines to an exception that is raised here.
-            self.messages.append(_message(error))
+            self.fail(error)
+
+    def fail(self, error: Exception, message: str | None = None) -> None:
+        """Notes an error, whose message is printed at the end."""
+        self.messages.append(_message(error) if message is None else message)
+        self.exit_code = FAILED if isinstance(error, WorkerError) else USER_ERROR
 
 
 def run_verb(verb: str) -> int:
     """Runs a verb with the overrides of the command line.
 
     Returns:
-        The exit code. Errors that the user can fix are printed in one line, and the code is 2. Any
-        other error is raised with its traceback. The code of a sweep with a failed job is 1.
+        The exit code. Errors that the user can fix are printed in one line, and the code is 2.
+        Errors of the operating system count as such: a full disk, a missing permission. If a worker
+        process was killed, the code is 1, and so is that of a sweep with a failed job. Any other
+        error is raised with its traceback.
     """
     command_line = list(sys.argv)
     overrides = as_overrides(verb, command_line[2:])
@@ -86,15 +97,17 @@ def run_verb(verb: str) -> int:
             raise ConfigError("-m only works with clozekit train; run this verb once per value")
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
     except HydraException as error:
-        task.messages.append(of_hydra(error, verb, overrides))
-    except (UserError, OmegaConfBaseException) as error:
-        task.messages.append(_message(error))
+        task.fail(error, of_hydra(error, verb, overrides))
+    except OutputError:
+        raise
+    except (UserError, WorkerError, OSError, OmegaConfBaseException) as error:
+        task.fail(error)
     finally:
         sys.argv = command_line
         task.cleanup.close()
     for message in task.messages:
         say(f"clozekit {verb}: {message}", file=sys.stderr)
-    return USER_ERROR if task.messages else task.exit_code
+    return task.exit_code
 
 
 def _searchpath(verb: str, overrides: list[str]) -> list[str]:
@@ -106,6 +119,8 @@ def _searchpath(verb: str, overrides: list[str]) -> list[str]:
 
 
 def _message(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return of_os_error(error)
     return of_omegaconf(error) if isinstance(error, OmegaConfBaseException) else str(error)
 
 
@@ -131,6 +146,7 @@ def _prepare(composed: DictConfig) -> None:
     from clozekit.config.prepare import PrepareConfig
 
     config = validated(composed, PrepareConfig)
+    exit_on_stop_signals()
     from clozekit.prepare import prepare
 
     prepare(config)
@@ -143,6 +159,8 @@ def _train(composed: DictConfig) -> None:
     from clozekit.runs.folder import is_first_process, refuse_existing
     from clozekit.training.rank_connections import end_with_parent, set_parent
 
+    # A run should not end because nobody reads its output.
+    keep_going_without_output()
     if any(argument.startswith(_STARTED_BY_LIGHTNING) for argument in sys.argv):
         end_with_parent()
     else:
@@ -158,10 +176,9 @@ def _train(composed: DictConfig) -> None:
     prepare_for_torch()
     import_from_here()
     from clozekit.train import train
-    from clozekit.training.preemption import exit_on_sigterm
 
     if is_first_process():
-        exit_on_sigterm()
+        exit_on_stop_signals()
     train(config)
 
 

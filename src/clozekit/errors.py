@@ -1,5 +1,7 @@
 """Errors that the user can fix. The command prints them in one line and exits with code 2."""
 
+import os
+
 
 class UserError(Exception):
     """Invalid user input; the message names the input and what is allowed."""
@@ -11,3 +13,18 @@ class ConfigError(UserError):
 
 class DataError(UserError):
     """A data file is invalid; the message names the file and line."""
+
+
+class WorkerError(Exception):
+    """A worker process was killed; the message says how. The same command may succeed again."""
+
+
+def of_os_error(error: OSError) -> str:
+    """Returns one sentence for an error of the operating system: the path and the reason."""
+    reason = error.strerror or str(error).strip().partition("\n")[0]
+    if error.filename is None:
+        return reason if error.errno is not None else f"{type(error).__name__}: {reason}"
+    path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    if isinstance(error, FileExistsError) and os.path.isfile(path):  # noqa: PTH113
+        reason = "Not a directory"  # A folder of this name is needed.
+    return f"{path}: {reason}"

@@ -1,4 +1,7 @@
-"""The exit codes of clozekit other than 0 and 1."""
+"""The exit codes of clozekit other than 0."""
+
+FAILED = 1
+"""Any other error."""
 
 USER_ERROR = 2
 """An error that the user can fix."""
@@ -8,3 +11,6 @@ PREEMPTED = 75
 
 INTERRUPTED = 130
 """The exit code that shells report for a program killed by SIGINT."""
+
+READER_ENDED = 141
+"""The exit code that shells report for a program killed by SIGPIPE, as in `cat FILE | head -1`."""

@@ -24,7 +24,8 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """Opens a temporary binary file, which is renamed to `path` at the end of the block.
 
     If the block raises an exception, the temporary file is removed. A symbolic link at `path` is
-    replaced, not followed. Permissions follow the umask.
+    replaced, not followed. Permissions follow the umask. An `OSError` names `path`, also if the
+    system reports none (a full disk) or the temporary file.
     """
     temporary = _temporary_beside(path)
     try:
@@ -34,8 +35,11 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        name_path(error, path, temporary)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
     _sync_folder(path.parent)
 
 
@@ -57,10 +61,13 @@ def write_folder_atomically(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_beside(path)
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        name_path(error, path, temporary)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync_folder(path.parent)
@@ -138,6 +145,21 @@ def leftovers(folder: Path, names: str) -> list[Path]:
     return found
 
 
+def name_path(error: OSError, path: Path, temporary: Path | None = None) -> None:
+    """Sets the path of an error to that of the file that could not be written, if it has none.
+
+    Args:
+        error: The error.
+        path: The file or folder.
+        temporary: The temporary name of `path`, which says nothing to the user.
+    """
+    if error.filename is None and error.errno is not None:
+        error.filename = str(path)
+    elif temporary is not None and str(error.filename).startswith(str(temporary)):
+        error.filename = f"{path}{str(error.filename).removeprefix(str(temporary))}"
+        error.filename2 = None
+
+
 def sha256_of_file(path: Path) -> str:
     """Returns the hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
@@ -177,6 +199,12 @@ class GradualHash:
 def _temporary_beside(path: Path) -> Path:
     """Returns an unguessable name in the same folder, and thus the same file system, as `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _remove(temporary: Path) -> None:
+    """Removes a temporary file, if it is there. An error would hide that of writing it."""
+    with suppress(OSError):
+        temporary.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

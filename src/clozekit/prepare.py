@@ -1,6 +1,8 @@
 """`clozekit prepare`: converts text to token shards."""
 
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 from rich.table import Table
 
@@ -38,7 +40,29 @@ def prepare(config: PrepareConfig) -> Corpus:
         corpus = pipeline.write_manifest(work)
         shutil.rmtree(work.folder)
     console.print(_summary(corpus))
+    for line in _documents_without_pairs(corpus):
+        print_plain(console, line)
     return corpus
+
+
+def _documents_without_pairs(corpus: Corpus) -> Iterator[str]:
+    """Yields a line for each split in which most documents have only one sentence."""
+    for split in SPLITS:
+        total = corpus.manifest.splits[split].documents
+        lone = sum(_count_lone_sentences(path) for path in corpus.shards(split))
+        if 2 * lone > total:
+            yield (
+                f"{split}: {lone:,} of {total:,} documents have only one sentence, and give no "
+                "sentence pairs for task=pretraining; source.sentences=split finds sentences "
+                "within lines, and task=masked_lm data=masked_lm needs no pairs"
+            )
+
+
+def _count_lone_sentences(path: Path) -> int:
+    # A heavy import, which is not needed to reject a folder.
+    from clozekit.corpus.shards import Shard
+
+    return Shard.open(path).num_lone_sentences
 
 
 def _summary(corpus: Corpus) -> Table:

@@ -1,9 +1,6 @@
 """`clozekit train`: trains a model from a checked configuration and writes the run's folder."""
 
-import logging
-import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +12,19 @@ from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.display import say
-from clozekit.errors import UserError
-from clozekit.exit_codes import INTERRUPTED, USER_ERROR
+from clozekit.exit_codes import INTERRUPTED
 from clozekit.figures import drawn
 from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
-from clozekit.runs.csv_history import CSVHistory
+from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.curves import plot_curves
-from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing, versions
+from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing
 from clozekit.runs.load_pretrained import from_checkpoint, load_pretrained
-from clozekit.runs.metrics_file import read_metrics
 from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
+from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import (
     encoder_config,
@@ -39,13 +35,14 @@ from clozekit.training.assembly import (
     resolved,
 )
 from clozekit.training.checkpoints import Checkpoints
+from clozekit.training.failures import worker_errors_in_words
+from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
 from clozekit.training.monitoring import check_monitors, monitored
 from clozekit.training.preemption import Preemption
+from clozekit.training.quiet import silence_warnings
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
-from clozekit.training.tensorboard import TensorBoardLogger
 from clozekit.training.trainer import make_trainer
-from clozekit.training.wandb import WandbLogger
 
 
 def train(config: TrainConfig) -> dict[str, float]:
@@ -61,18 +58,28 @@ def train(config: TrainConfig) -> dict[str, float]:
     Raises:
         UserError: The configuration or the data cannot be used.
     """
-    _silence_warnings(shows_profile=config.trainer.profiler is not None)
-    folder = RunFolder.at(config.run_dir)
+    silence_warnings(shows_profile=config.trainer.profiler is not None)
     if is_first_process() and config.resume is None:
-        refuse_existing(folder.path)
+        refuse_existing(config.run_dir)
+    if config.trainer.fast_dev_run or not is_first_process():
+        return _train(config, None)
+    with claimed(config.run_dir, resumes=config.resume is not None) as claim:
+        return _train(config, claim)
+
+
+def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
+    """Builds everything, and trains. Only the first process has a claim of the run's folder."""
     seed_everything(config.seed, verbose=False)
     torch.set_float32_matmul_precision(config.trainer.float32_matmul_precision)
 
-    resumed = checkpoint_to_resume(config.resume, folder.path)
+    resumed = checkpoint_to_resume(config.resume, config.run_dir)
+    is_own = resumed is not None and config.resume == "auto"
+    folder = RunFolder.at(config.run_dir, resumed.run_id if resumed and is_own else None)
     pretrained = None if resumed is None else from_checkpoint(resumed)
     if resumed is None and config.encoder.pretrained is not None:
         pretrained = load_pretrained(config.encoder.pretrained)
     datamodule = make_datamodule(config, pretrained)
+    datamodule.check_samples()
     encoder = encoder_config(config.encoder, datamodule, pretrained)
     if resumed is not None:
         given = resolved(config, encoder)
@@ -88,24 +95,47 @@ def train(config: TrainConfig) -> dict[str, float]:
     if config.trainer.fast_dev_run:
         return _try_out(trainer, module, datamodule)
 
+    try:
+        if claim is not None:
+            # Only after everything is built, so that an invalid configuration leaves no folder.
+            claim.take()
+            _open_folder(folder, config, resumed, _selection_metric(trainer, module))
+            write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
+            print_summary(module, encoder, datamodule, trainer, folder)
+        prepare_loggers(trainer, config, datamodule, folder, resumed)
+        with watched(trainer):
+            results = _run(trainer, module, datamodule, folder, resumed)
+    except Exception as error:
+        first_step = 0 if resumed is None else resumed.step
+        is_failed_start = trainer.global_step == first_step
+        if claim is not None and is_failed_start and not isinstance(error, DivergenceError):
+            claim.discard()
+        raise
     if trainer.is_global_zero:
-        # Only after everything is built, so that an invalid configuration leaves no folder.
-        _open_folder(folder, config, resumed, _selection_metric(trainer, module))
-        write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
-        print_summary(module, encoder, datamodule, trainer, folder)
-    _prepare_loggers(trainer, config, datamodule, folder, resumed)
-    with watched(trainer):
-        try:
+        drawn(folder.curves_file, lambda _: plot_curves(folder))
+        say(f"results, curves and checkpoints are in {folder.path}")
+    return results
+
+
+def _run(
+    trainer: Trainer,
+    module: TaskModule[Any],
+    datamodule: StreamDataModule,
+    folder: RunFolder,
+    resumed: Checkpoint | None,
+) -> dict[str, float]:
+    """Trains and evaluates, writes the results, and closes the loggers in any case."""
+    try:
+        with worker_errors_in_words(datamodule):
             _fit(trainer, module, datamodule, resumed)
             trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
             results = _evaluate(trainer, module, datamodule, folder)
-            _track_end(trainer, module, datamodule, folder)
-        finally:
-            _close(trainer, _exit_code(sys.exception()))
-    if trainer.is_global_zero:
-        write_json(folder.results_file, {"step": trainer.global_step, **results})
-        drawn(folder.curves_file, lambda _: plot_curves(folder))
-        say(f"results, curves and checkpoints are in {folder.path}")
+        if trainer.is_global_zero:
+            # Before anything else that may fail.
+            write_json(folder.results_file, {"step": trainer.global_step, **results})
+        _track_end(trainer, module, datamodule, folder)
+    finally:
+        close_loggers(trainer, sys.exception())
     return results
 
 
@@ -195,28 +225,6 @@ def _open_folder(
         say(f"resumed at step {resumed.step} from {resumed.path}")
 
 
-def _prepare_loggers(
-    trainer: Trainer,
-    config: TrainConfig,
-    datamodule: StreamDataModule,
-    folder: RunFolder,
-    resumed: Checkpoint | None,
-) -> None:
-    values = {
-        **config.model_dump(mode="json", by_alias=True),
-        "versions": versions(),
-        "data_hash": datamodule.data_hash,
-    }
-    for logger in trainer.loggers:
-        if isinstance(logger, CSVHistory | TensorBoardLogger):
-            logger.rewind(0 if resumed is None else resumed.step)
-        if trainer.enable_autolog_hparams:
-            logger.log_hyperparams(values)
-    if resumed is not None:
-        for logger in _wandb_loggers(trainer):
-            logger.fill(read_metrics(folder.metrics_file))
-
-
 def _fit(
     trainer: Trainer,
     module: TaskModule[Any],
@@ -243,50 +251,10 @@ def _track_end(
     """Logs predictions and checkpoints to W&B."""
     if not trainer.is_global_zero:
         return
-    for logger in _wandb_loggers(trainer):
+    for logger in wandb_loggers(trainer):
         if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
             module.to(trainer.strategy.root_device)
             log_predictions(logger.experiment, module, datamodule)
         logger.log_checkpoints(
             (folder.last_checkpoint, folder.best_checkpoint), trainer.global_step
         )
-
-
-def _close(trainer: Trainer, exit_code: int) -> None:
-    for logger in trainer.loggers:
-        logger.finalize("success" if exit_code == 0 else "failed")
-    for logger in _wandb_loggers(trainer):
-        logger.finish(exit_code)
-
-
-def _exit_code(error: BaseException | None) -> int:
-    """Returns the exit code of the process for an error."""
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else 1
-    if isinstance(error, UserError):
-        return USER_ERROR
-    return 0 if error is None else 1
-
-
-def _wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-
-
-def _silence_warnings(shows_profile: bool) -> None:
-    """Silences warnings that do not apply, because clozekit defines its own epochs and batches."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    if shows_profile:
-        logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
-    os.environ.setdefault("WANDB_SILENT", "true")
-    for message in (
-        ".*does not have many workers.*",
-        ".*but have no logger configured.*",
-        ".*no pre-optimization state was saved.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*Experiment logs directory .* exists and is not empty.*",
-        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-        # torchmetrics objects reduce metrics over processes before they are logged.
-        ".*It is recommended to use `self.log\\(.*sync_dist=True\\)`.*",
-    ):
-        warnings.filterwarnings("ignore", message)

@@ -49,11 +49,13 @@ class SweepLauncher(Launcher):
         from clozekit.command import VerbTask
         from clozekit.config.sweeps import check_launcher
         from clozekit.errors import ConfigError
-        from clozekit.sweeps.lock import Lock
+        from clozekit.runs.lock import Lock
+        from clozekit.standard_streams import keep_going_without_output
         from clozekit.sweeps.record import SweepRecord
         from clozekit.sweeps.running import SweepRun
         from hydra_plugins._clozekit_jobs import JobMaker, command_line
 
+        keep_going_without_output()
         check_launcher(config.hydra.launcher)
         assert isinstance(task_function, VerbTask), "this launcher only works with clozekit"
         self.verb_task = task_function

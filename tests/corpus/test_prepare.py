@@ -227,3 +227,20 @@ def test_the_configuration_file_and_the_schema_say_the_same() -> None:
             assert json.loads(composed_config.model_dump_json()).keys() == values.keys()
             assert composed_config.source.model_dump().keys() == values["source"].keys()
             assert composed_config.tokenizer.model_dump().keys() == values["tokenizer"].keys()
+
+
+def test_a_file_of_one_document_a_line_says_what_makes_a_document(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("".join(f"the document number {i} .\n" for i in range(50)))
+    with pytest.raises(DataError, match=r"only 1 distinct .*only a blank line .*source=jsonl"):
+        prepare_text(tmp_path / "out", path)
+
+
+def test_documents_of_one_sentence_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_text(tmp_path / "a.txt", [[f"the document number {i} ."] for i in range(50)])
+    prepare_text(tmp_path / "out", path)
+    told = capsys.readouterr().out
+    assert "documents have only one sentence, and give no sentence pairs" in told
+    assert "source.sentences=split" in told and "task=masked_lm" in told

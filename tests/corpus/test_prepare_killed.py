@@ -11,8 +11,9 @@ import pytest
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus import pipeline
 from clozekit.corpus.manifest import Corpus
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, WorkerError
 from clozekit.prepare import prepare
+from tests.corpus import dying
 from tests.corpus.texts import config, content_of, make_documents, prepare_text, write_text
 
 DOCUMENTS = make_documents(120)
@@ -82,3 +83,20 @@ def test_a_killed_run_whose_source_has_changed_starts_anew(tmp_path: Path) -> No
     write_text(path, DOCUMENTS[:-1])
     changed = prepare(wanted)
     assert changed.manifest == prepare_text(tmp_path / "fresh", path).manifest
+
+
+def test_a_killed_worker_is_told_and_the_next_run_goes_on(
+    tmp_path: Path, uninterrupted: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "PARTITION_BYTES", 3_000)
+    out = tmp_path / "out"
+    values = {**uninterrupted.manifest.configuration, "out": str(out), "workers": 2}
+    wanted = PrepareConfig.model_validate(values)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "tokenize_piece", dying.tokenize_piece)
+        with pytest.raises(WorkerError, match=r"killed by SIGKILL, probably .* fewer workers"):
+            prepare(wanted)
+    completions = out / ".work" / "logs" / "tokenize_piece" / "completions"
+    assert any(completions.iterdir())
+    prepare(wanted)
+    assert content_of(out) == content_of(uninterrupted.folder)

@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 
@@ -170,3 +171,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     with pytest.raises(RuntimeError):
         fail_halfway()
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"shard": b"old"}
+
+
+def test_a_shard_that_is_cut_while_it_is_open_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    write_documents(path, [[[1, 2, 3]] * 50] * 50)
+    shard = Shard.open(path)
+    shard.check_size()
+    os.truncate(path, 1_000)
+    with pytest.raises(DataError, match=r"a\.arrow was changed .*and has 1,000; prepare"):
+        shard.check_size()
+    path.unlink()
+    shard.check_size()  # What is mapped of a removed file stays.

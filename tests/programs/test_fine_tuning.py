@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -54,10 +55,21 @@ def fine_tuned(reference_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "validate_every_n_steps=40",
         "logger.wandb=null",
         cwd=folder,
+        # As on a cluster, where every program finds Slurm's commands.
+        more={"PATH": f"{with_srun(folder)}{os.pathsep}{os.environ['PATH']}"},
     )
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     return folder / "runs" / "topics"
+
+
+def with_srun(folder: Path) -> Path:
+    """A folder with a command `srun`."""
+    command = folder / "bin" / "srun"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    return command.parent
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Checkpoint files: whole or not there, plain, and refused by name."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,15 @@ def test_a_runs_folder_means_its_best_checkpoint_else_its_last(tmp_path: Path) -
 def test_no_checkpoint_is_told(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is neither a \.ckpt file nor a run's folder"):
         load_checkpoint(tmp_path / name)
+
+
+def test_a_full_disk_is_told_with_the_reason(tmp_path: Path) -> None:
+    large = content() | {"state_dict": {"weight": torch.zeros(100_000)}}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(DataError, match=r"a\.ckpt cannot be written: File too large$"):
+            AtomicCheckpointIO().save_checkpoint(large, tmp_path / "a.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

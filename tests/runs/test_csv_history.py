@@ -85,3 +85,36 @@ def test_a_run_that_begins_anew_has_an_empty_history(file: Path) -> None:
 def test_there_is_nothing_to_rewind_without_a_file(file: Path) -> None:
     CSVHistory(str(file)).rewind(3)
     assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "end", ["2,0.", "2", "2,0.7\n\0\0\0\0\n", "2,0.7,9,9\n", "x,0.7\n", "2,0.7e\n"]
+)
+def test_a_damaged_row_is_dropped_and_the_next_begins_a_line(end: str, file: Path) -> None:
+    CSVHistory(str(file)).log_metrics({"train/loss": 1.5}, step=1)
+    with file.open("a") as opened:
+        opened.write(end)
+    resumed = CSVHistory(str(file))
+    resumed.rewind(1)
+    resumed.log_metrics({"train/loss": 0.5}, step=2)
+    assert file.read_text() == "step,train/loss\n1,1.5\n2,0.5\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"st", b"step,train/lo"])
+def test_a_file_without_a_row_is_begun_anew(content: bytes, file: Path) -> None:
+    file.write_bytes(content)
+    resumed = CSVHistory(str(file))
+    resumed.rewind(3)
+    resumed.log_metrics({"train/loss": 0.5}, step=4)
+    assert file.read_text() == "step,train/loss\n4,0.5\n"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a,b\n1,2\n", b"\0\0\0\0\n"])
+def test_a_file_that_is_no_history_is_kept_beside_the_new_one(content: bytes, file: Path) -> None:
+    file.write_bytes(content)
+    resumed = CSVHistory(str(file))
+    with pytest.warns(UserWarning, match=r"metrics\.csv is damaged; it is renamed to"):
+        resumed.rewind(3)
+    resumed.log_metrics({"train/loss": 0.5}, step=4)
+    assert steps_of(file, "train/loss") == [4]
+    assert file.with_name("metrics.csv.damaged").read_bytes() == content

@@ -74,3 +74,27 @@ def test_a_commit_that_cannot_be_told_is_null(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_package_that_is_not_there_has_no_version() -> None:
     assert module._version("no-such-package-anywhere") is None
+
+
+DAMAGED = [b"", b'{"id": "a1b2', b"\xff\xfe", b"[]", b"null", b"{}", b'{"id": 5, "resumed": []}']
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_record_is_written_anew_with_the_id_of_the_checkpoint(
+    content: bytes, tmp_path: Path
+) -> None:
+    RunFolder(tmp_path).create({})
+    (tmp_path / "run.json").write_bytes(content)
+    folder = RunFolder.at(tmp_path, saved_id="a1b2c3d4")
+    with pytest.warns(UserWarning, match=r"run\.json is damaged; it is renamed to run\.json\.d"):
+        folder.reopen({}, "step 4 (last.ckpt)")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["id"] == "a1b2c3d4"
+    assert [resumed["from"] for resumed in record["resumed"]] == ["step 4 (last.ckpt)"]
+    assert (tmp_path / "run.json.damaged").read_bytes() == content
+
+
+def test_a_whole_record_decides_on_the_id(tmp_path: Path) -> None:
+    created = RunFolder(tmp_path)
+    created.create({})
+    assert RunFolder.at(tmp_path, saved_id="a1b2c3d4").id == created.id

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from clozekit.runs.lock import Lock
 from clozekit.sweeps.job import Job
-from clozekit.sweeps.lock import Lock
 from tests.sweeps.fakes import FIXED, Sweeps
 
 LEARNING_RATES = "optimizer.lr=1e-3,1e-4"

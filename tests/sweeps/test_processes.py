@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from clozekit.runs.lock import Lock
 from clozekit.sweeps.job import Job
-from clozekit.sweeps.lock import Lock
 from clozekit.sweeps.processes import LocalJob, job_environment, start_process
 from tests.programs.commands import train_config
 
@@ -34,7 +34,7 @@ def wait_until(holds: object, seconds: float = 60) -> None:
 def holder(job: Job) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that holds the job's lock, as an earlier start of it would."""
     code = (
-        "import sys, time; from pathlib import Path; from clozekit.sweeps.lock import Lock; "
+        "import sys, time; from pathlib import Path; from clozekit.runs.lock import Lock; "
         "lock = Lock(Path(sys.argv[1])); assert lock.acquire(); lock.sign(77); "
         "print('held', flush=True); time.sleep(100)"
     )
@@ -85,7 +85,7 @@ PARENT = """
 import os, sys, time
 from pathlib import Path
 from clozekit.sweeps import processes
-from clozekit.sweeps.lock import Lock
+from clozekit.runs.lock import Lock
 
 processes.sys.executable = sys.argv[1]
 lock = Lock(Path("lock"))

@@ -17,8 +17,8 @@ from clozekit.command import run_verb
 from clozekit.config.report import ReportConfig
 from clozekit.errors import DataError, UserError
 from clozekit.report import report
+from clozekit.runs.lock import Lock
 from clozekit.sweeps.job import Status
-from clozekit.sweeps.lock import Lock
 from clozekit.sweeps.read_runs import FoundRun, Outcome, read_runs
 from clozekit.sweeps.summary import summarize, swept_keys
 from clozekit.sweeps.sweep_figures import is_log

@@ -1,9 +1,13 @@
 """Who started the processes, and which of them is the first."""
 
+import warnings
+from pathlib import Path
+
 import pytest
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from clozekit.runs.folder import is_first_process
+from clozekit.training.quiet import silence_warnings
 from clozekit.training.trainer import _cluster
 from tests.programs.interrupted_runs import slurm_variables
 
@@ -43,3 +47,19 @@ def test_the_first_process(
     for name, value in places.items():
         monkeypatch.setenv(name, value)
     assert is_first_process() == is_first
+
+
+def test_there_is_no_hint_where_slurm_is_only_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.warns(match="`srun` command is available"):
+        SLURMEnvironment.detect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        silence_warnings(shows_profile=False)
+        assert _cluster() == []
+    assert caught == []

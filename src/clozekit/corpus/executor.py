@@ -1,21 +1,19 @@
 """Runs the tasks of a stage in parallel processes with datatrove."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import multiprocess  # type: ignore[import-untyped]
-import multiprocess.util  # type: ignore[import-untyped]
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
+from clozekit.corpus.processes import run_in_processes
 from clozekit.corpus.progress import show_progress
 from clozekit.corpus.work_folder import Work
-from clozekit.errors import UserError
 
 Task: TypeAlias = Callable[[Work, int], None]
 
@@ -34,6 +32,7 @@ def run_tasks(title: str, task: Task, work: Work, num_tasks: int, workers: int) 
 
     Raises:
         UserError: A task raised it.
+        WorkerError: A process was killed.
     """
     logs = work.folder / "logs" / task.__name__
     executor = _Executor(
@@ -42,15 +41,8 @@ def run_tasks(title: str, task: Task, work: Work, num_tasks: int, workers: int) 
         workers=min(workers, num_tasks),
         logging_dir=str(logs),
     )
-    # datatrove forks a process for its counters, which would outlive a killed run.
-    multiprocess.util.register_after_fork(executor, _end_with_parent)
-    multiprocess.set_forkserver_preload([__name__, "clozekit.corpus.stages"])
     with show_progress(title, num_tasks, lambda: _count_done(logs)), _quiet_and_serial():
-        try:
-            executor.run()
-        except UserError as error:
-            # The error carries the worker's traceback, which is of no use to the user.
-            raise type(error)(str(error)) from None
+        executor.run()
 
 
 class _Step(PipelineStep):  # type: ignore[misc]
@@ -70,19 +62,28 @@ class _Step(PipelineStep):  # type: ignore[misc]
 
 
 class _Executor(LocalPipelineExecutor):  # type: ignore[misc]
-    """datatrove's local executor without log output and tokenizer threads in the workers."""
+    """datatrove's local executor, which notices killed workers.
 
-    def _run_for_rank(self, *args: Any, **kwargs: Any) -> Any:
+    Its own pool replaces a killed worker and waits forever for the result of the lost task.
+    """
+
+    def run(self) -> None:
+        """Runs all tasks that are not completed."""
+        tasks = self.get_incomplete_ranks()
+        if not tasks:
+            return
+        self.save_executor_as_json()
+        if self.workers == 1:
+            for number in tasks:
+                self.run_task(number)
+        else:
+            preload = [__name__, "clozekit.corpus.stages"]
+            run_in_processes(self.run_task, tasks, self.workers, preload)
+
+    def run_task(self, number: int) -> None:
+        """Runs a task in this process, and marks it as completed."""
         _be_quiet_and_serial()
-        return super()._run_for_rank(*args, **kwargs)
-
-
-def _end_with_parent(_: object) -> None:
-    def watch() -> None:
-        multiprocess.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        deepcopy(self)._run_for_rank(number)
 
 
 def _be_quiet_and_serial() -> None:

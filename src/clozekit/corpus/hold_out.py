@@ -15,7 +15,11 @@ MIN_DOCUMENTS = 2
 
 
 def assign_splits(
-    keys: UInt64Array, contents: UInt64Array, validation_fraction: float, source: str
+    keys: UInt64Array,
+    contents: UInt64Array,
+    validation_fraction: float,
+    source: str,
+    hint: str = "",
 ) -> NDArray[np.uint8]:
     """Holds out the documents with the smallest keys.
 
@@ -27,6 +31,7 @@ def assign_splits(
         contents: `[documents]`: hashes of their texts. All but the first of equal ones are dropped.
         validation_fraction: The fraction of all possible keys that is held out.
         source: The name of the source for error messages.
+        hint: How to get more documents, for error messages.
 
     Returns:
         `[documents]`: one of `SPLIT_CODES`, or `DUPLICATE`.
@@ -41,6 +46,7 @@ def assign_splits(
         raise DataError(
             f"{source} has only {len(firsts)} distinct documents with text; at least "
             f"{MIN_DOCUMENTS * len(SPLITS)} are required, two for training and two for validation"
+            f"{hint}"
         )
     by_key = np.sort(firsts)[np.argsort(keys[np.sort(firsts)], kind="stable")]
     below = int(np.searchsorted(keys[by_key], np.uint64(validation_fraction * 2.0**64)))

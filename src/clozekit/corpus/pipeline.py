@@ -9,8 +9,10 @@ from tokenizers import Tokenizer
 
 from clozekit.config.prepare import (
     ExistingTokenizerConfig,
+    HubSource,
     MovieReviewsSource,
     SourceConfig,
+    TableSource,
     TextSource,
     WordPieceConfig,
 )
@@ -77,7 +79,8 @@ def split_documents(work: Work) -> None:
         for name in ("key", "content")
     )
     fraction = work.config.validation_fraction
-    splits = assign_splits(keys, contents, fraction, _name(work.config.source))
+    source = work.config.source
+    splits = assign_splits(keys, contents, fraction, _name(source), _hint(source))
     with write_atomically(work.folder / "splits.npy") as file:
         np.save(file, splits)
 
@@ -187,3 +190,16 @@ def _name(source: SourceConfig) -> str:
     if isinstance(source, TextSource):
         return f"source.path={source.path} (text, with a blank line between documents)"
     return f"source.path={source.path}"
+
+
+def _hint(source: SourceConfig) -> str:
+    """Says what makes a document, for a source that has few of them."""
+    if isinstance(source, TextSource):
+        return (
+            "; only a blank line ends a document, so for documents of one line each put a blank "
+            "line between them, or use source=jsonl or source=csv, where each row is a document "
+            "(its text in source.text_column)"
+        )
+    if isinstance(source, TableSource | HubSource):
+        return f"; each row is a document, with its text in source.text_column={source.text_column}"
+    return ""

@@ -38,6 +38,7 @@ class Shard:
         sentence_offsets: `[sentences + 1]`, int32: the start of each sentence in `tokens`.
         document_offsets: `[documents + 1]`, int32: the first sentence of each document.
         id_array: `[documents]`: the documents' ids as an Arrow array.
+        num_bytes: The size of the file when it was opened; None if it was not opened from a file.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Shard:
     sentence_offsets: OffsetArray
     document_offsets: OffsetArray
     id_array: Any = field(repr=False)
+    num_bytes: int | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -53,6 +55,7 @@ class Shard:
         Raises:
             DataError: The file does not exist, is incomplete, or is not a shard.
         """
+        num_bytes = path.stat().st_size if path.is_file() else 0
         batch = _map_record_batch(path)
         ids, documents = batch.column("id"), batch.column("sentences")
         # An Arrow list array may use only a slice of its values; drop the rest.
@@ -64,7 +67,26 @@ class Shard:
             sentence_offsets=sentence_offsets,
             document_offsets=document_offsets,
             id_array=ids,
+            num_bytes=num_bytes,
         )
+
+    def check_size(self) -> None:
+        """Checks that the file has the size that it was opened with.
+
+        The kernel kills a process that reads from a mapped file behind its end.
+
+        Raises:
+            DataError: The file was cut or rewritten.
+        """
+        try:
+            num_bytes = self.path.stat().st_size
+        except OSError:
+            return  # What is mapped of a removed file can still be read.
+        if self.num_bytes is not None and num_bytes != self.num_bytes:
+            raise DataError(
+                f"{self.path} was changed while it was read: it had {self.num_bytes:,} bytes and "
+                f"has {num_bytes:,}; prepare the corpus again"
+            )
 
     @cached_property
     def ids(self) -> list[str]:
@@ -81,6 +103,11 @@ class Shard:
     def num_sentences(self) -> int:
         """The number of sentences."""
         return len(self.sentence_offsets) - 1
+
+    @property
+    def num_lone_sentences(self) -> int:
+        """The number of documents of one sentence."""
+        return int(np.count_nonzero(np.diff(self.document_offsets) == 1))
 
     @property
     def num_tokens(self) -> int:

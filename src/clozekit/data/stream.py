@@ -1,10 +1,8 @@
 """Loaders over a source of samples: the share of each step that a rank and a worker build."""
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
-from types import FrameType
 from typing import Any, Protocol
 
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -12,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position, Span, global_batches, part_of
 from clozekit.data.step import EvaluationBatch, StepBatch, StepTotals
+from clozekit.data.workers import kill_workers_at_exit, start_worker
 from clozekit.errors import ConfigError
 
 
@@ -214,6 +213,8 @@ class TrainingLoader(DataLoader[StepBatch[Batch]]):
 
     def __iter__(self) -> Any:
         self.stream.start = self.position()
+        if self.num_workers:
+            kill_workers_at_exit()
         return super().__iter__()
 
 
@@ -226,20 +227,8 @@ def loader_options(
         "num_workers": num_workers,
         "pin_memory": pin_memory,
         "prefetch_factor": prefetch_factor if num_workers else None,
-        "worker_init_fn": _leave_signals_to_the_main_process if num_workers else None,
+        "worker_init_fn": start_worker if num_workers else None,
     }
-
-
-def _leave_signals_to_the_main_process(worker: int) -> None:
-    # Signals go to the whole process group. A worker killed by a signal would end the main process
-    # before it has saved a checkpoint. A second SIGTERM is meant for the worker: on exit, Python
-    # sends it to its children and then waits for them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _accept_the_next)
-
-
-def _accept_the_next(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)
 
 
 def _this_worker() -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -34,14 +34,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             DataError: The disk is full, or the folder cannot be written.
         """
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        kept = "; the previous checkpoint is kept" if target.exists() else ""
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with write_atomically(target) as file:
-                torch.save(checkpoint, file)
-        except (OSError, RuntimeError) as error:
-            # torch reports a full disk as a RuntimeError.
-            kept = "; the previous checkpoint is kept" if target.exists() else ""
-            raise DataError(f"{target} cannot be written: {error}{kept}") from error
+                writer: Any = _Writer(file)
+                try:
+                    torch.save(checkpoint, writer)
+                except RuntimeError:
+                    if writer.error is None:
+                        raise
+                    raise writer.error from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataError(f"{target} cannot be written: {reason}{kept}") from error
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Loads a checkpoint for Lightning to resume from, and converts older formats."""
@@ -49,6 +55,28 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if content.get(META_KEY, {}).get("format_version") == 2:
             content["loops"] = with_counts_of_steps(content["loops"], content["global_step"])
         return content
+
+
+class _Writer:
+    """Passes data on to a file and keeps the error of a full disk.
+
+    torch closes its archive after the error, and reports only that the archive is incomplete.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.name = file.name
+        self.error: OSError | None = None
+        self._file = file
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 class CheckpointMeta(Callback):
@@ -60,6 +88,7 @@ class CheckpointMeta(Callback):
         data_hash: The hash of the training data, if known.
         task_arguments: Arguments of the task's constructor that depend on the data, such as its
             classes.
+        run_id: The id of the run.
     """
 
     def __init__(
@@ -68,6 +97,7 @@ class CheckpointMeta(Callback):
         tokenizer: str,
         data_hash: str | None = None,
         task_arguments: dict[str, Any] | None = None,
+        run_id: str | None = None,
     ) -> None:
         self.meta = {
             "format_version": FORMAT_VERSION,
@@ -75,6 +105,7 @@ class CheckpointMeta(Callback):
             "tokenizer": tokenizer,
             "data_hash": data_hash,
             "task_arguments": task_arguments or {},
+            "run_id": run_id,
         }
 
     def on_save_checkpoint(
@@ -96,6 +127,7 @@ class Checkpoint:
         tokenizer_json: The tokenizer, as JSON.
         task_arguments: Arguments of the task's constructor that depend on the data.
         data_hash: The hash of its training data, if known.
+        run_id: The id of its run, if known.
     """
 
     path: Path
@@ -105,6 +137,7 @@ class Checkpoint:
     tokenizer_json: str
     task_arguments: dict[str, Any]
     data_hash: str | None
+    run_id: str | None = None
 
     @property
     def label_names(self) -> list[str] | None:
@@ -161,6 +194,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         tokenizer_json=meta["tokenizer"],
         task_arguments=meta["task_arguments"],
         data_hash=meta["data_hash"],
+        run_id=meta.get("run_id"),
     )
 
 

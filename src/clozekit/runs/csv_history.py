@@ -8,7 +8,9 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
-from clozekit.files import write_text_atomically
+from clozekit.errors import DataError
+from clozekit.files import name_path, write_text_atomically
+from clozekit.runs.folder import set_aside
 from clozekit.runs.metrics_file import STEP, read_rows
 
 
@@ -60,26 +62,39 @@ class CSVHistory(Logger):
         if new:
             self._columns += new
             _write(self.path, self._columns, read_rows(self.path))
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, self._columns).writerow(row)
+        try:
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                csv.DictWriter(file, self._columns).writerow(row)
+        except OSError as error:
+            name_path(error, self.path)
+            raise
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Removes the rows after a step, and a row that a kill left incomplete."""
-        rows = read_rows(self.path)
-        if rows:
-            kept = [row for row in rows if int(row[STEP]) <= step]
-            _write(self.path, _columns(self.path) or [STEP], kept)
-            self._already_written = {
-                (step, name) for row in kept if int(row[STEP]) == step for name in row if row[name]
-            }
+        """Removes the rows after a step, and a row that a kill left incomplete.
+
+        A file that is no history is renamed, and a new one is begun.
+        """
+        if not self.path.is_file():
+            return
+        try:
+            rows = read_rows(self.path)
+        except DataError:
+            set_aside(self.path)
+            return
+        kept = [row for row in rows if int(row[STEP]) <= step]
+        _write(self.path, _columns(self.path) or [STEP], kept)
+        self._already_written = {
+            (step, name) for row in kept if int(row[STEP]) == step for name in row if row[name]
+        }
 
 
 def _columns(path: Path) -> list[str]:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return next(csv.reader(file), [])
+        header = file.readline()
+    return next(csv.reader([header])) if header.endswith("\n") else []
 
 
 def _write(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:

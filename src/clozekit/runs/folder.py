@@ -6,6 +6,7 @@ import secrets
 import shlex
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +20,8 @@ from clozekit.errors import ConfigError
 from clozekit.files import write_json, write_text
 
 FORMAT_VERSION = 1
+RUN_LOCK = ".run.lock"
+"""The file that is locked while a process trains the run."""
 RECORDED_PACKAGES = (
     "torch",
     "lightning",
@@ -44,12 +47,31 @@ class RunFolder:
     id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @classmethod
-    def at(cls, path: Path) -> "RunFolder":
-        """Opens a folder, with the id from its record, if any."""
+    def at(cls, path: Path, saved_id: str | None = None) -> "RunFolder":
+        """Opens a folder, with the id from its record.
+
+        Args:
+            path: The path of the folder.
+            saved_id: The id in the run's checkpoint, which is used if the record is damaged.
+        """
         folder = cls(path)
-        if not folder.record_file.is_file():
-            return folder
-        return cls(path, json.loads(folder.record_file.read_text(encoding="utf-8"))["id"])
+        record = folder.read_record()
+        if record is None:
+            return folder if saved_id is None else cls(path, saved_id)
+        return cls(path, record["id"])
+
+    def read_record(self) -> dict[str, Any] | None:
+        """Reads the record; returns None if there is none or it is damaged."""
+        try:
+            record = json.loads(self.record_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return None
+        is_whole = (
+            isinstance(record, dict)
+            and isinstance(record.get("id"), str)
+            and isinstance(record.get("resumed"), list)
+        )
+        return record if is_whole else None
 
     @property
     def checkpoints(self) -> Path:
@@ -122,10 +144,15 @@ class RunFolder:
             monitored: The metric that selects the best checkpoint, and its mode, `min` or `max`.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        record = {"id": self.id, **_monitor(monitored), **_record(), "resumed": []}
-        if self.record_file.is_file():
-            earlier = json.loads(self.record_file.read_text(encoding="utf-8"))
-            record = {**earlier, "resumed": [*earlier["resumed"], {"from": source, **_record()}]}
+        started = {"id": self.id, **_monitor(monitored), **_record()}
+        resumed = {"from": source, **_record()}
+        record = {**started, "resumed": []}
+        earlier = self.read_record()
+        if earlier is not None:
+            record = {**earlier, "resumed": [*earlier["resumed"], resumed]}
+        elif self.record_file.exists():
+            set_aside(self.record_file)
+            record = {**started, "resumed": [resumed]}
         self._write(config, record)
 
     def _write(self, config: dict[str, Any], record: dict[str, Any]) -> None:
@@ -148,11 +175,25 @@ def refuse_existing(path: Path) -> None:
         ConfigError: The folder exists and is not empty.
     """
     try:
-        is_taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        exists = is_taken(path)
     except OSError as error:
         raise ConfigError(f"the run's folder {str(path)[:60]}…: {error.strerror}") from error
-    if is_taken:
+    if exists:
         raise ConfigError(f"the run {path} already exists; set name to another name")
+
+
+def is_taken(path: Path) -> bool:
+    """Whether a run's folder contains anything but the lock of a start that was killed."""
+    if not path.is_dir():
+        return path.exists()
+    return any(entry.name != RUN_LOCK for entry in path.iterdir())
+
+
+def set_aside(file: Path) -> None:
+    """Renames a damaged file of a run, which is written anew, and warns about it."""
+    kept = file.with_name(f"{file.name}.damaged")
+    os.replace(file, kept)
+    warnings.warn(f"{file} is damaged; it is renamed to {kept.name} and begun anew", stacklevel=2)
 
 
 def is_first_process() -> bool:

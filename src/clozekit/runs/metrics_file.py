@@ -1,8 +1,11 @@
 """Reads a run's history from `metrics.csv`, without importing torch."""
 
 import csv
+import io
 from collections import defaultdict
 from pathlib import Path
+
+from clozekit.errors import DataError
 
 STEP = "step"
 
@@ -10,12 +13,34 @@ Series = dict[str, tuple[list[int], list[float]]]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Reads the complete rows of a history; returns an empty list if there is no file."""
+    """Reads the whole rows of a history; returns an empty list if there is no file.
+
+    A row that a killed process or a full disk left incomplete is dropped.
+
+    Raises:
+        DataError: The file is not a history.
+    """
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    return list(csv.DictReader(whole.splitlines()))
+    try:
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        columns, *rows = list(csv.reader(io.StringIO(whole, newline=""))) or [[STEP]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a run's history: {error}") from error
+    if STEP not in columns:
+        raise DataError(f"{path} is not a run's history: it has no column {STEP!r}")
+    named = [dict(zip(columns, row, strict=True)) for row in rows if len(row) == len(columns)]
+    return [row for row in named if _is_whole(row)]
+
+
+def _is_whole(row: dict[str, str]) -> bool:
+    try:
+        int(row[STEP])
+        [float(value) for value in row.values() if value]
+    except ValueError:
+        return False
+    return True
 
 
 def read_metrics(path: Path) -> list[tuple[int, dict[str, float]]]:

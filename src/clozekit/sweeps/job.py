@@ -16,8 +16,8 @@ from clozekit.errors import ConfigError
 from clozekit.exit_codes import INTERRUPTED, PREEMPTED
 from clozekit.runs.folder import RunFolder, refuse_existing
 
-INTERRUPTED_CODES = (PREEMPTED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
-"""Exit codes after SIGTERM or SIGINT. They are negative if the handlers were not installed yet."""
+INTERRUPTED_CODES = (PREEMPTED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
+"""Exit codes after a signal. They are negative if the handlers were not installed yet."""
 
 
 class Status(StrEnum):
@@ -90,15 +90,18 @@ class Job:
         file = RunFolder(self.folder).results_file
         if not file.is_file():
             return None
-        results: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))
-        return results
+        try:
+            results = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            return None  # damaged: the job is resumed at its end and writes it again
+        return results if isinstance(results, dict) else None
 
     def monitored(self) -> tuple[str, float] | None:
         """Reads the name and value of the monitored metric; None if the job has not finished."""
-        record_file, results = RunFolder(self.folder).record_file, self.results()
-        if results is None or not record_file.is_file():
+        record, results = RunFolder(self.folder).read_record(), self.results()
+        if results is None or record is None:
             return None
-        name = json.loads(record_file.read_text(encoding="utf-8")).get("monitor")
+        name = record.get("monitor")
         return (name, results[name]) if name in results else None
 
     def status_after(self, exit_code: int) -> Status:

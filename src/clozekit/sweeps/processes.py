@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from clozekit.errors import ConfigError
+from clozekit.runs.lock import Lock
 from clozekit.sweeps.job import Job
-from clozekit.sweeps.lock import Lock
 from clozekit.sweeps.resources import shares
 
 PR_SET_PDEATHSIG = 1

@@ -13,8 +13,8 @@ import yaml
 from clozekit.config.values import flat
 from clozekit.errors import ConfigError, DataError
 from clozekit.runs.folder import RunFolder
+from clozekit.runs.lock import is_held
 from clozekit.sweeps.job import Status
-from clozekit.sweeps.lock import is_held
 from clozekit.sweeps.record import read_record
 
 Value = str | int | float | bool | None

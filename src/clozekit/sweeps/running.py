@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from clozekit.display import say
 from clozekit.exit_codes import INTERRUPTED, PREEMPTED
+from clozekit.signals import stop_signals
 from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.record import SweepRecord
 
@@ -83,8 +84,8 @@ class SweepRun:
     """Runs a sweep's jobs once.
 
     Jobs that have already finished are not run again. A failed job is reported and does not stop
-    the others. After SIGINT or SIGTERM no more jobs are started, and the running jobs receive the
-    signal, so that they save. The third signal kills them.
+    the others. After SIGINT, SIGTERM or SIGHUP no more jobs are started, and the running jobs
+    receive a signal, so that they save. The third signal kills them.
 
     Args:
         record: The sweep's record, which is updated when jobs start and end.
@@ -195,7 +196,7 @@ class SweepRun:
             self._signals += 1
 
         previous: dict[signal.Signals, Any] = {
-            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, note) for number in (signal.SIGINT, *stop_signals())
         }
         try:
             yield
@@ -216,9 +217,13 @@ class SweepRun:
                 say(f"{self.stopped_by.name}: the running jobs will save and exit")
             for handle in running:
                 if self._heeded < 3:
-                    handle.stop(self.stopped_by)
+                    handle.stop(self._signal_for_jobs())
                 else:
                     handle.kill()
+
+    def _signal_for_jobs(self) -> signal.Signals:
+        """Returns the signal to pass on: a job may ignore SIGHUP."""
+        return signal.SIGINT if self.stopped_by == signal.SIGINT else signal.SIGTERM
 
 
 def _metric(job: Job) -> str:

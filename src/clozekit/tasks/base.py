@@ -59,6 +59,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         stop_requested: Whether this process received a signal to end the run.
         stop_agreed: Whether any process received such a signal, as of the last step. The same on
             all processes.
+        is_updating: Whether weights, schedule and position may be of different steps.
         logged: The metrics of the last step that was logged.
         validated_step: The number of steps done at the last validation while training.
     """
@@ -94,6 +95,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self.guard = guard or DivergenceGuard()
         self.stop_requested = False
         self.stop_agreed = False
+        self.is_updating = False
         self.logged: dict[str, float] = {}
         self.validated_step: int | None = None
         self._step: StepBatch[BatchT] | None = None
@@ -168,6 +170,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self._totals["learning_rate"] = max(group["lr"] for group in optimizer.param_groups)
         self.stop_agreed = self._totals.pop("stop") > 0
         self.guard.judge(self, optimizer, self._step, self._losses, self._totals)
+        self.is_updating = True
 
     def on_train_start(self) -> None:
         """Sets Lightning's counters and the learning rate from the number of steps done."""
@@ -273,6 +276,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         """Moves the stream's position past the step, before a callback saves a checkpoint."""
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         datamodule.position = step.next_position
+        self.is_updating = False
 
     def _log(self, step: StepBatch[BatchT]) -> None:
         """Logs for callbacks and progress bars; `StepHistory` writes to the loggers."""

@@ -8,8 +8,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from clozekit.data.step import StepBatch
+from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.files import leftovers, link_atomically
+from clozekit.tasks.base import TaskModule
+from clozekit.training.failures import leaves_weights_good
 from clozekit.training.monitoring import AUTO, check_mode, monitored
 from clozekit.training.validation import validation_follows
 
@@ -54,6 +57,7 @@ class Checkpoints(Callback):
         self.seconds = 0.0
         self._last_save = time.monotonic()
         self._saved: tuple[int, bool] | None = None
+        self._first_step: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Replaces `auto` with the task's metric and mode."""
@@ -70,6 +74,7 @@ class Checkpoints(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Cleans up after a run that was killed while saving."""
+        self._first_step = trainer.global_step
         # A run resumed in another folder has none of the best checkpoints in its own folder.
         found = {s: score for s, score in self.scores.items() if self._of_step(s).exists()}
         self.scores = trainer.strategy.broadcast(found)
@@ -110,6 +115,36 @@ class Checkpoints(Callback):
         """
         if trainer.is_global_zero:
             (self.dirpath / PREEMPTED_FILE).unlink(missing_ok=True)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Saves the last complete step to `last.ckpt` before an error ends the run.
+
+        The error may be anywhere: in a user's callback, in a validation, in a logger.
+        """
+        if not (leaves_weights_good(exception) and self._has_unsaved_step(trainer, pl_module)):
+            return
+        last = self.dirpath / "last.ckpt"
+        try:
+            # `trainer.save_checkpoint` would wait for the other processes, which may not come.
+            checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+            _forget_begun_step(checkpoint)
+            trainer.strategy.save_checkpoint(checkpoint, last)
+        except Exception:
+            return  # The error that ends the run is the one to report.
+        say(f"saved step {trainer.global_step} to {last} before the error")
+
+    def _has_unsaved_step(self, trainer: Trainer, module: LightningModule) -> bool:
+        assert isinstance(module, TaskModule)
+        return (
+            trainer.is_global_zero
+            and trainer.state.fn == TrainerFn.FITTING
+            and not module.is_updating
+            and self._first_step is not None
+            and trainer.global_step > self._first_step
+            and (self._saved is None or self._saved[0] != trainer.global_step)
+        )
 
     def save_last(self, trainer: Trainer, is_validated: bool = False) -> None:
         """Saves `last.ckpt`, unless it already has this step.
@@ -177,3 +212,12 @@ class Checkpoints(Callback):
         began = time.perf_counter()
         trainer.save_checkpoint(path, weights_only=False)
         self.seconds += time.perf_counter() - began
+
+
+def _forget_begun_step(checkpoint: dict[str, Any]) -> None:
+    """Takes a step that has begun, but not updated the weights, out of Lightning's counters."""
+    progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    begun = progress["total"]["ready"] - checkpoint["global_step"]
+    for counts in (progress["total"], progress["current"]):
+        steps = counts["ready"] - begun
+        counts |= {"ready": steps, "started": steps, "processed": steps}

@@ -7,13 +7,15 @@ import sys
 import threading
 from typing import NoReturn
 
+from clozekit.standard_streams import write_unbuffered
+
 FLUSH_SECONDS = 2.0
 """Time limit for flushing output; a pipe without a reader would block forever."""
 
 
 def write_error(sentence: str) -> None:
     """Writes one line to stderr, unbuffered, so that other output does not split it."""
-    os.write(2, f"clozekit train: {sentence}\n".encode())
+    write_unbuffered(2, f"clozekit train: {sentence}\n")
 
 
 def exit_at_once(code: int) -> NoReturn:

@@ -1,6 +1,5 @@
-"""SIGTERM and SIGINT: save a checkpoint at the next step and exit with code `PREEMPTED`."""
+"""SIGTERM, SIGHUP and SIGINT: save a checkpoint at the next step and exit with `PREEMPTED`."""
 
-import os
 import signal
 import threading
 from types import FrameType
@@ -12,26 +11,19 @@ from lightning.pytorch.strategies import ParallelStrategy
 
 from clozekit.data.step import StepBatch
 from clozekit.exit_codes import PREEMPTED
+from clozekit.signals import stop_signals
+from clozekit.standard_streams import write_unbuffered
 from clozekit.tasks.base import TaskModule
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.validation import validation_follows
 
 
-def exit_on_sigterm() -> None:
-    """Makes SIGTERM end the process with `PREEMPTED` while no training runs."""
-    signal.signal(signal.SIGTERM, _exit)
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(PREEMPTED)
-
-
 class Preemption(Callback):
-    """Saves and ends the run after the next optimizer step on SIGTERM or SIGINT.
+    """Saves and ends the run after the next optimizer step on SIGTERM, SIGHUP or SIGINT.
 
     The signal handler only sets a flag: it may run inside a step or on one process only. A signal
     to one process ends all, because they share the flag at every step. A second SIGINT ends the
-    run immediately.
+    run immediately; other signals while the run ends change nothing.
 
     Attributes:
         aborted: Whether a second SIGINT was received.
@@ -51,12 +43,14 @@ class Preemption(Callback):
         if threading.current_thread() is not threading.main_thread():
             return  # Python allows signal handlers in the main thread only
         self._previous = {
-            signal.SIGTERM: signal.signal(signal.SIGTERM, self._on_sigterm),
-            signal.SIGINT: signal.signal(signal.SIGINT, self._on_sigint),
+            number: signal.signal(number, self._on_stop_signal) for number in stop_signals()
         }
+        self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._on_sigint)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Restores the previous signal handlers."""
+        """Restores the previous signal handlers, unless the process ends because of a signal."""
+        if self.is_agreed:
+            return
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
@@ -94,7 +88,7 @@ class Preemption(Callback):
         )
         raise SystemExit(0 if was_started_by_lightning else PREEMPTED)
 
-    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
         self._request_stop()
 
     def _on_sigint(self, number: int, frame: FrameType | None) -> None:
@@ -103,7 +97,7 @@ class Preemption(Callback):
             raise KeyboardInterrupt
         self._request_stop()
         # print is not reentrant, and the signal may arrive inside a print.
-        os.write(1, b"saving at the next step; Ctrl-C again to stop at once\n")
+        write_unbuffered(1, "saving at the next step; Ctrl-C again to stop at once\n")
 
     def _request_stop(self) -> None:
         """Sets the flag of the task, whose next step shares it with the other processes."""

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-import torch.distributed
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 
 from clozekit.training.ending import exit_at_once, write_error
+from clozekit.training.failures import is_communication_error
 from clozekit.training.preemption import Preemption
 from clozekit.training.rank_connections import (
     GRACE_SECONDS,
@@ -155,9 +155,3 @@ def watched(trainer: Trainer) -> Iterator[None]:
             watch.exit_after_error(trainer.global_rank, error)
         raise
     watch.goodbye()
-
-
-def is_communication_error(error: BaseException) -> bool:
-    """Whether an error says that processes could not communicate."""
-    is_gloo = isinstance(error, RuntimeError) and "gloo" in str(error)
-    return is_gloo or isinstance(error, torch.distributed.DistError)

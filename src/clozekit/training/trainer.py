@@ -46,7 +46,7 @@ def make_trainer(
         ConfigError: A value, a callback or a strategy is not supported.
     """
     arguments = {k: v for k, v in config.trainer.arguments().items() if k not in OURS}
-    callbacks = _make_callbacks(config, encoder, datamodule)
+    callbacks = _make_callbacks(config, encoder, datamodule, folder)
     arguments.setdefault("default_root_dir", str(folder.path))
     trainer: Trainer = build(
         "trainer",
@@ -74,7 +74,7 @@ def make_trainer(
 
 
 def _make_callbacks(
-    config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule
+    config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule, folder: RunFolder
 ) -> list[Callback]:
     given: list[Callback] = []
     for name, component in config.callbacks.items():
@@ -96,6 +96,7 @@ def _make_callbacks(
         tokenizer=datamodule.tokenizer.to_str(),
         data_hash=datamodule.data_hash,
         task_arguments=datamodule.task_arguments(),
+        run_id=folder.id,
     )
     return [StepHistory(), meta, RankWatch(), *sorted(given, key=_turn)]
 

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -15,7 +15,9 @@ from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
 from clozekit.data.module import StreamDataModule
 from clozekit.data.pretraining.masking import MaskingRule
+from clozekit.data.pretraining.planned_source import PlannedSource
 from clozekit.data.stream import Phase, Source
+from clozekit.errors import DataError
 
 
 class CorpusDataModule(StreamDataModule):
@@ -31,6 +33,8 @@ class CorpusDataModule(StreamDataModule):
 
     config_class = CorpusDataConfig
     config: CorpusDataConfig
+    no_samples: ClassVar[str] = "no samples"
+    """What is missing in a split without samples."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -73,13 +77,35 @@ class CorpusDataModule(StreamDataModule):
     def steps_per_epoch(self) -> float:
         """Returns the number of optimizer steps per pass over the corpus.
 
-        It is estimated from the first shard. With two phases, it is the mean over all steps.
+        It is estimated from the first shard that has samples. With two phases, it is the mean over
+        all steps.
         """
         last = self._steps_per_epoch(self.sources["train"])
         if self.first_phase is None:
             return last
         ratio = self.first_phase.ratio
         return 1 / (ratio / self._steps_per_epoch(self._first_source) + (1 - ratio) / last)
+
+    def check_samples(self) -> None:
+        """Checks that there is something to train on and to validate on.
+
+        Raises:
+            DataError: A split has no samples.
+        """
+        for split in SPLITS:
+            shards = range(len(self.corpus.shards(split)))
+            if not any(self.sources[split].num_samples(0, shard) for shard in shards):
+                raise DataError(f"{self.corpus.folder}: the {split} split has {self.no_samples}")
+
+    def check_files(self) -> None:
+        """Checks that the shards in use have not been cut.
+
+        Raises:
+            DataError: One has been.
+        """
+        for source in self.sources.values():
+            if isinstance(source, PlannedSource):
+                source.check_files()
 
     def facts(self) -> dict[str, str]:
         """Describes the phases, if there are two."""
@@ -104,10 +130,11 @@ class CorpusDataModule(StreamDataModule):
         )
 
     def _steps_per_epoch(self, source: Source) -> float:
-        first = Shard.open(self.corpus.shards("train")[0])
-        num_tokens = self.corpus.manifest.splits["train"].tokens
-        num_samples = source.num_samples(0, 0) * num_tokens / max(1, first.num_tokens)
-        return num_samples / self.global_batch_size
+        for index, path in enumerate(self.corpus.shards("train")):
+            if num_samples := source.num_samples(0, index):
+                share = self.corpus.manifest.splits["train"].tokens / Shard.open(path).num_tokens
+                return num_samples * share / self.global_batch_size
+        return 0.0
 
 
 def replacement_ids(tokenizer: Tokenizer, special_tokens: SpecialTokens) -> np.ndarray:

@@ -11,6 +11,11 @@ from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
 class PretrainingDataModule(CorpusDataModule):
     """Pairs for MLM and NSP: a sample is a pair. The options are those of `CorpusDataModule`."""
 
+    no_samples = (
+        "no sentence pairs: each of its documents has only one sentence; prepare it with "
+        "source.sentences=split, or train on masked words only with task=masked_lm data=masked_lm"
+    )
+
     def make_source(
         self, shards: Sequence[Path], max_seq_length: int, masking: MaskingRule
     ) -> PretrainingSource:
@@ -24,10 +29,11 @@ class PretrainingDataModule(CorpusDataModule):
         assert isinstance(source, PretrainingSource)
         plan = source.plan(0, 0)
         num_tokens = int(plan.num_text_tokens.sum())
+        random = float(plan.next_sentence_label.mean()) if len(plan) else 0.0
         cut = plan.num_truncated_tokens / max(1, num_tokens + plan.num_truncated_tokens)
         return super().facts() | {
             "pairs": f"{len(plan):,} in the first of {source.num_shards} shards, "
-            f"{plan.next_sentence_label.mean():.1%} random",
+            f"{random:.1%} random",
             "text left out": f"{plan.num_lone_sentences:,} sentences without a partner, "
             f"{cut:.1%} of the tokens truncated to fit",
         }

@@ -83,7 +83,18 @@ class PlannedSource(ABC, Generic[PlanT]):
             self._plans[epoch, shard] = opened, self.make_plan(opened, epoch, shard)
             while len(self._plans) > PLANS_KEPT:
                 del self._plans[next(iter(self._plans))]
-        return self._plans[epoch, shard]
+        found = self._plans[epoch, shard]
+        found[0].check_size()
+        return found
+
+    def check_files(self) -> None:
+        """Checks that the shards in use have not been cut.
+
+        Raises:
+            DataError: One has been.
+        """
+        for shard, _ in self._plans.values():
+            shard.check_size()
 
     def arranged(self, spans: list[Span]) -> list[Span]:
         """Returns a global batch unchanged: most of its samples have the same length."""

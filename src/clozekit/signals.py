@@ -1,0 +1,46 @@
+"""SIGTERM and SIGHUP: the signals that ask a process to end, and what happens to a second one."""
+
+import signal
+import threading
+from types import FrameType
+from typing import NoReturn
+
+from clozekit.exit_codes import PREEMPTED
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Returns the signals that end a run with a checkpoint.
+
+    SIGHUP is sent when a terminal or an ssh connection ends. It is not in the list if this process
+    was started to ignore it, as `nohup` does.
+    """
+    hangup_is_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return (signal.SIGTERM,) if hangup_is_ignored else (signal.SIGTERM, signal.SIGHUP)
+
+
+def exit_on_stop_signals() -> None:
+    """Makes SIGTERM and SIGHUP end the process with `PREEMPTED` while no training runs."""
+    for number in stop_signals():
+        signal.signal(number, _exit)
+
+
+def ignore_signals_at_exit() -> None:
+    """Makes SIGTERM, SIGHUP and SIGINT be ignored while Python ends, which takes up to a second.
+
+    A handler that runs then would print a traceback of whatever is being finalized, and the process
+    would end with another exit code.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    # The first signal ends the process; more of them would only interrupt the clean-up.
+    for other in stop_signals():
+        signal.signal(other, _do_nothing)
+    raise SystemExit(PREEMPTED)
+
+
+def _do_nothing(number: int, frame: FrameType | None) -> None:
+    """Unlike SIG_IGN, it is not passed on to programs that this process starts."""

@@ -1,0 +1,105 @@
+"""Data workers that are killed or cannot pass a batch on: a sentence, and never a wait."""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from clozekit.data.stream import loader_options
+from clozekit.data.workers import in_words
+from clozekit.errors import DataError, WorkerError
+
+
+class Items(IterableDataset[torch.Tensor]):
+    """Does something in the worker, then yields a tensor of a mebibyte."""
+
+    def __init__(self, what: Any) -> None:
+        self.what = what
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        self.what()
+        yield torch.zeros(2**20, dtype=torch.uint8)
+
+
+def error_of(what: Any) -> BaseException | None:
+    loader = DataLoader(Items(what), **loader_options(1, False))
+    with pytest.raises(Exception) as raised:
+        list(loader)
+    return in_words(raised.value)
+
+
+class Unsendable:
+    """What a tensor does where shared memory is full."""
+
+    def __reduce__(self) -> Any:
+        raise RuntimeError(
+            "unable to allocate shared memory(shm) for file </torch_1>: No space left on device"
+        )
+
+
+class UnsendableItems(Items):
+    def __iter__(self) -> Iterator[Any]:
+        yield from (Unsendable(), Unsendable())
+
+
+def test_a_batch_that_cannot_be_passed_on_is_told() -> None:
+    loader = DataLoader(UnsendableItems(None), **loader_options(1, False))
+    with pytest.raises(RuntimeError) as raised:
+        list(loader)
+    error = in_words(raised.value)
+    assert isinstance(error, WorkerError)
+    assert str(error).startswith(
+        "a data worker cannot pass a batch on through shared memory (/dev/shm): unable to allocate "
+    )
+    assert "\n" not in str(error) and "data.num_workers=0" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (signal.SIGKILL, "SIGKILL, probably because memory ran out"),
+        (signal.SIGBUS, "SIGBUS, because shared memory (/dev/shm) is full or a file was cut"),
+        (signal.SIGSEGV, "SIGSEGV; set data.num_workers"),
+    ],
+)
+def test_a_worker_that_is_killed_is_told_with_the_signal(
+    number: signal.Signals, cause: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    error = error_of(lambda: os.kill(os.getpid(), number))
+    assert isinstance(error, WorkerError)
+    assert f"was killed by {cause}" in str(error)
+    if number != signal.SIGSEGV:
+        assert capfd.readouterr().err == ""
+
+
+def test_a_worker_that_exits_is_told() -> None:
+    error = error_of(lambda: os._exit(3))
+    assert isinstance(error, WorkerError) and "ended unexpectedly" in str(error)
+
+
+def refuse() -> None:
+    raise DataError("a.arrow: is: cut\nsecond line")
+
+
+def test_an_error_of_the_data_is_as_without_workers() -> None:
+    error = error_of(refuse)
+    assert isinstance(error, DataError)
+    assert str(error) == "a.arrow: is: cut\nsecond line"
+
+
+def read_missing() -> None:
+    open("/nowhere/a.arrow")  # noqa: PTH123, SIM115
+
+
+def test_an_error_of_the_system_is_told() -> None:
+    error = error_of(read_missing)
+    assert isinstance(error, WorkerError)
+    assert "a data worker failed: [Errno 2] No such file or directory: '/nowhere/a" in str(error)
+
+
+def test_an_error_of_the_program_keeps_its_traceback() -> None:
+    assert error_of(lambda: [][1]) is None

@@ -1,0 +1,38 @@
+"""Which signals end a run, and that only the first of them does."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from clozekit.signals import exit_on_stop_signals, stop_signals
+
+STOP = (signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in STOP}
+    for number in STOP:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_hangup_ends_a_run_unless_the_command_was_started_to_ignore_it() -> None:
+    assert stop_signals() == STOP
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    exit_on_stop_signals()
+    assert stop_signals() == (signal.SIGTERM,)
+    signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", STOP)
+def test_only_the_first_signal_ends_the_process(number: signal.Signals) -> None:
+    exit_on_stop_signals()
+    with pytest.raises(SystemExit) as ended:
+        signal.raise_signal(number)
+    assert ended.value.code == 75
+    for again in STOP:
+        signal.raise_signal(again)
