@@ -228,7 +228,7 @@ def no_share(folder: Path) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("spoil", "parts"),
     [
-        (refused_label, ["bad.csv, row 2: the label 'sky'", "farm, kitchen, school, sea"]),
+        (refused_label, ["bad.csv, line 3: the label 'sky'", "farm, kitchen, school, sea"]),
         (no_known_label, ["bad.csv: the model has none of its labels (sky); it has farm, kitchen"]),
         (missing_column, ["bad.csv has no column 'text'; it has sentence, label"]),
         (no_rows, ["bad.csv has no rows"]),
