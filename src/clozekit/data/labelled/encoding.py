@@ -1,5 +1,6 @@
 """Encodes stored examples part by part: in this process if they are few, else in several."""
 
+import gc
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ from clozekit.errors import DataError
 MOST_WORKERS = 4
 """The maximum number of processes; each needs some 60 MiB of its own."""
 
-_ROWS_AT_ONCE = 512
+_ROWS_AT_ONCE = 256
 """Encoded at once: the tokenizer's own objects need far more memory than the arrays."""
 
 _MULTITHREADED = "TOKENIZERS_PARALLELISM"
@@ -89,6 +90,8 @@ _of_this_worker: list[_Parts] = []
 
 def _begin_worker(parts: _Parts) -> None:
     _of_this_worker.append(parts)
+    # A collection would write to all objects of the main process, and so copy their memory.
+    gc.disable()
     # Signals go to the whole process group; the main process ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
