@@ -54,8 +54,9 @@ class SweepLauncher(Launcher):
         from clozekit.sweeps.running import SweepRun
         from hydra_plugins._clozekit_jobs import JobMaker, command_line
 
-        check_launcher(config.hydra.launcher)
         assert isinstance(task_function, VerbTask), "this launcher only works with clozekit"
+        task_function.is_composed = True
+        check_launcher(config.hydra.launcher)
         self.verb_task = task_function
         self.made: dict[tuple[str, ...], Job] = {}
         self.jobs: JobMaker = JobMaker(hydra_context, config)

@@ -53,10 +53,13 @@ class OptunaSweeper(Sweeper):
         """
         from hydra.core.plugins import Plugins
 
+        from clozekit.command import VerbTask
         from clozekit.config.sweeps import check_sweeper
         from clozekit.errors import ConfigError
         from hydra_plugins._clozekit_jobs import JobMaker
 
+        assert isinstance(task_function, VerbTask), "this sweeper only works with clozekit"
+        task_function.is_composed = True
         check_sweeper(config.hydra.sweeper)
         try:
             import optuna

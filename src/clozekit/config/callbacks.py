@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from clozekit.config.groups import Closed
+from clozekit.config.paths import PathText
 from clozekit.config.train import TrainConfig
 
 Mode = Literal["min", "max", "auto"]
@@ -29,7 +30,7 @@ class MonitoringConfig(Closed):
 class CheckpointsConfig(MonitoringConfig):
     """The arguments of `clozekit.training.checkpoints.Checkpoints`."""
 
-    dirpath: str
+    dirpath: PathText
     every_n_steps: PositiveInt | None = 500
     every_n_minutes: PositiveFloat | None = None
     save_top_k: Annotated[int, Field(ge=-1)] = 1

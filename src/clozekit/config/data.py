@@ -5,11 +5,12 @@ their arguments with these classes, and docs/configuration.md is generated from 
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from clozekit.config.groups import Closed
+from clozekit.config.paths import PathText
 from clozekit.config.reading import (
     ClassificationReading,
     MultipleChoiceReading,
@@ -19,9 +20,6 @@ from clozekit.config.reading import (
 )
 from clozekit.config.train import PhaseConfig
 from clozekit.errors import DataError
-
-PathText = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)]
-"""A path as text; Python callers may pass a `Path`."""
 
 
 class StreamConfig(Closed):

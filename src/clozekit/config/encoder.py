@@ -4,6 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clozekit.config.paths import PathText
+
 OWN_ENCODER = "clozekit.models.encoder.Encoder"
 """The default of `encoder._target_`."""
 
@@ -49,7 +51,7 @@ class EncoderConfig(BaseModel):
     attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
     layer_norm_eps: float = Field(1e-12, gt=0)
     initializer_range: float = Field(0.02, gt=0)
-    pretrained: str | None = None
+    pretrained: PathText | None = None
 
     @property
     def is_own(self) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
+from clozekit.config.paths import FilePath, PathText
 from clozekit.errors import ConfigError
 
 
@@ -26,10 +27,10 @@ class EvaluateConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    checkpoint: str
-    input: str | None = None
+    checkpoint: PathText
+    input: PathText | None = None
     split: Literal["validation", "test"] | None = None
-    out: Path | None = None
+    out: FilePath | None = None
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
     batch_size: PositiveInt = 32

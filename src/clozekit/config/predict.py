@@ -1,10 +1,10 @@
 """The configuration of `clozekit predict`."""
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 
+from clozekit.config.paths import FilePath, PathText
 from clozekit.errors import ConfigError
 
 
@@ -29,11 +29,11 @@ class PredictConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    checkpoint: str
+    checkpoint: PathText
     text: str | None = None
     text_pair: str | None = None
-    input: str | None = None
-    output: Path | None = None
+    input: PathText | None = None
+    output: FilePath | None = None
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
     on_bad_row: Literal["error", "skip"] = "error"

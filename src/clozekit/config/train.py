@@ -15,14 +15,16 @@ from pydantic import (
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.groups import Closed, Component
 from clozekit.config.pairing import mismatch
+from clozekit.config.paths import LONGEST_NAME, FilePath, PathText, expanded
 from clozekit.config.schedule import OWN_SCHEDULE, ScheduleConfig, UserScheduleConfig
 from clozekit.config.trainer import TrainerConfig
 from clozekit.config.values import as_yaml
 
 COMPILE_CHOICES = "compile=off or compile=default, with compile.mode, .fullgraph and .dynamic"
 
-LONGEST_NAME = 255
-"""The maximum length of a file or folder name on common file systems, in bytes."""
+
+COMPONENT_PATHS = ("path", "train", "validation", "test", "tokenizer", "dirpath")
+"""The keys of data and callbacks that are paths."""
 
 
 class OptimizerConfig(Component):
@@ -138,14 +140,14 @@ class TrainConfig(Closed):
     """
 
     name: str = Field(min_length=1, pattern=r"^[^/\s][^\s]*$")
-    runs_dir: Path = Path("runs")
+    runs_dir: FilePath = Path("runs")
     seed: int = Field(0, ge=0)
     max_steps: PositiveInt | None = None
     max_epochs: float | None = Field(None, gt=0)
     global_batch_size: PositiveInt
     micro_batch_size: PositiveInt
     validate_every_n_steps: PositiveInt | None = None
-    resume: str | None = None
+    resume: PathText | None = None
     compile: CompileConfig = CompileConfig()
     activation_checkpointing: bool = False
     divergence: DivergenceConfig = DivergenceConfig()
@@ -159,6 +161,19 @@ class TrainConfig(Closed):
     logger: dict[str, Component | None] = {}  # noqa: RUF012  pydantic copies defaults
     callbacks: dict[str, Component | None] = {}  # noqa: RUF012
 
+    @field_validator("data", "callbacks", mode="before")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        """Expands `~` in the paths of clozekit's own components."""
+        if not isinstance(value, dict):
+            return value
+        if "_target_" not in value:
+            return {name: cls._expand_home(component) for name, component in value.items()}
+        return {
+            key: expanded(each) if key in COMPONENT_PATHS and isinstance(each, str) else each
+            for key, each in value.items()
+        }
+
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
@@ -168,6 +183,8 @@ class TrainConfig(Closed):
                 raise ValueError(
                     f"{part[:20]}… has {size} bytes; a folder name has at most {LONGEST_NAME}"
                 )
+            if part in ("", ".", ".."):
+                raise ValueError(f"{name} would be another folder; a name has no parts like {part!r}")
         # Control characters and lone surrogates.
         if not all(character.isprintable() for character in name):
             raise ValueError(f"{name!a} has a character that is not printable")
