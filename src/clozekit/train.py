@@ -4,6 +4,8 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from clozekit.errors import UserError
 from clozekit.exit_codes import INTERRUPTED, USER_ERROR
 from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
-from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.pretrained import Pretrained, check_shapes
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.csv_history import CSVHistory
 from clozekit.runs.curves import plot_curves
@@ -29,6 +31,7 @@ from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import (
+    check_segments,
     encoder_config,
     make_datamodule,
     make_module,
@@ -72,12 +75,16 @@ def train(config: TrainConfig) -> dict[str, float]:
         pretrained = load_pretrained(config.encoder.pretrained)
     datamodule = make_datamodule(config, pretrained)
     encoder = encoder_config(config.encoder, datamodule, pretrained)
+    check_segments(encoder, config.data.arguments())
     if resumed is not None:
         given = resolved(config, encoder)
         check_agreement(resumed, given, datamodule.tokenizer.to_str(), datamodule.data_hash)
     max_steps = max_steps_of(config, datamodule)
     module = make_module(config, encoder, datamodule, max_steps)
-    if resumed is None and pretrained is not None:
+    if resumed is not None and pretrained is not None:
+        where = f"resume: {resumed.path}: encoder._target_={encoder.target}"
+        check_shapes(module.model, pretrained.weights, where)
+    elif pretrained is not None:
         _load_pretrained_weights(module, pretrained)
     if resumed is None:
         reinitialize(module, config.fine_tuning)
@@ -86,25 +93,40 @@ def train(config: TrainConfig) -> dict[str, float]:
     if config.trainer.fast_dev_run:
         return _try_out(trainer, module, datamodule)
 
-    if trainer.is_global_zero:
-        # Only after everything is built, so that an invalid configuration leaves no folder.
-        _open_folder(folder, config, resumed, _selection_metric(trainer, module))
-        write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
-        print_summary(module, encoder, datamodule, trainer, folder)
-    _prepare_loggers(trainer, config, datamodule, folder, resumed)
-    with watched(trainer):
-        try:
-            _fit(trainer, module, datamodule, resumed)
-            trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
-            results = _evaluate(trainer, module, datamodule, folder)
-            _track_end(trainer, module, datamodule, folder)
-        finally:
-            _close(trainer, _exit_code(sys.exception()))
+    with _removed_if_not_started(trainer, folder, config):
+        if trainer.is_global_zero:
+            # Only after everything is built, so that an invalid configuration leaves no folder.
+            _open_folder(folder, config, resumed, _selection_metric(trainer, module))
+            write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
+            print_summary(module, encoder, datamodule, trainer, folder)
+        _prepare_loggers(trainer, config, datamodule, folder, resumed)
+        with watched(trainer):
+            try:
+                _fit(trainer, module, datamodule, resumed)
+                trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
+                results = _evaluate(trainer, module, datamodule, folder)
+                _track_end(trainer, module, datamodule, folder)
+            finally:
+                _close(trainer, _exit_code(sys.exception()))
     if trainer.is_global_zero:
         write_json(folder.results_file, {"step": trainer.global_step, **results})
         plot_curves(folder)
         print(f"results, curves and checkpoints are in {folder.path}")
     return results
+
+
+@contextmanager
+def _removed_if_not_started(
+    trainer: Trainer, folder: RunFolder, config: TrainConfig
+) -> Iterator[None]:
+    """Removes a new run's folder after an error before its first step, so the name stays free."""
+    is_new = trainer.is_global_zero and config.resume is None and not folder.path.exists()
+    try:
+        yield
+    except Exception:
+        if is_new and trainer.global_step == 0:
+            folder.remove()
+        raise
 
 
 def _try_out(

@@ -178,7 +178,7 @@ MISTAKES = {
     ),
     "a folder of runs that there cannot be": (
         (*RUN, f"runs_dir={'a' * 300}"),
-        ["the run's folder aaaaaaaa", "File name too long"],
+        ["runs_dir: aaaaaaaa", "has 300 bytes"],
     ),
     "a name with a control character": (
         (RUN[0], "name='a\x01'", *RUN[2:]),

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict
 
 from clozekit.config.paths import FilePath, PathText
+from clozekit.config.values import Count
 from clozekit.errors import ConfigError
 
 
@@ -33,7 +34,7 @@ class EvaluateConfig(BaseModel):
     out: FilePath | None = None
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
-    batch_size: PositiveInt = 32
+    batch_size: Count = 32
     device: str = "auto"
 
 

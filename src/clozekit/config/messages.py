@@ -29,7 +29,6 @@ from clozekit.config.location import conf_dir
 from clozekit.config.overrides import LIST_GROUPS
 from clozekit.config.values import as_yaml
 
-
 LONGEST_WORD = 200
 """Longer values are shortened in messages."""
 
@@ -49,7 +48,27 @@ def printable(message: str) -> str:
 
 def of_validation(error: ValidationError) -> str:
     """Formats a validation error, one line per key."""
-    return "\n".join(_of_detail(detail, error.title) for detail in error.errors())
+    return "\n".join(_of_details(details, error.title) for details in _by_value(error))
+
+
+def _by_value(error: ValidationError) -> list[list[ErrorDetails]]:
+    """Groups the details of one value, which has one for each type that it could have."""
+    groups: list[list[ErrorDetails]] = []
+    for detail in error.errors():
+        last = groups[-1][0] if groups else None
+        is_same = (
+            last is not None
+            and len(detail["loc"]) > 1
+            and last["loc"][:-1] == detail["loc"][:-1]
+            and last["input"] is detail["input"]
+            and "extra_forbidden" not in (last["type"], detail["type"])
+            and "missing" not in (last["type"], detail["type"])
+        )
+        if is_same:
+            groups[-1].append(detail)
+        else:
+            groups.append([detail])
+    return groups
 
 
 def of_omegaconf(error: OmegaConfBaseException) -> str:
@@ -158,6 +177,21 @@ def _known_keys(config_name: str, group: str, overrides: list[str]) -> list[str]
             return []
     node = OmegaConf.select(composed, group) if group else composed
     return [str(key) for key in node] if isinstance(node, DictConfig) else []
+
+
+def _of_details(details: list[ErrorDetails], title: str) -> str:
+    """Formats the errors of one value; several if it could have several types."""
+    first = details[0]
+    if len(details) == 1:
+        return _of_detail(first, title)
+    key = ".".join(str(part) for part in first["loc"][:-1])
+    alternatives = []
+    for detail in details:
+        if detail["type"] == "value_error":
+            alternatives.append(str(detail["ctx"]["error"]))
+        else:
+            alternatives.append(detail["msg"].removeprefix("Input should be "))
+    return f"{key}={as_yaml(first['input'])}: it should be {', or '.join(alternatives)}"
 
 
 def _of_detail(detail: ErrorDetails, title: str) -> str:

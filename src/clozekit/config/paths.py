@@ -1,5 +1,4 @@
-"""The types of paths in a configuration: `~` is the home folder, and impossible paths are refused.
-"""
+"""The types of paths in a configuration. `~` is the home folder; impossible paths are refused."""
 
 from pathlib import Path
 from typing import Annotated

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from clozekit.config.paths import FilePath, PathText
+from clozekit.config.values import Count
 from clozekit.errors import ConfigError
 
 
@@ -37,8 +38,8 @@ class PredictConfig(BaseModel):
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
     on_bad_row: Literal["error", "skip"] = "error"
-    top_k: PositiveInt = 5
-    batch_size: PositiveInt = 32
+    top_k: Count = 5
+    batch_size: Count = 32
     device: str = "auto"
 
     @model_validator(mode="after")

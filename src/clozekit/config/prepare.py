@@ -159,7 +159,7 @@ class PrepareConfig(_Closed):
     ] = WordPieceConfig()
     validation_fraction: float = Field(0.05, gt=0, lt=1)
     shard_tokens: int = Field(32_000_000, gt=0, le=1_000_000_000)
-    workers: int | None = Field(None, gt=0)
+    workers: int | None = Field(None, gt=0, le=4096)
     overwrite: bool = False
 
     @property

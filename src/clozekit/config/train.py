@@ -5,8 +5,6 @@ from typing import Any, Literal, Self
 
 from pydantic import (
     Field,
-    NonNegativeFloat,
-    PositiveInt,
     SerializeAsAny,
     field_validator,
     model_validator,
@@ -18,7 +16,7 @@ from clozekit.config.pairing import mismatch
 from clozekit.config.paths import LONGEST_NAME, FilePath, PathText, expanded
 from clozekit.config.schedule import OWN_SCHEDULE, ScheduleConfig, UserScheduleConfig
 from clozekit.config.trainer import TrainerConfig
-from clozekit.config.values import as_yaml
+from clozekit.config.values import Count, as_yaml
 
 COMPILE_CHOICES = "compile=off or compile=default, with compile.mode, .fullgraph and .dynamic"
 
@@ -35,8 +33,8 @@ class OptimizerConfig(Component):
         weight_decay: The weight decay of all parameters except biases and norms.
     """
 
-    lr: float = Field(gt=0)
-    weight_decay: NonNegativeFloat = 0.0
+    lr: float = Field(gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
 
 
 class CompileConfig(Closed):
@@ -68,7 +66,7 @@ class PhaseConfig(Closed):
 
     ratio: float = Field(gt=0, lt=1)
     max_seq_length: int = Field(ge=8)
-    micro_batch_size: PositiveInt
+    micro_batch_size: Count
 
 
 class DivergenceConfig(Closed):
@@ -85,8 +83,8 @@ class DivergenceConfig(Closed):
     """
 
     action: Literal["stop", "rollback"] = "stop"
-    max_loss: float | None = Field(None, gt=0)
-    max_grad_norm: float | None = Field(None, gt=0)
+    max_loss: float | None = Field(None, gt=0, allow_inf_nan=False)
+    max_grad_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
     max_rollbacks: int = Field(3, ge=0)
 
 
@@ -102,7 +100,7 @@ class FineTuningConfig(Closed):
 
     layerwise_lr_decay: float = Field(1.0, gt=0, le=1)
     freeze_encoder: bool = False
-    reinit_layers: int = Field(0, ge=0)
+    reinit_layers: int = Field(0, ge=0, le=1024)
     reinit_pooler: bool = False
 
 
@@ -141,12 +139,12 @@ class TrainConfig(Closed):
 
     name: str = Field(min_length=1, pattern=r"^[^/\s][^\s]*$")
     runs_dir: FilePath = Path("runs")
-    seed: int = Field(0, ge=0)
-    max_steps: PositiveInt | None = None
-    max_epochs: float | None = Field(None, gt=0)
-    global_batch_size: PositiveInt
-    micro_batch_size: PositiveInt
-    validate_every_n_steps: PositiveInt | None = None
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    max_steps: Count | None = None
+    max_epochs: float | None = Field(None, gt=0, allow_inf_nan=False)
+    global_batch_size: Count
+    micro_batch_size: Count
+    validate_every_n_steps: Count | None = None
     resume: PathText | None = None
     compile: CompileConfig = CompileConfig()
     activation_checkpointing: bool = False
@@ -184,7 +182,9 @@ class TrainConfig(Closed):
                     f"{part[:20]}… has {size} bytes; a folder name has at most {LONGEST_NAME}"
                 )
             if part in ("", ".", ".."):
-                raise ValueError(f"{name} would be another folder; a name has no parts like {part!r}")
+                raise ValueError(
+                    f"{name} would be another folder; a name has no parts like {part!r}"
+                )
         # Control characters and lone surrogates.
         if not all(character.isprintable() for character in name):
             raise ValueError(f"{name!a} has a character that is not printable")

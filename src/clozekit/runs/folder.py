@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -127,6 +128,13 @@ class RunFolder:
             earlier = json.loads(self.record_file.read_text(encoding="utf-8"))
             record = {**earlier, "resumed": [*earlier["resumed"], {"from": source, **_record()}]}
         self._write(config, record)
+
+    def remove(self) -> None:
+        """Removes the folder of a run that failed before its first step.
+
+        It contains only what the run wrote: its configuration, its record and empty histories.
+        """
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(self, config: dict[str, Any], record: dict[str, Any]) -> None:
         write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
