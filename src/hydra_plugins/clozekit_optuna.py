@@ -73,6 +73,10 @@ class OptunaSweeper(Sweeper):
         jobs = JobMaker(hydra_context, config)
         self.space = self._space(jobs)
         self._check_ends(jobs)
+        if self.checked.config.trainer.fast_dev_run:
+            raise ConfigError(
+                "trainer.fast_dev_run writes no results, so Optuna has no metric to optimize"
+            )
         self.hydra_context = hydra_context
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(

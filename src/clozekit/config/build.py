@@ -5,7 +5,7 @@ from typing import Any
 
 from clozekit.errors import ConfigError
 
-LIBRARIES = ("torch.", "lightning.", "transformers.")
+LIBRARIES = ("builtins.", "torch.", "lightning.", "transformers.")
 """The beginnings of the names of library classes, whose constructors do not check all types."""
 
 
@@ -39,14 +39,18 @@ def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: An
         first_line = str(error).splitlines()[0].partition(", set env var")[0]
         raise ConfigError(f"{group}: {first_line}") from error
     try:
-        inspect.signature(make.func).bind(*positional, **make.keywords, **objects, **more)
+        signature = inspect.signature(make.func)
+    except ValueError:  # some classes that are written in C have none
+        signature = inspect.signature(lambda *_, **__: None)
+    try:
+        signature.bind(*positional, **make.keywords, **objects, **more)
     except TypeError as error:
         raise ConfigError(f"{group} ({target}): {error}") from error
     try:
         return make(*positional, **objects, **more)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"{group} ({target}): {error}") from error
-    except (TypeError, KeyError, OverflowError, RuntimeError) as error:
+    except (TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError) as error:
         # A constructor with **kwargs rejects unknown keywords only in its base class. Constructors
         # of libraries fail in many ways for values of a wrong type.
         is_unknown = any(f"unexpected keyword argument {k!r}" in str(error) for k in arguments)

@@ -52,8 +52,8 @@ def check_agreement(
     if checkpoint.data_hash != data_hash:
         # The hash of labelled data depends on these keys too, which say more than a hash.
         for key in sorted(saved.keys() | given.keys(), key=lambda key: (key.count("."), key)):
-            is_of_data = (
-                key == "seed" or (effect_of(key) is Effect.LEARNT and key.startswith("data."))
+            is_of_data = key == "seed" or (
+                effect_of(key) is Effect.LEARNT and key.startswith("data.")
             )
             if is_of_data and saved.get(key) != given.get(key):
                 raise ConfigError(f"{where} {_difference(key, saved, given)}")
