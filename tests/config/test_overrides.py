@@ -106,7 +106,7 @@ def test_a_file_name_is_taken_as_it_is(name: str, key: str) -> None:
     ],
 )
 def test_paths_of_other_verbs_are_too(verb: str, keys: list[str]) -> None:
-    given = {key: "~/a,b (1)=[é].csv" for key in keys}
+    given = dict.fromkeys(keys, "~/a,b (1)=[é].csv")
     overrides = as_overrides(verb, [f"{key}={name}" for key, name in given.items()])
     values: Any = compose_values(verb, *overrides, *(["text=a"] if verb == "predict" else []))
     for key, name in given.items():

@@ -66,6 +66,7 @@ class CSVHistory(Logger):
     @rank_zero_only
     def rewind(self, step: int) -> None:
         """Removes the rows after a step, and a row that a kill left incomplete."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         rows = read_rows(self.path)
         if rows:
             kept = [row for row in rows if int(row[STEP]) <= step]
