@@ -56,7 +56,9 @@ def make_encoder(config: EncoderConfig, add_pooling_layer: bool = True) -> Encod
         encoder = kind(config, add_pooling_layer=add_pooling_layer)
     except Exception as error:
         # The place in the user's class, because there is no traceback in the message.
-        last = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        own_file = inspect.getfile(kind)
+        last = next((f for f in reversed(frames) if f.filename == own_file), frames[-1])
         raise ConfigError(
             f"{name}: the constructor failed in {Path(last.filename).name}, line {last.lineno}: "
             f"{type(error).__name__}: {error}"

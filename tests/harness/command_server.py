@@ -1,0 +1,211 @@
+"""Commands in children of one process that has imported everything once.
+
+Importing torch and Lightning takes a command longer than most of what tests let it do. The server
+is a process without threads that has the imports done; for each command it forks a child, which
+runs it like `python -m clozekit` and ends like it. What a start itself does (imports, options of
+the interpreter, environment variables that are read when a library is imported) needs a process
+of its own.
+"""
+
+import atexit
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Command:
+    """A running command, in a process group of its own.
+
+    Attributes:
+        server: The server whose child it is.
+        pid: Its process ID, which is that of its group too.
+        returncode: Its exit code; None while it runs, or nobody has asked.
+    """
+
+    server: "CommandServer"
+    pid: int
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Returns the exit code; None while it runs."""
+        if self.returncode is None:
+            self.returncode = self.server.ask({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Waits for its end and returns the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: It still runs after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            time.sleep(0.01)
+        return code
+
+    def kill(self) -> None:
+        """Kills it, but not its children."""
+        os.kill(self.pid, signal.SIGKILL)
+
+
+class CommandServer:
+    """The server, for the process that starts it.
+
+    Args:
+        environment: The environment variables at the time of the imports.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._connection, theirs = socket.socketpair()
+        self._answers = self._connection.makefile("r")
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(theirs.fileno())],
+            cwd=REPOSITORY,
+            env=environment,
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+
+    def start(
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        environment: dict[str, str],
+        stdout: Path,
+        stderr: Path,
+    ) -> Command:
+        """Starts a command whose output is appended to files."""
+        request = {
+            "arguments": list(arguments),
+            "cwd": str(cwd),
+            "environment": environment,
+            "outputs": [str(stdout), str(stderr)],
+        }
+        pid = self.ask(request)
+        assert pid is not None
+        return Command(self, pid)
+
+    def run(
+        self, arguments: Sequence[str], cwd: Path, environment: dict[str, str], seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command and returns its exit code and output.
+
+        Raises:
+            subprocess.TimeoutExpired: It was killed after `seconds`.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
+            command = self.start(arguments, cwd, environment, stdout, stderr)
+            try:
+                code = command.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(command.pid, signal.SIGKILL)
+                raise
+            texts = [path.read_text() for path in (stdout, stderr)]
+        return subprocess.CompletedProcess(list(arguments), code, *texts)
+
+    def ask(self, request: dict[str, Any]) -> int | None:
+        """Sends a request and returns the answer."""
+        with self._lock:
+            self._connection.sendall((json.dumps(request) + "\n").encode())
+            answer = self._answers.readline()
+        if not answer:
+            raise RuntimeError("the command server has ended")
+        number: int | None = json.loads(answer)
+        return number
+
+    def close(self) -> None:
+        """Ends the server."""
+        self._process.kill()
+        self._process.wait()
+
+
+@cache
+def server() -> CommandServer:
+    """The server of this process, started when it is first used."""
+    from tests.programs.commands import child_environment
+
+    started = CommandServer(child_environment())
+    atexit.register(started.close)
+    return started
+
+
+def _import_everything() -> None:
+    # Not wandb: it makes a temporary folder when imported, which the first child would remove.
+    import datasets  # noqa: F401
+    import lightning.pytorch.loggers  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
+
+    import clozekit.command
+    import clozekit.corpus.pipeline
+    import clozekit.evaluate
+    import clozekit.export
+    import clozekit.predict
+    import clozekit.prepare
+    import clozekit.report
+    import clozekit.train  # noqa: F401
+
+
+def _serve(connection: socket.socket) -> dict[str, Any]:
+    """Starts and polls commands as it is asked to; returns in the children alone."""
+    for line in connection.makefile("r"):
+        request: dict[str, Any] = json.loads(line)
+        if "poll" in request:
+            pid, status = os.waitpid(request["poll"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        elif answer := os.fork():
+            # The child does the same; whoever is first, the group exists before it is needed.
+            os.setpgid(answer, answer)
+        else:
+            connection.close()
+            return request
+        connection.sendall((json.dumps(answer) + "\n").encode())
+    os._exit(0)
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Makes this process look like one that was started for the command."""
+    os.setpgid(0, 0)
+    for descriptor, path in enumerate(request["outputs"], start=1):
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    # `python -m` puts the current folder first. The repository's stands there for this module.
+    more = request["environment"].get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = [request["cwd"], *filter(None, more)]
+    program = importlib.util.find_spec("clozekit.__main__")
+    assert program is not None
+    sys.modules["__main__"].__spec__ = program
+    sys.argv = [program.origin or "clozekit", *request["arguments"]]
+
+
+if __name__ == "__main__":
+    _import_everything()
+    _become(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    from clozekit.cli import main
+
+    with contextlib.suppress(BrokenPipeError):
+        main()
