@@ -369,7 +369,7 @@ def answers(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         capture_output=True,
         text=True,
         check=True,
-        timeout=200,
+        timeout=400,
     )
     files = sorted(path.name for path in folder.rglob("*"))
     return {
