@@ -33,7 +33,7 @@ $(VENV)/bin/python:
 	  { echo "clozekit needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo not found). Try: make PYTHON=python3.12 demo" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-# The stamps are newer than pyproject.toml only after a whole install.
-$(VENV)/.%: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+# The stamps are newer than these files only after a whole install.
+$(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
 	touch $@

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from clozekit.config.values import LARGEST
+
 NAMES = {
     "integer": "integer",
     "number": "number",
@@ -28,7 +30,11 @@ def type_in_words(schema: dict[str, Any]) -> str:
         return NAMES["object"]
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
-    limits = [text.format(schema[key]) for key, text in LIMITS.items() if key in schema]
+    limits = [
+        text.format(schema[key])
+        for key, text in LIMITS.items()
+        if key in schema and schema[key] != LARGEST  # a bound that no one will meet
+    ]
     return f"{NAMES.get(schema.get('type', ''), 'any')} {' and '.join(limits)}".strip()
 
 

@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
+from clozekit.config.group_choices import check_choices
 from clozekit.config.location import conf_dir, user_conf_dir
-from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
-from clozekit.config.overrides import as_overrides, refuse_booleans
+from clozekit.config.messages import (
+    of_composition,
+    of_hydra,
+    of_omegaconf,
+    of_validation,
+    shortened,
+)
+from clozekit.config.options import is_multirun, parse_options
+from clozekit.config.overrides import as_overrides, quoted
 from clozekit.display import say
 from clozekit.environment import prepare_for_torch
 from clozekit.errors import ConfigError, UserError, WorkerError, of_os_error
@@ -45,6 +52,8 @@ class VerbTask:
     Attributes:
         messages: The messages of errors that are not errors of the program.
         exit_code: The exit code; a sweep's launcher sets it too.
+        is_composed: Whether Hydra has composed the configuration. Errors before that are mistakes
+            in the overrides or in YAML files.
         cleanup: Callbacks to run at the end.
     """
 
@@ -53,10 +62,12 @@ class VerbTask:
         self.command_line = command_line
         self.messages: list[str] = []
         self.exit_code = 0
+        self.is_composed = False
         self.cleanup = ExitStack()
 
     def __call__(self, composed: DictConfig) -> None:
         """Runs the verb."""
+        self.is_composed = True
         # Hydra's parser does not know verbs, so they were removed from the command line. Lightning
         # needs the whole command line to start its other processes.
         sys.argv = self.command_line
@@ -86,15 +97,17 @@ def run_verb(verb: str) -> int:
         error is raised with its traceback.
     """
     command_line = list(sys.argv)
-    overrides = as_overrides(verb, command_line[2:])
     task = VerbTask(verb, command_line)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises its errors to the code below
-    sys.argv = [command_line[0], *overrides]
+    overrides: list[str] = []
     try:
-        refuse_booleans(overrides)
-        sys.argv += _searchpath(verb, overrides)
-        if verb != "train" and _is_multirun(overrides):
+        options, arguments = parse_options(verb, command_line[2:])
+        sweeps = is_multirun(options)
+        if verb != "train" and sweeps:
             raise ConfigError("-m only works with clozekit train; run this verb once per value")
+        overrides = as_overrides(verb, arguments, sweeps)
+        check_choices(verb, overrides, sweeps)
+        sys.argv = [command_line[0], *overrides, *_searchpath(verb, overrides)]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
     except HydraException as error:
         task.fail(error, of_hydra(error, verb, overrides))
@@ -102,11 +115,16 @@ def run_verb(verb: str) -> int:
         raise
     except (UserError, WorkerError, OSError, OmegaConfBaseException) as error:
         task.fail(error)
+    except Exception as error:
+        if task.is_composed:
+            raise
+        # Hydra raises errors of many kinds for values that it does not expect.
+        task.fail(error, of_composition(error))
     finally:
         sys.argv = command_line
         task.cleanup.close()
     for message in task.messages:
-        say(f"clozekit {verb}: {message}", file=sys.stderr)
+        say(f"clozekit {verb}: {shortened(message)}", file=sys.stderr)
     return task.exit_code
 
 
@@ -115,17 +133,13 @@ def _searchpath(verb: str, overrides: list[str]) -> list[str]:
     folder = user_conf_dir() if verb == "train" else None
     if folder is None or any("hydra.searchpath" in override for override in overrides):
         return []
-    return [f"hydra.searchpath=[{QuotedString(f'file://{folder}', Quote.single).with_quotes()}]"]
+    return [f"hydra.searchpath=[{quoted('', f'file://{folder}')[1:]}]"]
 
 
 def _message(error: Exception) -> str:
     if isinstance(error, OSError):
         return of_os_error(error)
     return of_omegaconf(error) if isinstance(error, OmegaConfBaseException) else str(error)
-
-
-def _is_multirun(overrides: list[str]) -> bool:
-    return any(o in ("-m", "--multirun") or o.startswith("hydra.mode=") for o in overrides)
 
 
 def validated(composed: DictConfig, schema: type[ConfigT]) -> ConfigT:

@@ -16,7 +16,7 @@ from clozekit.exit_codes import INTERRUPTED
 from clozekit.figures import drawn
 from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
-from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.pretrained import Pretrained, check_shapes
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.curves import plot_curves
@@ -27,6 +27,7 @@ from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import (
+    check_segments,
     encoder_config,
     make_datamodule,
     make_module,
@@ -81,12 +82,16 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     datamodule = make_datamodule(config, pretrained)
     datamodule.check_samples()
     encoder = encoder_config(config.encoder, datamodule, pretrained)
+    check_segments(encoder, config.data.arguments())
     if resumed is not None:
         given = resolved(config, encoder)
         check_agreement(resumed, given, datamodule.tokenizer.to_str(), datamodule.data_hash)
     max_steps = max_steps_of(config, datamodule)
     module = make_module(config, encoder, datamodule, max_steps)
-    if resumed is None and pretrained is not None:
+    if resumed is not None and pretrained is not None:
+        where = f"resume: {resumed.path}: encoder._target_={encoder.target}"
+        check_shapes(module.model, pretrained.weights, where)
+    elif pretrained is not None:
         _load_pretrained_weights(module, pretrained)
     if resumed is None:
         reinitialize(module, config.fine_tuning)

@@ -56,8 +56,9 @@ class SweepLauncher(Launcher):
         from hydra_plugins._clozekit_jobs import JobMaker, command_line
 
         keep_going_without_output()
-        check_launcher(config.hydra.launcher)
         assert isinstance(task_function, VerbTask), "this launcher only works with clozekit"
+        task_function.is_composed = True
+        check_launcher(config.hydra.launcher)
         self.verb_task = task_function
         self.made: dict[tuple[str, ...], Job] = {}
         self.jobs: JobMaker = JobMaker(hydra_context, config)

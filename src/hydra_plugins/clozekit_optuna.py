@@ -53,10 +53,13 @@ class OptunaSweeper(Sweeper):
         """
         from hydra.core.plugins import Plugins
 
+        from clozekit.command import VerbTask
         from clozekit.config.sweeps import check_sweeper
         from clozekit.errors import ConfigError
         from hydra_plugins._clozekit_jobs import JobMaker
 
+        assert isinstance(task_function, VerbTask), "this sweeper only works with clozekit"
+        task_function.is_composed = True
         check_sweeper(config.hydra.sweeper)
         try:
             import optuna
@@ -70,6 +73,10 @@ class OptunaSweeper(Sweeper):
         jobs = JobMaker(hydra_context, config)
         self.space = self._space(jobs)
         self._check_ends(jobs)
+        if self.checked.config.trainer.fast_dev_run:
+            raise ConfigError(
+                "trainer.fast_dev_run writes no results, so Optuna has no metric to optimize"
+            )
         self.hydra_context = hydra_context
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(

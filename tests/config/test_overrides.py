@@ -1,5 +1,8 @@
 """Arguments that are text, as a person writes it, reach the configuration as they are."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,17 +55,104 @@ def test_what_hydra_reads_already_stays(argument: str, text: str | None) -> None
     assert predicted_on(argument) == (text, None)
 
 
+FILE_NAMES = (
+    "données.csv",
+    "数据.csv",
+    "data (1).csv",
+    "data[1].csv",
+    "[x].csv",
+    "[x]",
+    "{x}",
+    "{x: y}",
+    "a=b.csv",
+    "~/x.csv",
+    "a,b.csv",
+    "-a.csv",
+    "it's.csv",
+    '"x" y.csv',
+    "C:\\temp\\x.csv",
+    "cost$5.csv",
+    "a:b",
+    "a#b&c;d<e>f!^`",
+    "😀 😀.csv",
+    " a.csv",
+    "2024",
+    "1e5",
+    "true",
+    "nan",
+    "choice(1,2)",
+)
+
+
+@pytest.mark.parametrize("name", FILE_NAMES)
+@pytest.mark.parametrize("key", ["data.train", "data.tokenizer", "runs_dir", "++resume"])
+def test_a_file_name_is_taken_as_it_is(name: str, key: str) -> None:
+    labelled = ("name=a", "task=classification", "data=classification", "data.train=x")
+    overrides = as_overrides("train", [*labelled, f"{key}={name}"])
+    found: Any = compose_values("train", *overrides, "callbacks=[]", "logger=[]")
+    for part in key.lstrip("+").split("."):
+        found = found[part]
+    assert found == name
+
+
+@pytest.mark.parametrize(
+    ("verb", "keys"),
+    [
+        ("prepare", ["out", "source.path"]),
+        ("evaluate", ["checkpoint", "input", "out"]),
+        ("predict", ["checkpoint", "input", "output"]),
+        ("export", ["checkpoint", "out"]),
+        ("report", ["folder"]),
+    ],
+)
+def test_paths_of_other_verbs_are_too(verb: str, keys: list[str]) -> None:
+    given = dict.fromkeys(keys, "~/a,b (1)=[é].csv")
+    overrides = as_overrides(verb, [f"{key}={name}" for key, name in given.items()])
+    values: Any = compose_values(verb, *overrides, *(["text=a"] if verb == "predict" else []))
+    for key, name in given.items():
+        group, _, last = key.rpartition(".")
+        assert (values[group] if group else values)[last] == name
+
+
+def test_null_stays_null_and_a_name_may_be_a_number() -> None:
+    assert as_overrides("train", ["resume=null", "name=2024", "name=тест"]) == [
+        "resume=null",
+        "name='2024'",
+        "name='тест'",
+    ]
+
+
+def test_in_a_sweep_a_comma_separates_values() -> None:
+    def swept(*given: str) -> list[str]:
+        return as_overrides("train", given, is_multirun=True)
+
+    assert swept("data.train=a.csv,b.csv") == ["data.train=a.csv,b.csv"]
+    assert swept("data.train=é (1).csv,b.csv") == ["data.train='é (1).csv',b.csv"]
+    assert swept("data.train='a,b.csv',c") == ["data.train='a,b.csv',c"]
+    assert swept("data.train='a,é.csv',ü") == ["data.train='a,é.csv','ü'"]
+    assert swept("seed=range(1,3)") == ["seed=range(1,3)"]
+
+
+def test_a_text_to_predict_on_has_no_interpolations() -> None:
+    for text in ("pay ${amount}", "\\${x}", "$ {x}"):
+        assert predicted_on(f"text={text}") == (text, None)
+
+
 def test_other_keys_and_verbs_are_hydras() -> None:
-    arguments = ["checkpoint=a b [c]", "top_k=[1", "text", "--help"]
+    arguments = ["checkpoint=a", "top_k=5", "text", "--help", "~text", "data_options={a: b}"]
     assert as_overrides("predict", arguments) == arguments
-    assert as_overrides("train", ["text=a [b]", "folder"]) == ["text=a [b]", "folder"]
+    assert as_overrides("train", ["max_steps=1", "folder"]) == ["max_steps=1", "folder"]
+    # What Hydra cannot parse is text, so that the key's own check tells what it should be.
+    assert as_overrides("predict", ["top_k=[1", "a b=1"]) == ["top_k='[1'", "a b=1"]
 
 
-def test_a_reports_folder_needs_no_key() -> None:
+def test_a_reports_folder_needs_no_key(tmp_path: Path) -> None:
     given_arguments = ["--cfg", "runs/my sweep [1]", "metric=validation/loss", "runs/b"]
     overrides = as_overrides("report", given_arguments)
     assert overrides == ["--cfg", "folder='runs/my sweep [1]'", "metric=validation/loss", "runs/b"]
     assert as_overrides("report", ["folder=runs/a"]) == ["folder=runs/a"]
+    (tmp_path / "a=b").mkdir()
+    assert as_overrides("report", [f"{tmp_path}/a=b"]) == [f"folder='{tmp_path}/a=b'"]
 
 
 def predicted_on(*arguments: str) -> tuple[str | None, str | None]:

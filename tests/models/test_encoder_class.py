@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, DataError
+from clozekit.interop.pretrained import load_strictly
 from clozekit.models import Encoder, EncoderWithHeads, make_encoder
 from clozekit.models.encoder_class import encoder_class
 from tests.models.batches import packed_batch, tiny_config
@@ -34,10 +35,20 @@ class Incomplete(nn.Module):
         self.embeddings = nn.Module()
 
 
+class WithoutConstructor(nn.Module):
+    pass
+
+
+class Failing(nn.Module):
+    def __init__(self, config: Any, add_pooling_layer: bool) -> None:
+        super().__init__()
+        self.factor = config.factor
+
+
 @pytest.fixture(autouse=True)
 def own_module(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("own_encoders")
-    for kind in (Widened, WithoutArguments, Incomplete):
+    for kind in (Widened, WithoutArguments, WithoutConstructor, Failing, Incomplete):
         setattr(module, kind.__name__, kind)
     module.a_number = 3  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "own_encoders", module)
@@ -67,6 +78,8 @@ def test_a_users_class_gets_its_keys(add_pooling_layer: bool) -> None:
         ("own_encoders.Nothing", "cannot be imported"),
         ("own_encoders.a_number", "is not a torch.nn.Module class"),
         ("own_encoders.WithoutArguments", "the constructor must take (config, add_pooling_layer)"),
+        ("own_encoders.WithoutConstructor", "has no constructor that takes (config, add_pooling"),
+        ("own_encoders.Failing", "the constructor failed in test_encoder_class.py, line "),
         (
             "own_encoders.Incomplete",
             "has no embeddings.token_embeddings, blocks, pooler, activation_checkpointing",
@@ -87,3 +100,16 @@ def test_heads_are_in_the_state_dict_by_their_names() -> None:
     assert list(model.heads) == ["first_head", "second_head"]
     prefixes = list(dict.fromkeys(name.partition(".")[0] for name in model.state_dict()))
     assert prefixes == ["encoder", "first_head", "second_head"]
+
+
+def test_weights_of_another_shape_are_refused_by_name() -> None:
+    model = nn.Sequential(nn.Linear(2, 3))
+    weights = {"0.weight": torch.zeros(3, 4), "0.bias": torch.zeros(3)}
+    with pytest.raises(DataError, match=r"makes 0.weight of shape \[3, 2\].*shape \[3, 4\]"):
+        load_strictly(model, weights, "a.ckpt: encoder._target_=own.Encoder")
+    with pytest.raises(DataError, match=r"needs weights that are not saved: 0\.weight"):
+        load_strictly(model, {"0.bias": torch.zeros(3)}, "a.ckpt")
+    saved = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(DataError, match=r"has no place for saved weights: 1\.bias"):
+        load_strictly(model, {**saved, "1.bias": torch.zeros(3)}, "a.ckpt")
+    load_strictly(model, saved, "a.ckpt")

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from clozekit.command import run_verb
+from clozekit.errors import ConfigError
 from tests.programs.commands import QUIET, TINY, child_environment, run_clozekit
+from tests.programs.in_process import invoke
 
 DRIVER = """
 import contextlib, io, json, sys
@@ -159,6 +161,46 @@ MISTAKES = {
         )
         for value in ("true", "False")
     },
+    "a key of another task": (
+        (*RUN, "task.class_weights=balanced"),
+        ["unknown key 'task.class_weights'", "class_weights is a key of task=classification"],
+    ),
+    "labelled rows without their data": (
+        ("train", "name=never", "max_steps=1", "data.train=a.csv"),
+        ["unknown key 'data.train'", "train is a key of data=classification, data=multiple_choice"],
+    ),
+    "a key of a callback that is not chosen": (
+        (*RUN, "callbacks.early_stopping.patience=3"),
+        ["unknown key 'callbacks.early_stopping'", "add early_stopping to callbacks=[…]"],
+    ),
+    **{
+        f"trainer.{value}": ((*RUN, f"++trainer.{value}"), [f"trainer.{value}", said])
+        for value, said in (
+            ("devices=0", "it should be a number of at least 1"),
+            ("devices=-5", "it should be a number of at least 1"),
+            ("devices=x", "it should be a number of at least 1"),
+            ("accelerator=foo", "auto, cpu, gpu, cuda, mps"),
+            ("num_nodes=0", "it should be a number of at least 1"),
+            ("deterministic=x", "true, false, warn or null"),
+            ("inference_mode=3", "true or false"),
+            ("plugins=5", "plugins by _target_"),
+            ("profiler=x", "'simple', 'advanced' or 'pytorch'"),
+            ("limit_val_batches=-1", "greater than or equal to 0"),
+            ("log_every_n_steps=-1", "greater than 0"),
+        )
+    },
+    "a time that is none": ((*RUN, "trainer.max_time=soon"), ["trainer.max_time", "DD:HH:MM:SS"]),
+    "a unit of time that is none": (
+        (*RUN, "trainer.max_time={{years: 3}}"),
+        ["trainer.max_time", "DD:HH:MM:SS"],
+    ),
+    "a seed that no generator takes": ((*RUN, "seed=4294967296"), ["seed=4294967296"]),
+    "a name of another folder": (
+        (RUN[0], "name=../x", *RUN[2:]),
+        ["name: ../x would be another folder"],
+    ),
+    "no folder of runs": ((*RUN, "runs_dir="), ["runs_dir: it should be a path, not empty"]),
+    "an unknown callback": ((*RUN, "callbacks=[nope]"), ["callbacks=nope does not exist"]),
     "an unknown way to compile": ((*RUN, "compile.mode=fast"), ["compile.mode=fast", "'default'"]),
     "workers that are not there": (
         (*RUN, "data.num_workers=0", "data.prefetch_factor=2"),
@@ -178,7 +220,7 @@ MISTAKES = {
     ),
     "a folder of runs that there cannot be": (
         (*RUN, f"runs_dir={'a' * 300}"),
-        ["the run's folder aaaaaaaa", "File name too long"],
+        ["runs_dir: aaaaaaaa", "has 300 bytes"],
     ),
     "a name with a control character": (
         (RUN[0], "name='a\x01'", *RUN[2:]),
@@ -327,7 +369,7 @@ def answers(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         capture_output=True,
         text=True,
         check=True,
-        timeout=200,
+        timeout=400,
     )
     files = sorted(path.name for path in folder.rglob("*"))
     return {
@@ -378,6 +420,28 @@ def test_a_mistake_ends_the_real_command_the_same_way(tmp_path: Path) -> None:
 
 
 LATER_MISTAKES = {
+    "a mode that takes the worst for the best": (
+        "callbacks.checkpoints.monitor=validation/loss callbacks.checkpoints.mode=max",
+        ["callbacks.checkpoints.mode=max would take the worst validation/loss for the best"],
+    ),
+    "data for a task": (
+        "task._target_=clozekit.tasks.divergence.DivergenceGuard",
+        ["task (clozekit.tasks.divergence.DivergenceGuard)", "encoder"],
+    ),
+    "a class of another kind": (
+        "+callbacks.x._target_=builtins.dict",
+        ["callbacks.x._target_=builtins.dict is not a lightning.pytorch.callbacks"],
+    ),
+    "an optimizer of another kind": (
+        "optimizer._target_=builtins.dict",
+        ["optimizer", "builtins.dict"],
+    ),
+    "a value of another type for the optimizer": ("optimizer.betas=5", ["optimizer", "AdamW"]),
+    "an empty list for the optimizer": ("optimizer.betas=[]", ["optimizer", "AdamW"]),
+    "one segment for pairs": (
+        "encoder.type_vocab_size=1",
+        ["encoder.type_vocab_size=1", "pairs of texts, which need 2 segment ids"],
+    ),
     "a metric that is not there": (
         "callbacks.checkpoints.monitor=val_loss callbacks.checkpoints.mode=min",
         [
@@ -454,3 +518,18 @@ def _train(
     monkeypatch.setattr(sys, "path", list(sys.path))
     code = run_verb("train")
     return code, capsys.readouterr().err
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_no_folder(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ConfigError("the server is away")
+
+    monkeypatch.setattr("clozekit.runs.csv_history.CSVHistory.log_hyperparams", fail)
+    overrides = ("name=mine", f"data.path={corpus}", "max_steps=1", *TINY, *QUIET)
+    for more in ((), ("resume=auto",)):
+        ended = invoke("train", *overrides, *more, folder=tmp_path)
+        assert ended.messages == ["clozekit train: the server is away"]
+        # A run that may be resumed may have had a folder before.
+        assert (tmp_path / "runs" / "mine").exists() == bool(more)

@@ -66,16 +66,15 @@ def test_callbacks_of_the_users_are_not_checked(corpus: Path, tmp_path: Path) ->
     assert monitoring_arguments(config).keys() == {"checkpoints"}
 
 
-def test_modes_that_contradict_the_metric_are_warned_of(corpus: Path, tmp_path: Path) -> None:
+def test_modes_that_contradict_the_metric_are_refused(corpus: Path, tmp_path: Path) -> None:
     module = module_of(train_config(*overrides("regression", corpus, tmp_path)))
     for monitor, mode, other in (("pearson", "max", "min"), ("mse", "min", "max")):
         given = {"monitor": f"validation/{monitor}", "mode": mode}
         check_monitors({"early_stopping": given}, module)
-        with pytest.warns(
-            UserWarning, match=rf"early_stopping\.mode={other}: the worst validation"
-        ):
+        message = rf"early_stopping\.mode={other} would take the worst .* it should be {mode}"
+        with pytest.raises(ConfigError, match=message):
             check_monitors({"early_stopping": {**given, "mode": other}}, module)
-    with pytest.warns(UserWarning, match=r"mode=min: .*the usual mode is max"):
+    with pytest.raises(ConfigError, match=r"mode=min .* it should be max"):
         check_monitors({"checkpoints": {"mode": "min"}}, module)
 
 

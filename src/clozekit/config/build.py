@@ -5,6 +5,9 @@ from typing import Any
 
 from clozekit.errors import ConfigError
 
+LIBRARIES = ("builtins.", "torch.", "lightning.", "transformers.")
+"""The beginnings of the names of library classes, whose constructors do not check all types."""
+
 
 def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: Any) -> Any:
     """Instantiates the class that a group names by `_target_`.
@@ -36,18 +39,37 @@ def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: An
         first_line = str(error).splitlines()[0].partition(", set env var")[0]
         raise ConfigError(f"{group}: {first_line}") from error
     try:
-        inspect.signature(make.func).bind(*positional, **make.keywords, **objects, **more)
+        signature = inspect.signature(make.func)
+    except ValueError:  # some classes that are written in C have none
+        signature = inspect.signature(lambda *_, **__: None)
+    try:
+        signature.bind(*positional, **make.keywords, **objects, **more)
     except TypeError as error:
         raise ConfigError(f"{group} ({target}): {error}") from error
     try:
         return make(*positional, **objects, **more)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"{group} ({target}): {error}") from error
-    except TypeError as error:
-        # A constructor with **kwargs rejects unknown keywords only in its base class.
-        if any(f"unexpected keyword argument {name!r}" in str(error) for name in arguments):
-            raise ConfigError(f"{group} ({target}): {error}") from error
+    except (TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError) as error:
+        # A constructor with **kwargs rejects unknown keywords only in its base class. Constructors
+        # of libraries fail in many ways for values of a wrong type.
+        is_unknown = any(f"unexpected keyword argument {k!r}" in str(error) for k in arguments)
+        if is_unknown or str(target).startswith(LIBRARIES):
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConfigError(f"{group} ({target}): {message}") from error
         raise
+
+
+def check_kind(group: str, target: str, made: Any, kind: type | tuple[type, ...]) -> None:
+    """Checks that a group's class is of the kind that the group is for.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not isinstance(made, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        names = " or ".join(f"{each.__module__}.{each.__qualname__}" for each in kinds)
+        raise ConfigError(f"{group}._target_={target} is not a {names}")
 
 
 def _is_plain(value: Any) -> bool:

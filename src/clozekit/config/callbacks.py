@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from clozekit.config.groups import Closed
+from clozekit.config.paths import PathText
 from clozekit.config.train import TrainConfig
+from clozekit.config.values import LARGEST, Count
 
 Mode = Literal["min", "max", "auto"]
 
@@ -29,17 +31,17 @@ class MonitoringConfig(Closed):
 class CheckpointsConfig(MonitoringConfig):
     """The arguments of `clozekit.training.checkpoints.Checkpoints`."""
 
-    dirpath: str
-    every_n_steps: PositiveInt | None = 500
-    every_n_minutes: PositiveFloat | None = None
-    save_top_k: Annotated[int, Field(ge=-1)] = 1
+    dirpath: PathText
+    every_n_steps: Count | None = 500
+    every_n_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    save_top_k: Annotated[int, Field(ge=-1, le=LARGEST)] = 1
 
 
 class EarlyStoppingConfig(MonitoringConfig):
     """The arguments of `clozekit.training.monitoring.EarlyStopping`."""
 
     monitor: str = "auto"
-    patience: Annotated[int, Field(ge=0)] = 3
+    patience: Annotated[int, Field(ge=0, le=LARGEST)] = 3
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 

@@ -5,11 +5,12 @@ their arguments with these classes, and docs/configuration.md is generated from 
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from clozekit.config.groups import Closed
+from clozekit.config.paths import PathText
 from clozekit.config.reading import (
     ClassificationReading,
     MultipleChoiceReading,
@@ -18,10 +19,8 @@ from clozekit.config.reading import (
     TaggingReading,
 )
 from clozekit.config.train import PhaseConfig
+from clozekit.config.values import Count
 from clozekit.errors import DataError
-
-PathText = Annotated[str, BeforeValidator(lambda v: str(v) if isinstance(v, Path) else v)]
-"""A path as text; Python callers may pass a `Path`."""
 
 
 class StreamConfig(Closed):
@@ -39,12 +38,12 @@ class StreamConfig(Closed):
         max_seq_length: The maximum number of tokens per sample, including special tokens.
     """
 
-    seed: int = Field(ge=0)
-    global_batch_size: PositiveInt
-    micro_batch_size: PositiveInt
-    num_workers: NonNegativeInt | None = None
-    prefetch_factor: PositiveInt | None = None
-    max_seq_length: int = Field(128, ge=8)
+    seed: int = Field(ge=0, le=2**32 - 1)
+    global_batch_size: Count
+    micro_batch_size: Count
+    num_workers: int | None = Field(None, ge=0, le=1024)
+    prefetch_factor: Count | None = None
+    max_seq_length: int = Field(128, ge=8, le=2**24)
 
     @model_validator(mode="after")
     def _check_prefetch_factor(self) -> Self:
@@ -79,7 +78,7 @@ class Masking(Closed):
     masked_lm_prob: float = Field(0.15, gt=0, lt=1)
     mask_token_prob: float = Field(0.8, ge=0, le=1)
     random_token_prob: float = Field(0.1, ge=0, le=1)
-    max_predictions_per_seq: PositiveInt | None = None
+    max_predictions_per_seq: Count | None = None
     whole_word_mask: bool = False
 
     @model_validator(mode="after")

@@ -4,6 +4,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clozekit.config.paths import PathText
+from clozekit.config.values import Count
+
 OWN_ENCODER = "clozekit.models.encoder.Encoder"
 """The default of `encoder._target_`."""
 
@@ -37,19 +40,19 @@ class EncoderConfig(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
 
     target: str = Field(OWN_ENCODER, alias="_target_", pattern=r"^\w+(\.\w+)+$")
-    vocab_size: int | None = Field(None, gt=0)
-    hidden_size: int = Field(768, gt=0)
-    num_hidden_layers: int = Field(12, gt=0)
-    num_attention_heads: int = Field(12, gt=0)
-    intermediate_size: int = Field(3072, gt=0)
-    max_position_embeddings: int = Field(512, gt=0)
-    type_vocab_size: int = Field(2, gt=0)
+    vocab_size: Count | None = None
+    hidden_size: int = Field(768, gt=0, le=2**16)
+    num_hidden_layers: int = Field(12, gt=0, le=1024)
+    num_attention_heads: int = Field(12, gt=0, le=2**16)
+    intermediate_size: int = Field(3072, gt=0, le=2**20)
+    max_position_embeddings: int = Field(512, gt=0, le=2**24)
+    type_vocab_size: int = Field(2, gt=0, le=2**16)
     hidden_act: Literal["gelu", "gelu_pytorch_tanh"] = "gelu"
     hidden_dropout_prob: float = Field(0.1, ge=0, lt=1)
     attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
-    layer_norm_eps: float = Field(1e-12, gt=0)
-    initializer_range: float = Field(0.02, gt=0)
-    pretrained: str | None = None
+    layer_norm_eps: float = Field(1e-12, gt=0, lt=1)
+    initializer_range: float = Field(0.02, gt=0, le=10)
+    pretrained: PathText | None = None
 
     @property
     def is_own(self) -> bool:

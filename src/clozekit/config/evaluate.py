@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict
 
+from clozekit.config.paths import FilePath, PathText
+from clozekit.config.values import Count
 from clozekit.errors import ConfigError
 
 
@@ -28,13 +30,13 @@ class EvaluateConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    checkpoint: str
-    input: str | None = None
+    checkpoint: PathText
+    input: PathText | None = None
     split: Literal["validation", "test"] | None = None
-    out: Path | None = None
+    out: FilePath | None = None
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
-    batch_size: PositiveInt = 32
+    batch_size: Count = 32
     device: str = "auto"
 
 

@@ -1,10 +1,10 @@
 """The configuration of `clozekit export`."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from clozekit.config.paths import FilePath, PathText
 from clozekit.errors import ConfigError
 
 
@@ -20,8 +20,8 @@ class ExportConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    checkpoint: str
-    out: Path
+    checkpoint: PathText
+    out: FilePath
     format: Literal["transformers", "safetensors", "onnx"] = "transformers"
 
     def check_out(self) -> None:

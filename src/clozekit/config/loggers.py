@@ -5,10 +5,15 @@ import os
 import ssl
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from pydantic import StrictBool, StrictStr
+
+from clozekit.config.checking import checked
+from clozekit.config.groups import Component
+from clozekit.config.paths import PathText
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 
@@ -16,12 +21,46 @@ SERVER_SECONDS = 5.0
 WANDB_SERVER = "https://api.wandb.ai"
 
 
+class CSVConfig(Component):
+    """The arguments of `clozekit.runs.csv_history.CSVHistory`."""
+
+    path: PathText
+
+
+class WandbConfig(Component):
+    """The arguments of W&B's logger that are checked here; it has others."""
+
+    project: StrictStr | None = None
+    group: StrictStr | None = None
+    name: StrictStr | None = None
+    save_dir: PathText | None = None
+    mode: Literal["online", "offline", "disabled", "shared"] | None = None
+    log_model: StrictBool | Literal["all"] | None = None
+
+
+class TensorBoardConfig(Component):
+    """The arguments of TensorBoard's logger that are checked here; it has others."""
+
+    save_dir: PathText
+
+
+SCHEMAS: dict[str, type[Component]] = {
+    "clozekit.runs.csv_history.CSVHistory": CSVConfig,
+    "clozekit.training.wandb.WandbLogger": WandbConfig,
+    "clozekit.training.tensorboard.TensorBoardLogger": TensorBoardConfig,
+}
+"""Schemas by logger class."""
+
+
 def check_loggers(config: TrainConfig) -> None:
-    """Checks for W&B credentials and the tensorboard package, if they are needed.
+    """Checks the loggers' arguments, and what they need: W&B credentials, the package tensorboard.
 
     Raises:
         ConfigError: One is missing, or checkpoints should be uploaded in offline mode.
     """
+    for name, component in config.logger.items():
+        if component is not None and component.target in SCHEMAS:
+            checked(f"logger.{name}", SCHEMAS[component.target], component.arguments())
     if (wandb := _arguments(config, "wandb")) is not None:
         if wandb.get("mode") == "online":
             _check_account()

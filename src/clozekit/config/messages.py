@@ -1,7 +1,11 @@
 """Formats errors of Hydra, OmegaConf and pydantic: the key, the value and what is allowed."""
 
+import re
+import traceback
 from difflib import get_close_matches
+from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import (
@@ -20,13 +24,47 @@ from omegaconf.errors import (
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from clozekit.config.group_choices import choices_of, choices_with, is_group
 from clozekit.config.location import conf_dir
+from clozekit.config.overrides import LIST_GROUPS
 from clozekit.config.values import as_yaml
+
+LONGEST_WORD = 200
+"""Longer values are shortened in messages."""
+
+
+def shortened(message: str) -> str:
+    """Shortens long values in a message."""
+    return re.sub(
+        rf"\S{{{LONGEST_WORD},}}",
+        lambda found: f"{found[0][: LONGEST_WORD // 2]}…{found[0][-20:]}",
+        message,
+    )
 
 
 def of_validation(error: ValidationError) -> str:
     """Formats a validation error, one line per key."""
-    return "\n".join(_of_detail(detail, error.title) for detail in error.errors())
+    return "\n".join(_of_details(details, error.title) for details in _by_value(error))
+
+
+def _by_value(error: ValidationError) -> list[list[ErrorDetails]]:
+    """Groups the details of one value, which has one for each type that it could have."""
+    groups: list[list[ErrorDetails]] = []
+    for detail in error.errors():
+        last = groups[-1][0] if groups else None
+        is_same = (
+            last is not None
+            and len(detail["loc"]) > 1
+            and last["loc"][:-1] == detail["loc"][:-1]
+            and last["input"] is detail["input"]
+            and "extra_forbidden" not in (last["type"], detail["type"])
+            and "missing" not in (last["type"], detail["type"])
+        )
+        if is_same:
+            groups[-1].append(detail)
+        else:
+            groups.append([detail])
+    return groups
 
 
 def of_omegaconf(error: OmegaConfBaseException) -> str:
@@ -43,14 +81,35 @@ def of_hydra(error: HydraException, config_name: str, overrides: list[str]) -> s
         return f"{error.override!r} is not an override; write key=value"
     if isinstance(error, MissingConfigException):
         missing = error.missing_cfg_file or ""
-        if error.options:
-            group, name = _group_and_choice(missing, overrides)
-            choices = sorted({*error.options, *_choices_in_folders(group)})
+        group, name = _group_and_choice(missing, overrides)
+        if error.options or is_group(group):
+            choices = sorted({*(error.options or ()), *choices_of(group)})
             return f"{group}={name} does not exist; the choices are {', '.join(choices)}"
         return _first_line(error)
     if isinstance(error, ConfigCompositionException):
         return _of_composition(error, config_name, overrides)
     return _first_line(error)
+
+
+def of_composition(error: Exception) -> str:
+    """Formats an error that Hydra does not expect: a YAML file, or a value that it rejects."""
+    if isinstance(error, yaml.YAMLError):
+        file = _file_being_read(error)
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or _first_line(error)
+        place = "" if mark is None else f", line {mark.line + 1}"
+        return f"{file or 'a configuration file'}{place}: {problem}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{_file_being_read(error) or 'a configuration file'} is not UTF-8 text: {error}"
+    return f"the configuration cannot be composed: {_first_line(error)}"
+
+
+def _file_being_read(error: BaseException) -> Any:
+    """Returns the file that Hydra was reading; its errors do not name it."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "load_config" and "full_path" in frame.f_locals:
+            return frame.f_locals["full_path"]
+    return None
 
 
 def _group_and_choice(missing: str, overrides: list[str]) -> tuple[str, str]:
@@ -62,19 +121,14 @@ def _group_and_choice(missing: str, overrides: list[str]) -> tuple[str, str]:
     return next(iter([*chosen, *splits]), (missing, ""))
 
 
-def _choices_in_folders(group: str) -> list[str]:
-    """Lists the choices in subfolders of a group, which Hydra does not list."""
-    folder = conf_dir() / group
-    return [str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*/*.yaml")]
-
-
 def _of_composition(
     error: ConfigCompositionException, config_name: str, overrides: list[str]
 ) -> str:
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         return _unknown_key(str(cause.full_key), config_name, overrides)
-    for override in overrides:
+    # An override that adds or deletes a key is more likely to be the cause than others of that key.
+    for override in sorted(overrides, key=lambda override: override[:1] not in "+~"):
         key = override.split("=")[0].lstrip("+~")
         if f"'{key}'" in str(error) or f"'{override}'" in str(error):
             return f"{override}: {_first_line(error)}"
@@ -83,8 +137,15 @@ def _of_composition(
 
 def _unknown_key(key: str, config_name: str, overrides: list[str]) -> str:
     group, _, name = key.rpartition(".")
+    parents = [key[: found.start()] for found in re.finditer(r"\.|$", key)]
+    for removed in (f"~{parent}" for parent in parents):
+        if any(override.partition("=")[0] == removed for override in overrides):
+            return f"{removed}: other overrides set keys of {removed[1:]}"
     with_group = f" in {group}" if group else ""
     message = f"unknown key {key!r}"
+    owner, choices = choices_with(key)
+    if choices:
+        return f"{message} with this choice of {owner}; {_with_choices(owner, name, choices)}"
     known = _known_keys(config_name, group, overrides)
     if not known:
         return message
@@ -93,9 +154,17 @@ def _unknown_key(key: str, config_name: str, overrides: list[str]) -> str:
     return f"{message}{hint}; the keys{with_group} are {', '.join(sorted(known))}"
 
 
+def _with_choices(group: str, name: str, choices: list[str]) -> str:
+    """Describes which choices of a group have a key."""
+    if group in LIST_GROUPS["train"]:
+        return f"add {choices[0]} to {group}=[…]"
+    written = ", ".join(f"{group}={choice}" for choice in choices)
+    return f"{name} is a key of {written}"
+
+
 def _known_keys(config_name: str, group: str, overrides: list[str]) -> list[str]:
     """Lists a group's keys for the user's choices; none if these cannot be composed."""
-    choices = [o for o in overrides if "=" in o and (conf_dir() / o.split("=")[0]).is_dir()]
+    choices = [o for o in overrides if "=" in o and is_group(o.split("=")[0])]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
@@ -104,6 +173,21 @@ def _known_keys(config_name: str, group: str, overrides: list[str]) -> list[str]
             return []
     node = OmegaConf.select(composed, group) if group else composed
     return [str(key) for key in node] if isinstance(node, DictConfig) else []
+
+
+def _of_details(details: list[ErrorDetails], title: str) -> str:
+    """Formats the errors of one value; several if it could have several types."""
+    first = details[0]
+    if len(details) == 1:
+        return _of_detail(first, title)
+    key = ".".join(str(part) for part in first["loc"][:-1])
+    alternatives = []
+    for detail in details:
+        if detail["type"] == "value_error":
+            alternatives.append(str(detail["ctx"]["error"]))
+        else:
+            alternatives.append(detail["msg"].removeprefix("Input should be "))
+    return f"{key}={as_yaml(first['input'])}: it should be {', or '.join(alternatives)}"
 
 
 def _of_detail(detail: ErrorDetails, title: str) -> str:
@@ -120,4 +204,5 @@ def _of_detail(detail: ErrorDetails, title: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

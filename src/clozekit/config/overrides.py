@@ -1,19 +1,34 @@
-"""Quotes texts and paths on the command line, which Hydra would otherwise parse as its grammar."""
+"""Quotes text and paths on the command line, which Hydra would otherwise parse as its grammar."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
-from clozekit.config.train import COMPILE_CHOICES
-from clozekit.errors import ConfigError
+FREE_TEXT = ("text", "text_pair")
+"""The keys of `predict` with text in which `${…}` has no meaning."""
 
 TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
-    "predict": ("text", "text_pair"),
-    "report": ("folder",),
+    "prepare": (
+        *("out", "source.path", "source.name", "source.split", "tokenizer.path"),
+        *("source.text_column", "source.id_column"),
+    ),
+    "train": (
+        *("name", "runs_dir", "resume", "encoder.pretrained"),
+        *("data.path", "data.name", "data.train", "data.validation", "data.test", "data.tokenizer"),
+        *("data.text_column", "data.text_pair_column", "data.label_column", "data.score_column"),
+        *("data.words_column", "data.tags_column", "data.question_column", "data.context_column"),
+        *("data.answers_column", "data.id_column"),
+    ),
+    "evaluate": ("checkpoint", "input", "out"),
+    "predict": ("checkpoint", "input", "output", *FREE_TEXT),
+    "export": ("checkpoint", "out"),
+    "report": ("folder", "metric"),
 }
-"""The keys of each verb with free text as their value."""
+"""The keys of each verb whose value is text: never a number, a list, or several values."""
 
 LIST_GROUPS: Mapping[str, tuple[str, ...]] = {"train": ("logger", "callbacks")}
 """The groups of each verb that accept several choices. Hydra has no null for these."""
@@ -22,53 +37,110 @@ POSITIONAL: Mapping[str, str] = {"report": "folder"}
 """The key of each verb that can be given as a positional argument."""
 
 
-def as_overrides(verb: str, arguments: Sequence[str]) -> list[str]:
+def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False) -> list[str]:
     """Converts a verb's command-line arguments to overrides that Hydra parses as intended.
 
-    `text=the movie was [MASK] .` becomes `text='the movie was [MASK] .'`. Values that Hydra already
-    parses as a string or null are unchanged, so Hydra's own quoting works. `logger=null` becomes
-    `logger=[]`.
+    `data.train=data (1).csv` becomes `data.train='data (1).csv'`. Values that Hydra parses already
+    are unchanged, so Hydra's own quoting works; only the text keys also take numbers and lists as
+    text. `logger=null` becomes `logger=[]`.
 
     Args:
         verb: The verb.
         arguments: The arguments after the verb.
+        is_multirun: Whether the command is a sweep, in which commas separate values.
     """
     positional = POSITIONAL.get(verb)
     overrides = []
     for argument in arguments:
-        if positional is not None and "=" not in argument and not argument.startswith("-"):
-            overrides.append(_quoted(positional, argument))
+        if positional is not None and _is_positional(argument):
+            overrides.append(quoted(positional, argument))
             positional = None
             continue
         key, equals, value = argument.partition("=")
-        if key in LIST_GROUPS.get(verb, ()) and value in ("null", "") and equals:
+        name = key.lstrip("+")
+        if not equals or key.startswith(("-", "~")):
+            overrides.append(argument)
+        elif key in LIST_GROUPS.get(verb, ()) and value in ("null", ""):
             overrides.append(f"{key}=[]")
-            continue
-        is_text = equals and key in TEXT_KEYS.get(verb, ()) and not _is_text(argument)
-        overrides.append(_quoted(key, value) if is_text else argument)
+        elif name in TEXT_KEYS.get(verb, ()):
+            overrides.append(_as_text(key, value, is_multirun, verb == "predict"))
+        else:
+            overrides.append(_quoted_if_needed(key, value, is_multirun))
     return overrides
 
 
-def refuse_booleans(overrides: Sequence[str]) -> None:
-    """Rejects `compile=true`, because a choice of a group cannot be a boolean in Hydra.
-
-    Raises:
-        ConfigError: An override sets `compile` to true or false.
-    """
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key == "compile" and {each.lower() for each in value.split(",")} & {"true", "false"}:
-            raise ConfigError(f"{override}: it should be {COMPILE_CHOICES}")
-
-
-def _is_text(override: str) -> bool:
-    """Whether Hydra parses the value as a string or null, not as a list, number or sweep."""
+def parsed(override: str) -> Override | None:
+    """Parses an override; None if Hydra's grammar does not have it."""
     try:
-        parsed = OverridesParser.create().parse_override(override)
-    except HydraException:
-        return False
-    return not parsed.is_sweep_override() and isinstance(parsed.value(), str | None)
+        return OverridesParser.create().parse_override(override)
+    except (HydraException, RecursionError):
+        return None
 
 
-def _quoted(key: str, text: str) -> str:
+def quoted(key: str, text: str) -> str:
+    """Returns an override with a quoted text."""
     return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
+
+
+def _is_positional(argument: str) -> bool:
+    if argument.startswith("-"):
+        return False
+    key, equals, _ = argument.partition("=")
+    # The name of a folder may contain an equals sign.
+    return not equals or ("/" in key and not key.startswith("hydra") and _exists(argument))
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _as_text(key: str, value: str, is_multirun: bool, is_predict: bool) -> str:
+    if is_predict and key.lstrip("+") in FREE_TEXT and "${" in value:
+        return quoted(key, re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value))
+    override = f"{key}={value}"
+    found = parsed(override)
+    if found is None:
+        return _quoted_if_needed(key, value, is_multirun)
+    if found.is_sweep_override():
+        return override if is_multirun else quoted(key, value)
+    is_text = isinstance(found.value(), str | None) and value == value.strip()
+    return override if is_text else quoted(key, value)
+
+
+def _quoted_if_needed(key: str, value: str, is_multirun: bool) -> str:
+    """Quotes a value that Hydra cannot parse; in a sweep, each of the values that it cannot."""
+    override = f"{key}={value}"
+    if parsed(override) is not None:
+        return override
+    if not is_multirun:
+        return _quoted_alone(key, value)
+    values = [_quoted_alone(key, each).partition("=")[2] for each in _between_commas(value)]
+    return f"{key}={','.join(values)}"
+
+
+def _quoted_alone(key: str, value: str) -> str:
+    """Quotes a value that Hydra cannot parse, unless the key is to blame."""
+    override, as_text = f"{key}={value}", quoted(key, value)
+    is_text = parsed(override) is None and parsed(as_text) is not None
+    return as_text if is_text else override
+
+
+def _between_commas(value: str) -> Iterator[str]:
+    """Splits at the commas that are not in brackets or quotes."""
+    depth, start, quote = 0, 0, ""
+    for place, character in enumerate(value):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"" and value[place - 1 : place] in ("", ","):
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character == "," and depth == 0:
+            yield value[start:place]
+            start = place + 1
+    yield value[start:]

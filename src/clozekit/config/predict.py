@@ -1,10 +1,11 @@
 """The configuration of `clozekit predict`."""
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from clozekit.config.paths import FilePath, PathText
+from clozekit.config.values import Count
 from clozekit.errors import ConfigError
 
 
@@ -29,16 +30,16 @@ class PredictConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    checkpoint: str
+    checkpoint: PathText
     text: str | None = None
     text_pair: str | None = None
-    input: str | None = None
-    output: Path | None = None
+    input: PathText | None = None
+    output: FilePath | None = None
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
     on_bad_row: Literal["error", "skip"] = "error"
-    top_k: PositiveInt = 5
-    batch_size: PositiveInt = 32
+    top_k: Count = 5
+    batch_size: Count = 32
     device: str = "auto"
 
     @model_validator(mode="after")

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from clozekit.config.paths import PathText
+
 
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,7 +32,7 @@ class TextSource(_Sentences):
     """
 
     format: Literal["text"]
-    path: str = Field(min_length=1)
+    path: PathText
     sentences: Literal["lines", "split"] = "lines"
 
 
@@ -44,7 +46,7 @@ class TableSource(_Sentences):
     """
 
     format: Literal["jsonl", "csv", "parquet"]
-    path: str = Field(min_length=1)
+    path: PathText
     text_column: str = "text"
     id_column: str | None = None
 
@@ -61,7 +63,7 @@ class HubSource(_Sentences):
     """
 
     format: Literal["hub"]
-    path: str = Field(min_length=1)
+    path: PathText
     name: str | None = None
     split: str = "train"
     text_column: str = "text"
@@ -109,7 +111,7 @@ class ExistingTokenizerConfig(_Closed):
             true. Only for a `vocab.txt`.
     """
 
-    path: str = Field(min_length=1)
+    path: PathText
     lowercase: bool | None = None
     strip_accents: bool | None = None
     handle_chinese_chars: bool | None = None
@@ -148,7 +150,7 @@ class PrepareConfig(_Closed):
         overwrite: Whether to replace an existing corpus in `out`.
     """
 
-    out: str = Field(min_length=1)
+    out: PathText
     source: Annotated[SourceConfig, Field(discriminator="format")]
     tokenizer: Annotated[
         Annotated[WordPieceConfig, Tag("wordpiece")]
@@ -157,7 +159,7 @@ class PrepareConfig(_Closed):
     ] = WordPieceConfig()
     validation_fraction: float = Field(0.05, gt=0, lt=1)
     shard_tokens: int = Field(32_000_000, gt=0, le=1_000_000_000)
-    workers: int | None = Field(None, gt=0)
+    workers: int | None = Field(None, gt=0, le=4096)
     overwrite: bool = False
 
     @property

@@ -3,11 +3,23 @@
 Each option is declared here only: its type, bounds, default and meaning.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import BeforeValidator, Field
 
 from clozekit.config.groups import Closed
+from clozekit.config.values import Count
+
+
+def _check_columns(value: object) -> object:
+    names = value if isinstance(value, list) and value else [value]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{value}: it should be the name of a column, or a list of names")
+    return value
+
+
+Columns = Annotated[str | list[str], BeforeValidator(_check_columns)]
+"""The name of a column, or several names."""
 
 OnUnknownLabel = Literal["count", "error"]
 
@@ -23,7 +35,7 @@ class Reading(Closed):
             empty text. Such rows are counted.
     """
 
-    max_seq_length: int = Field(128, ge=8)
+    max_seq_length: int = Field(128, ge=8, le=2**24)
     id_column: str | None = None
     allow_empty_text: bool = True
 
@@ -85,7 +97,7 @@ class TaggingReading(Reading):
     tags_column: str = "tags"
     tag_scheme: Literal["auto", "iob1", "iob2", "iobes", "bilou", "none"] = "auto"
     on_unknown_label: OnUnknownLabel = "count"
-    doc_stride: PositiveInt = 64
+    doc_stride: Count = 64
 
 
 class QuestionReading(Reading):
@@ -102,12 +114,12 @@ class QuestionReading(Reading):
         id_column: The column with question ids; None for row numbers.
     """
 
-    max_seq_length: int = Field(384, ge=8)
+    max_seq_length: int = Field(384, ge=8, le=2**24)
     question_column: str = "question"
     context_column: str = "context"
     answers_column: str = "answers"
-    max_query_length: PositiveInt = 64
-    doc_stride: PositiveInt = 128
+    max_query_length: Count = 64
+    doc_stride: Count = 128
     id_column: str | None = "id"
 
 
@@ -125,5 +137,5 @@ class MultipleChoiceReading(Reading):
 
     context_column: str = "context"
     question_column: str | None = "question"
-    choices_column: str | list[str] = "choices"
+    choices_column: Columns = "choices"
     label_column: str = "label"

@@ -1,9 +1,10 @@
 """The configuration of `clozekit report`."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from clozekit.config.paths import FilePath
 
 
 class ReportConfig(BaseModel):
@@ -21,6 +22,6 @@ class ReportConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    folder: Path
+    folder: FilePath
     metric: str | None = None
     mode: Literal["auto", "min", "max"] = "auto"

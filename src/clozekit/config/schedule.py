@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from clozekit.config.groups import Closed
+from clozekit.config.values import LARGEST
 
 OWN_SCHEDULE = "clozekit.optim.schedules.learning_rate_factor"
 
@@ -20,7 +21,7 @@ class ScheduleConfig(Closed):
     """
 
     decay: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_steps: int | None = Field(None, ge=0)
+    warmup_steps: int | None = Field(None, ge=0, le=LARGEST)
     warmup_ratio: float = Field(0.0, ge=0, le=1)
     min_lr_ratio: float = Field(0.0, ge=0, le=1)
 

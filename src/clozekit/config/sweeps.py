@@ -3,24 +3,25 @@
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt
 
 from clozekit.config.checking import checked
 from clozekit.config.groups import Closed
+from clozekit.config.values import Count
 
 
 class ProcessesLauncherConfig(Closed):
     """The arguments of `hydra_plugins.clozekit_launcher.ProcessesLauncher`."""
 
-    n_jobs: PositiveInt
+    n_jobs: Count
 
 
 class SubmititLauncherConfig(Closed):
     """The arguments of `hydra_plugins.clozekit_launcher.SubmititLauncher`."""
 
     cluster: str
-    n_jobs: PositiveInt
-    timeout_min: PositiveInt
+    n_jobs: Count
+    timeout_min: Count
     parameters: dict[str, Any]
 
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, PositiveInt, field_validator
+from pydantic import Field, FiniteFloat, field_validator
 
 from clozekit.config.groups import Closed
+from clozekit.config.values import Count
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -60,8 +61,8 @@ class TaggingTaskConfig(HeadTaskConfig):
 class AnsweringTaskConfig(Closed):
     """The arguments of `clozekit.tasks.answering.AnsweringModule`."""
 
-    n_best: PositiveInt = 20
-    max_answer_length: PositiveInt = 30
+    n_best: Count = 20
+    max_answer_length: Count = 30
     no_answer_threshold: FiniteFloat = 0.0
 
 

@@ -5,8 +5,6 @@ from typing import Any, Literal, Self
 
 from pydantic import (
     Field,
-    NonNegativeFloat,
-    PositiveInt,
     SerializeAsAny,
     field_validator,
     model_validator,
@@ -15,14 +13,16 @@ from pydantic import (
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.groups import Closed, Component
 from clozekit.config.pairing import mismatch
+from clozekit.config.paths import LONGEST_NAME, FilePath, PathText, expanded
 from clozekit.config.schedule import OWN_SCHEDULE, ScheduleConfig, UserScheduleConfig
 from clozekit.config.trainer import TrainerConfig
-from clozekit.config.values import as_yaml
+from clozekit.config.values import Count, as_yaml
 
 COMPILE_CHOICES = "compile=off or compile=default, with compile.mode, .fullgraph and .dynamic"
 
-LONGEST_NAME = 255
-"""The maximum length of a file or folder name on common file systems, in bytes."""
+
+COMPONENT_PATHS = ("path", "train", "validation", "test", "tokenizer", "dirpath")
+"""The keys of data and callbacks that are paths."""
 
 
 class OptimizerConfig(Component):
@@ -33,8 +33,8 @@ class OptimizerConfig(Component):
         weight_decay: The weight decay of all parameters except biases and norms.
     """
 
-    lr: float = Field(gt=0)
-    weight_decay: NonNegativeFloat = 0.0
+    lr: float = Field(gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
 
 
 class CompileConfig(Closed):
@@ -66,7 +66,7 @@ class PhaseConfig(Closed):
 
     ratio: float = Field(gt=0, lt=1)
     max_seq_length: int = Field(ge=8)
-    micro_batch_size: PositiveInt
+    micro_batch_size: Count
 
 
 class DivergenceConfig(Closed):
@@ -83,8 +83,8 @@ class DivergenceConfig(Closed):
     """
 
     action: Literal["stop", "rollback"] = "stop"
-    max_loss: float | None = Field(None, gt=0)
-    max_grad_norm: float | None = Field(None, gt=0)
+    max_loss: float | None = Field(None, gt=0, allow_inf_nan=False)
+    max_grad_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
     max_rollbacks: int = Field(3, ge=0)
 
 
@@ -100,7 +100,7 @@ class FineTuningConfig(Closed):
 
     layerwise_lr_decay: float = Field(1.0, gt=0, le=1)
     freeze_encoder: bool = False
-    reinit_layers: int = Field(0, ge=0)
+    reinit_layers: int = Field(0, ge=0, le=1024)
     reinit_pooler: bool = False
 
 
@@ -138,14 +138,14 @@ class TrainConfig(Closed):
     """
 
     name: str = Field(min_length=1, pattern=r"^[^/\s][^\s]*$")
-    runs_dir: Path = Path("runs")
-    seed: int = Field(0, ge=0)
-    max_steps: PositiveInt | None = None
-    max_epochs: float | None = Field(None, gt=0)
-    global_batch_size: PositiveInt
-    micro_batch_size: PositiveInt
-    validate_every_n_steps: PositiveInt | None = None
-    resume: str | None = None
+    runs_dir: FilePath = Path("runs")
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    max_steps: Count | None = None
+    max_epochs: float | None = Field(None, gt=0, allow_inf_nan=False)
+    global_batch_size: Count
+    micro_batch_size: Count
+    validate_every_n_steps: Count | None = None
+    resume: PathText | None = None
     compile: CompileConfig = CompileConfig()
     activation_checkpointing: bool = False
     divergence: DivergenceConfig = DivergenceConfig()
@@ -159,6 +159,19 @@ class TrainConfig(Closed):
     logger: dict[str, Component | None] = {}  # noqa: RUF012  pydantic copies defaults
     callbacks: dict[str, Component | None] = {}  # noqa: RUF012
 
+    @field_validator("data", "callbacks", mode="before")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        """Expands `~` in the paths of clozekit's own components."""
+        if not isinstance(value, dict):
+            return value
+        if "_target_" not in value:
+            return {name: cls._expand_home(component) for name, component in value.items()}
+        return {
+            key: expanded(each) if key in COMPONENT_PATHS and isinstance(each, str) else each
+            for key, each in value.items()
+        }
+
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
@@ -167,6 +180,10 @@ class TrainConfig(Closed):
             if size > LONGEST_NAME:
                 raise ValueError(
                     f"{part[:20]}… has {size} bytes; a folder name has at most {LONGEST_NAME}"
+                )
+            if part in ("", ".", ".."):
+                raise ValueError(
+                    f"{name} would be another folder; a name has no parts like {part!r}"
                 )
         # Control characters and lone surrogates.
         if not all(character.isprintable() for character in name):

@@ -2,19 +2,20 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    StrictFloat,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, StrictFloat, model_validator
 
 from clozekit.config.groups import Component
-from clozekit.config.trainer_keys import check_trainer_keys
+from clozekit.config.trainer_keys import (
+    check_duration,
+    check_interval,
+    check_trainer_keys,
+)
+from clozekit.config.values import LARGEST, Count
 
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
+CountOrZero = Annotated[int, Field(ge=0, le=LARGEST)]
+Interval = Annotated[Count | Share | str | dict[str, int], BeforeValidator(check_interval)]
+Duration = Annotated[str | dict[str, int], BeforeValidator(check_duration)]
 
 
 class TrainerConfig(Component):
@@ -48,17 +49,17 @@ class TrainerConfig(Component):
 
     float32_matmul_precision: Literal["highest", "high", "medium"] = "highest"
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"] = "32-true"
-    gradient_clip_val: NonNegativeFloat | None = None
+    gradient_clip_val: float | None = Field(None, ge=0, allow_inf_nan=False)
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
-    log_every_n_steps: PositiveInt = 10
-    val_check_interval: PositiveInt | Share | str | dict[str, int] | None = None
-    num_sanity_val_steps: int = Field(1, ge=-1)
-    limit_train_batches: PositiveInt | Share | None = None
-    limit_val_batches: NonNegativeInt | Share | None = None
-    overfit_batches: NonNegativeInt | Share = 0
-    fast_dev_run: bool | NonNegativeInt = False
-    max_time: str | dict[str, int] | None = None
-    profiler: str | dict[str, Any] | None = None
+    log_every_n_steps: Count = 10
+    val_check_interval: Interval | None = None
+    num_sanity_val_steps: int = Field(1, ge=-1, le=LARGEST)
+    limit_train_batches: Count | Share | None = None
+    limit_val_batches: CountOrZero | Share | None = None
+    overfit_batches: CountOrZero | Share = 0
+    fast_dev_run: bool | CountOrZero = False
+    max_time: Duration | None = None
+    profiler: Literal["simple", "advanced", "pytorch"] | dict[str, Any] | None = None
     detect_anomaly: bool = False
 
     @model_validator(mode="after")

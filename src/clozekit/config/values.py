@@ -1,6 +1,14 @@
 """Flattens configurations and formats their values."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+
+LARGEST = 2**31 - 1
+
+Count = Annotated[int, Field(gt=0, le=LARGEST)]
+"""A number of things, such as steps or samples. Larger ones would overflow in torch or Lightning.
+"""
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

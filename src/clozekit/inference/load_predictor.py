@@ -13,7 +13,7 @@ from clozekit.errors import ConfigError, DataError
 from clozekit.inference.pretraining_predictor import PretrainingPredictor
 from clozekit.inference.row_predictor import Predictor, RowPredictor
 from clozekit.interop.head_names import make_model
-from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.pretrained import Pretrained, load_strictly
 from clozekit.models.encoder_class import make_encoder
 from clozekit.runs.load_pretrained import REGRESSION
 from clozekit.tasks.classification import ClassificationModule
@@ -62,9 +62,7 @@ def make_predictor(
         raise DataError(
             f"{pretrained.path}: no tokenizer found; tokenizer.json or vocab.txt is required"
         )
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    place = torch.device(device)
+    place = _device(device)
     group = _task_group(pretrained)
     if group is None:
         if "masked_lm_head.bias" not in pretrained.weights:
@@ -85,9 +83,28 @@ def make_predictor(
         raise ConfigError(
             f"{pretrained.path}: the task {type(module).__name__} does not support predictions"
         )
-    module.model.load_state_dict(pretrained.weights)
+    load_strictly(module.model, pretrained.weights, _where(pretrained))
     features = _features(module, pretrained, data_options or {})
     return RowPredictor(module.to(place).eval(), features, batch_size)
+
+
+def _device(name: str) -> torch.device:
+    """Returns the device of a configuration.
+
+    Raises:
+        ConfigError: torch does not know the device, or this machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).strip().splitlines() or ["it is not available"])[0]
+        raise ConfigError(f"device={name} cannot be used ({reason}); auto, cpu or cuda") from error
+    if device.type == "meta":
+        raise ConfigError(f"device={name} cannot be used: it has no memory; auto, cpu or cuda")
+    return device
 
 
 def task_name(pretrained: Pretrained) -> str:
@@ -106,8 +123,12 @@ def encoder_of(pretrained: Pretrained) -> torch.nn.Module:
     has_pooler = any(name.startswith("pooler.") for name in weights)
     encoder = make_encoder(pretrained.encoder, has_pooler)
     assert isinstance(encoder, torch.nn.Module)
-    encoder.load_state_dict(weights)
+    load_strictly(encoder, weights, _where(pretrained))
     return encoder.eval()
+
+
+def _where(pretrained: Pretrained) -> str:
+    return f"{pretrained.path}: encoder._target_={pretrained.encoder.target}"
 
 
 def _has_next_sentence_head(pretrained: Pretrained) -> bool:

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.errors import DataError
 
 PRETRAINED_PARTS = ("encoder", "masked_lm_head", "next_sentence_head")
 """The parts that are copied from a pretrained model; heads of other tasks start anew."""
@@ -65,11 +66,57 @@ class Pretrained:
 
         Returns:
             The parts of PRETRAINED_PARTS that are missing here; they keep their initial values.
+
+        Raises:
+            DataError: A weight has another shape.
         """
         wanted = {name for name in model.state_dict() if name.partition(".")[0] in PRETRAINED_PARTS}
         taken = {name: tensor for name, tensor in self.weights.items() if name in wanted}
+        check_shapes(model, taken, f"{self.path}: encoder._target_={self.encoder.target}")
         model.load_state_dict(taken, strict=False)
         return sorted({_part(name) for name in wanted - taken.keys()})
+
+
+def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Checks that saved weights have the shapes of a model's.
+
+    Args:
+        model: The model.
+        weights: Saved weights by name; those that the model does not have are ignored.
+        where: The file and the class, for the message.
+
+    Raises:
+        DataError: A weight has another shape, which means that the class has changed.
+    """
+    for name, tensor in model.state_dict().items():
+        saved = weights.get(name)
+        if saved is not None and saved.shape != tensor.shape:
+            raise DataError(
+                f"{where} now makes {name} of shape {list(tensor.shape)}, but the saved weight has "
+                f"shape {list(saved.shape)}"
+            )
+
+
+def load_strictly(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
+    """Copies saved weights, in place, into a model that must have exactly these.
+
+    Args:
+        model: The model.
+        weights: The saved weights by name.
+        where: The file and the class, for the message.
+
+    Raises:
+        DataError: A weight is missing, is not part of the model, or has another shape.
+    """
+    check_shapes(model, weights, where)
+    wanted = model.state_dict().keys()
+    for names, problem in (
+        (wanted - weights.keys(), "needs weights that are not saved"),
+        (weights.keys() - wanted, "has no place for saved weights"),
+    ):
+        if names:
+            raise DataError(f"{where} {problem}: {', '.join(sorted(names)[:3])}")
+    model.load_state_dict(weights)
 
 
 def _part(name: str) -> str:

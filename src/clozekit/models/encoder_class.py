@@ -1,7 +1,9 @@
 """Makes an encoder from its configuration."""
 
 import inspect
+import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import cast
 
 from torch import nn
@@ -29,12 +31,18 @@ def make_encoder(config: EncoderConfig, add_pooling_layer: bool = True) -> Encod
         add_pooling_layer: Whether to compute `pooled_output`, for tasks on whole sequences.
 
     Raises:
-        ConfigError: The class cannot be imported, or does not match `EncoderProtocol`.
+        ConfigError: The class cannot be imported, its constructor fails, or it does not match
+            `EncoderProtocol`.
         ValueError: If the configuration has no `vocab_size`.
     """
     kind = encoder_class(config.target)
     if kind is Encoder:
-        return Encoder(config, add_pooling_layer)
+        try:
+            return Encoder(config, add_pooling_layer)
+        except (MemoryError, RuntimeError) as error:
+            if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
+                raise
+            raise ConfigError("encoder: there is not enough memory for these sizes") from error
     name = f"encoder._target_={config.target}"
     try:
         inspect.signature(kind).bind(config, add_pooling_layer=add_pooling_layer)
@@ -42,7 +50,19 @@ def make_encoder(config: EncoderConfig, add_pooling_layer: bool = True) -> Encod
         raise ConfigError(
             f"{name}: the constructor must take (config, add_pooling_layer), but: {error}"
         ) from error
-    encoder = kind(config, add_pooling_layer=add_pooling_layer)
+    if kind.__init__ is nn.Module.__init__:
+        raise ConfigError(f"{name} has no constructor that takes (config, add_pooling_layer)")
+    try:
+        encoder = kind(config, add_pooling_layer=add_pooling_layer)
+    except Exception as error:
+        # The place in the user's class, because there is no traceback in the message.
+        frames = traceback.extract_tb(error.__traceback__)
+        own_file = inspect.getfile(kind)
+        last = next((f for f in reversed(frames) if f.filename == own_file), frames[-1])
+        raise ConfigError(
+            f"{name}: the constructor failed in {Path(last.filename).name}, line {last.lineno}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     missing = [attribute for attribute in NEEDED if not _has(encoder, attribute)]
     if missing:
         raise ConfigError(

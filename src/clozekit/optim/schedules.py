@@ -66,9 +66,11 @@ def make_schedule(schedule: ScheduleConfig, max_steps: int) -> Callable[[int], f
 def _user_schedule(schedule: UserScheduleConfig, max_steps: int) -> Callable[[int], float]:
     try:
         target: Any = resolve_name(schedule.target)
+        signature = inspect.signature(target)
+    except TypeError as error:
+        raise ConfigError(f"schedule._target_={schedule.target} is not a function") from error
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"schedule._target_={schedule.target}: {error}") from error
-    signature = inspect.signature(target)
     ours = schedule.model_dump(include=set(OWN_KEYS) & signature.parameters.keys())
     arguments = {**ours, **(schedule.model_extra or {})}
     try:

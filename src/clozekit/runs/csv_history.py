@@ -75,6 +75,7 @@ class CSVHistory(Logger):
 
         A file that is no history is renamed, and a new one is begun.
         """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self.path.is_file():
             return
         try:

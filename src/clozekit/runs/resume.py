@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,33 +46,43 @@ def check_agreement(
             stream depends on differs; the message has the difference.
     """
     where = f"resume: {checkpoint.path} was trained with"
+    saved, given = flat(checkpoint.config), flat(config)
     if checkpoint.tokenizer_json != tokenizer_json:
         raise ConfigError(f"{where} another tokenizer")
     if checkpoint.data_hash != data_hash:
+        # The hash of labelled data depends on these keys too, which say more than a hash.
+        for key in sorted(saved.keys() | given.keys(), key=lambda key: (key.count("."), key)):
+            is_of_data = key == "seed" or (
+                effect_of(key) is Effect.LEARNT and key.startswith("data.")
+            )
+            if is_of_data and saved.get(key) != given.get(key):
+                raise ConfigError(f"{where} {_difference(key, saved, given)}")
         raise ConfigError(
             f"{where} other data (hash {checkpoint.data_hash}, but the configured data has "
             f"{data_hash})"
         )
-    saved, given = flat(checkpoint.config), flat(config)
     # Report keys of the run before the derived keys of its parts.
     keys = sorted(saved.keys() | given.keys())
     for key in sorted(keys, key=lambda key: effect_of(key) is not Effect.STREAM):
         effect = effect_of(key)
         if saved.get(key) == given.get(key) or effect in MAY_DIFFER:
             continue
-        difference = (
-            f"{key}={as_yaml(saved.get(key))}, but the configuration has {as_yaml(given.get(key))}"
-        )
+        difference = _difference(key, saved, given)
         if effect is not None:
             raise ConfigError(f"{where} {difference}")
         warnings.warn(f"{where} {difference}, which is used from now on", stacklevel=2)
     for key in ("max_steps", "max_epochs"):
         if saved.get(key) != given.get(key):
             warnings.warn(
-                f"{where} {key}={as_yaml(saved.get(key))}, but the configuration has "
-                f"{as_yaml(given.get(key))}; the learning-rate schedule uses the new length",
+                f"{where} {_difference(key, saved, given)}; the learning-rate schedule uses the "
+                "new length",
                 stacklevel=2,
             )
+
+
+def _difference(key: str, saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    before, now = as_yaml(saved.get(key)), as_yaml(given.get(key))
+    return f"{key}={before}, but the configuration has {now}"
 
 
 def adopt(checkpoint: Checkpoint, folder: Path) -> None:

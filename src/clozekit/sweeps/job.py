@@ -106,7 +106,9 @@ class Job:
 
     def status_after(self, exit_code: int) -> Status:
         """Returns the job's status after its process has ended."""
-        if exit_code == 0 and self.results() is not None:
+        # fast_dev_run writes nothing.
+        has_results = self.results() is not None or bool(self.config.trainer.fast_dev_run)
+        if exit_code == 0 and has_results:
             return Status.FINISHED
         return Status.INTERRUPTED if exit_code in INTERRUPTED_CODES else Status.FAILED
 

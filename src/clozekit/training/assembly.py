@@ -5,8 +5,11 @@ import pydoc
 from functools import partial
 from typing import Any
 
-from clozekit.config.build import build
+import torch
+
+from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.pairing import DATA
 from clozekit.config.tasks import BALANCED
 from clozekit.config.train import FineTuningConfig, TrainConfig
 from clozekit.data.labelled.classification import ClassificationDataModule
@@ -23,6 +26,9 @@ from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.tasks.fine_tuning import FineTuningModule
 
+OF_PAIRS = ("pretraining", "question_answering", "question_answering_bio", "multiple_choice")
+"""The choices of the group `data` whose samples have two segments."""
+
 
 def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> StreamDataModule:
     """Makes the DataModule, with the pretrained encoder's tokenizer if `data.tokenizer` is null."""
@@ -32,6 +38,7 @@ def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> Strea
     if _is_labelled(config.data.target):
         arguments["rows_dir"] = config.runs_dir / FOLDER
     datamodule: StreamDataModule = build("data", arguments)
+    check_kind("data", config.data.target, datamodule, StreamDataModule)
     return datamodule
 
 
@@ -41,6 +48,25 @@ def _is_labelled(target: str) -> bool:
     except pydoc.ErrorDuringImport:
         return False  # `build` reports it
     return isinstance(found, type) and issubclass(found, LabelledDataModule)
+
+
+def check_segments(config: EncoderConfig, arguments: dict[str, Any]) -> None:
+    """Checks that the encoder has the segment ids that the data needs.
+
+    Args:
+        config: The encoder's configuration.
+        arguments: The `data` group.
+
+    Raises:
+        ConfigError: The data has pairs, and the encoder has only one segment id.
+    """
+    kind = DATA.get(arguments["_target_"])
+    has_pairs = kind in OF_PAIRS or arguments.get("text_pair_column") is not None
+    if has_pairs and config.type_vocab_size < 2:
+        raise ConfigError(
+            f"encoder.type_vocab_size={config.type_vocab_size} but data={kind} has pairs of texts, "
+            "which need 2 segment ids"
+        )
 
 
 def encoder_config(
@@ -121,7 +147,7 @@ def make_module(
         "task",
         _task_arguments(config, datamodule),
         encoder=encoder,
-        optimizer=partial(build, "optimizer", arguments),
+        optimizer=partial(_make_optimizer, config.optimizer.target, arguments),
         schedule=config.schedule,
         seed=config.seed,
         max_steps=max_steps,
@@ -134,6 +160,7 @@ def make_module(
         guard=DivergenceGuard(config.divergence, RunFolder(config.run_dir).last_checkpoint),
         **datamodule.task_arguments(),
     )
+    check_kind("task", config.task.target, module, TaskModule)
     if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
         module.unknown_labels = datamodule.features.unknown_labels
     module.encoder.activation_checkpointing = config.activation_checkpointing
@@ -144,6 +171,14 @@ def make_module(
     # The Trainer calls it again. Called here, it rejects bad arguments before the folder exists.
     module.configure_optimizers()
     return module
+
+
+def _make_optimizer(
+    target: str, arguments: dict[str, Any], groups: list[dict[str, Any]]
+) -> torch.optim.Optimizer:
+    optimizer: torch.optim.Optimizer = build("optimizer", arguments, groups)
+    check_kind("optimizer", target, optimizer, torch.optim.Optimizer)
+    return optimizer
 
 
 def _task_arguments(config: TrainConfig, datamodule: StreamDataModule) -> dict[str, Any]:

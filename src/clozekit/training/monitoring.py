@@ -1,6 +1,5 @@
 """The monitored metrics of callbacks, and early stopping."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -44,7 +43,7 @@ def check_monitors(callbacks: Mapping[str, Any], module: TaskModule[Any]) -> Non
         module: The task. Nothing is checked if its metrics are not known before a validation.
 
     Raises:
-        ConfigError: A metric does not exist.
+        ConfigError: A metric does not exist, or the mode is the opposite of its own.
     """
     known = module.validation_metrics_and_modes()
     if known is None:
@@ -61,10 +60,9 @@ def check_monitors(callbacks: Mapping[str, Any], module: TaskModule[Any]) -> Non
                 f"{', '.join(sorted(known))}"
             )
         if known[monitor] not in (None, mode):
-            warnings.warn(
-                f"{key}.mode={mode}: the worst {monitor} is kept as the best; the usual mode is "
-                f"{known[monitor]}",
-                stacklevel=2,
+            raise ConfigError(
+                f"{key}.mode={mode} would take the worst {monitor} for the best; it should be "
+                f"{known[monitor]}"
             )
 
 

@@ -9,10 +9,11 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
-from clozekit.config.build import build
+from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.train import TrainConfig
 from clozekit.config.trainer_keys import REFUSED_CALLBACKS
@@ -66,6 +67,7 @@ def make_trainer(
         logger=[] if config.trainer.fast_dev_run else _make_loggers(config, folder),
         callbacks=callbacks,
     )
+    check_kind("trainer", config.trainer.target, trainer, Trainer)
     _check_strategy(trainer)
     _set_limits(trainer, config, datamodule)
     # Checks that no micro-batch is empty, now that the number of processes is known.
@@ -81,6 +83,7 @@ def _make_callbacks(
         if component is not None:
             arguments = component.arguments()
             callback: Callback = build(f"callbacks.{name}", arguments)
+            check_kind(f"callbacks.{name}", component.target, callback, Callback)
             _check_callback(name, callback, arguments)
             given.append(callback)
     if config.trainer.fast_dev_run:
@@ -205,5 +208,7 @@ def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
             arguments.setdefault(
                 "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]
             )
-        loggers.append(build(f"logger.{name}", arguments))
+        logger = build(f"logger.{name}", arguments)
+        check_kind(f"logger.{name}", component.target, logger, Logger)
+        loggers.append(logger)
     return loggers

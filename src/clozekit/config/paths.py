@@ -1,0 +1,58 @@
+"""The types of paths in a configuration. `~` is the home folder; impossible paths are refused."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+LONGEST_NAME = 255
+"""The maximum length of a file or folder name on common file systems, in bytes."""
+
+LONGEST_PATH = 4095
+"""The maximum length of a path on Linux, in bytes."""
+
+
+def checked_path(path: str) -> str:
+    """Expands `~` at the start of a path, and checks that a file system could have it.
+
+    Raises:
+        ValueError: The path is empty, too long, or has a character that no path can have.
+    """
+    if not path:
+        raise ValueError("it should be a path, not empty")
+    # A null character, or bytes of the command line that are not UTF-8.
+    if "\0" in path or any("\ud800" <= character <= "\udfff" for character in path):
+        raise ValueError(f"{path!a} has a character that a path cannot have")
+    path = expanded(path)
+    longest = max(path.split("/"), key=len)
+    size = len(longest.encode())
+    if size > LONGEST_NAME:
+        raise ValueError(
+            f"{longest[:20]}… has {size} bytes; a file or folder name has at most {LONGEST_NAME}"
+        )
+    if len(path.encode()) > LONGEST_PATH:
+        raise ValueError(f"{path[:20]}… has more than {LONGEST_PATH} bytes")
+    return path
+
+
+def expanded(path: str) -> str:
+    """Replaces `~` or `~user` at the start of a path by that home folder, as a shell does."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:  # there is no such user
+        return path
+
+
+PathText = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value),
+    AfterValidator(checked_path),
+]
+"""A path, or a name on the Hugging Face Hub, as text."""
+
+FilePath = Annotated[Path, BeforeValidator(lambda value: _as_path(value))]
+"""A path."""
+
+
+def _as_path(value: object) -> object:
+    return Path(checked_path(str(value))) if isinstance(value, str | Path) else value
