@@ -8,7 +8,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
-from clozekit.files import write_text_atomically
+from clozekit.files import append_text, write_text_atomically
 from clozekit.runs.metrics_file import STEP, read_rows
 
 
@@ -60,7 +60,7 @@ class CSVHistory(Logger):
         if new:
             self._columns += new
             _write(self.path, self._columns, read_rows(self.path))
-        with self.path.open("a", encoding="utf-8", newline="") as file:
+        with append_text(self.path) as file:
             csv.DictWriter(file, self._columns).writerow(row)
 
     @rank_zero_only

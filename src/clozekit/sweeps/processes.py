@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from clozekit.errors import ConfigError
+from clozekit.files import append_text
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.lock import Lock
 from clozekit.sweeps.resources import shares
@@ -41,8 +42,8 @@ def start_process(
     """
     command = [sys.executable, "-m", "clozekit", *arguments]
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("ab") as log:
-        log.write(f"$ {shlex.join(['clozekit', *arguments])}\n".encode())
+    with append_text(log_file) as log:
+        log.write(f"$ {shlex.join(['clozekit', *arguments])}\n")
         log.flush()
         return subprocess.Popen(
             command,
