@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from clozekit.config.build import build
 from clozekit.config.evaluate import EvaluateConfig, check_out
+from clozekit.config.registry import DATA
+from clozekit.config.stored import construct, stored_arguments, stored_class
 from clozekit.data.batch import Batch
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, read_examples
 from clozekit.data.labelled.labelled_source import LabelledSource
@@ -43,7 +44,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     Raises:
         UserError: The model or the rows cannot be used.
     """
-    pretrained = load_pretrained(config.checkpoint)
+    pretrained = load_pretrained(config.checkpoint, config.trusted_modules)
     predictor = make_predictor(
         pretrained,
         data_options=config.data_options,
@@ -76,18 +77,28 @@ def _source(
         return LabelledSource(features.encode(examples, is_labelled=True), False), config.input
     if pretrained.data is None:
         raise ConfigError("input is missing: set input=… to a file of labelled rows")
-    arguments = {
-        **pretrained.data,
-        **(config.data_options or {}),
-        "tokenizer": pretrained.tokenizer,
-    }
-    datamodule: LabelledDataModule[Any] = build("data", arguments)
+    datamodule = _datamodule(pretrained, config.data_options or {})
     split = config.split or ("test" if "test" in datamodule.sources else "validation")
     if split not in datamodule.sources:
         raise ConfigError(f"split={split}: the run only has {', '.join(datamodule.sources)}")
     source = datamodule.sources[split]
     assert isinstance(source, LabelledSource)
     return source, split
+
+
+def _datamodule(pretrained: Pretrained, options: Mapping[str, Any]) -> LabelledDataModule[Any]:
+    """Makes the DataModule of the training run, of a class in the registry or a trusted module."""
+    assert pretrained.data is not None
+    source, trusted, target = (
+        pretrained.path,
+        pretrained.trusted_modules,
+        pretrained.data["_target_"],
+    )
+    base: type[LabelledDataModule[Any]] = LabelledDataModule
+    data_class = stored_class(source, "data", target, DATA, trusted, base)
+    arguments = stored_arguments(source, "data", pretrained.data, DATA.get(target), trusted)
+    tokenizer = {"tokenizer": pretrained.tokenizer}
+    return construct(source, "data", data_class, arguments | dict(options) | tokenizer)
 
 
 def _judge(

@@ -67,9 +67,10 @@ def train(config: TrainConfig) -> dict[str, float]:
     torch.set_float32_matmul_precision(config.trainer.float32_matmul_precision)
 
     resumed = checkpoint_to_resume(config.resume, folder.path)
-    pretrained = None if resumed is None else from_checkpoint(resumed)
+    trusted = config.trusted_modules
+    pretrained = None if resumed is None else from_checkpoint(resumed, trusted)
     if resumed is None and config.encoder.pretrained is not None:
-        pretrained = load_pretrained(config.encoder.pretrained)
+        pretrained = load_pretrained(config.encoder.pretrained, trusted)
     datamodule = make_datamodule(config, pretrained)
     encoder = encoder_config(config.encoder, datamodule, pretrained)
     if resumed is not None:

@@ -78,7 +78,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study's trials."""
-        from clozekit.command import import_from_here
+        from clozekit.config.own_modules import import_from_here
         from clozekit.errors import ConfigError
         from clozekit.sweeps.study import Study, direction_of
         from hydra_plugins.clozekit_launcher import SweepLauncher
@@ -90,7 +90,7 @@ class OptunaSweeper(Sweeper):
                 "default, or submitit"
             )
         if self.metric is None:
-            import_from_here()
+            import_from_here([self.checked.config.task.target])
             self.direction = direction_of(self.checked.config)
         study = Study(
             self._study(launcher.jobs), self.space, self.n_trials, self.metric, launcher.make_job

@@ -50,6 +50,7 @@ EFFECTS = {
     "data.tokenizer": Effect.COURSE,
     "data.first_phase.micro_batch_size": Effect.COURSE,
     "resume": Effect.MANNER,
+    "trusted_modules": Effect.MANNER,
     "logger": Effect.MANNER,
     "micro_batch_size": Effect.MANNER,
     "data.micro_batch_size": Effect.MANNER,

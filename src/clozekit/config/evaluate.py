@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
+from clozekit.config.stored import TrustedModules
 from clozekit.errors import ConfigError
 
 
@@ -20,6 +21,8 @@ class EvaluateConfig(BaseModel):
         data_options: Changes to how rows were read in training: arguments of the model's
             DataModule, such as `{text_column: review}`.
         task_options: Arguments of the model's task, such as `{no_answer_threshold: 1.5}`.
+        trusted_modules: Python modules with classes that the checkpoint may use, such as
+            `[my_tasks]`. Their code is run; they may be in the current folder.
         batch_size: The maximum number of sequences per forward pass.
         device: A torch device; `auto` uses a GPU if available.
     """
@@ -32,6 +35,7 @@ class EvaluateConfig(BaseModel):
     out: Path | None = None
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
+    trusted_modules: TrustedModules = ()
     batch_size: PositiveInt = 32
     device: str = "auto"
 

@@ -33,6 +33,7 @@ class Pretrained:
         task: The `task` group of a clozekit checkpoint.
         task_arguments: The data-dependent arguments of that task.
         data: The `data` group of a clozekit checkpoint.
+        trusted_modules: The modules whose classes the checkpoint may use.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Pretrained:
     task: Mapping[str, Any] | None = None
     task_arguments: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] | None = None
+    trusted_modules: tuple[str, ...] = ()
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Returns the weights of a part, such as `encoder`, without the prefix of the part."""

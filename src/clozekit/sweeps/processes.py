@@ -40,7 +40,8 @@ def start_process(
     exits instead of training on unnoticed. On other systems its lock shows that it is still
     running.
     """
-    command = [sys.executable, "-m", "clozekit", *arguments]
+    # With -P, no file in the current folder can replace a module of Python.
+    command = [sys.executable, "-P", "-m", "clozekit", *arguments]
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with append_text(log_file) as log:
         log.write(f"$ {shlex.join(['clozekit', *arguments])}\n")
