@@ -19,6 +19,7 @@ from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import of_hydra, of_omegaconf, of_validation
 from clozekit.config.overrides import as_overrides, refuse_booleans
 from clozekit.config.own_modules import import_from_here, targets_of
+from clozekit.config.values import printable
 from clozekit.environment import prepare_for_torch
 from clozekit.errors import ConfigError, UserError
 from clozekit.exit_codes import USER_ERROR
@@ -92,7 +93,9 @@ def run_verb(verb: str) -> int:
         sys.argv = command_line
         task.cleanup.close()
     for message in task.messages:
-        print(f"clozekit {verb}: {message}", file=sys.stderr)
+        # A message may have text from a file of someone else.
+        lines = [printable(line) for line in message.split("\n")]
+        print(f"clozekit {verb}: " + "\n".join(lines), file=sys.stderr)
     return USER_ERROR if task.messages else task.exit_code
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clozekit.config.report import ReportConfig
+from clozekit.config.values import printable
 from clozekit.errors import ConfigError, UserError
 from clozekit.files import write_text
 from clozekit.sweeps.read_runs import read_runs
@@ -27,7 +28,8 @@ def report(config: ReportConfig) -> None:
     """
     folder = config.folder
     summary = summarize(read_runs(folder), config.metric, config.mode)
-    text = report_text(summary, folder)
+    # Names and values may come from someone else.
+    text = "\n".join(map(printable, report_text(summary, folder).split("\n")))
     lines = [text]
     try:
         _check_existing_reports(folder)

@@ -70,7 +70,7 @@ def train(config: TrainConfig) -> dict[str, float]:
     trusted = config.trusted_modules
     pretrained = None if resumed is None else from_checkpoint(resumed, trusted)
     if resumed is None and config.encoder.pretrained is not None:
-        pretrained = load_pretrained(config.encoder.pretrained, trusted)
+        pretrained = load_pretrained(config.encoder.pretrained, trusted, needs_task_head=False)
     datamodule = make_datamodule(config, pretrained)
     encoder = encoder_config(config.encoder, datamodule, pretrained)
     if resumed is not None:

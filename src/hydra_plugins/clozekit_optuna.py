@@ -127,6 +127,9 @@ class OptunaSweeper(Sweeper):
     def _study(self, jobs: "JobMaker") -> "Study":
         import optuna
 
+        from clozekit.files import refuse_links
+
+        refuse_links(jobs.folder / "study.db")
         study = optuna.create_study(
             study_name=self.study_name or jobs.name,
             storage=self.storage or f"sqlite:///{jobs.folder}/study.db",

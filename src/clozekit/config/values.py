@@ -17,3 +17,10 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def as_yaml(value: object) -> object:
     """Returns the value as YAML writes it: None as `null`."""
     return "null" if value is None else value
+
+
+def printable(text: str) -> str:
+    """Returns text with control characters, such as those that steer a terminal, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

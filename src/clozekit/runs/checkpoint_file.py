@@ -14,7 +14,7 @@ from clozekit.config.plain import plain_copy, shown
 from clozekit.corpus.vocabulary import tokenizer_from_json
 from clozekit.errors import DataError
 from clozekit.files import write_atomically
-from clozekit.interop.archives import check_archive
+from clozekit.interop.foreign_files import check_archive, check_tensors, refuse_foreign_file
 from clozekit.runs.old_formats import OLDEST_FORMAT, translated, with_counts_of_steps
 
 FORMAT_VERSION = 3
@@ -157,6 +157,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         DataError: There is no checkpoint, it is not from clozekit, or its format is not supported.
     """
     file = find_checkpoint(Path(path))
+    refuse_foreign_file(file)
     check_archive(file)
     try:
         # Memory-mapped, so that comparing the steps of several checkpoints does not read weights.
@@ -180,7 +181,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         path=file,
         step=step,
         config=translated(config, version),
-        state_dict=_tensors(file, _part(file, content, "state_dict", dict, "a mapping")),
+        state_dict=check_tensors(file, _part(file, content, "state_dict", dict, "a mapping")),
         tokenizer_json=_part(file, meta, "tokenizer", str, "text"),
         task_arguments=plain_copy(task_arguments, file),
         data_hash=data_hash,
@@ -209,21 +210,6 @@ def _part(file: Path, values: Any, name: str, kind: type[PartT], called: str) ->
     if not isinstance(value, kind) or isinstance(value, bool):
         raise DataError(f"{file} is damaged: {name} is {shown(value)}, it should be {called}")
     return value
-
-
-def _tensors(file: Path, weights: dict[Any, Any]) -> dict[str, Tensor]:
-    """Checks that weights are named tensors that are not larger than their storage."""
-    for name, tensor in weights.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise DataError(
-                f"{file} is damaged: its weights contain {shown(name)}: {shown(tensor)}"
-            )
-        if tensor.layout != torch.strided or tensor.device.type != "cpu":
-            raise DataError(f"{file} is damaged: {name} is a {tensor.layout} tensor")
-        # A tensor with a stride of 0 could be of any size.
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise DataError(f"{file} is damaged: {name} is larger than its values")
-    return weights
 
 
 def find_checkpoint(path: Path) -> Path:

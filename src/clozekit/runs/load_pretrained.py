@@ -20,13 +20,16 @@ REGRESSION = "clozekit.tasks.regression.RegressionModule"
 _PROBE = "Aa Éé Ǆ ﬁ 中文 \t\x01 ΑΣ İ"
 
 
-def load_pretrained(source: str, trusted_modules: Sequence[str] = ()) -> Pretrained:
+def load_pretrained(
+    source: str, trusted_modules: Sequence[str] = (), needs_task_head: bool = True
+) -> Pretrained:
     """Loads a pretrained model. Nothing in it is executed.
 
     Args:
         source: A run's folder, a clozekit checkpoint, a folder in the format of transformers, or
             the name of a model on the Hugging Face hub.
         trusted_modules: The modules whose classes the model may use.
+        needs_task_head: Whether to read the task head of a folder in the format of transformers.
 
     Raises:
         DataError: The model does not exist or cannot be read.
@@ -35,7 +38,7 @@ def load_pretrained(source: str, trusted_modules: Sequence[str] = ()) -> Pretrai
     is_ours = path.is_file() or (path / "checkpoints").is_dir()
     if is_ours:
         return from_checkpoint(load_checkpoint(path), trusted_modules)
-    return load_transformers(source)
+    return load_transformers(source, needs_task_head)
 
 
 def from_checkpoint(checkpoint: Checkpoint, trusted_modules: Sequence[str] = ()) -> Pretrained:

@@ -1,20 +1,19 @@
 """A job of a sweep: a single run, with its arguments and the results in its folder."""
 
-import json
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clozekit.config.changes import Effect, effect_of
 from clozekit.config.train import TrainConfig
 from clozekit.config.values import as_yaml, flat
-from clozekit.errors import ConfigError
+from clozekit.documents import read_json_object, read_yaml
+from clozekit.errors import ConfigError, DataError
 from clozekit.exit_codes import INTERRUPTED, PREEMPTED
 from clozekit.runs.folder import RunFolder, refuse_existing
+from clozekit.runs.metrics_file import read_metrics_of
 
 INTERRUPTED_CODES = (PREEMPTED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
 """Exit codes after SIGTERM or SIGINT. They are negative if the handlers were not installed yet."""
@@ -88,18 +87,15 @@ class Job:
     def results(self) -> dict[str, float] | None:
         """Reads the job's final metrics; None if it has not finished."""
         file = RunFolder(self.folder).results_file
-        if not file.is_file():
-            return None
-        results: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))
-        return results
+        return read_metrics_of(file) if file.is_file() else None
 
     def monitored(self) -> tuple[str, float] | None:
         """Reads the name and value of the monitored metric; None if the job has not finished."""
-        record_file, results = RunFolder(self.folder).record_file, self.results()
-        if results is None or not record_file.is_file():
+        results = self.results()
+        if results is None:
             return None
-        name = json.loads(record_file.read_text(encoding="utf-8")).get("monitor")
-        return (name, results[name]) if name in results else None
+        name = read_json_object(RunFolder(self.folder).record_file).get("monitor")
+        return (name, results[name]) if isinstance(name, str) and name in results else None
 
     def status_after(self, exit_code: int) -> Status:
         """Returns the job's status after its process has ended."""
@@ -115,7 +111,10 @@ class Job:
         """
         run = RunFolder(self.folder)
         if run.config_file.is_file():
-            self._check_agreement(yaml.safe_load(run.config_file.read_text(encoding="utf-8")))
+            earlier = read_yaml(run.config_file)
+            if not isinstance(earlier, dict):
+                raise DataError(f"{run.config_file} is not the configuration of a run")
+            self._check_agreement(earlier)
         elif not self.lock_file.exists():
             refuse_existing(self.folder)
 

@@ -10,12 +10,13 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from clozekit.config.data import CorpusDataConfig
-from clozekit.corpus.manifest import Corpus
-from clozekit.corpus.shards import Shard
+from clozekit.corpus.manifest import SPLITS, Corpus
+from clozekit.corpus.shard_files import ShardFile, check_first, shard_files
 from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
 from clozekit.data.module import StreamDataModule
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.stream import Phase, Source
+from clozekit.errors import DataError
 
 
 class CorpusDataModule(StreamDataModule):
@@ -34,7 +35,7 @@ class CorpusDataModule(StreamDataModule):
         super().__init__(**options)
         config = self.config
         self.corpus = Corpus.open(Path(config.path))
-        self.tokenizer = load_tokenizer(self.corpus.tokenizer_file)
+        self.tokenizer = self._load_tokenizer()
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
         self.masking = MaskingRule(
             mask_token_id=self.special_tokens.mask,
@@ -45,17 +46,30 @@ class CorpusDataModule(StreamDataModule):
             max_predictions_per_seq=config.max_predictions_per_seq,
             continues_word=continues_word(self.tokenizer) if config.whole_word_mask else None,
         )
-        for split in ("train", "validation"):
-            self.sources[split] = self.make_source(self.corpus.shards(split), self.max_seq_length)
+        self.shards = {split: shard_files(self.corpus, split) for split in SPLITS}
+        check_first([*self.shards["validation"], *self.shards["train"]])
+        for split in SPLITS:
+            self.sources[split] = self.make_source(self.shards[split], self.max_seq_length)
         self.data_hash = self.corpus.hash
         self.first_phase = config.first_phase
         if self.first_phase is not None:
             self._first_source = self.make_source(
-                self.corpus.shards("train"), self.first_phase.max_seq_length
+                self.shards["train"], self.first_phase.max_seq_length
             )
 
+    def _load_tokenizer(self) -> Tokenizer:
+        self.corpus.check_tokenizer()
+        tokenizer = load_tokenizer(self.corpus.tokenizer_file)
+        largest, size = max(tokenizer.get_vocab().values()), self.corpus.manifest.vocab_size
+        if largest + 1 != size:
+            raise DataError(
+                f"{self.corpus.tokenizer_file} has ids up to {largest}, but the manifest has "
+                f"vocab_size={size}"
+            )
+        return tokenizer
+
     @abstractmethod
-    def make_source(self, shards: Sequence[Path], max_seq_length: int) -> Source:
+    def make_source(self, shards: Sequence[Path | ShardFile], max_seq_length: int) -> Source:
         """Makes the source of a split, with samples of at most `max_seq_length` tokens."""
 
     def phases(self, max_steps: int, rank: int, world_size: int) -> list[Phase]:
@@ -103,7 +117,7 @@ class CorpusDataModule(StreamDataModule):
         }
 
     def _steps_per_epoch(self, source: Source) -> float:
-        first = Shard.open(self.corpus.shards("train")[0])
+        first = self.shards["train"][0].open()
         num_tokens = self.corpus.manifest.splits["train"].tokens
         num_samples = source.num_samples(0, 0) * num_tokens / max(1, first.num_tokens)
         return num_samples / self.global_batch_size

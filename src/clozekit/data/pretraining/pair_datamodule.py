@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from clozekit.corpus.shard_files import ShardFile
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
 
@@ -10,7 +11,9 @@ from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
 class PretrainingDataModule(CorpusDataModule):
     """Pairs for MLM and NSP: a sample is a pair. The options are those of `CorpusDataModule`."""
 
-    def make_source(self, shards: Sequence[Path], max_seq_length: int) -> PretrainingSource:
+    def make_source(
+        self, shards: Sequence[Path | ShardFile], max_seq_length: int
+    ) -> PretrainingSource:
         """Makes the source of a split's pairs."""
         pairs = PairRule(max_seq_length=max_seq_length, short_seq_prob=self.config.short_seq_prob)
         return PretrainingSource(shards, pairs, self.masking, self.special_tokens, self.seed)
