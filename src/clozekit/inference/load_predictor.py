@@ -167,11 +167,13 @@ def _features(
     module: FineTuningModule[Any], pretrained: Pretrained, options: Mapping[str, Any]
 ) -> Features[Any]:
     features_class = module.features_class
-    arguments = columns_of(pretrained.data or {}, features_class)
+    options_class = features_class.config_class
+    given = columns_of(pretrained.data or {}, features_class)
+    arguments = stored_arguments(pretrained.path, "data", given, options_class, ())
     longest = pretrained.encoder.max_position_embeddings
     if "max_seq_length" not in arguments:
         arguments["max_seq_length"] = min(longest, 512)
-    checked("data_options", features_class.config_class, options)
+    checked("data_options", options_class, options)
     features = features_class(pretrained.tokenizer, **{**arguments, **options})  # type: ignore[arg-type]
     features.label_names = module.label_names
     return features

@@ -4,8 +4,8 @@ import re
 
 from clozekit.config.values import printable
 
-# Everything that Markdown or HTML gives a meaning to.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>&~$:@])")
+# What Markdown, GitHub's dialect of it or HTML gives a meaning to; `_` only at the ends of a word.
+_SPECIAL = re.compile(r"[\\`*\[\]|<>&~$:@#]|(?<!\w)_|_(?!\w)|(?<=www)\.")
 
 
 def as_text(value: object) -> str:

@@ -62,6 +62,4 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: Path) 
     except RuntimeError as error:
         lines = str(error).splitlines()
         problem = (lines[1] if len(lines) > 1 else lines[0]).strip()
-        raise DataError(
-            f"{source}: the weights do not match the configuration: {problem}"
-        ) from None
+        raise DataError(f"{source}: the weights do not match the model: {problem}") from None

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.messages import of_validation
+from clozekit.config.values import printable
 from clozekit.errors import ConfigError, DataError
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.sizes import check_sizes
@@ -79,7 +80,7 @@ def _encoder_config(checkpoint: Checkpoint) -> EncoderConfig:
     try:
         encoder = EncoderConfig.model_validate(checkpoint.group("encoder"))
     except ValidationError as error:
-        problem = of_validation(error).replace("\n", "; ")
+        problem = printable(of_validation(error).replace("\n", "; "))
         raise DataError(f"{checkpoint.path} is damaged: its encoder: {problem}") from error
     if encoder.vocab_size is None:
         raise DataError(f"{checkpoint.path} is damaged: encoder.vocab_size is missing")
