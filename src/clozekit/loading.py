@@ -54,10 +54,10 @@ class LoadedModel:
         device: str = "auto",
     ) -> None:
         self.path = pretrained.path
-        self.task = task_name(pretrained)
         self.predictor = make_predictor(
             pretrained, data_options=data_options, task_options=task_options, device=device
         )
+        self.task = task_name(pretrained)
         assert pretrained.tokenizer is not None
         self.tokenizer: Tokenizer = pretrained.tokenizer
         self.label_names = pretrained.label_names
