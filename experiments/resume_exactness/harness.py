@@ -83,7 +83,7 @@ class Harness:
         self._references: dict[str, Reference] = {}
 
     def prepare(self) -> None:
-        """Makes the data of both tasks."""
+        """Makes the data of all tasks."""
         write_data(self.data)
 
         def work() -> None:
@@ -228,7 +228,7 @@ def run_all(harness: Harness, trials: Iterator[Trial]) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=48)
+    parser.add_argument("--trials", type=int, default=len(all_cases()))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--break", dest="broken", choices=killing.BREAKS)
     parser.add_argument("--folder", type=Path, help="keeps data, runs and logs there")

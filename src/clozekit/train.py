@@ -209,7 +209,8 @@ def _prepare_loggers(
     for logger in trainer.loggers:
         if isinstance(logger, CSVHistory | TensorBoardLogger):
             logger.rewind(0 if resumed is None else resumed.step)
-        logger.log_hyperparams(values)
+        if trainer.enable_autolog_hparams:
+            logger.log_hyperparams(values)
     if resumed is not None:
         for logger in _wandb_loggers(trainer):
             logger.fill(read_metrics(folder.metrics_file))

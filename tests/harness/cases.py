@@ -12,12 +12,15 @@ from omegaconf import OmegaConf
 
 from clozekit.config.location import conf_dir
 from clozekit.config.train import TrainConfig
+from tests.programs.task_files import FILES, OVERRIDES, group_of, write_task
 
 MAX_STEPS = 14
 GLOBAL_BATCH = 8
 STEPS_BETWEEN_CHECKPOINTS = 4
 STEPS_BETWEEN_VALIDATIONS = 6
 STEPS_OF_AN_ITERATOR = 5
+NUM_ROWS = 50
+SEED = 0
 SAVED_STEPS = (4, 6, 8, 12)
 """The steps after which `last.ckpt` is saved."""
 
@@ -85,9 +88,12 @@ class Case:
         return asdict(self)
 
 
+TASKS = ("pretraining", "masked_lm", *FILES)
+
+
 def all_cases() -> list[Case]:
-    """{pretraining, classification} x {0, 2 workers} x {1, 2 ranks} x {accumulation 1, 2}."""
-    factors = product(("pretraining", "classification"), (0, 2), (1, 2), (1, 2))
+    """All tasks x {0, 2 workers} x {1, 2 ranks} x {accumulation 1, 2}."""
+    factors = product(TASKS, (0, 2), (1, 2), (1, 2))
     return [
         Case(task, workers, True, ranks, accumulation)
         for task, workers, ranks, accumulation in factors
@@ -107,10 +113,12 @@ def _task_overrides(task: str, data: Path) -> list[str]:
         return [f"data.path={data / 'corpus'}"]
     if task == "masked_lm":
         return ["task=masked_lm", "data=masked_lm", f"data.path={data / 'corpus'}"]
+    name = group_of(task)
     return [
-        "task=classification",
-        "data=classification",
-        f"data.train={data / 'labelled.csv'}",
+        f"task={name}",
+        f"data={name}",
+        *OVERRIDES.get(task, ()),
+        f"data.train={_labelled_file(task, data)}",
         f"data.tokenizer={data / 'corpus' / 'tokenizer.json'}",
         "data.validation_fraction=0.2",
         "encoder.hidden_dropout_prob=0.1",
@@ -118,7 +126,7 @@ def _task_overrides(task: str, data: Path) -> list[str]:
 
 
 def write_data(data: Path) -> None:
-    """Writes a corpus and a labelled file; an epoch of either is about five steps."""
+    """Writes a corpus and labelled files; an epoch of each is about five steps."""
     draw = random.Random(0)
     data.mkdir(parents=True, exist_ok=True)
     documents = [
@@ -129,7 +137,14 @@ def write_data(data: Path) -> None:
     with (data / "labelled.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("text", "label"))
-        rows.writerows((_sentence(t, draw), t) for t in draw.choices(list(TOPICS), k=50))
+        rows.writerows((_sentence(t, draw), t) for t in draw.choices(list(TOPICS), k=NUM_ROWS))
+    for task in FILES:
+        write_task(data, task, NUM_ROWS, SEED)
+
+
+def _labelled_file(task: str, data: Path) -> Path:
+    # This file is older than the others: the fixtures of format 2 were made from it.
+    return data / ("labelled.csv" if task == "classification" else f"{task}-{SEED}{FILES[task][0]}")
 
 
 def prepare_overrides(data: Path) -> list[str]:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from clozekit.config.location import conf_dir
 from clozekit.config.train import TrainConfig
+from tests.harness.command_server import server
 
 TINY = (
     "encoder.hidden_size=32",
@@ -40,7 +41,7 @@ TIMES = ("train/tokens_per_second", "train/checkpoint_seconds", "train/checkpoin
 def run_clozekit(
     *arguments: str,
     cwd: Path,
-    command: tuple[str, ...] = COMMAND,
+    command: tuple[str, ...] | None = None,
     more: dict[str, str] | None = None,
     seconds: float = 240,
 ) -> subprocess.CompletedProcess[str]:
@@ -49,14 +50,18 @@ def run_clozekit(
     Args:
         *arguments: The verb and its overrides.
         cwd: The folder that it runs in.
-        command: What stands before them.
+        command: What stands before them. If not given, the process is a child of one in which the
+            imports are done.
         more: Environment variables beside this process's.
         seconds: After how long it is killed, which raises `subprocess.TimeoutExpired`.
     """
+    environment = child_environment() | (more or {})
+    if command is None:
+        return server().run(arguments, cwd, environment, seconds)
     return subprocess.run(
         [*command, *arguments],
         cwd=cwd,
-        env=child_environment() | (more or {}),
+        env=environment,
         capture_output=True,
         text=True,
         timeout=seconds,

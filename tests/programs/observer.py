@@ -25,11 +25,14 @@ class Observer(Callback):
             anomaly=torch.is_anomaly_enabled(),
             benchmark=torch.backends.cudnn.benchmark,
             checkpoint_io=type(trainer.strategy.checkpoint_io).__name__,
+            deterministic=torch.are_deterministic_algorithms_enabled(),
             log_dir=trainer.log_dir,
+            callbacks=[type(callback).__name__ for callback in trainer.callbacks],  # type: ignore[attr-defined]
+            layers=sorted({type(layer).__name__ for layer in pl_module.modules()}),
         )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write("epoch starts", step=trainer.global_step)
+        self._write("epoch starts", step=trainer.global_step, loader=id(trainer.train_dataloader))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -64,7 +67,8 @@ class Observer(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._write("test batch", step=trainer.global_step)
+        inference = torch.is_inference_mode_enabled()
+        self._write("test batch", step=trainer.global_step, inference=inference)
 
     def _write(self, kind: str, **values: Any) -> None:
         with self.file.open("a", encoding="utf-8") as file:

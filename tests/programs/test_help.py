@@ -10,7 +10,7 @@ from clozekit import __version__
 from clozekit.cli import VERBS, main
 from clozekit.command import _WORK
 from clozekit.config.location import conf_dir
-from tests.programs.commands import run_clozekit
+from tests.programs.commands import COMMAND, run_clozekit
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
@@ -42,7 +42,7 @@ def test_the_help_imports_nothing_heavy(tmp_path: Path) -> None:
 def test_the_module_and_the_command_are_the_same(tmp_path: Path) -> None:
     script = str(Path(sys.executable).with_name("clozekit"))
     by_script = run_clozekit("--help", cwd=tmp_path, command=(script,))
-    by_module = run_clozekit("--help", cwd=tmp_path)
+    by_module = run_clozekit("--help", cwd=tmp_path, command=COMMAND)
     assert by_script.returncode == by_module.returncode == 0
     assert by_script.stdout == by_module.stdout != ""
     assert by_script.stderr == by_module.stderr == ""

@@ -1,86 +1,16 @@
-"""What Lightning's keys and callbacks do to a run; a batch of Lightning is an optimizer step."""
+"""Keys of Lightning's Trainer that say what is trained and validated; a batch is a step."""
 
-import csv
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback, Trainer
 
-from clozekit.errors import ConfigError
-from clozekit.runs.checkpoint_file import AtomicCheckpointIO, load_checkpoint
-from clozekit.train import train
-from tests.programs.commands import QUIET, TINY, read_rows, run_clozekit, train_config
-from tests.programs.observer import events
-
-
-class Run:
-    """A run in this process.
-
-    Args:
-        corpus: The prepared corpus.
-        folder: Where runs lie.
-    """
-
-    def __init__(self, corpus: Path, folder: Path) -> None:
-        self.corpus = corpus
-        self.folder = folder
-
-    def __call__(self, name: str, *overrides: str) -> Path:
-        settings = {
-            "max_steps": "6",
-            "global_batch_size": "8",
-            "micro_batch_size": "4",
-            "validate_every_n_steps": "3",
-            "trainer.log_every_n_steps": "1",
-        }
-        given = {override.split("=")[0] for override in overrides}
-        train(
-            train_config(
-                f"name={name}",
-                f"data.path={self.corpus}",
-                f"runs_dir={self.folder}",
-                *TINY,
-                *QUIET,
-                *(f"{key}={value}" for key, value in settings.items() if key not in given),
-                "+callbacks.observer._target_=tests.programs.observer.Observer",
-                f"+callbacks.observer.file={self.events_file(name)}",
-                *overrides,
-            )
-        )
-        return self.folder / name
-
-    def events_file(self, name: str) -> Path:
-        return self.folder / f"{name}.jsonl"
-
-    def events(self, name: str, kind: str) -> list[dict[str, Any]]:
-        return events(self.events_file(name), kind)
-
-
-@pytest.fixture(scope="module")
-def run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return Run(corpus, tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
-def plain(run: Run) -> Path:
-    """The folder of a run of 8 steps without any of these keys."""
-    return run("plain", "max_steps=8")
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_checkpoint(folder / "checkpoints" / "last.ckpt").state_dict
-
-
-def assert_equal_weights(one: Path, other: Path) -> None:
-    ours, theirs = weights(one), weights(other)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert torch.equal(tensor, theirs[name]), name
-
-
-def steps(folder: Path, column: str = "train/loss") -> list[int]:
-    return [int(row["step"]) for row in read_rows(folder / "metrics.csv") if row[column]]
+from clozekit.runs.checkpoint_file import load_checkpoint
+from tests.programs.commands import read_rows
+from tests.programs.observed_runs import Run, assert_equal_weights, steps
 
 
 def test_limit_train_batches_ends_lightnings_epochs_and_repeats_nothing(
@@ -205,50 +135,6 @@ def test_max_time_ends_a_run_with_its_results(run: Run) -> None:
     assert (folder / "results.json").is_file()
 
 
-def test_the_profilers_report_is_printed(corpus: Path, tmp_path: Path) -> None:
-    finished = run_clozekit(
-        "train",
-        "name=profiled",
-        f"data.path={corpus}",
-        *TINY,
-        *QUIET,
-        "max_steps=2",
-        "trainer.profiler=simple",
-        cwd=tmp_path,
-    )
-    assert finished.returncode == 0, finished.stderr
-    printed = finished.stdout + finished.stderr
-    assert "Profiler Report" in printed
-    assert "run_training_batch" in printed
-
-
-def test_flags_of_torch_reach_it(run: Run) -> None:
-    run("flags", "trainer.detect_anomaly=true", "+trainer.benchmark=true", "max_steps=1")
-    (start,) = run.events("flags", "train starts")
-    assert start["anomaly"] and start["benchmark"]
-    run("no-flags", "max_steps=1")
-    assert not run.events("no-flags", "train starts")[0]["anomaly"]
-
-
-class OwnCheckpointIO(AtomicCheckpointIO):
-    """A plugin of a user's."""
-
-
-def test_plugins_of_the_users_are_used(run: Run) -> None:
-    plugin = f"[{{_target_: {__name__}.OwnCheckpointIO}}]"
-    run("plugin", f"+trainer.plugins={plugin}", "max_steps=1")
-    (start,) = run.events("plugin", "train starts")
-    assert start["checkpoint_io"] == "OwnCheckpointIO"
-
-
-def test_the_progress_bar_can_be_turned_off(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    bar = "callbacks.progress={_target_: clozekit.training.progress_bar.TrainingProgress}"
-    run("bar", bar, "max_steps=3")
-    assert "validation at step 3" in capsys.readouterr().out
-    run("no-bar", bar, "max_steps=3", "+trainer.enable_progress_bar=false")
-    assert "validation at step" not in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("number", ["true", "2"])
 def test_fast_dev_run_tries_everything_and_leaves_nothing(number: str, run: Run) -> None:
     name = f"tried-{number}"
@@ -259,103 +145,54 @@ def test_fast_dev_run_tries_everything_and_leaves_nothing(number: str, run: Run)
     assert not (run.folder / name).exists()
 
 
-def test_lightnings_checkpoints_can_go_by_a_training_metric(run: Run) -> None:
-    folder = run.folder / "monitored"
-    run(
-        "monitored",
-        "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint",
-        "+callbacks.mine.monitor=train/mlm_loss",
-        "+callbacks.mine.every_n_train_steps=2",
-        "+callbacks.mine.save_top_k=-1",
-        f"+callbacks.mine.dirpath={folder}/mine",
-        "+callbacks.mine.filename='{step}'",
+class Impatient(Callback):
+    """Asks for the end of training after the first step, as early stopping does."""
+
+    def on_train_batch_end(self, trainer: Trainer, *arguments: Any, **options: Any) -> None:
+        trainer.should_stop = True
+
+
+def test_min_steps_are_trained_whoever_asks_for_the_end(run: Run) -> None:
+    impatient = f"+callbacks.impatient._target_={__name__}.Impatient"
+    assert steps(run("impatient", impatient, "validate_every_n_steps=null")) == [1]
+    assert steps(run("patient", impatient, "+trainer.min_steps=4")) == [1, 2, 3, 4]
+
+
+def test_loaders_are_made_again_every_so_many_epochs(run: Run, plain: Path) -> None:
+    for number in (0, 1, 2):
+        reload = f"+trainer.reload_dataloaders_every_n_epochs={number}"
+        folder = run(f"reload-{number}", "trainer.limit_train_batches=2", reload, "max_steps=8")
+        loaders = [event["loader"] for event in run.events(f"reload-{number}", "epoch starts")]
+        changes = [one != other for one, other in pairwise(loaders)]
+        assert changes == {0: [False] * 3, 1: [True] * 3, 2: [False, True, False]}[number]
+        assert_equal_weights(folder, plain)
+
+
+@pytest.fixture(scope="module")
+def labelled(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The overrides of a classification run of one step with 48 rows to test on."""
+    file = tmp_path_factory.mktemp("labelled") / "rows.csv"
+    rows = [f"the {word} is here,{number % 2}" for number, word in enumerate("abcdefghijkl" * 4)]
+    file.write_text("\n".join(["text,label", *rows]))
+    return (
+        *("task=classification", "data=classification", "~data.path", "max_steps=1"),
+        *(f"data.{split}={file}" for split in ("train", "validation", "test")),
+        f"data.tokenizer={corpus / 'tokenizer.json'}",
     )
-    files = {int(path.stem.split("=")[1]): path for path in (folder / "mine").glob("*.ckpt")}
-    assert sorted(files) == [2, 4, 6]
-    rows = {int(r["step"]): r for r in read_rows(folder / "metrics.csv") if r["train/mlm_loss"]}
-    last = torch.load(files[6], weights_only=True)
-    (state,) = (v for k, v in last["callbacks"].items() if k.startswith("ModelCheckpoint"))
-    losses = {step: float(rows[step]["train/mlm_loss"]) for step in files}
-    assert float(state["best_model_score"]) == pytest.approx(min(losses.values()))
 
 
-def test_every_logged_step_has_its_metrics_for_callbacks_and_bars(run: Run, plain: Path) -> None:
-    rows = {int(r["step"]): r for r in read_rows(plain / "metrics.csv") if r["train/loss"]}
-    for event in run.events("plain", "step"):
-        row = rows[event["step"]]
-        for name in ("train/loss", "train/mlm_loss", "train/nsp_loss", "train/grad_norm"):
-            assert event["metrics"][name] == float(row[name])
-        assert {"train/loss", "train/mlm_loss", "train/nsp_loss"} <= set(event["bar"])
-
-
-def test_the_learning_rate_monitor_logs_beside_ours(run: Run) -> None:
-    folder = run(
-        "monitor",
-        "+callbacks.lr._target_=lightning.pytorch.callbacks.LearningRateMonitor",
-        "trainer.log_every_n_steps=2",
-    )
-    with (folder / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    column = next(name for name in rows[0] if name.startswith("lr-"))
-    monitored = [(int(row["step"]), float(row[column])) for row in rows if row[column]]
-    ours = {int(r["step"]): float(r["train/learning_rate"]) for r in rows if r["train/loss"]}
-    assert len(monitored) == 3
-    # Lightning's callback numbers a step by those before it.
-    for step, rate in monitored:
-        assert rate == pytest.approx(ours[step + 1])
-
-
-def test_another_progress_bar_takes_the_place_of_ours(
-    run: Run, capsys: pytest.CaptureFixture[str]
+def test_limit_test_batches_takes_so_many_or_a_share_or_none(
+    run: Run, labelled: tuple[str, ...]
 ) -> None:
-    run(
-        "rich",
-        "callbacks.progress={_target_: clozekit.training.progress_bar.TrainingProgress}",
-        "+callbacks.rich._target_=lightning.pytorch.callbacks.RichProgressBar",
-        "max_steps=3",
-    )
-    printed = capsys.readouterr().out
-    assert "validation at step" not in printed
-    assert "train/mlm_loss" in printed
+    numbers = {}
+    for limit in ("1.0", "2", "0.5", "0"):
+        run(f"test-{limit}", *labelled, f"+trainer.limit_test_batches={limit}")
+        numbers[limit] = len(run.events(f"test-{limit}", "test batch"))
+    assert numbers == {"1.0": 12, "2": 2, "0.5": 6, "0": 0}
 
 
-@pytest.mark.parametrize(
-    ("callback", "arguments", "reason"),
-    [
-        ("StochasticWeightAveraging", "swa_lrs: 0.1", "Lightning's epochs"),
-        ("GradientAccumulationScheduler", "scheduling: {0: 2}", "micro_batch_size"),
-        ("BatchSizeFinder", "mode: power", "micro_batch_size"),
-        ("LearningRateFinder", "min_lr: 0.1", "optimizer.lr"),
-        ("BackboneFinetuning", "unfreeze_backbone_at_epoch: 1", "freeze_encoder"),
-    ],
-)
-def test_callbacks_that_would_have_no_effect_are_refused(
-    callback: str, arguments: str, reason: str, run: Run
-) -> None:
-    given = f"{{_target_: lightning.pytorch.callbacks.{callback}, {arguments}}}"
-    with pytest.raises(ConfigError, match=f"{callback} is not supported.*{reason}"):
-        run("refused", f"+callbacks.mine={given}")
-    assert not (run.folder / "refused").exists()
-
-
-def test_checkpoints_by_the_clock_are_those_of_clozekit(run: Run) -> None:
-    """Under manual optimization Lightning's own leave this key out."""
-    given = (
-        "{_target_: lightning.pytorch.callbacks.ModelCheckpoint, "
-        "train_time_interval: {_target_: datetime.timedelta, minutes: 1}}"
-    )
-    with pytest.raises(ConfigError, match="every_n_minutes"):
-        run("refused", f"+callbacks.mine={given}")
-
-
-@pytest.mark.parametrize(
-    "strategy",
-    [
-        "{_target_: lightning.pytorch.strategies.DDPStrategy, start_method: fork}",
-        "{_target_: lightning.pytorch.strategies.ModelParallelStrategy}",
-    ],
-)
-def test_other_strategies_are_refused_by_name(strategy: str, run: Run) -> None:
-    with pytest.raises(ConfigError, match=r"trainer"):
-        run("refused", f"+trainer.strategy={strategy}")
-    assert not (run.folder / "refused").exists()
+def test_evaluation_uses_inference_mode_or_not(run: Run, labelled: tuple[str, ...]) -> None:
+    for mode in (True, False):
+        run(f"inference-{mode}", *labelled, f"+trainer.inference_mode={mode}")
+        modes = {event["inference"] for event in run.events(f"inference-{mode}", "test batch")}
+        assert modes == {mode}

@@ -53,6 +53,8 @@ def make_trainer(
         arguments,
         max_steps=max_steps,
         max_epochs=-1,
+        # With min_steps, Lightning's default is one of its epochs, which is the whole run.
+        min_epochs=0,
         check_val_every_n_epoch=None,
         val_check_interval=_steps_between_validations(config, datamodule, max_steps),
         use_distributed_sampler=False,
