@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clozekit.config.own_modules import FromCurrentFolder, import_from_here, targets_of
-from tests.programs.commands import run_clozekit
+from tests.programs.commands import COMMAND, run_clozekit
 from tests.security.strangers import write_checkpoint
 
 # Libraries that are installed, modules of Python that are imported late, modules that libraries
@@ -36,7 +36,9 @@ def test_the_command_imports_nothing_from_the_current_folder(tmp_path: Path) -> 
     (tmp_path / "hydra_plugins").mkdir()
     (tmp_path / "hydra_plugins" / "evil.py").write_text(code)
     write_checkpoint(tmp_path / "a.ckpt")
-    finished = run_clozekit("predict", "checkpoint=a.ckpt", "text=the cow", cwd=tmp_path)
+    finished = run_clozekit(
+        "predict", "checkpoint=a.ckpt", "text=the cow", cwd=tmp_path, command=COMMAND
+    )
     assert finished.returncode == 0, finished.stderr
     assert "farm" in finished.stdout
     assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
