@@ -10,8 +10,8 @@ from rich.table import Table
 from torch import Tensor
 
 from clozekit.config.evaluate import EvaluateConfig, check_out
-from clozekit.config.registry import DATA
-from clozekit.config.stored import construct, stored_arguments, stored_class
+from clozekit.config.registry import DATA, TASKS
+from clozekit.config.stored import check_trust, construct, stored_arguments, stored_class
 from clozekit.data.batch import Batch
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, read_examples
 from clozekit.data.labelled.labelled_source import LabelledSource
@@ -45,6 +45,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
         UserError: The model or the rows cannot be used.
     """
     pretrained = load_pretrained(config.checkpoint, config.trusted_modules)
+    if config.input is None:
+        _check_trust_in_data(pretrained)
     predictor = make_predictor(
         pretrained,
         data_options=config.data_options,
@@ -84,6 +86,16 @@ def _source(
     source = datamodule.sources[split]
     assert isinstance(source, LabelledSource)
     return source, split
+
+
+def _check_trust_in_data(pretrained: Pretrained) -> None:
+    """Checks the task and the data together, so that one message names all modules to trust."""
+    if pretrained.data is not None and pretrained.task is not None:
+        targets = {
+            "task": (pretrained.task["_target_"], TASKS),
+            "data": (pretrained.data["_target_"], DATA),
+        }
+        check_trust(pretrained.path, targets, pretrained.trusted_modules)
 
 
 def _datamodule(pretrained: Pretrained, options: Mapping[str, Any]) -> LabelledDataModule[Any]:

@@ -25,7 +25,7 @@ from clozekit.runs.curves import plot_curves
 from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing, versions
 from clozekit.runs.load_pretrained import from_checkpoint, load_pretrained
 from clozekit.runs.metrics_file import read_metrics
-from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
+from clozekit.runs.resume import adopt, check_agreement, check_weights, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import (
@@ -78,6 +78,8 @@ def train(config: TrainConfig) -> dict[str, float]:
         check_agreement(resumed, given, datamodule.tokenizer.to_str(), datamodule.data_hash)
     max_steps = max_steps_of(config, datamodule)
     module = make_module(config, encoder, datamodule, max_steps)
+    if resumed is not None:
+        check_weights(resumed, module.state_dict())
     if resumed is None and pretrained is not None:
         _load_pretrained_weights(module, pretrained)
     if resumed is None:
