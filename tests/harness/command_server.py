@@ -17,11 +17,53 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Command:
+    """A running command, in a process group of its own.
+
+    Attributes:
+        server: The server whose child it is.
+        pid: Its process ID, which is that of its group too.
+        returncode: Its exit code; None while it runs, or nobody has asked.
+    """
+
+    server: "CommandServer"
+    pid: int
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Returns the exit code; None while it runs."""
+        if self.returncode is None:
+            self.returncode = self.server.ask({"poll": self.pid})
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """Waits for its end and returns the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: It still runs after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            time.sleep(0.01)
+        return code
+
+    def kill(self) -> None:
+        """Kills it, but not its children."""
+        os.kill(self.pid, signal.SIGKILL)
 
 
 class CommandServer:
@@ -34,6 +76,7 @@ class CommandServer:
     def __init__(self, environment: dict[str, str]) -> None:
         self._connection, theirs = socket.socketpair()
         self._answers = self._connection.makefile("r")
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(theirs.fileno())],
             cwd=REPOSITORY,
@@ -43,8 +86,27 @@ class CommandServer:
         )
         theirs.close()
 
+    def start(
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        environment: dict[str, str],
+        stdout: Path,
+        stderr: Path,
+    ) -> Command:
+        """Starts a command whose output is appended to files."""
+        request = {
+            "arguments": list(arguments),
+            "cwd": str(cwd),
+            "environment": environment,
+            "outputs": [str(stdout), str(stderr)],
+        }
+        pid = self.ask(request)
+        assert pid is not None
+        return Command(self, pid)
+
     def run(
-        self, arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], seconds: float
+        self, arguments: Sequence[str], cwd: Path, environment: dict[str, str], seconds: float
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command and returns its exit code and output.
 
@@ -52,38 +114,30 @@ class CommandServer:
             subprocess.TimeoutExpired: It was killed after `seconds`.
         """
         with tempfile.TemporaryDirectory() as folder:
-            outputs = [Path(folder) / "stdout", Path(folder) / "stderr"]
-            request = {
-                "arguments": arguments,
-                "cwd": str(cwd),
-                "environment": environment,
-                "outputs": list(map(str, outputs)),
-            }
-            self._connection.sendall((json.dumps(request) + "\n").encode())
-            pid = self._answer()
-            self._connection.settimeout(seconds)
+            stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
+            command = self.start(arguments, cwd, environment, stdout, stderr)
             try:
-                code = self._answer()
-            except TimeoutError:
-                os.killpg(pid, signal.SIGKILL)
-                self.close()
-                raise subprocess.TimeoutExpired(arguments, seconds) from None
-            self._connection.settimeout(None)
-            stdout, stderr = (path.read_text() for path in outputs)
-        return subprocess.CompletedProcess(arguments, code, stdout, stderr)
+                code = command.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(command.pid, signal.SIGKILL)
+                raise
+            texts = [path.read_text() for path in (stdout, stderr)]
+        return subprocess.CompletedProcess(list(arguments), code, *texts)
+
+    def ask(self, request: dict[str, Any]) -> int | None:
+        """Sends a request and returns the answer."""
+        with self._lock:
+            self._connection.sendall((json.dumps(request) + "\n").encode())
+            answer = self._answers.readline()
+        if not answer:
+            raise RuntimeError("the command server has ended")
+        number: int | None = json.loads(answer)
+        return number
 
     def close(self) -> None:
         """Ends the server."""
-        self._connection.close()
         self._process.kill()
         self._process.wait()
-        server.cache_clear()
-
-    def _answer(self) -> int:
-        answer = self._answers.readline()
-        if not answer:
-            raise RuntimeError("the command server has ended")
-        return int(answer)
 
 
 @cache
@@ -97,10 +151,10 @@ def server() -> CommandServer:
 
 
 def _import_everything() -> None:
+    # Not wandb: it makes a temporary folder when imported, which the first child would remove.
     import datasets  # noqa: F401
     import lightning.pytorch.loggers  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
-    import wandb  # noqa: F401
 
     import clozekit.command
     import clozekit.corpus.pipeline
@@ -113,16 +167,19 @@ def _import_everything() -> None:
 
 
 def _serve(connection: socket.socket) -> dict[str, Any]:
-    """Answers requests with the child's process ID and exit code; returns in the children alone."""
+    """Starts and polls commands as it is asked to; returns in the children alone."""
     for line in connection.makefile("r"):
-        pid = os.fork()
-        if pid == 0:
+        request: dict[str, Any] = json.loads(line)
+        if "poll" in request:
+            pid, status = os.waitpid(request["poll"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        elif answer := os.fork():
+            # The child does the same; whoever is first, the group exists before it is needed.
+            os.setpgid(answer, answer)
+        else:
             connection.close()
-            request: dict[str, Any] = json.loads(line)
             return request
-        connection.sendall(f"{pid}\n".encode())
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        connection.sendall(f"{code}\n".encode())
+        connection.sendall((json.dumps(answer) + "\n").encode())
     os._exit(0)
 
 

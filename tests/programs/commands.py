@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from clozekit.config.location import conf_dir
 from clozekit.config.train import TrainConfig
-from tests.harness.command_server import server
+from tests.harness.command_server import Command, server
 
 TINY = (
     "encoder.hidden_size=32",
@@ -67,6 +67,11 @@ def run_clozekit(
         timeout=seconds,
         check=False,
     )
+
+
+def start_clozekit(*arguments: str, cwd: Path, output: Path) -> Command:
+    """Starts the command in a process group of its own; what it prints is appended to a file."""
+    return server().start(arguments, cwd, environment_with_tests(), output, output)
 
 
 def child_environment() -> dict[str, str]:

@@ -28,8 +28,8 @@ MOMENTS = {
 """When a run is killed; an epoch is five or six steps."""
 
 FACTORS: tuple[tuple[Any, ...], ...] = (
-    ("pretraining", "classification", "masked_lm"),
-    ((0, True), (2, True), (2, False)),
+    ("pretraining", "classification"),
+    ((0, True), (2, False)),
     (1, 2),
     (1, 2),
     tuple(MOMENTS),

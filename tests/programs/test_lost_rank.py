@@ -11,20 +11,22 @@ from pathlib import Path
 import pytest
 
 from clozekit.training.wandb import offline_records
+from tests.harness.command_server import Command
 from tests.programs.commands import (
-    COMMAND,
     QUIET,
     TINY,
     TORCHRUN,
     environment_with_tests,
     run_clozekit,
+    start_clozekit,
 )
 from tests.programs.loss import Loss
 from tests.programs.test_signals import processes_in
 
 pytestmark = pytest.mark.slow
 
-STARTS = {"Lightning": COMMAND, "torchrun": TORCHRUN}
+LAUNCHERS = ("Lightning", "torchrun")
+Process = Command | subprocess.Popen[str]
 SECONDS = 30
 
 
@@ -45,11 +47,14 @@ def arguments(corpus: Path) -> list[str]:
     ]
 
 
-def start(launcher: str, corpus: Path, folder: Path, *overrides: str) -> subprocess.Popen[str]:
-    """Starts the command on two processes, in a session of its own."""
+def start(launcher: str, corpus: Path, folder: Path, *overrides: str) -> Process:
+    """Starts the command on two processes, in a process group of its own."""
+    given = [*arguments(corpus), "trainer=ddp_cpu", *overrides]
+    if launcher == "Lightning":
+        return start_clozekit(*given, cwd=folder, output=folder / "output")
     with (folder / "output").open("w") as output:
         return subprocess.Popen(
-            [*STARTS[launcher], *arguments(corpus), "trainer=ddp_cpu", *overrides],
+            [*TORCHRUN, *given],
             cwd=folder,
             env=environment_with_tests(),
             stdout=output,
@@ -59,7 +64,7 @@ def start(launcher: str, corpus: Path, folder: Path, *overrides: str) -> subproc
         )
 
 
-def wait(process: subprocess.Popen[str], folder: Path, seconds: float = SECONDS) -> Ended:
+def wait(process: Process, folder: Path, seconds: float = SECONDS) -> Ended:
     """Waits until a process has been killed and all others are gone, or should be."""
     killed_at = folder / "killed_at"
     deadline = time.monotonic() + 120
@@ -84,7 +89,7 @@ def run_and_lose(launcher: str, corpus: Path, folder: Path, rank: int, **options
     return wait(start(launcher, corpus, folder, *overrides), folder)
 
 
-@pytest.mark.parametrize("launcher", STARTS)
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_the_others_end_with_a_sentence_and_the_run_goes_on(
     launcher: str, corpus: Path, tmp_path: Path
 ) -> None:
@@ -98,13 +103,7 @@ def test_the_others_end_with_a_sentence_and_the_run_goes_on(
     # Python's finalization may abort while threads of gloo release their tensors.
     assert not (tmp_path / "finalized").exists()
 
-    shape = [] if launcher == "torchrun" else ["trainer=cpu"]
-    resumed = run_clozekit(
-        *arguments(corpus),
-        *(shape or ["trainer=ddp_cpu"]),
-        cwd=tmp_path,
-        command=STARTS[launcher],
-    )
+    resumed = run_clozekit(*arguments(corpus), cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed at step 4 from " in resumed.stdout
     results = json.loads((tmp_path / "runs" / "run" / "results.json").read_text())
@@ -134,7 +133,7 @@ def test_wandb_shows_that_the_run_has_failed(corpus: Path, tmp_path: Path) -> No
         "save_dir: runs/run, mode: offline}"
     )
     ended = wait(
-        start("torchrun", corpus, tmp_path, *overrides, f"logger.wandb={logger}"), tmp_path
+        start("Lightning", corpus, tmp_path, *overrides, f"logger.wandb={logger}"), tmp_path
     )
     assert ended.output.count("clozekit train: rank 1 (process ") == 1, ended.output
     run = tmp_path / "runs" / "run"

@@ -3,15 +3,15 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.harness.command_server import Command
 from tests.programs import interrupted_runs
-from tests.programs.commands import TINY, environment_with_tests
+from tests.programs.commands import TINY, start_clozekit
 from tests.programs.forked import results_of
 from tests.programs.interrupted_runs import SCENARIOS
 from tests.programs.signaller import Signaller
@@ -60,22 +60,16 @@ def test_the_run_goes_on_as_if_nothing_had_been(scenario: str, results: dict[str
     assert results[scenario]["differences"] == []
 
 
-def started_by_lightning(corpus: Path, folder: Path, **signaller: object) -> subprocess.Popen[str]:
-    """Starts the command on two processes, in a session of its own."""
+def started_by_lightning(corpus: Path, folder: Path, **signaller: object) -> Command:
+    """Starts the command on two processes, in a process group of its own."""
     arguments = {"_target_": f"{Signaller.__module__}.{Signaller.__name__}", **signaller}
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "clozekit", "train", "name=run", f"data.path={corpus}", *TINY),
-            *("max_steps=50", "global_batch_size=8", "micro_batch_size=4", "trainer=ddp_cpu"),
-            *("callbacks.progress=null", "data.num_workers=1"),
-            *[f"+callbacks.signaller.{key}={value}" for key, value in arguments.items()],
-        ],
+    return start_clozekit(
+        *("train", "name=run", f"data.path={corpus}", *TINY),
+        *("max_steps=50", "global_batch_size=8", "micro_batch_size=4", "trainer=ddp_cpu"),
+        *("callbacks.progress=null", "data.num_workers=1"),
+        *[f"+callbacks.signaller.{key}={value}" for key, value in arguments.items()],
         cwd=folder,
-        env=environment_with_tests(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+        output=folder / "output",
     )
 
 
@@ -101,7 +95,7 @@ def test_the_first_process_tells_and_nobody_stays_behind(
 ) -> None:
     process = started_by_lightning(corpus, tmp_path, **signaller)
     try:
-        output, _ = process.communicate(timeout=120)
+        code = process.wait(timeout=120)
         deadline = time.monotonic() + 20
         while processes_in(process.pid) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -109,6 +103,7 @@ def test_the_first_process_tells_and_nobody_stays_behind(
     finally:
         if processes_in(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 75, output
+    output = (tmp_path / "output").read_text()
+    assert code == 75, output
     assert (tmp_path / "runs" / "run" / "checkpoints" / "preempted.ckpt").is_file()
     assert "terminating" not in output

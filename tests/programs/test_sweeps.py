@@ -142,7 +142,7 @@ def test_a_killed_study_has_the_trials_asked_for_and_none_twice(
     corpus: Path, tmp_path: Path
 ) -> None:
     space = ("optimizer.lr=tag(log,interval(1e-5,1e-2))", "seed=choice(0,1)")
-    asked = (*space, "hydra/sweeper=clozekit_optuna", "hydra.sweeper.n_trials=3", *TWO_RANKS)
+    asked = (*space, "hydra/sweeper=clozekit_optuna", "hydra.sweeper.n_trials=3")
     watcher = {"signal_name": "SIGKILL", "step": 3, "finished": 1}
     assert sweep(tmp_path, corpus, *asked, **watcher).returncode == -9
     again = sweep(tmp_path, corpus, *asked, **watcher)
@@ -152,7 +152,7 @@ def test_a_killed_study_has_the_trials_asked_for_and_none_twice(
     assert len({str(trial.params) for trial in study.trials}) == 3
     assert [job["starts"] for job in jobs(tmp_path).values()] == [1, 2, 1]
     for trial, name in zip(study.trials, jobs(tmp_path), strict=True):
-        check_every_step_was_done_once(tmp_path, name, ranks=2)
+        check_every_step_was_done_once(tmp_path, name, ranks=1)
         results = json.loads((tmp_path / "runs" / "mine" / name / "results.json").read_text())
         assert trial.value == results["validation/loss"]
     assert "best of 3 trials: " in again.stdout
