@@ -89,6 +89,7 @@ class OptunaSweeper(Sweeper):
                 "hydra/sweeper=clozekit_optuna requires hydra/launcher=processes, which is the "
                 "default, or submitit"
             )
+        import_from_here([str(self.sampler.get("_target_"))])
         if self.metric is None:
             import_from_here([self.checked.config.task.target])
             self.direction = direction_of(self.checked.config)

@@ -1,32 +1,20 @@
 """What a checkpoint says is data: nothing in it is imported, called or resolved."""
 
-import contextlib
-import dataclasses
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hydra.utils import instantiate
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import clozekit
-from clozekit.config import stored
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
 from clozekit.config.predict import PredictConfig
-from clozekit.config.registry import DATA, TASKS
-from clozekit.errors import ConfigError, DataError, UserError
+from clozekit.errors import DataError, UserError
 from clozekit.evaluate import evaluate
 from clozekit.export import export
-from clozekit.inference.load_predictor import make_predictor
 from clozekit.predict import predict
-from clozekit.runs.checkpoint_file import META_KEY, Checkpoint, load_checkpoint
-from clozekit.runs.load_pretrained import from_checkpoint
 from tests.security.strangers import (
     Content,
     calls,
@@ -34,17 +22,7 @@ from tests.security.strangers import (
     write_checkpoint,
 )
 
-Change = Callable[[Content], Any]
-
 ROWS = "text,label\n" + "the cow sails,farm\nthe sea,sea\nthe pan,kitchen\n" * 4
-
-
-@pytest.fixture
-def marker(tmp_path: Path) -> Iterator[Path]:
-    """A file that hostile code would create."""
-    path = tmp_path / "executed"
-    yield path
-    assert not path.exists(), "code of the checkpoint was executed"
 
 
 def run_all(path: Path, **more: Any) -> list[str]:
@@ -175,98 +153,6 @@ def test_a_class_of_clozekit_of_another_kind_is_refused(tmp_path: Path) -> None:
         clozekit.load(path)
 
 
-MODULE = """
-from clozekit.data.labelled.classification import ClassificationDataModule
-from clozekit.models import Encoder
-from clozekit.tasks.classification import ClassificationModule
-from os import system
-from subprocess import Popen
-
-class OwnTask(ClassificationModule):
-    def __init__(self, extra=None, **arguments):
-        super().__init__(**arguments)
-        self.extra = extra
-
-class OwnData(ClassificationDataModule):
-    pass
-
-class OwnEncoder(Encoder):
-    pass
-
-class Part:
-    def __init__(self, size):
-        self.size = size
-"""
-
-
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "own_classes.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "own_classes", raising=False)
-    return "own_classes"
-
-
-def use_own(content: Content) -> None:
-    config = config_of(content)
-    for group, name in (("task", "OwnTask"), ("data", "OwnData"), ("encoder", "OwnEncoder")):
-        config[group]["_target_"] = f"own_classes.{name}"
-
-
-def test_a_users_own_classes_need_their_trust(own: str, tmp_path: Path) -> None:
-    path = write_checkpoint(tmp_path / "a.ckpt", use_own)
-    with pytest.raises(ConfigError, match=r"set trusted_modules=\[own_classes\]"):
-        clozekit.load(path)
-    model = clozekit.load(path, trusted_modules=[own])
-    (prediction,) = model.predict(["the cow"])
-    assert prediction["label"] in ("farm", "kitchen", "sea")
-    assert type(model.predictor.module).__name__ == "OwnTask"  # type: ignore[union-attr]
-    assert type(model.encoder).__name__ == "OwnEncoder"
-
-
-def test_an_object_in_an_argument_needs_trust_too(own: str, tmp_path: Path, marker: Path) -> None:
-    def change(extra: Any) -> Change:
-        def apply(content: Content) -> None:
-            use_own(content)
-            config_of(content)["task"]["extra"] = extra
-
-        return apply
-
-    part = [{"_target_": "own_classes.Part", "size": 3}]
-    path = write_checkpoint(tmp_path / "a.ckpt", change(part))
-    module = clozekit.load(path, trusted_modules=[own]).predictor.module  # type: ignore[union-attr]
-    assert module.extra[0].size == 3
-    hostile: tuple[Any, ...] = (
-        calls(marker)["sympify"],
-        {"a": [calls(marker)["sympify"]]},
-        {"_target_": "own_classes.system", "command": f"touch {marker}"},
-        {"_target_": "own_classes.Part.__init__.__globals__", "a": 1},
-        {"_target_": "own_classes.Part", "_args_": [1]},
-        {"_target_": "own_classes.Part", "_partial_": True, "size": 1},
-    )
-    for extra in hostile:
-        path = write_checkpoint(tmp_path / "a.ckpt", change(extra))
-        with pytest.raises(UserError):
-            clozekit.load(path, trusted_modules=[own])
-
-
-def test_a_class_of_a_trusted_module_must_be_of_the_kind(own: str, tmp_path: Path) -> None:
-    for name in ("Popen", "system", "Part", "Nothing"):
-        path = write_checkpoint(
-            tmp_path / "a.ckpt", lambda c, n=name: place(c, "task._target_", f"own_classes.{n}")
-        )
-        with pytest.raises(ConfigError, match=r"task\._target_=own_classes\.\w+ (is not|cannot)"):
-            clozekit.load(path, trusted_modules=[own])
-
-
-def test_trust_in_a_module_is_none_in_one_with_a_longer_name() -> None:
-    assert stored.is_trusted("my_tasks.X", ["my_tasks"])
-    assert stored.is_trusted("my_tasks.sub.X", ["my_tasks"])
-    assert not stored.is_trusted("my_tasks_2.X", ["my_tasks"])
-    assert not stored.is_trusted("other.my_tasks.X", ["my_tasks"])
-    assert not stored.is_trusted("my_tasks", ["my_tasks"])
-
-
 @pytest.mark.parametrize("where", ["data.path", "data.train", "data.text_column", "task.extra"])
 def test_interpolations_stay_text(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -283,244 +169,3 @@ def test_interpolations_stay_text(
     path = write_checkpoint(tmp_path / "a.ckpt", lambda content: place(content, where, value))
     messages = run_all(path)
     assert "the-secret-value" not in repr(sent) + repr(messages)
-
-
-def without(*parts: str) -> Change:
-    def change(content: Content) -> None:
-        inner = content
-        for part in parts[:-1]:
-            inner = inner[part]
-        del inner[parts[-1]]
-
-    return change
-
-
-def replaced(value: Any, *parts: str) -> Change:
-    def change(content: Content) -> None:
-        inner = content
-        for part in parts[:-1]:
-            inner = inner[part]
-        inner[parts[-1]] = value
-
-    return change
-
-
-def with_itself(content: Content) -> None:
-    config = config_of(content)
-    config["task"]["loop"] = config
-
-
-def with_aliases(content: Content) -> None:
-    value: Any = ["x"] * 10
-    for _ in range(10):
-        value = [value] * 10
-    config_of(content)["task"]["class_weights"] = value
-
-
-def too_deep(content: Content) -> None:
-    value: Any = 1
-    for _ in range(200):
-        value = [value]
-    config_of(content)["extra"] = value
-
-
-def with_expanded_weights(content: Content) -> None:
-    name = "model.encoder.embeddings.token_embeddings.weight"
-    content["state_dict"][name] = torch.zeros(1).expand(10**12, 16)
-
-
-CONFIG = (META_KEY, "config")
-WEIGHT = "model.encoder.embeddings.layer_norm.weight"
-DAMAGED: dict[str, tuple[Change, str]] = {
-    "no config": (without(*CONFIG), "it has no config"),
-    "no tokenizer": (without(META_KEY, "tokenizer"), "it has no tokenizer"),
-    "no format": (without(META_KEY, "format_version"), "it has no format_version"),
-    "no arguments": (without(META_KEY, "task_arguments"), "it has no task_arguments"),
-    "no step": (without("global_step"), "it has no global_step"),
-    "no weights": (without("state_dict"), "it has no state_dict"),
-    "no task": (without(*CONFIG, "task"), "has no task._target_"),
-    "no data": (without(*CONFIG, "data"), "has no data._target_"),
-    "no encoder": (without(*CONFIG, "encoder"), "has no encoder._target_"),
-    "no vocabulary": (without(*CONFIG, "encoder", "vocab_size"), "encoder.vocab_size is missing"),
-    "a list for meta": (replaced([1], META_KEY), "it has no format_version"),
-    "text for a format": (replaced("3", META_KEY, "format_version"), "format_version is '3'"),
-    "a truth for a step": (replaced(True, "global_step"), "global_step is True"),
-    "a negative step": (replaced(-1, "global_step"), "global_step=-1"),
-    "a list for config": (replaced([], *CONFIG), "config is a list"),
-    "text for task": (replaced("x", *CONFIG, "task"), "has no task._target_"),
-    "an empty tokenizer": (replaced("{}", META_KEY, "tokenizer"), "is not a tokenizer.json"),
-    "a number for a tokenizer": (replaced(3, META_KEY, "tokenizer"), "tokenizer is 3"),
-    "a number for a hash": (replaced(3, META_KEY, "data_hash"), "data_hash is 3"),
-    "numbers for labels": (
-        replaced([1, 2, 3], META_KEY, "task_arguments", "label_names"),
-        "label_names are not a list of texts",
-    ),
-    "fewer labels": (
-        replaced(["a", "b"], META_KEY, "task_arguments", "label_names"),
-        "the weights do not match the model",
-    ),
-    "unknown arguments": (
-        replaced({"_target_": "os.system"}, META_KEY, "task_arguments", "x"),
-        "unknown key 'task.x'",
-    ),
-    "a million blocks": (
-        replaced(10**6, *CONFIG, "encoder", "num_hidden_layers"),
-        "num_hidden_layers=1000000, but the weights have 1 blocks",
-    ),
-    "a huge width": (
-        replaced(2**40, *CONFIG, "encoder", "intermediate_size"),
-        "implies the shape [1099511627776, 16]",
-    ),
-    "a huge vocabulary": (replaced(2**40, *CONFIG, "encoder", "vocab_size"), "implies the shape"),
-    "huge positions": (
-        replaced(2**40, *CONFIG, "encoder", "max_position_embeddings"),
-        "implies the shape",
-    ),
-    "a negative size": (replaced(-1, *CONFIG, "encoder", "hidden_size"), "hidden_size=-1"),
-    "a list for a size": (replaced([1], *CONFIG, "encoder", "hidden_size"), "hidden_size=[1]"),
-    "an unknown key": (replaced(1, *CONFIG, "encoder", "x"), "unknown key 'x'"),
-    "a missing weight": (without("state_dict", WEIGHT), "the weights do not match the model"),
-    "text for a weight": (replaced("x", "state_dict", WEIGHT), "is not a state dict"),
-    "a number for a name": (lambda c: c["state_dict"].update({3: 4}), "is not a state dict"),
-    "a sparse weight": (
-        replaced(torch.ones(16).to_sparse(), "state_dict", WEIGHT),
-        "is not a plain tensor",
-    ),
-    "expanded weights": (with_expanded_weights, "is larger than what is stored of it"),
-    "itself inside": (with_itself, "more than 32 levels"),
-    "aliases of aliases": (with_aliases, "has more than 1,000,000 values"),
-    "too deep": (too_deep, "more than 32 levels"),
-    "a tensor in the config": (replaced(torch.ones(1), *CONFIG, "x"), "contains a Tensor"),
-}
-
-
-@pytest.mark.parametrize("case", DAMAGED)
-def test_a_damaged_checkpoint_is_refused_in_one_sentence(case: str, tmp_path: Path) -> None:
-    change, message = DAMAGED[case]
-    path = write_checkpoint(tmp_path / "a.ckpt", change)
-    with pytest.raises(DataError) as caught:
-        clozekit.load(path)
-    assert message in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_padding_in_a_tokenizer_is_switched_off(tmp_path: Path) -> None:
-    def pad(content: Content) -> None:
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_str(content[META_KEY]["tokenizer"])
-        tokenizer.enable_padding(length=10**9)
-        tokenizer.enable_truncation(1)
-        content[META_KEY]["tokenizer"] = tokenizer.to_str()
-
-    path = write_checkpoint(tmp_path / "a.ckpt", pad, "pretraining")
-    (prediction,) = clozekit.load(path).predict(["the [MASK]"])
-    assert len(prediction["words"]) == 1
-
-
-def test_an_archive_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
-    path = write_checkpoint(tmp_path / "a.ckpt")
-    packed = tmp_path / "b.ckpt"
-    with zipfile.ZipFile(path) as read, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as out:
-        for part in read.infolist():
-            out.writestr(part.filename, read.read(part) + b"\0" * 10**6)
-    with pytest.raises(DataError, match="it is larger unpacked than on disk"):
-        load_checkpoint(packed)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return load_checkpoint(write_checkpoint(tmp_path_factory.mktemp("whole") / "a.ckpt"))
-
-
-NAMES = st.sampled_from(
-    [
-        *TASKS,
-        *DATA,
-        "clozekit.models.encoder.Encoder",
-        "os.system",
-        "sympy.sympify",
-        "builtins.eval",
-        "subprocess.Popen",
-        "torch.hub.load",
-        "hydra.utils.get_method",
-        "hydra.utils.instantiate",
-        "clozekit.config.build.build",
-        "clozekit.models.encoder_class.import_module",
-        "${oc.env:HOME}",
-        "evilmod.X",
-    ]
-)
-KEYS = st.sampled_from(
-    ["_target_", "_args_", "_partial_", "_recursive_", "_convert_", "a", "path", "class_weights"]
-)
-VALUES = st.recursive(
-    st.one_of(NAMES, st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(KEYS, inner, max_size=3),
-        st.fixed_dictionaries({"_target_": NAMES}, optional={"a": inner, "_args_": inner}),
-    ),
-    max_leaves=8,
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    values=st.dictionaries(
-        st.tuples(
-            st.sampled_from(["task", "data", "encoder", "callbacks"]),
-            st.one_of(KEYS, st.sampled_from(["classifier_dropout", "text_column", "hidden_act"])),
-        ),
-        VALUES,
-        min_size=1,
-        max_size=3,
-    ),
-    arguments=st.dictionaries(
-        st.sampled_from(["multi_label", "x", "_target_"]), VALUES, max_size=1
-    ),
-)
-def test_no_drawn_configuration_leads_outside_the_registry(
-    whole: Checkpoint,
-    values: dict[tuple[str, str], Any],
-    arguments: dict[str, Any],
-) -> None:
-    config: dict[str, Any] = {
-        key: dict(group) if isinstance(group, dict) else group
-        for key, group in whole.config.items()
-    }
-    for (group, key), value in values.items():
-        config.setdefault(group, {})[key] = value
-    drawn = dataclasses.replace(
-        whole, config=config, task_arguments=whole.task_arguments | arguments
-    )
-    allowed = {name.rpartition(".")[0] for name in (*TASKS, *DATA)}
-    imported: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        real = stored.import_module
-
-        def watched(name: str) -> Any:
-            imported.append(name)
-            return real(name)
-
-        def forbidden(*arguments: Any, **options: Any) -> None:
-            raise AssertionError("Hydra was asked to instantiate something")
-
-        patch.setattr(stored, "import_module", watched)
-        patch.setattr("hydra.utils.instantiate", forbidden)
-        patch.setattr("hydra._internal.instantiate._instantiate2.instantiate", forbidden)
-        patch.setattr("hydra._internal.utils._locate", forbidden)
-        with contextlib.suppress(UserError):
-            make_predictor(from_checkpoint(drawn))
-    assert set(imported) <= allowed
-
-
-def test_the_property_would_notice_an_import(whole: Checkpoint, own: str) -> None:
-    config = {**whole.config, "task": {"_target_": "own_classes.OwnTask"}}
-    drawn = dataclasses.replace(whole, config=config)
-    with pytest.raises(ConfigError, match=r"trusted_modules=\[own_classes\]"):
-        make_predictor(from_checkpoint(drawn))
-    assert own not in sys.modules
-    make_predictor(from_checkpoint(drawn, [own]))
-    assert own in sys.modules

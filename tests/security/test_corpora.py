@@ -1,6 +1,5 @@
 """Corpora that are damaged or hostile: refused in one sentence before the first step."""
 
-import hashlib
 import json
 import shutil
 import struct
@@ -63,8 +62,7 @@ def refused(folder: Path) -> str:
 
 
 def test_a_whole_corpus_is_opened(folder: Path) -> None:
-    datamodule = opened(folder)
-    assert len(datamodule.sources["train"].build) if False else datamodule.data_hash
+    assert opened(folder).sources["train"].num_samples(0, 0) > 0
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -225,4 +223,3 @@ def test_what_is_no_manifest_is_refused(content: str, folder: Path) -> None:
 def test_a_shard_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         ShardFile(tmp_path / SHARD).open()
-    assert hashlib.sha256().name == "sha256"

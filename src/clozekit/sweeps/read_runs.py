@@ -22,6 +22,9 @@ Mode = Literal["min", "max"]
 
 STEP = "step"
 
+LONGEST_COMMAND = 2**17
+"""The maximum length of an argument on Linux."""
+
 
 class Outcome(StrEnum):
     """The outcome of a run."""
@@ -160,7 +163,7 @@ def _command_in_log(log_file: Path) -> str:
     if not log_file.is_file():
         return ""
     with log_file.open(encoding="utf-8", errors="replace") as log:
-        first = log.readline()
+        first = log.readline(LONGEST_COMMAND)
     return first.removeprefix("$ ") if first.startswith("$ clozekit ") else ""
 
 
