@@ -24,8 +24,13 @@ ROOMS = (
 PACKAGE = Path(clozekit.__file__).parent
 FILES = sorted(path for room in ROOMS for path in (PACKAGE / room).rglob("*.py"))
 
-# The early check of a corpus folder reads its manifest, which is as light as a schema.
-EXCEPTIONS = {("config/data.py", "corpus")}
+# The early check of a corpus folder reads its manifest, which is as light as a schema. The reader
+# of rows, which preparation shares, imports nothing else of `data`.
+EXCEPTIONS = {
+    ("config/data.py", "corpus"),
+    ("corpus/readers.py", "data"),
+    ("corpus/tables.py", "data"),
+}
 
 
 def imported_rooms(path: Path) -> set[str]:
@@ -79,3 +84,11 @@ def test_only_the_command_and_the_configuration_know_hydra() -> None:
 def test_every_folder_is_a_room() -> None:
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert folders == set(ROOMS)
+
+
+def test_the_reader_of_rows_imports_nothing_else_of_data() -> None:
+    for path in (PACKAGE / "data" / "files").glob("*.py"):
+        rooms = imported_rooms(path) & set(ROOMS)
+        assert rooms <= {"data"}, path
+        text = path.read_text(encoding="utf-8")
+        assert text.count("clozekit.data.") == text.count("clozekit.data.files"), path

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clozekit.config.predict import PredictConfig
-from clozekit.data.files.row_files import BadRow, read_row_file
-from clozekit.data.labelled.features import RowError
+from clozekit.data.files.cells import RowError
+from clozekit.data.files.row import BadRow, NoRowsError
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import write_text_atomically
 from clozekit.inference.load_predictor import make_predictor
@@ -83,23 +83,26 @@ def _predict_file(predictor: Predictor, config: PredictConfig) -> None:
 def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Prediction]:
     """Yields one prediction per row, in the order of the file."""
     assert config.input is not None
-    path, number = config.input, 0
-    with _progress(path) as progress:
+    try:
+        rows = predictor.read_rows(config.input)
+    except NoRowsError:
+        return
+    with _progress(config.input) as progress:
         waiting: list[tuple[int | str, Any]] = []
-        for line, row in read_row_file(path, progress):
+        for number, (place, row) in enumerate(rows.with_bad_rows()):
+            if progress is not None and number % 256 == 0:
+                progress(getattr(row, "position", 0))
             try:
                 if isinstance(row, BadRow):
                     raise RowError(row.problem)
                 example = predictor.read(row, number)
             except RowError as error:
-                number += 1
-                message = f"{path}, line {line}: {error}"
+                message = f"{place}: {error}"
                 if config.on_bad_row == "error":
                     raise DataError(message) from error
                 print(f"skipped: {message}", file=sys.stderr)
                 continue
             waiting.append((getattr(example, "id", number), example))
-            number += 1
             if len(waiting) == ROWS_AT_ONCE:
                 yield from _predicted(predictor, waiting)
                 waiting = []

@@ -142,8 +142,16 @@ BAD_FILES = [
     ("f.jsonl", b'{"text": 3}', r"f.jsonl:1: 'text' is a number instead of a string"),
     ("f.jsonl", b'{"text": "\\ud800"}', r"f.jsonl:1: 'text' has a lone surrogate"),
     ("f.csv", b"body,id\na,1\n", r"f.csv has no column 'text'; its columns are 'body', 'id'"),
-    ("f.csv", b"text,id\na,1\nb\n", r"f.csv:3: the row has 1 fields, but the header has 2"),
-    ("f.csv", b'text\n"a"b\n', r"f.csv:2 is not CSV: "),
+    ("f.csv", b"text,id\na,1\nb\n", r"f.csv, line 3: the row has 1 columns, but the header has 2"),
+    ("f.csv", b'text\n"a"b\n', r"f.csv, line 2: text follows a quoted cell"),
+    ("f.csv", b'text\n"a\nb\n', r"f.csv, line 2: a quotation mark is never closed"),
+    ("f.csv", b"text,n,text\na,1,b\n", r"f.csv, line 1: the column 'text' occurs twice"),
+    (
+        "f.jsonl",
+        b'{"text": "a", "text": "b"}',
+        r"f.jsonl:1 is not JSON: the key 'text' occurs twice",
+    ),
+    ("f.jsonl", b'{"text": ' + b"[" * 100_000, r"f.jsonl:1 is not JSON: it is nested more than 64"),
     ("f.parquet", b"PAR1", r"f.parquet cannot be read as Parquet: "),
 ]
 

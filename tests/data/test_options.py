@@ -50,7 +50,10 @@ def test_an_option_without_a_default_is_needed() -> None:
 
 
 def test_features_check_their_options_too() -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'data\.train'; the keys in data are id_"):
+    with pytest.raises(
+        ConfigError,
+        match=r"unknown key 'data\.train'; the keys in data are .*id_column, label_column",
+    ):
         ClassificationFeatures(spelling_tokenizer(), train="a.csv")
 
 

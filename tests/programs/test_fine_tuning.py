@@ -180,10 +180,8 @@ def nothing_at_all(folder: Path) -> dict[str, object]:
     return {"test": folder / "bad.csv"}
 
 
-def null_text(folder: Path) -> dict[str, object]:
-    (folder / "bad.jsonl").write_text(
-        '{"text": "a", "label": "farm"}\n{"text": null, "label": "farm"}\n'
-    )
+def lacking_text(folder: Path) -> dict[str, object]:
+    (folder / "bad.jsonl").write_text('{"text": "a", "label": "farm"}\n\n{"label": "farm"}\n')
     return {"test": folder / "bad.jsonl"}
 
 
@@ -192,7 +190,8 @@ def no_label(folder: Path) -> dict[str, object]:
 
 
 def number_for_a_text(folder: Path) -> dict[str, object]:
-    return {"test": write_csv(folder / "bad.csv", ("text", "label"), [("7", "farm")])}
+    (folder / "bad.jsonl").write_text('{"text": 7, "label": "farm"}\n')
+    return {"test": folder / "bad.jsonl"}
 
 
 def broken_json(folder: Path) -> dict[str, object]:
@@ -216,9 +215,9 @@ def no_share(folder: Path) -> dict[str, object]:
         (missing_column, ["bad.csv has no column 'text'; it has sentence, label"]),
         (no_rows, ["bad.csv has no rows"]),
         (nothing_at_all, ["bad.csv"]),
-        (null_text, ["bad.jsonl, row 2: text is None but must be text"]),
+        (lacking_text, ["bad.jsonl, line 3: there is no 'text'; the row has label"]),
         (no_label, ["bad.csv: all 2 rows are without labels in label"]),
-        (number_for_a_text, ["bad.csv, row 1: text is 7 but must be text"]),
+        (number_for_a_text, ["bad.jsonl, line 1: text is 7 but must be text"]),
         (broken_json, ["bad.jsonl"]),
         (unknown_ending, ["bad.xml must end in one of .csv, .tsv"]),
         (no_share, ["validation_fraction=0.001 of 40 rows"]),

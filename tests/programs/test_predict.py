@@ -12,6 +12,7 @@ from clozekit.config.predict import PredictConfig
 from clozekit.errors import ConfigError, DataError
 from clozekit.predict import ROWS_AT_ONCE, predict
 from clozekit.train import train
+from tests.data.labelled.written_rows import written
 from tests.programs.commands import QUIET, TINY, child_environment, train_config
 from tests.programs.task_files import OVERRIDES, group_of, write_task
 
@@ -111,7 +112,7 @@ def test_a_row_of_a_table_with_other_columns_is_told(
     with pytest.raises(DataError, match=r"rows\.csv, line 3: the row has 1 columns, but .* has 2"):
         run(models["classification"], input=str(tmp_path / "rows.csv"), output=tmp_path / "out")
     (tmp_path / "rows.csv").write_text("review\na\n")
-    with pytest.raises(DataError, match=r"rows\.csv, line 2: text is None"):
+    with pytest.raises(DataError, match=r"rows\.csv, line 2: there is no 'text'; .* has review"):
         run(models["classification"], input=str(tmp_path / "rows.csv"), output=tmp_path / "out")
 
 
@@ -119,8 +120,58 @@ def test_a_quote_that_nothing_closes_does_not_swallow_the_rows_behind_it(
     models: dict[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "rows.csv").write_text('text\na\n"b\nc\nd\n')
-    with pytest.raises(DataError, match=r"rows\.csv cannot be read after line 2: unexpected end"):
+    with pytest.raises(DataError, match=r"rows\.csv, line 3: a quotation mark is never closed"):
         run(models["classification"], input=str(tmp_path / "rows.csv"), output=tmp_path / "out")
+
+
+def test_half_of_a_surrogate_pair_is_a_bad_row(
+    models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"key": "a", "text": "good \ud83d film"},
+        {"key": "b\ude00", "text": "good film"},
+        {"key": "c", "text": "good film", "other": "\ud83d"},
+        {"key": "d", "text": "good \U0001f600 film"},
+    ]
+    path, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"input": str(path), "output": out, "data_options": {"id_column": "key"}}
+    with pytest.raises(DataError, match=r"rows\.jsonl, line 1: text has half of a surrogate pair"):
+        run(models["classification"], **options)
+    run(models["classification"], **options, on_bad_row="skip")
+    assert [p["id"] for p in lines_of(out)] == ["c", "d"]
+    first, second = capsys.readouterr().err.splitlines()
+    assert "line 1: text has half" in first and "line 2: the id has half" in second
+    with pytest.raises(ConfigError, match="text has half of a surrogate pair"):
+        run(models["classification"], text="good \udcff")
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.jsonl", "rows.csv", "rows.tsv", "rows.json", "rows.parquet"]
+)
+def test_every_format_of_training_can_be_predicted_on(
+    name: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    path = written(tmp_path, name.partition(".")[2], [("the horse", "0001"), ("the cow", "1.0")])
+    options = {"input": path, "output": tmp_path / "out.jsonl"}
+    run(models["classification"], **options, data_options={"id_column": "label"})
+    assert [p["id"] for p in lines_of(tmp_path / "out.jsonl")] == ["0001", "1.0"]
+
+
+def test_squad_and_conll_files_can_be_predicted_on(models: dict[str, Path], tmp_path: Path) -> None:
+    for task in ("question_answering", "tagging"):
+        path = write_task(tmp_path, task, 5, 2)
+        run(models[task], input=str(path), output=tmp_path / f"{task}.jsonl")
+        assert len(lines_of(tmp_path / f"{task}.jsonl")) == 5
+
+
+def test_nested_brackets_are_a_bad_row(models: dict[str, Path], tmp_path: Path) -> None:
+    path, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    path.write_text('{"text": ' + "[" * 100_000 + '\n{"text": "a"}\n')
+    with pytest.raises(DataError, match=r"line 1: the line is not JSON: it is nested more than 64"):
+        run(models["classification"], input=str(path), output=out)
+    run(models["classification"], input=str(path), output=out, on_bad_row="skip")
+    assert [p["id"] for p in lines_of(out)] == [1]
 
 
 def test_what_is_there_is_not_overwritten(models: dict[str, Path], tmp_path: Path) -> None:

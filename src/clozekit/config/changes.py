@@ -55,6 +55,7 @@ EFFECTS = {
     "micro_batch_size": Effect.MANNER,
     "data.micro_batch_size": Effect.MANNER,
     "data.num_workers": Effect.MANNER,
+    "data.allow_empty_text": Effect.MANNER,
     "data.prefetch_factor": Effect.MANNER,
     "trainer.overfit_batches": Effect.STREAM,
     "trainer.limit_train_batches": Effect.COURSE,

@@ -17,7 +17,7 @@ class PredictConfig(BaseModel):
             transformers model.
         text: A single text; alternatively, set `input`.
         text_pair: A second text, or the paragraph for a question.
-        input: A JSONL, CSV or TSV file of rows, optionally gzipped.
+        input: A file of rows, in any format that training reads.
         output: The JSONL file for predictions; null to print them.
         data_options: Changes to how rows were read in training: arguments of the model's
             DataModule, such as `{text_column: review}`.

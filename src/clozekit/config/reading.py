@@ -15,10 +15,13 @@ class Reading(Closed):
         max_seq_length: The maximum sequence length, including special tokens; longer rows are
             truncated or split into windows.
         id_column: The column with row ids; None for row numbers.
+        allow_empty_text: Whether a row may have an empty text; if not, it is refused. Null is an
+            empty text. Such rows are counted.
     """
 
     max_seq_length: int = Field(128, ge=8)
     id_column: str | None = None
+    allow_empty_text: bool = True
 
 
 class TextReading(Reading):
@@ -38,8 +41,8 @@ class ClassificationReading(TextReading):
 
     Attributes:
         label_column: The column with the label.
-        multi_label: Whether a row has any number of labels: a list, or names separated by `;` in
-            files without lists.
+        multi_label: Whether a row has any number of labels: a list, also as text in JSON or as
+            Python or numpy print it, or names separated by `;`.
     """
 
     label_column: str = "label"
@@ -60,8 +63,9 @@ class TaggingReading(Reading):
     """Words with one tag per word.
 
     Attributes:
-        words_column: The column with the words: lists, or text that is split at whitespace.
-        tags_column: The column with the tags: lists, or text that is split at whitespace.
+        words_column: The column with the words: lists, also as text in JSON or as Python or numpy
+            print them, or text that is split at whitespace.
+        tags_column: The column with the tags, likewise.
         doc_stride: The number of tokens between the starts of two windows of a long sentence, at
             most half a window.
     """
@@ -77,7 +81,8 @@ class QuestionReading(Reading):
     Attributes:
         question_column: The column with the question.
         context_column: The column with the paragraph.
-        answers_column: The column with the answers in SQuAD's format: `text` and `answer_start`.
+        answers_column: The column with the answers in SQuAD's format: `text` and `answer_start`. A
+            question whose column `is_impossible` is true has no answer.
         max_query_length: The maximum number of tokens of a question; longer ones are truncated.
         doc_stride: The number of tokens between the starts of two windows of a long paragraph, at
             most half a window, so that an answer cut at the end of a window is whole in the next.
@@ -100,7 +105,8 @@ class MultipleChoiceReading(Reading):
         context_column: The column with the context, which is the first segment.
         question_column: The column with the question, which comes before each choice in the second
             segment; None if there is no question.
-        choices_column: The column with the list of choices, or one column per choice.
+        choices_column: The column with the list of choices, which may be text in JSON or as Python
+            or numpy print it, or one column per choice.
         label_column: The column with the index of the correct choice, from 0.
     """
 

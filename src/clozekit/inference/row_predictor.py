@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clozekit.data.files.rows import Rows
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.tasks.fine_tuning import FineTuningModule
@@ -25,6 +26,10 @@ class Predictor(Protocol):
     @property
     def model(self) -> torch.nn.Module:
         """The torch module."""
+        ...
+
+    def read_rows(self, path: str) -> Rows:
+        """Reads the rows of a file; raises `DataError` if it cannot be read."""
         ...
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
@@ -60,6 +65,10 @@ class RowPredictor:
     def model(self) -> torch.nn.Module:
         """The torch module."""
         return self.module.model
+
+    def read_rows(self, path: str) -> Rows:
+        """Reads the rows of a file."""
+        return self.features.read_rows(path)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row from a text or a pair."""

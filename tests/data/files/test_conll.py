@@ -15,11 +15,14 @@ def conll(folder: Path, content: str | bytes, name: str = "a.conll") -> list[dic
     path = folder / name
     raw = content.encode() if isinstance(content, str) else content
     path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
-    return read(read_conll(str(path), "tokens", "tags"))
+    rows = read_conll(str(path), "tokens", "tags")
+    start = f"{path}, the sentence at line "
+    return [{**row, "line": int(place.removeprefix(start))} for place, row in rows]
 
 
 def sentence(line: int, words: str, tags: str) -> dict[str, Any]:
-    return {"tokens": words.split("|"), "tags": tags.split(), "#line": line}
+    """The sentence at a line, as `conll` gives it."""
+    return {"tokens": words.split("|"), "tags": tags.split(), "line": line}
 
 
 CONLL: dict[str, tuple[str, list[dict[str, Any]]]] = {
@@ -57,7 +60,27 @@ CONLL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "# id 12ab domain=train\na _ _ B-X\n\n# id 34cd domain=train\nb _ _ O\n",
         [sentence(2, "a", "B-X"), sentence(5, "b", "O")],
     ),
-    "an empty tag": ("a\tX\nb\t\n", [{"tokens": ["a", "b"], "tags": ["X", ""], "#line": 1}]),
+    "metadata without a blank": (
+        "#newdoc id=x\n#text=a\na X\n\n#sent_id = 3\n#hash X\n",
+        [sentence(3, "a", "X"), sentence(6, "#hash", "X")],
+    ),
+    "a first word with a hash": (
+        "#hash\tX\nNew York\tY\n",
+        [sentence(1, "#hash|New York", "X Y")],
+    ),
+    "words with a hash only": ("#a X\n#b Y\n", [sentence(1, "#a|#b", "X Y")]),
+    "CoNLL-U": (
+        "# sent_id = 1\n# text = It's\n1-2\tIt's\t_\t_\t_\t_\t_\t_\t_\t_\n"
+        "1\tIt\tit\tPRON\tPRP\t_\t0\troot\t_\t_\n2\t's\tbe\tAUX\tVBZ\t_\t1\tcop\t_\t_\n"
+        "2.1\tx\tx\tVERB\t_\t_\t_\t_\t_\t_\n\n1\t2\t2\tNUM\tCD\t_\t0\troot\t_\t_\n",
+        [sentence(4, "It|'s", "PRON AUX"), sentence(8, "2", "NUM")],
+    ),
+    "CoNLL-U without a part of speech": (
+        "1\tA\ta\t_\t_\t_\t0\troot\t_\t_\n2\tb\tb\tX\t_\t_\t1\tdep\t_\t_\n",
+        [{"tokens": ["A", "b"], "tags": ["", "X"], "line": 1}],
+    ),
+    "numbers as words": ("1 NUM\n2 NUM\n3 NUM\n", [sentence(1, "1|2|3", "NUM NUM NUM")]),
+    "an empty tag": ("a\tX\nb\t\n", [{"tokens": ["a", "b"], "tags": ["X", ""], "line": 1}]),
 }
 
 
@@ -73,9 +96,19 @@ def test_conll(content: str, expected: list[dict[str, Any]], name: str, tmp_path
         ("a X\nb\n", "line 2 has 1 columns but must have 2"),
         ("a\tX\n\nb\tX\tY\n", "line 3 has 3 columns but must have 2"),
         ("a\n\nb\n", "line 1 has 1 columns but must have 2"),
-        (b"a X\n\xe9 X\n", "line 2 is not UTF-8"),
+        (b"a X\n\xe9 X\n", "line 2: the line is not UTF-8"),
         ("", "has no rows"),
         ("# a comment\n\n", "has no rows"),
+        ("a\tX\nb\rc\tY\n", "line 2 has a carriage return"),
+        (
+            "#begin document (bc/cctv/00/cctv_0000); part 000\nbc/cctv 0 0 In IN (TOP* - - -\n",
+            "is in the format of CoNLL-2012, which is not read",
+        ),
+        ("# n-tv.de\n1\tA\tO\tO\n2\tb\tB-PER\tO\n", "has the numbers of the words"),
+        (
+            "1\tA\ta\tX\t_\t_\t0\troot\t_\t_\n\nx\tb\tb\tX\t_\t_\t1\tdep\t_\t_\n",
+            "line 3 starts with 'x', not with the number of a word",
+        ),
     ],
 )
 def test_a_conll_file_that_cannot_be_read_is_told_with_its_line(

@@ -1,42 +1,113 @@
-"""Rows from files: what each format gives, which labels are missing, and what is refused."""
+"""Rows from files: what every format gives, which rows have no label, and what is refused."""
 
+import bz2
 import gzip
-import json
-import math
+import lzma
+import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
-from hypothesis import given
-from hypothesis import strategies as st
 
-from clozekit.data.files.row_files import read_row_file
-from clozekit.data.files.rows import (
-    as_name,
-    is_missing,
-    ordered_names,
-    read_file,
-    read_split,
-)
+from clozekit.data.files.rows import read_file, read_split
 from clozekit.data.files.squad import read_squad
 from clozekit.data.labelled.regression import RegressionDataModule
 from clozekit.errors import DataError
-from tests.data.labelled.written_rows import COLUMNS, WRITERS, datamodule, read, write_csv, written
+from tests.data.labelled.written_rows import COLUMNS, WRITERS, datamodule, read, written
 
 every_ending = pytest.mark.parametrize("ending", WRITERS)
 
 
-# Parquet is compressed already.
-@pytest.mark.parametrize(
-    ("ending", "gzipped"),
-    [(e, z) for e in WRITERS for z in (False, True) if not (z and e == "parquet")],
-)
-def test_every_format_gives_the_same_rows(ending: str, gzipped: bool, tmp_path: Path) -> None:
-    rows = [("Café, \"large\"; 'old'", "farm"), ("None", "sea"), ("北京", "None"), ("nan", "NA")]
-    found = read_file(written(tmp_path, ending, rows, gzipped))
+def zst(content: bytes) -> bytes:
+    return pa.compress(content, "zstd", asbytes=True)  # type: ignore[no-any-return]
+
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zst,
+}
+PLACES = {"csv": "line 3", "tsv": "line 3", "jsonl": "line 2", "json": "item 2 (line 1)"}
+ROWS = [("Café, \"large\"; 'old'", "farm"), ("None", "sea"), ("北京", "None"), ("nan", "NA")]
+
+
+@every_ending
+def test_every_format_gives_the_same_rows(ending: str, tmp_path: Path) -> None:
+    found = read_file(written(tmp_path, ending, ROWS))
     assert list(found.columns) == list(COLUMNS)
-    assert [tuple(row.values()) for row in read(found)] == rows
-    assert [name for name, _ in found][1].endswith(", row 2")
+    assert [tuple(row.values()) for row in read(found)] == ROWS
+    assert [name for name, _ in found][1] == f"{found.name}, {PLACES.get(ending, 'row 2')}"
+    assert read(pickle.loads(pickle.dumps(found))) == read(found), "another process may read them"
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "json"])
+def test_text_may_be_compressed(ending: str, compression: str, tmp_path: Path) -> None:
+    path = Path(written(tmp_path, ending, ROWS))
+    packed = path.with_name(path.name + compression.upper())
+    packed.write_bytes(COMPRESSIONS[compression](path.read_bytes()))
+    assert read(read_file(str(packed))) == read(read_file(str(path)))
+    packed.write_bytes(packed.read_bytes()[:-12])
+    with pytest.raises(DataError, match=f"cannot be read as {compression}: "):
+        read(read_file(str(packed)))
+
+
+@every_ending
+def test_cells_are_not_turned_into_numbers_or_dates(ending: str, tmp_path: Path) -> None:
+    texts = ["0001", "1", "1.0", "2.10", "1E2", "true", "NaN", "2024-01-01", " a ", "-0", "10_0"]
+    rows = [(text, label) for text, label in zip(texts, reversed(texts), strict=True)]
+    found = read(read_file(written(tmp_path, ending, rows)))
+    assert [(row["text"], row["label"]) for row in found] == rows
+    data = datamodule(written(tmp_path, ending, rows), id_column="text")
+    assert data.features.label_names == sorted(texts)
+    examples = data.sources["train"].rows.examples  # type: ignore[attr-defined]
+    assert [example.id for example in examples] == texts
+
+
+@every_ending
+def test_what_is_in_the_file_is_read_whatever_its_time(ending: str, tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        path = written(tmp_path, ending, [(text, "x")])
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        assert read(read_file(path))[0]["text"] == text
+
+
+@every_ending
+def test_the_files_of_a_folder_are_read_like_single_files(ending: str, tmp_path: Path) -> None:
+    rows = [("0001", "2.1"), ("1", "2.10"), ("2024-01-01", "NaN")]
+    for number in (0, 1):
+        path = Path(written(tmp_path, ending, rows))
+        (tmp_path / "set").mkdir(exist_ok=True)
+        path.rename(tmp_path / "set" / f"train-0000{number}-of-00002.{ending}")
+    path = Path(written(tmp_path, ending, [("a", "2.1")]))
+    path.rename(tmp_path / "set" / f"test.{ending}")
+    found = read_split(str(tmp_path / "set"), None, "train")
+    assert [tuple(row.values()) for row in read(found)] == rows * 2
+    places = [place for place, _ in found]
+    second = f"train-00001-of-00002.{ending}, {PLACES.get(ending, 'row 2')}"
+    assert places[4] == f"{tmp_path / 'set'} (train), {second}"
+    assert len(read(read_split(str(tmp_path / "set"), None, "test"))) == 1
+    assert len(read(read_split(str(tmp_path / "set"), None, "train[:4]"))) == 4
+
+
+def test_the_files_of_a_folder_must_have_the_same_columns(tmp_path: Path) -> None:
+    (tmp_path / "train-1.csv").write_text("text,label\na,x\n")
+    (tmp_path / "train-2.csv").write_text("text,klass\na,x\n")
+    with pytest.raises(DataError, match=r"train-2\.csv has the columns text, klass, but .*train-1"):
+        read_split(str(tmp_path), None, "train")
+
+
+def test_a_data_set_in_a_folder_is_read_anew_whatever_its_time(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for text in ("old", "new"):
+        path = written(tmp_path / "set", "jsonl", [(text, "x")])
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        for split in ("train", "train[:1]"):
+            assert read(read_split(str(tmp_path / "set"), None, split))[0]["text"] == text
 
 
 @every_ending
@@ -53,88 +124,37 @@ def test_rows_without_a_label_are_left_out_and_counted(ending: str, tmp_path: Pa
 
 
 @every_ending
-def test_whole_numbers_are_named_alike_though_missing_ones_make_them_floats(
+def test_empty_texts_are_counted_or_refused(ending: str, tmp_path: Path) -> None:
+    path = written(tmp_path, ending, [("a", "x"), ("", "x"), (None, "y"), (" ", "y"), ("b", "y")])
+    data = datamodule(path)
+    assert data.num_empty == {"train": 3, "validation": 3}
+    assert data.facts()["rows"].startswith("5 in train (0 truncated, 3 with empty text), ")
+    assert [example.text for example in data.sources["train"].rows.examples][1:3] == ["", ""]  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"rows\.\w+, \D+[23]\D.*text is empty, and data\.allow"):
+        datamodule(path, allow_empty_text=False)
+
+
+@every_ending
+def test_whole_numbers_are_classes_of_the_same_name_in_every_format(
     ending: str, tmp_path: Path
 ) -> None:
     rows = [("a", 1), ("b", None), ("c", 0), ("d", 10), ("e", 2), ("f", -100)]
     data = datamodule(written(tmp_path, ending, rows))
-    assert data.features.label_names == ["0", "1", "2", "10"]
-    assert data.num_unlabelled["train"] == 2
-    assert data.sources["train"].rows.labels.tolist() == [1, 0, 3, 2]  # type: ignore[attr-defined]
+    assert data.features.label_names == ["-100", "0", "1", "2", "10"]
+    assert data.num_unlabelled["train"] == 1
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
-def test_what_is_no_number_is_no_score(ending: str, tmp_path: Path) -> None:
-    rows = [("a", 1.5), ("b", math.nan), ("c", -100.0), ("d", None), ("e", 2), ("f", 0.0)]
+@every_ending
+def test_a_score_is_missing_where_the_cell_is_empty_alone(ending: str, tmp_path: Path) -> None:
+    rows = [("a", 1.5), ("c", -100.0), ("d", None), ("e", 2.0), ("f", 0.0)]
     path = written(tmp_path, ending, rows)
     data = datamodule(path, RegressionDataModule, score_column="label")
-    assert data.sources["train"].rows.scores.tolist() == [1.5, 2, 0]  # type: ignore[attr-defined]
-    assert data.num_unlabelled["train"] == 3
+    assert [e.score for e in data.sources["train"].rows.examples] == [1.5, -100, 2, 0]  # type: ignore[attr-defined]
+    assert data.num_unlabelled["train"] == 1
     assert "labels" not in data.facts()
-
-
-@pytest.mark.parametrize(
-    ("value", "missing"),
-    [
-        (None, True),
-        ("", True),
-        ("NaN", True),
-        ("-100", True),
-        (-100, True),
-        (-100.0, True),
-        (math.nan, True),
-        ("None", False),
-        ("nan", False),  # the language Min Nan
-        (0, False),
-        (0.0, False),
-        (False, False),
-        ([], False),
-    ],
-)
-def test_which_labels_are_missing(value: object, missing: bool) -> None:
-    assert is_missing(value) == missing
-
-
-@pytest.mark.parametrize(
-    ("names", "ordered"),
-    [
-        ({"b", "a"}, ["a", "b"]),
-        ({"10", "9", "-1"}, ["-1", "9", "10"]),
-        ({"10", "9", "x"}, ["10", "9", "x"]),
-        ({"1", "01", "0"}, ["0", "01", "1"]),
-        ({"--1", "1"}, ["--1", "1"]),
-        ({"-", "1"}, ["-", "1"]),
-    ],
-)
-def test_classes_are_ordered_by_value_where_all_are_numbers(
-    names: set[str], ordered: list[str]
-) -> None:
-    assert ordered_names(names) == ordered
-
-
-@given(st.integers(-(2**50), 2**50))
-def test_a_whole_number_has_one_name(number: int) -> None:
-    assert as_name(float(number)) == as_name(number) == as_name(str(number)) == str(number)
-
-
-def test_a_column_has_one_type_however_late_another_value_comes(tmp_path: Path) -> None:
-    """`datasets` reads files piece by piece, and takes the types from the first of them."""
-    path = tmp_path / "rows.csv"  # by 10,000 rows
-    write_csv(path, [("a", "", 0)] * 10_000 + [("b", "c", 0.5)], ("text", "pair", "label"))
-    expected = {"text": "b", "pair": "c", "label": 0.5}
-    assert read(read_file(str(path)))[-1] == expected
-    path = tmp_path / "rows.jsonl"  # by 10 MiB
-    rows = [{"text": "a" * 2**20, "pair": None, "label": 0}] * 11 + [expected]
-    path.write_text("\n".join(json.dumps(row) for row in rows))
-    assert read(read_file(str(path)))[-1] == expected
-
-
-def test_text_in_a_tsv_file_may_begin_with_a_quotation_mark(tmp_path: Path) -> None:
-    (tmp_path / "a.tsv").write_text('text\tlabel\n"Go\tx\nhe said "no"\ty\n')
-    assert read(read_file(str(tmp_path / "a.tsv"))) == [
-        {"text": '"Go', "label": "x"},
-        {"text": 'he said "no"', "label": "y"},
-    ]
+    path = written(tmp_path, ending, [("a", 1.5), ("b", float("nan"))])
+    with pytest.raises(DataError, match=r"label is '?nan'? but must be a number"):
+        datamodule(path, RegressionDataModule, score_column="label")
 
 
 def test_a_path_may_have_the_signs_of_a_pattern(tmp_path: Path) -> None:
@@ -143,38 +163,14 @@ def test_a_path_may_have_the_signs_of_a_pattern(tmp_path: Path) -> None:
     assert len(read(read_file(written(folder, "csv", [("a", "x")])))) == 1
 
 
-def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path) -> None:
-    for name, content in {"a.csv": "text,label\na,x\n", "a.jsonl": '{"text": "a"}\n'}.items():
-        (tmp_path / name).write_text(content, encoding="utf-8-sig")
-        assert read_file(str(tmp_path / name)).columns[0] == "text"
-
-
-def cut_off(content: bytes) -> bytes:
-    noise = bytes(range(256)) * 4
-    return gzip.compress(content + noise)[:200]
-
-
 REFUSED: dict[str, tuple[str, bytes, str]] = {
-    "no rows": ("a.csv", b"text,label\n", "has no rows"),
-    "no JSON rows": ("a.json", b"[]", "has no rows"),
-    "nothing at all": ("a.csv", b"", "cannot be read as csv: No columns"),
-    "nothing at all, JSONL": ("a.jsonl", b"", "has no rows"),
-    "nothing at all, gzipped": ("a.jsonl.gz", gzip.compress(b""), "has no rows"),
-    "a first row too long": (
-        "a.csv",
-        b"text,label\ngood, bad,x\nfine,y\n",
-        "the first row has more columns than the header",
-    ),
-    "a later row too long": ("a.csv", b"text,label\nfine,y\na,b,x\n", "line 3, saw 3"),
-    "an open quotation": ("a.csv", b'text,label\n"a,x\nb,y\n', "EOF inside string"),
-    "broken JSON": ("a.jsonl", b'{"text": "a"}\n{"text": "b\n', "cannot be read as json"),
-    "another encoding": ("a.csv", "text,label\né,x\n".encode("latin-1"), "can't decode byte"),
-    "another encoding, JSON": ("a.jsonl", '{"text": "é"}\n'.encode("latin-1"), "not UTF-8"),
-    "gzip cut off": ("a.csv.gz", cut_off(b"text,label\n"), "end-of-stream"),
-    "gzip cut off, JSONL": ("a.jsonl.gz", cut_off(b'{"text": "a"}\n'), "end-of-stream"),
-    "no gzip": ("a.csv.gz", b"text,label\na,x\n", "Not a gzipped file"),
-    "no Parquet": ("a.parquet", b"PAR1", "smaller than the minimum"),
     "another format": ("a.xml", b"<a/>", "must end in one of .csv, .tsv, .json"),
+    "compressed Parquet": ("a.parquet.gz", b"", "those of text (.csv, .tsv, .json, .jsonl) may be"),
+    "no gzip": ("a.csv.gz", b"text,label\na,x\n", "cannot be read as .gz: Not a gzipped file"),
+    "no bzip2": ("a.csv.bz2", b"text,label\na,x\n", "cannot be read as .bz2: Invalid data"),
+    "no xz": ("a.csv.xz", b"text,label\na,x\n", "cannot be read as .xz: "),
+    "no zstandard": ("a.csv.zst", b"text,label\na,x\n", "cannot be read as .zst: "),
+    "broken gzip": ("a.csv.gz", gzip.compress(b"a" * 999)[:15] + b"\xff" * 20, "read as .gz: "),
 }
 
 
@@ -191,9 +187,12 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    for reader in (read_file, read_squad, lambda path: list(read_row_file(path))):
+    for reader, name in ((read_file, "a.csv"), (read_file, "a.parquet"), (read_squad, "a.json")):
         with pytest.raises(DataError, match="does not exist"):
-            reader(str(tmp_path / ("a.json" if reader is read_squad else "a.csv")))
+            reader(str(tmp_path / name))
+    (tmp_path / "b.csv").mkdir()
+    with pytest.raises(DataError, match="is not a file"):
+        read_file(str(tmp_path / "b.csv"))
 
 
 def test_a_data_set_names_its_classes_and_minus_one_stands_for_none(tmp_path: Path) -> None:
@@ -227,3 +226,13 @@ def test_a_column_that_is_not_there_and_rows_without_any_label_are_told(tmp_path
         datamodule(path, text_column="sentence")
     with pytest.raises(DataError, match="all 2 rows are without labels in label"):
         datamodule(path)
+
+
+def test_datasets_says_nothing_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text('{"text": "a"}\n{"text": \n')
+    with pytest.raises(DataError, match="cannot be read"):
+        read_split(str(tmp_path / "set"), None, "train[:1]")
+    assert not caplog.records and capfd.readouterr() == ("", "")

@@ -46,15 +46,16 @@ def test_squad(content: dict[str, Any], name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
     rows = read_squad(str(tmp_path / name))
     assert rows is not None
-    assert list(rows.columns) == ["id", "question", "context", "answers"]
+    assert list(rows.columns) == ["id", "question", "context", "answers", "is_impossible"]
     first, second = read(rows)
     assert first == {
         "id": "1",
         "question": "Who?",
         "context": "Ann ate.",
         "answers": {"text": ["Ann", "Ann"], "answer_start": [0, 0]},
+        "is_impossible": None,
     }
-    assert second["id"] == "2" and second["answers"] == {"text": [], "answer_start": []}
+    assert second["id"] == 2 and second["answers"] == {"text": [], "answer_start": []}
 
 
 @pytest.mark.parametrize("content", ["[]", '{"data": 3}', '{"a": 1}\n{"a": 2}\n', '{"a"', "\xff"])
@@ -72,7 +73,10 @@ def test_other_json_is_left_to_other_readers(content: str, tmp_path: Path) -> No
     [
         ({}, r"data\[0\] is not in SQuAD's format \(KeyError: 'paragraphs'\)"),
         ({"paragraphs": None}, r"data\[0\] .*TypeError"),
-        ({"paragraphs": [{"context": "a", "qas": ["b"]}]}, r"data\[0\] .*AttributeError"),
+        (
+            {"paragraphs": [{"context": "a", "qas": ["b"]}]},
+            r"data\[0\] .*TypeError: string indices",
+        ),
         (
             {
                 "paragraphs": [

@@ -36,6 +36,13 @@ def multi_label(value: Any) -> tuple[str, ...] | None:
         (3.0, ("3",)),
         (None, None),
         ("", None),
+        ("['a', 'b']", ("a", "b")),
+        ('["a", "b"]', ("a", "b")),
+        ("['a' 'b']", ("a", "b")),
+        ("[1, 2]", ("1", "2")),
+        ("[]", ()),
+        ("[bold];[x]", ("[bold]", "[x]")),
+        (True, ("true",)),
     ],
 )
 def test_several_labels_are_a_list_or_have_semicolons_between(
@@ -56,7 +63,7 @@ def test_several_labels_of_a_csv_file_become_rows_of_ones_and_zeros(tmp_path: Pa
 def test_a_list_is_not_one_label(tmp_path: Path) -> None:
     path = written(tmp_path, "jsonl", [("a", ["x"]), ("b", ["y"])])
     with pytest.raises(
-        DataError, match=r"rows\.jsonl, row 1: label is \['x'\] but must be a single label"
+        DataError, match=r"rows\.jsonl, line 1: label is \['x'\] but must be a single label"
     ):
         datamodule(path)
 
@@ -75,14 +82,28 @@ def test_rows_are_held_out_though_every_set_of_labels_occurs_once() -> None:
     assert (len(stay), len(held_out)) == (16, 4)
 
 
-@pytest.mark.parametrize(("value", "score"), [("0.5", 0.5), (3, 3.0), ("nan", None), ("", None)])
+@pytest.mark.parametrize(
+    ("value", "score"),
+    [
+        ("0.5", 0.5),
+        (3, 3.0),
+        (" -1.5e-3 ", -0.0015),
+        (".5", 0.5),
+        (-100, -100.0),
+        ("", None),
+        (None, None),
+    ],
+)
 def test_a_score_may_be_written_as_text(value: object, score: float | None) -> None:
     features = RegressionFeatures(spelling_tokenizer())
     example = features.example({"text": "a", "score": value}, 0, is_labelled=True)
     assert (None if example is None else example.score) == score
 
 
-@pytest.mark.parametrize("value", ["good", [1.0], "inf", math.inf])
+@pytest.mark.parametrize(
+    "value",
+    ["good", [1.0], "inf", math.inf, "nan", math.nan, "NA", "1e400", 1e300, True, "1_0", "٣", b"1"],
+)
 def test_what_is_no_score_is_told(value: object) -> None:
     features = RegressionFeatures(spelling_tokenizer())
     with pytest.raises(RowError, match="but must be a number"):
@@ -96,17 +117,30 @@ def choice(label: Any, choices: Any = ("a", "b")) -> int | None:
     return None if example is None else example.label
 
 
-@pytest.mark.parametrize(
-    ("label", "place"), [(1, 1), (0.0, 0), ("1", 1), (None, None), (-100, None), (math.nan, None)]
-)
+@pytest.mark.parametrize(("label", "place"), [(1, 1), (0.0, 0), ("1", 1), (None, None), ("", None)])
 def test_the_right_choice_is_a_place(label: object, place: int | None) -> None:
     assert choice(label) == place
 
 
-@pytest.mark.parametrize("label", [2, -1, 0.5, "a", math.inf, True, [0]])
+@pytest.mark.parametrize(
+    "label", [2, -1, 0.5, "a", math.inf, math.nan, True, [0], -100, "1_0", "\u0661", "9" * 5000]
+)
 def test_what_is_no_place_of_a_choice_is_told(label: object) -> None:
     with pytest.raises(RowError, match="must be the index of a choice, from 0 to 1"):
         choice(label)
+
+
+@pytest.mark.parametrize(
+    "choices", ['["a", "b"]', "['a', 'b']", "['a' 'b']", "array(['a', 'b'], dtype=object)"]
+)
+def test_choices_may_stand_in_a_cell_as_json_python_or_numpy_write_them(choices: str) -> None:
+    features = MultipleChoiceFeatures(spelling_tokenizer(), question_column=None)
+    row = {"context": "c", "choices": choices, "label": "1"}
+    example = features.example(row, 0, is_labelled=True)
+    assert example is not None and (example.choices, example.label) == (("a", "b"), 1)
+    for text in ("a b", "['a', 'b'", "", None):
+        with pytest.raises(RowError, match=r"choices is .* list"):
+            features.example({**row, "choices": text}, 0, is_labelled=True)
 
 
 def test_choices_are_two_or_more_and_as_many_in_every_row() -> None:

@@ -251,6 +251,9 @@ def test_the_rows_ids_are_those_of_the_column() -> None:
         ({"text": ["cow"]}, "lists `text` and `answer_start`"),
         ([{"text": "cow", "answer_start": 4}], "lists `text` and `answer_start`"),
         ("cow", "lists `text` and `answer_start`"),
+        ({"text": ["cow"], "answer_start": [True]}, "lists `text` and `answer_start`"),
+        ({"text": "cow", "answer_start": [4, 5, 6]}, "lists `text` and `answer_start`"),
+        ("{'text': ['cow' 'x', 'y'], 'answer_start': [4, 5]}", "lists `text` and `answer_start`"),
     ],
 )
 def test_answers_that_are_not_where_they_should_be_are_told(answers: object, message: str) -> None:
@@ -277,6 +280,81 @@ def test_an_answer_that_is_not_in_its_paragraph_is_told_with_file_and_id(tmp_pat
             global_batch_size=2,
             micro_batch_size=2,
         )
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"text": ["cow"], "answer_start": [4]},
+        '{"text": ["cow"], "answer_start": [4]}',
+        "{'text': ['cow'], 'answer_start': [4]}",
+        "{'text': array(['cow'], dtype=object), 'answer_start': array([4], dtype=int32)}",
+    ],
+)
+def test_answers_may_stand_in_a_cell_as_json_python_or_numpy_write_them(answers: object) -> None:
+    features = QuestionAnsweringFeatures(spelling_tokenizer())
+    example = features.example(row("the cow", answers=answers), 0, is_labelled=True)
+    assert example is not None and (example.answers, example.answer_start) == (("cow",), (4,))
+    assert features.example(row("the cow", answers=""), 0, is_labelled=True) is None
+
+
+@pytest.mark.parametrize("flag", [True, "true", "True", 1, "1"])
+def test_an_impossible_question_has_no_answer_whatever_stands_there(flag: object) -> None:
+    features = QuestionAnsweringFeatures(spelling_tokenizer())
+    for answers in ({"text": ["cow"], "answer_start": [4]}, None, {"text": [], "answer_start": []}):
+        example = features.example(
+            row("the cow", answers=answers, is_impossible=flag), 0, is_labelled=True
+        )
+        assert example is not None and example.answers == ()
+
+
+@pytest.mark.parametrize("flag", [False, "false", 0, None, ""])
+def test_a_question_that_is_not_impossible_has_its_answers(flag: object) -> None:
+    features = QuestionAnsweringFeatures(spelling_tokenizer())
+    example = features.example(row("the cow", "cow", 4, is_impossible=flag), 0, True)
+    assert example is not None and example.answers == ("cow",)
+    none = row("the cow", is_impossible=flag)
+    if flag in (None, ""):
+        assert features.example(none, 0, is_labelled=True) is not None
+    else:
+        with pytest.raises(RowError, match="is_impossible is false, but the question with id 'q'"):
+            features.example(none, 0, is_labelled=True)
+
+
+@pytest.mark.parametrize("flag", ["maybe", 2, [True], 0.5])
+def test_another_flag_is_told(flag: object) -> None:
+    features = QuestionAnsweringFeatures(spelling_tokenizer())
+    with pytest.raises(RowError, match=r"is_impossible is .* but must be true or false"):
+        features.example(row("the cow", "cow", 4, is_impossible=flag), 0, is_labelled=True)
+
+
+def questions(path: Path, ids: list[Any]) -> str:
+    """Writes rows of JSON lines, or SQuAD's format if the file ends so."""
+    rows = [row("the cow", "cow", 4, id=each) for each in ids]
+    lines = "".join(json.dumps(one) + "\n" for one in rows)
+    if path.suffix == ".json":
+        answers = [{"text": "cow", "answer_start": 4}]
+        qas = [{"id": each, "question": "Who?", "answers": answers} for each in ids]
+        lines = json.dumps({"data": [{"paragraphs": [{"context": "the cow", "qas": qas}]}]})
+    path.write_text(lines)
+    return str(path)
+
+
+@pytest.mark.parametrize(("name", "place"), [("a.jsonl", "line 3"), ("a.json", "question 3")])
+@pytest.mark.parametrize("ids", [["x", "y", "x"], [1, 2, "1"], ["1", "y", None, "2"]])
+def test_an_id_that_occurs_twice_is_refused(
+    name: str, place: str, ids: list[Any], tmp_path: Path
+) -> None:
+    features = QuestionAnsweringFeatures(spelling_tokenizer())
+    rows = features.read_rows(questions(tmp_path / name, ids))
+    if None in ids:
+        place, first = place.replace("3", "4"), place.replace("3", "3")
+    else:
+        first = place.replace("3", "1")
+    with pytest.raises(DataError, match=rf"{place}: the id .* occurs twice, first at {first}"):
+        list(rows)
+    good = features.read_rows(questions(tmp_path / name, ["x", "y", "z"]))
+    assert len(list(good)) == len(list(good)) == 3, "read twice, every id is once in the file"
 
 
 def test_windows_are_named_by_their_rows_place_in_the_batch() -> None:

@@ -1,20 +1,22 @@
 """CoNLL files: one word and its tag per line, and a blank line after each sentence."""
 
-import gzip
 import re
-import zlib
-from collections.abc import Iterable, Iterator
-from io import BufferedReader
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from clozekit.data.files.rows import Rows, endings
+from clozekit.data.files.opening import Lines, check_is_file, endings, opened
+from clozekit.data.files.row import FileRow, NoRowsError, Rows
 from clozekit.errors import DataError
 
-ENDINGS = (".conll", ".txt", ".iob", ".iob2", ".bio")
-"""The file endings that are read as CoNLL, with or without `.gz`."""
+ENDINGS = (".conll", ".conllu", ".txt", ".iob", ".iob2", ".bio")
+"""The file endings that are read as CoNLL, with or without that of a compression."""
 
 # Other white space, such as the no-break space in "10 000", may be part of a word.
 _BLANKS = re.compile(r"[ \t]+")
+_METADATA = re.compile(r"#\s*(newdoc|newpar|sent_id|text|begin|end|global\.columns)(?:[ =]|$)")
+_WORD_NUMBER = re.compile(r"[0-9]+([-.][0-9]+)?")
+_COLUMNS_OF_CONLLU = 10
 
 
 def is_conll(path: str) -> bool:
@@ -25,72 +27,165 @@ def is_conll(path: str) -> bool:
 def read_conll(path: str, words_column: str, tags_column: str) -> Rows:
     """Reads a CoNLL file: the first column of each line is the word, the last is its tag.
 
-    Columns are separated by tabs if the first line has a tab, else by blanks. `-DOCSTART-` lines
-    and comments are skipped. A line that starts with `#` is a comment if its number of columns is
-    wrong, or if it starts with `# ` before the first word of a sentence and does not end in a tag
-    that occurred earlier in the file.
+    Columns are separated by tabs if the first line of words has a tab, else by blanks.
+    `-DOCSTART-` lines and comments are skipped. A line that starts with `#` is a comment if its
+    number of columns is wrong, if it has metadata such as `# text = …`, or if it starts with `# `
+    before the first word of a sentence and does not end in a tag that occurred earlier in the file.
+
+    A file in the format of CoNLL-U is recognised by its ten columns: the word is FORM, its tag is
+    UPOS. Words with `_` as UPOS have no tag, and multiword tokens and empty nodes are skipped.
 
     Args:
-        path: The file, which may be gzipped.
+        path: The file, which may be compressed.
         words_column: The name of the column of words in the rows.
         tags_column: The name of the column of tags in the rows.
 
     Raises:
         DataError: The file does not exist, or a line cannot be read; the message has its number.
+        NoRowsError: It has no rows.
     """
-    if not Path(path).is_file():
-        raise DataError(f"{path} does not exist")
-    columns = (words_column, tags_column)
-
-    def read() -> Iterator[dict[str, object]]:
-        with _open(path) as file:
-            try:
-                for line, words, tags in _sentences(file, path):
-                    yield {words_column: words, tags_column: tags, "#line": line}
-            except (OSError, EOFError, zlib.error) as error:
-                raise DataError(f"{path} cannot be read: {error}") from error
-
+    check_is_file(path)
+    read = partial(_read, path, words_column, tags_column)
     if next(read(), None) is None:
-        raise DataError(f"{path} has no rows")
-    return Rows(path, columns, read, unit="the sentence at line")
+        raise NoRowsError(f"{path} has no rows")
+    return Rows(path, (words_column, tags_column), read)
 
 
-def _open(path: str) -> gzip.GzipFile | BufferedReader:
-    return gzip.open(path, "rb") if endings(path)[1] else Path(path).open("rb")
+def _read(path: str, words_column: str, tags_column: str) -> Iterator[FileRow]:
+    layout = _layout_of(path)
+    with opened(path) as file:
+        for line, words, tags in _sentences(Lines(file.content, path), path, layout):
+            cells = {words_column: words, tags_column: tags}
+            yield FileRow(cells, f"the sentence at line {line}", file.position())
 
 
-def _sentences(file: Iterable[bytes], path: str) -> Iterator[tuple[int, list[str], list[str]]]:
+@dataclass(frozen=True)
+class _Layout:
+    """How the lines of a file are divided.
+
+    Attributes:
+        has_tabs: Whether columns are separated by tabs.
+        num_columns: The number of columns.
+        is_conllu: Whether the file is in the format of CoNLL-U.
+    """
+
+    has_tabs: bool
+    num_columns: int
+    is_conllu: bool
+
+    def fields(self, line: str) -> list[str]:
+        return _fields(line, self.has_tabs)
+
+
+def _layout_of(path: str) -> _Layout:
+    """Finds the layout by the first sentence.
+
+    Raises:
+        DataError: It is in a format that is not read.
+    """
+    sentence: list[str] = []
+    hashes: list[str] = []
+    with opened(path) as file:
+        for line in Lines(file.content, path):
+            text = line.rstrip("\r\n")
+            if text.startswith("#begin document"):
+                raise DataError(
+                    f"{path} is in the format of CoNLL-2012, which is not read; convert it to "
+                    "lines of a word and its tag"
+                )
+            if text.startswith("#"):
+                hashes.append(text)
+            elif _ends_sentence(text):
+                if sentence:
+                    break
+            else:
+                sentence.append(text)
+    # A file may also have words that start with # only.
+    lines = sentence or [text for text in hashes if not _is_metadata(text)]
+    has_tabs = bool(lines) and "\t" in lines[0]
+    rows = [_fields(text, has_tabs) for text in lines]
+    num_columns = max(2, len(rows[0])) if rows else 2
+    is_conllu = num_columns == _COLUMNS_OF_CONLLU and all(
+        _WORD_NUMBER.fullmatch(fields[0]) for fields in rows
+    )
+    if endings(path)[0] == ".conllu" and rows and not is_conllu:
+        raise DataError(
+            f"{path} is not in the format of CoNLL-U: its words do not have {_COLUMNS_OF_CONLLU} "
+            "columns, of which the first is a number"
+        )
+    if not is_conllu and num_columns > 2 and _are_counted(rows):
+        raise DataError(
+            f"{path}: the first column has the numbers of the words, not the words; convert it to "
+            "lines of a word and its tag"
+        )
+    return _Layout(has_tabs, num_columns, is_conllu)
+
+
+def _sentences(
+    lines: Lines, path: str, layout: _Layout
+) -> Iterator[tuple[int, list[str], list[str]]]:
     """Yields the first line, the words and the tags of each sentence."""
     words: list[str] = []
     tags: list[str] = []
     known_tags: set[str] = set()
-    first_line, has_tabs, num_columns = 0, False, 0
-    for number, content in enumerate(file, start=1):
-        try:
-            # Only the first line may start with a byte order mark.
-            line = content.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}, line {number} is not UTF-8: {error.reason}") from error
-        if not line.strip() or line.startswith("-DOCSTART-"):
+    first_line = 0
+    for content in lines:
+        lines.begin_row()
+        line = content.rstrip("\r\n")
+        if _ends_sentence(line):
             if words:
                 yield first_line, words, tags
             words, tags = [], []
             continue
-        is_first = not num_columns and not line.startswith("# ")
-        has_tabs = "\t" in line if is_first else has_tabs
-        fields = line.split("\t") if has_tabs else _BLANKS.split(line.strip(" \t"))
-        num_columns = max(2, len(fields)) if is_first else num_columns
-        may_be_comment = line.startswith("# ") and not words and fields[-1] not in known_tags
-        if line.startswith("#") and (len(fields) != num_columns or may_be_comment):
-            continue
-        if len(fields) != num_columns:
+        fields = layout.fields(line)
+        is_whole = len(fields) == layout.num_columns
+        if line.startswith("#"):
+            may_be_comment = line.startswith("# ") and not words and fields[-1] not in known_tags
+            if not is_whole or may_be_comment or (not words and _is_metadata(line)):
+                continue
+        if not is_whole:
             raise DataError(
-                f"{path}, line {number} has {len(fields)} columns but must have {num_columns} "
-                "(word, …, tag)"
+                f"{path}, line {lines.number} has {len(fields)} columns but must have "
+                f"{layout.num_columns} (word, …, tag)"
             )
-        first_line = first_line if words else number
-        words.append(fields[0])
-        tags.append(fields[-1])
-        known_tags.add(fields[-1])
+        if "\r" in line:
+            raise DataError(
+                f"{path}, line {lines.number} has a carriage return in it; lines must end in "
+                "\\n or \\r\\n"
+            )
+        word, tag = fields[0], fields[-1]
+        if layout.is_conllu:
+            if not _WORD_NUMBER.fullmatch(fields[0]):
+                raise DataError(
+                    f"{path}, line {lines.number} starts with {fields[0]!r}, not with "
+                    "the number of a word, as CoNLL-U does"
+                )
+            if not fields[0].isdigit():
+                continue
+            word, tag = fields[1], "" if fields[3] == "_" else fields[3]
+        first_line = first_line if words else lines.number
+        words.append(word)
+        tags.append(tag)
+        known_tags.add(tag)
     if words:
         yield first_line, words, tags
+
+
+def _fields(line: str, has_tabs: bool) -> list[str]:
+    return line.split("\t") if has_tabs else _BLANKS.split(line.strip(" \t"))
+
+
+def _ends_sentence(line: str) -> bool:
+    return not line.strip() or line.startswith("-DOCSTART-")
+
+
+def _is_metadata(line: str) -> bool:
+    return _METADATA.match(line) is not None
+
+
+def _are_counted(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first column counts the words of a sentence, from 0 or 1."""
+    first = [fields[0] for fields in rows]
+    return len(first) > 1 and any(
+        first == [str(number) for number in range(start, start + len(first))] for start in (0, 1)
+    )

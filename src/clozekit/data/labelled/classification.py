@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clozekit.config.data import ClassificationDataConfig
 from clozekit.config.reading import ClassificationReading
 from clozekit.data.batch import ClassificationBatch
+from clozekit.data.files.cells import list_in
 from clozekit.data.files.rows import as_name, is_missing, ordered_names
 from clozekit.data.labelled.features import EncodedRows, RowError, unknown_label
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
@@ -117,7 +118,10 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
                     f"{self.config.label_column} is {label!r} but must be a single label"
                 )
             return (as_name(label),)
-        each = label if isinstance(label, list) else as_name(label).split(LABEL_SEPARATOR)
+        column = self.config.label_column
+        each = list_in(label if isinstance(label, list) else as_name(label), column)
+        if each is None:
+            each = as_name(label).split(LABEL_SEPARATOR)
         names = (as_name(one).strip() for one in each if not is_missing(one))
         return tuple(name for name in names if name)
 

@@ -14,14 +14,12 @@ from clozekit.config.checking import checked
 from clozekit.config.reading import Reading
 from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.batch import Batch
-from clozekit.data.files.rows import Rows, read_file
+from clozekit.data.files.cells import RowError as RowError
+from clozekit.data.files.cells import as_id, as_text, is_missing
+from clozekit.data.files.rows import Rows, read_file, read_split
 from clozekit.data.labelled.sequences import Sequences
 from clozekit.data.order import concatenated_ranges
 from clozekit.data.packing import Packing
-
-
-class RowError(ValueError):
-    """A row cannot be used; the message has the value and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +122,16 @@ class Features(ABC, Generic[ExampleT]):
     def label_columns(self) -> list[str]:
         """The columns needed in addition for training and evaluation."""
 
+    @property
+    def optional_columns(self) -> list[str]:
+        """The columns that are read if they are there, such as that of the ids."""
+        return [] if self.config.id_column is None else [self.config.id_column]
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that are read."""
+        return [*self.input_columns, *self.label_columns, *self.optional_columns]
+
     @abstractmethod
     def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> ExampleT | None:
         """Reads a row.
@@ -146,7 +154,15 @@ class Features(ABC, Generic[ExampleT]):
         Raises:
             DataError: The file cannot be read.
         """
-        return read_file(source)
+        return read_file(source, self.columns)
+
+    def read_split(self, path: str, name: str | None, split: str) -> Rows:
+        """Reads a split of a data set.
+
+        Raises:
+            DataError: It does not exist or cannot be read.
+        """
+        return read_split(path, name, split)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row for prediction from one or two texts.
@@ -197,21 +213,32 @@ class Features(ABC, Generic[ExampleT]):
     def row_id(self, row: Mapping[str, Any], number: int) -> str | int:
         """Returns a row's id, or its index if it has none."""
         column = self.config.id_column
-        if column is None or row.get(column) is None:
-            return number
-        value = row[column]
-        return value if isinstance(value, str | int) else str(value)
+        value = None if column is None else row.get(column)
+        return number if is_missing(value) else as_id(value)
 
     def text(self, row: Mapping[str, Any], column: str) -> str:
-        """Returns the text in a column of a row.
+        """Returns the text in a column of a row. That of null is empty.
 
         Raises:
-            RowError: The value is not text.
+            RowError: The row lacks the column, or the value is not text.
         """
-        value = row.get(column)
-        if not isinstance(value, str):
-            raise RowError(f"{column} is {value!r} but must be text")
-        return value
+        if column not in row:
+            raise RowError(f"there is no {column!r}; the row has {', '.join(row) or 'no columns'}")
+        return self.checked_text(as_text(row[column], column), column)
+
+    def checked_text(self, text: str, column: str) -> str:
+        """Returns a text.
+
+        Raises:
+            RowError: It is empty and empty texts are not allowed.
+        """
+        if not self.config.allow_empty_text and not text.strip():
+            raise RowError(f"{column} is empty, and data.allow_empty_text=false")
+        return text
+
+    def has_empty_text(self, example: ExampleT) -> bool:
+        """Whether an example has an empty text; such rows are counted."""
+        return False
 
 
 def unknown_label(label: str, label_names: Sequence[str]) -> RowError:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from clozekit import rng
 from clozekit.config.data import LabelledDataConfig
 from clozekit.corpus.vocabulary import load_tokenizer
-from clozekit.data.files.rows import Rows, read_split
+from clozekit.data.files.rows import Rows
 from clozekit.data.labelled.features import ExampleT, Features, RowError
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.module import StreamDataModule
@@ -27,6 +27,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
     Attributes:
         features: Reads and encodes the rows.
         num_unlabelled: For each split, the number of rows skipped because they have no label.
+        num_empty: For each split, the number of rows with an empty text.
 
     Raises:
         DataError: A file cannot be used, or has a class that does not occur in the training rows.
@@ -50,11 +51,12 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         self.features = features
         self.tokenizer = features.tokenizer
         self.num_unlabelled: dict[str, int] = {}
+        self.num_empty: dict[str, int] = {}
         given = {"train": config.train, "validation": config.validation, "test": config.test}
         rows = {
             split: features.read_rows(source)
             if config.path is None
-            else read_split(config.path, config.name, source)
+            else features.read_split(config.path, config.name, source)
             for split, source in given.items()
             if source is not None
         }
@@ -79,6 +81,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             )
         self.data_hash = _hash(examples["train"])
         for split in sorted(examples, key=list(given).index):
+            self.num_empty[split] = sum(map(features.has_empty_text, examples[split]))
             encoded = features.encode(examples[split], is_labelled=True)
             self.sources[split] = LabelledSource(encoded, is_training=split == "train")
 
@@ -98,6 +101,8 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             notes = [f"{num_cut:,} truncated"]
             notes += [f"{num_sequences:,} sequences"] if num_sequences > num_rows else []
             notes += [f"{unlabelled:,} without labels skipped"] if unlabelled else []
+            num_empty = self.num_empty.get(split, 0)
+            notes += [f"{num_empty:,} with empty text"] if num_empty else []
             described.append(f"{num_rows:,} in {split} ({', '.join(notes)})")
         facts = {"rows": ", ".join(described)}
         names = self.features.label_names

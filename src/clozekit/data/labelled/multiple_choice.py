@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from clozekit.config.data import MultipleChoiceDataConfig
 from clozekit.config.reading import MultipleChoiceReading
 from clozekit.data.batch import MultipleChoiceBatch
-from clozekit.data.files.rows import as_name, is_missing
+from clozekit.data.files.cells import as_index, as_text, list_in, shown
+from clozekit.data.files.rows import is_missing
 from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.sequences import lay_out, token_ids, truncated
@@ -72,6 +73,10 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
         """The column of the right choice."""
         return [self.config.label_column]
 
+    def has_empty_text(self, example: ChoiceQuestion) -> bool:
+        """Whether the context or a choice is empty."""
+        return not all(text.strip() for text in (example.context, *example.choices))
+
     def example(
         self, row: Mapping[str, Any], number: int, is_labelled: bool
     ) -> ChoiceQuestion | None:
@@ -88,15 +93,7 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
         label = row[self.config.label_column]
         if is_missing(label):
             return None
-        try:
-            place = int(as_name(label))
-        except ValueError:
-            place = -1
-        if not 0 <= place < len(choices):
-            raise RowError(
-                f"{self.config.label_column} is {label!r} but must be the index of a choice, from "
-                f"0 to {len(choices) - 1}"
-            )
+        place = as_index(label, self.config.label_column, len(choices))
         return ChoiceQuestion(row_id, context, choices, place)
 
     def encode(self, examples: Sequence[ChoiceQuestion], is_labelled: bool) -> ChoiceRows:
@@ -124,11 +121,11 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
 
     def _choices(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         if isinstance(self.config.choices_column, str):
-            value = row.get(self.config.choices_column)
-            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-                raise RowError(
-                    f"{self.config.choices_column} is {value!r} but must be a list of texts"
-                )
+            column = self.config.choices_column
+            given = list_in(row.get(column), column)
+            if given is None:
+                raise RowError(f"{column} is {shown(row[column])} but must be a list of texts")
+            value = [self.checked_text(as_text(each, column), column) for each in given]
         else:
             value = [self.text(row, column) for column in self.config.choices_column]
         if len(value) < 2:

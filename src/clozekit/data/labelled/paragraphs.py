@@ -11,8 +11,11 @@ from tokenizers import Tokenizer
 
 from clozekit.config.reading import QuestionReading
 from clozekit.data.batch import Window
+from clozekit.data.files.cells import as_text, is_missing, shown
+from clozekit.data.files.literals import read_literal
 from clozekit.data.files.rows import Rows
 from clozekit.data.files.squad import read_squad
+from clozekit.data.files.unique_ids import with_unique_ids
 from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError
 from clozekit.data.labelled.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, token_ids, windows
 
@@ -61,6 +64,8 @@ class QuestionRows(EncodedRows[Question]):
         )
 
 
+_IS_IMPOSSIBLE = "is_impossible"
+
 RowsT = TypeVar("RowsT", bound=QuestionRows)
 
 
@@ -91,6 +96,15 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         """The column of the answers."""
         return [self.config.answers_column]
 
+    @property
+    def optional_columns(self) -> list[str]:
+        """The column of ids, and whether a question has no answer."""
+        return [*super().optional_columns, _IS_IMPOSSIBLE]
+
+    def has_empty_text(self, example: Question) -> bool:
+        """Whether question or paragraph are empty."""
+        return not example.question.strip() or not example.context.strip()
+
     def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> Question | None:
         """Reads a row's question, paragraph and answers.
 
@@ -102,9 +116,16 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         if not is_labelled:
             return Question(row_id, question, context, (), ())
         given = row[self.config.answers_column]
-        if given is None:
+        is_impossible = _flag(row.get(_IS_IMPOSSIBLE))
+        if is_impossible:
+            return Question(row_id, question, context, (), ())
+        if is_missing(given):
             return None
         texts, starts = _answers(given, self.config.answers_column)
+        if not texts and is_impossible is False:
+            raise RowError(
+                f"{_IS_IMPOSSIBLE} is false, but the question with id {row_id!r} has no answer"
+            )
         for text, start in zip(texts, starts, strict=True):
             if context[start : start + len(text)] != text or not text or start < 0:
                 found = context[max(start, 0) : max(start, 0) + len(text)]
@@ -116,7 +137,12 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
 
     def read_rows(self, source: str) -> Rows:
         """Reads SQuAD's nested JSON or a file of rows."""
-        return read_squad(source) or super().read_rows(source)
+        rows = read_squad(source) or super().read_rows(source)
+        return with_unique_ids(rows, self.config.id_column)
+
+    def read_split(self, path: str, name: str | None, split: str) -> Rows:
+        """Reads a split of a data set."""
+        return with_unique_ids(super().read_split(path, name, split), self.config.id_column)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row from a question and its paragraph."""
@@ -191,15 +217,34 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
 
 def _answers(given: Any, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     try:
-        texts, starts = tuple(given["text"]), tuple(given["answer_start"])
-    except (TypeError, KeyError):
-        texts, starts = (None,), ()
-    is_text = all(isinstance(text, str) for text in texts)
-    if not is_text or len(texts) != len(starts) or not all(isinstance(s, int) for s in starts):
+        found = read_literal(given) if isinstance(given, str) else given
+        texts, starts = found["text"], found["answer_start"]
+    except (TypeError, KeyError, ValueError):
+        texts, starts = None, None
+    if (
+        not isinstance(texts, list | tuple)
+        or not isinstance(starts, list | tuple)
+        or len(texts) != len(starts)
+        or not all(isinstance(text, str) for text in texts)
+        or not all(isinstance(start, int) and not isinstance(start, bool) for start in starts)
+    ):
         raise RowError(
-            f"{column} is {given!r} but must have lists `text` and `answer_start` of equal length"
+            f"{column} is {shown(given)} but must have lists `text` and `answer_start` of equal "
+            "length"
         )
-    return texts, starts
+    return tuple(as_text(text, column) for text in texts), tuple(starts)
+
+
+def _flag(value: Any) -> bool | None:
+    """Reads whether a question has no answer; None if that is not said."""
+    if is_missing(value):
+        return None
+    known = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
+    is_simple = isinstance(value, str | int)
+    found = known.get(value.lower() if isinstance(value, str) else value) if is_simple else None
+    if found is None:
+        raise RowError(f"{_IS_IMPOSSIBLE} is {shown(value)} but must be true or false")
+    return found
 
 
 def _with_marks(text: str, places: NDArray[np.int64]) -> NDArray[np.int64]:

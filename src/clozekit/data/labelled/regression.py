@@ -1,6 +1,5 @@
 """Regression: rows with one or two texts and a score."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 from clozekit.config.data import RegressionDataConfig
 from clozekit.config.reading import RegressionReading
 from clozekit.data.batch import RegressionBatch
+from clozekit.data.files.cells import as_score
 from clozekit.data.files.rows import is_missing
-from clozekit.data.labelled.features import EncodedRows, RowError
+from clozekit.data.labelled.features import EncodedRows
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.texts import TextExample, TextFeatures
 
@@ -61,23 +61,15 @@ class RegressionFeatures(TextFeatures[ScoredText]):
         if not is_labelled:
             return ScoredText(self.row_id(row, number), *texts, score=0.0)
         given = row[self.config.score_column]
-        if is_missing(given) or is_missing(score := self._score(given)):
+        if is_missing(given):
             return None
+        score = as_score(given, self.config.score_column)
         return ScoredText(self.row_id(row, number), *texts, score=score)
 
     def encode(self, examples: Sequence[ScoredText], is_labelled: bool) -> ScoredRows:
         """Encodes each row as one sequence."""
         scores = np.array([example.score for example in examples], np.float32)
         return ScoredRows(**self.encoded_texts(examples), scores=scores)
-
-    def _score(self, value: Any) -> float:
-        try:
-            score = float(value)
-        except (TypeError, ValueError):
-            score = math.inf
-        if math.isinf(score):
-            raise RowError(f"{self.config.score_column} is {value!r} but must be a number")
-        return score
 
 
 class RegressionDataModule(LabelledDataModule[ScoredText]):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clozekit.config.data import TaggingDataConfig
 from clozekit.config.reading import TaggingReading
 from clozekit.data.batch import TaggingBatch
+from clozekit.data.files.cells import as_text, list_in, shown
 from clozekit.data.files.conll import is_conll, read_conll
 from clozekit.data.files.rows import MISSING_LABEL, Rows, as_name, is_missing, ordered_names
 from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError, unknown_label
@@ -83,10 +84,15 @@ class TaggingFeatures(Features[TaggedWords]):
 
     def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> TaggedWords | None:
         """Reads a row's words and tags."""
-        words = _listed(row.get(self.config.words_column), self.config.words_column)
+        column = self.config.words_column
+        if column not in row:
+            raise RowError(f"there is no {column!r}; the row has {', '.join(row) or 'no columns'}")
+        words = [] if is_missing(row[column]) else _listed(row[column], column)
         for word in words:
             if not isinstance(word, str):
-                raise RowError(f"{self.config.words_column} has {word!r} but must have words only")
+                raise RowError(f"{column} has {shown(word)} but must have words only")
+            as_text(word, column)
+        self.checked_text(" ".join(words), column)
         row_id = self.row_id(row, number)
         if not is_labelled:
             return TaggedWords(row_id, tuple(words), (None,) * len(words))
@@ -112,7 +118,7 @@ class TaggingFeatures(Features[TaggedWords]):
         """Makes a row from a text with words separated by white space."""
         if text_pair is not None:
             raise RowError(f"text_pair is {text_pair!r} but this task takes only text")
-        return {self.config.words_column: text}
+        return {self.config.words_column: text.split()}
 
     def learn_labels(
         self, examples: Sequence[TaggedWords], class_names: Mapping[str, list[str]]
@@ -212,11 +218,8 @@ def _tagged(row_id: str | int, words: Sequence[str], tags: Sequence[str | None])
 
 
 def _listed(value: Any, column: str) -> list[Any]:
-    if isinstance(value, str):
-        return value.split()
-    if not isinstance(value, list):
-        raise RowError(f"{column} is {value!r} but must be a list")
-    return value
+    found = list_in(value, column)
+    return value.split() if found is None else found
 
 
 class TaggingDataModule(LabelledDataModule[TaggedWords]):

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from clozekit.config.reading import TextReading
-from clozekit.data.labelled.features import Example, Features
+from clozekit.data.files.rows import is_missing
+from clozekit.data.labelled.features import Example, Features, RowError
 from clozekit.data.labelled.sequences import lay_out, token_ids, truncated
 
 _PAIR = "text_pair"
@@ -41,19 +42,31 @@ class TextFeatures(Features[TextT]):
         pair = self.config.text_pair_column
         return [self.config.text_column] if pair is None else [self.config.text_column, pair]
 
+    @property
+    def optional_columns(self) -> list[str]:
+        """The column of ids, and that of a second text for prediction."""
+        return [*super().optional_columns, _PAIR]
+
+    def has_empty_text(self, example: TextT) -> bool:
+        """Whether a text of the example is empty."""
+        pair = example.text_pair
+        return not example.text.strip() or (pair is not None and not pair.strip())
+
     def texts(self, row: Mapping[str, Any], is_labelled: bool) -> tuple[str, str | None]:
         """Returns the texts of a row.
 
         A row for prediction may have a second text in `text_pair` even if training rows had none.
         """
         pair = self.config.text_pair_column
-        if pair is None and not is_labelled and row.get(_PAIR) is not None:
+        if pair is None and not is_labelled and not is_missing(row.get(_PAIR)):
             pair = _PAIR
         text = self.text(row, self.config.text_column)
         return text, None if pair is None else self.text(row, pair)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row from a text or a pair of texts."""
+        if text_pair is None and self.config.text_pair_column is not None:
+            raise RowError("text_pair is missing; this task takes pairs of texts")
         return {self.config.text_column: text, self.config.text_pair_column or _PAIR: text_pair}
 
     def encoded_texts(self, examples: Sequence[TextT]) -> dict[str, Any]:
