@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import hydra
@@ -26,6 +25,7 @@ from clozekit.config.messages import (
 )
 from clozekit.config.options import is_multirun, parse_options
 from clozekit.config.overrides import as_overrides, quoted
+from clozekit.config.own_modules import import_from_here, targets_of
 from clozekit.display import say
 from clozekit.environment import prepare_for_torch
 from clozekit.errors import ConfigError, UserError, WorkerError, of_os_error
@@ -188,7 +188,8 @@ def _train(composed: DictConfig) -> None:
     if is_first_process():
         check_server(config)
     prepare_for_torch()
-    import_from_here()
+    import_from_here(targets_of(config.model_dump(by_alias=True)))
+    import_from_here(config.trusted_modules)
     from clozekit.train import train
 
     if is_first_process():
@@ -217,7 +218,7 @@ def _predict(composed: DictConfig) -> None:
     config = validated(composed, PredictConfig)
     config.check_output()
     prepare_for_torch()
-    import_from_here()
+    import_from_here(config.trusted_modules)
     from clozekit.predict import predict
 
     predict(config)
@@ -230,7 +231,7 @@ def _evaluate(composed: DictConfig) -> None:
     if config.out is not None:
         check_out(config.out)
     prepare_for_torch()
-    import_from_here()
+    import_from_here(config.trusted_modules)
     from clozekit.evaluate import evaluate
 
     evaluate(config)
@@ -253,11 +254,6 @@ def _report(composed: DictConfig) -> None:
     from clozekit.report import report
 
     report(config)
-
-
-def import_from_here() -> None:
-    """Makes the user's modules in the current folder importable."""
-    sys.path.insert(0, str(Path.cwd()))
 
 
 _WORK: dict[str, Callable[[DictConfig], None]] = {

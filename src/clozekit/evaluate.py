@@ -8,8 +8,9 @@ from typing import Any
 from rich.table import Table
 from torch import Tensor, nn
 
-from clozekit.config.build import build
 from clozekit.config.evaluate import EvaluateConfig, check_out
+from clozekit.config.registry import DATA, TASKS
+from clozekit.config.stored import check_trust, construct, stored_arguments, stored_class
 from clozekit.console import PlainConsole
 from clozekit.data.batch import Batch
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, describe_unknown
@@ -54,7 +55,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     Raises:
         UserError: The model or the rows cannot be used.
     """
-    pretrained = load_pretrained(config.checkpoint)
+    pretrained = load_pretrained(config.checkpoint, config.trusted_modules)
+    if config.input is None:
+        _check_trust_in_data(pretrained)
     predictor = make_predictor(
         pretrained,
         data_options=config.data_options,
@@ -104,14 +107,7 @@ def _split_of_run(
     """Reads a split of the run's own data, with the classes of the model."""
     if pretrained.data is None:
         raise ConfigError("input is missing: set input=… to a file of labelled rows")
-    arguments = {
-        **pretrained.data,
-        **(config.data_options or {}),
-        "tokenizer": pretrained.tokenizer,
-    }
-    if module.label_names is not None:
-        arguments["label_names"] = module.label_names
-    datamodule: LabelledDataModule[Any] = build("data", arguments)
+    datamodule = _datamodule(pretrained, config.data_options or {}, module.label_names)
     name = config.split or ("test" if "test" in datamodule.sources else "validation")
     if name not in datamodule.sources:
         raise ConfigError(f"split={name}: the run only has {', '.join(datamodule.sources)}")
@@ -129,6 +125,41 @@ def _split_of_run(
     unlabelled = datamodule.num_unlabelled
     num_unlabelled = unlabelled.get(name, unlabelled.get("train", 0))
     return Split(name, source, num_unlabelled, datamodule.unknown_labels.get(name, {}), notes)
+
+
+def _check_trust_in_data(pretrained: Pretrained) -> None:
+    """Checks the task and the data together, so that one message names all modules to trust."""
+    if pretrained.data is not None and pretrained.task is not None:
+        targets = {
+            "task": (pretrained.task["_target_"], TASKS),
+            "data": (pretrained.data["_target_"], DATA),
+        }
+        check_trust(pretrained.path, targets, pretrained.trusted_modules)
+
+
+def _datamodule(
+    pretrained: Pretrained, options: Mapping[str, Any], label_names: list[str] | None
+) -> LabelledDataModule[Any]:
+    """Makes the DataModule of the training run, of a class in the registry or a trusted module.
+
+    Args:
+        pretrained: The model.
+        options: Changes to how rows are read.
+        label_names: The classes of the model.
+    """
+    assert pretrained.data is not None
+    source, trusted, target = (
+        pretrained.path,
+        pretrained.trusted_modules,
+        pretrained.data["_target_"],
+    )
+    base: type[LabelledDataModule[Any]] = LabelledDataModule
+    data_class = stored_class(source, "data", target, DATA, trusted, base)
+    arguments = stored_arguments(source, "data", pretrained.data, DATA.get(target), trusted)
+    arguments |= {**options, "tokenizer": pretrained.tokenizer}
+    if label_names is not None:
+        arguments["label_names"] = label_names
+    return construct(source, "data", data_class, arguments)
 
 
 def _judge(

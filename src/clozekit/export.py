@@ -1,6 +1,5 @@
 """`clozekit export`: writes a checkpoint as a model folder for other programs."""
 
-import json
 import math
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from clozekit.interop.saving import (
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.folder import run_of
 from clozekit.runs.load_pretrained import from_checkpoint
-from clozekit.runs.metrics_file import read_series
+from clozekit.runs.metrics_file import read_metrics_of, read_series
 
 _LIBRARIES = {"transformers": "transformers", "safetensors": "clozekit", "onnx": "onnx"}
 """The library that loads each format."""
@@ -73,8 +72,8 @@ def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, fold
 
 
 def _write_transformers(checkpoint: Checkpoint, model: Pretrained, folder: Path) -> None:
-    dropout = checkpoint.config["task"].get("classifier_dropout")
-    settings = {} if dropout is None else {"classifier_dropout": dropout}
+    dropout = checkpoint.group("task").get("classifier_dropout")
+    settings = {"classifier_dropout": dropout} if isinstance(dropout, int | float) else {}
     left_out = save_transformers(model, folder, **settings)
     if left_out:
         say(
@@ -95,7 +94,7 @@ def _metrics_of(checkpoint: Checkpoint) -> dict[str, float]:
     }
     if not metrics or not folder.results_file.is_file():
         return metrics
-    results: dict[str, float] = json.loads(folder.results_file.read_text(encoding="utf-8"))
+    results = read_metrics_of(folder.results_file)
     # results.json is from the best or the last checkpoint: use it only if it is from this one.
     if all(math.isclose(results.get(name, math.nan), metrics[name]) for name in metrics):
         metrics |= {name: value for name, value in results.items() if name.startswith("test/")}

@@ -4,6 +4,7 @@ Data is written to a temporary file next to the target, which is renamed when it
 disk. An interrupted write leaves the target unchanged, and a temporary file that `leftovers` finds.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -11,10 +12,13 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
+
+from clozekit.errors import UserError
 
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]+(\.tmp)?")
 
@@ -117,8 +121,7 @@ def locked(path: Path) -> Iterator[None]:
         return
     import fcntl
 
-    # The file is neither changed nor, if it is a link, followed.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    descriptor = open_lock_file(path)
     try:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -128,6 +131,50 @@ def locked(path: Path) -> Iterator[None]:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def open_lock_file(path: Path, only_read: bool = False) -> int:
+    """Opens a lock file, and creates it unless it is only read. Its content is not changed.
+
+    A folder from someone else may have a link in the place of the lock file, so links are refused.
+
+    Returns:
+        The file descriptor, which child processes do not inherit.
+
+    Raises:
+        FileNotFoundError: The file is only read, and does not exist.
+        UserError: The path is a link, or not a regular file.
+    """
+    return _open_without_following(path, os.O_RDONLY if only_read else os.O_RDWR | os.O_CREAT)
+
+
+@contextmanager
+def append_text(path: Path) -> Iterator[TextIO]:
+    """Opens a UTF-8 text file to append to it, without newline translation.
+
+    Raises:
+        UserError: The path is a link, or not a regular file.
+    """
+    descriptor = _open_without_following(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with os.fdopen(descriptor, "a", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def refuse_links(folder: Path) -> None:
+    """Checks that a folder is not a symbolic link, and contains none at any depth.
+
+    What is written to such a folder, or removed from it, would be written or removed elsewhere.
+
+    Raises:
+        UserError: The folder is a link or contains one.
+    """
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        if path.is_symlink():
+            raise UserError(f"{path} is a symbolic link; remove it, it should be a folder or file")
+        if path.is_dir():
+            waiting += path.iterdir()
 
 
 def leftovers(folder: Path, names: str) -> list[Path]:
@@ -194,6 +241,22 @@ class GradualHash:
         for part in self._parts:
             self._digest.update(part)
         return self._digest.hexdigest()
+
+
+def _open_without_following(path: Path, flags: int) -> int:
+    try:
+        # Without blocking, because opening a named pipe could wait for ever.
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(
+                f"{path} is a symbolic link; remove it, it should be a regular file"
+            ) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path} is not a regular file; remove it")
+    return descriptor
 
 
 def _temporary_beside(path: Path) -> Path:

@@ -54,10 +54,10 @@ class LoadedModel:
         device: str = "auto",
     ) -> None:
         self.path = pretrained.path
-        self.task = task_name(pretrained)
         self.predictor = make_predictor(
             pretrained, data_options=data_options, task_options=task_options, device=device
         )
+        self.task = task_name(pretrained)
         assert pretrained.tokenizer is not None
         self.tokenizer: Tokenizer = pretrained.tokenizer
         self.label_names = pretrained.label_names
@@ -100,16 +100,18 @@ class LoadedModel:
         return given if isinstance(given, Mapping) else self.predictor.row_of(*given)
 
 
-def load(path: str | Path, **options: Any) -> LoadedModel:
-    """Loads a trained model.
+def load(path: str | Path, trusted_modules: Sequence[str] = (), **options: Any) -> LoadedModel:
+    """Loads a trained model. Nothing in its files is executed.
 
     Args:
         path: A clozekit run folder or checkpoint, a model folder of transformers, or the name of a
             model on the Hugging Face hub.
+        trusted_modules: Modules with classes that the model may use, such as `["my_tasks"]`.
         **options: The arguments of `LoadedModel`.
 
     Raises:
+        ConfigError: The model uses a class that is not clozekit's, in a module that is not trusted.
         DataError: The model does not exist or cannot be read.
     """
     limit_kept_products()
-    return LoadedModel(load_pretrained(str(path)), **options)
+    return LoadedModel(load_pretrained(str(path), trusted_modules), **options)

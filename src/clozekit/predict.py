@@ -31,7 +31,7 @@ def predict(config: PredictConfig) -> None:
         UserError: The model cannot be read, or a text or row does not fit its task.
     """
     config.check_output()
-    pretrained = load_pretrained(config.checkpoint)
+    pretrained = load_pretrained(config.checkpoint, config.trusted_modules)
     predictor = make_predictor(
         pretrained,
         data_options=config.data_options,

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from clozekit.config.report import ReportConfig
-from clozekit.display import say
+from clozekit.display import printable, say
 from clozekit.errors import ConfigError, UserError
 from clozekit.figures import drawn
 from clozekit.files import write_text
@@ -30,7 +30,8 @@ def report(config: ReportConfig) -> None:
     """
     folder = config.folder
     summary = summarize(read_runs(folder), config.metric, config.mode)
-    text = report_text(summary, folder)
+    # Names and values may come from someone else.
+    text = "\n".join(map(printable, report_text(summary, folder).split("\n")))
     lines = [text]
     try:
         _check_existing_reports(folder)

@@ -16,13 +16,13 @@ from clozekit.exit_codes import INTERRUPTED
 from clozekit.figures import drawn
 from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
-from clozekit.interop.pretrained import Pretrained, check_shapes
+from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.curves import plot_curves
 from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing
 from clozekit.runs.load_pretrained import from_checkpoint, load_pretrained
-from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
+from clozekit.runs.resume import adopt, check_agreement, check_weights, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
@@ -76,9 +76,10 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     resumed = checkpoint_to_resume(config.resume, config.run_dir)
     is_own = resumed is not None and config.resume == "auto"
     folder = RunFolder.at(config.run_dir, resumed.run_id if resumed and is_own else None)
-    pretrained = None if resumed is None else from_checkpoint(resumed)
+    trusted = config.trusted_modules
+    pretrained = None if resumed is None else from_checkpoint(resumed, trusted)
     if resumed is None and config.encoder.pretrained is not None:
-        pretrained = load_pretrained(config.encoder.pretrained)
+        pretrained = load_pretrained(config.encoder.pretrained, trusted, needs_task_head=False)
     datamodule = make_datamodule(config, pretrained)
     datamodule.check_samples()
     encoder = encoder_config(config.encoder, datamodule, pretrained)
@@ -88,9 +89,8 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
         check_agreement(resumed, given, datamodule.tokenizer.to_str(), datamodule.data_hash)
     max_steps = max_steps_of(config, datamodule)
     module = make_module(config, encoder, datamodule, max_steps)
-    if resumed is not None and pretrained is not None:
-        where = f"resume: {resumed.path}: encoder._target_={encoder.target}"
-        check_shapes(module.model, pretrained.weights, where)
+    if resumed is not None:
+        check_weights(resumed, module.state_dict())
     elif pretrained is not None:
         _load_pretrained_weights(module, pretrained)
     if resumed is None:

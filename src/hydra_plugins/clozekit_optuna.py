@@ -85,7 +85,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study's trials."""
-        from clozekit.command import import_from_here
+        from clozekit.config.own_modules import import_from_here
         from clozekit.errors import ConfigError
         from clozekit.sweeps.study import Study, direction_of
         from hydra_plugins.clozekit_launcher import SweepLauncher
@@ -96,8 +96,9 @@ class OptunaSweeper(Sweeper):
                 "hydra/sweeper=clozekit_optuna requires hydra/launcher=processes, which is the "
                 "default, or submitit"
             )
+        import_from_here([str(self.sampler.get("_target_"))])
         if self.metric is None:
-            import_from_here()
+            import_from_here([self.checked.config.task.target])
             self.direction = direction_of(self.checked.config)
         study = Study(
             self._study(launcher.jobs), self.space, self.n_trials, self.metric, launcher.make_job
@@ -136,6 +137,9 @@ class OptunaSweeper(Sweeper):
     def _study(self, jobs: "JobMaker") -> "Study":
         import optuna
 
+        from clozekit.files import refuse_links
+
+        refuse_links(jobs.folder / "study.db")
         study = optuna.create_study(
             study_name=self.study_name or jobs.name,
             storage=self.storage or f"sqlite:///{jobs.folder}/study.db",

@@ -8,7 +8,6 @@ of its own.
 """
 
 import atexit
-import contextlib
 import importlib.util
 import json
 import os
@@ -205,7 +204,6 @@ def _become(request: dict[str, Any]) -> None:
 if __name__ == "__main__":
     _import_everything()
     _become(_serve(socket.socket(fileno=int(sys.argv[1]))))
-    from clozekit.cli import main
+    from clozekit.__main__ import main
 
-    with contextlib.suppress(BrokenPipeError):
-        main()
+    main()

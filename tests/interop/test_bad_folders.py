@@ -15,6 +15,7 @@ from transformers import RobertaModel as Roberta
 
 from clozekit.errors import DataError
 from clozekit.interop.transformers import load_transformers
+from clozekit.runs.load_pretrained import load_pretrained
 from tests.interop.folders import random_model, write_vocabulary
 
 EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
@@ -132,6 +133,53 @@ def with_a_classifier(architecture: str, **changes: Any) -> Callable[[Path], Non
     return spoil
 
 
+def listed_config(folder: Path) -> None:
+    (folder / "config.json").write_text("[]")
+
+
+def deep_config(folder: Path) -> None:
+    (folder / "config.json").write_text("[" * 100_000)
+
+
+def odd_lowercasing(folder: Path) -> None:
+    write_vocabulary(folder)
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": [1]}')
+
+
+def shard_elsewhere(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder.parent / "other.safetensors")
+    index = {"weight_map": {"a": "../other.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def encoder_elsewhere(folder: Path) -> None:
+    without_config(folder)
+    (folder / "modules.json").write_text('[{"path": "../other"}]')
+
+
+def expanded(folder: Path) -> None:
+    without_weights(folder)
+    torch.save({EMBEDDINGS: torch.zeros(1).expand(10**12)}, folder / "pytorch_model.bin")
+
+
+def torchscript(folder: Path) -> None:
+    without_weights(folder)
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), folder / "pytorch_model.bin")
+
+
+def keras(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+    (folder / "tf_model.h5").touch()
+
+
+def tensorflow(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+    for name in ("bert_config.json", "bert_model.ckpt.index", "vocab.txt"):
+        (folder / name).touch()
+
+
 BAD = {
     "no configuration": (without_config, ["config.json does not exist"]),
     "a broken configuration": (broken_config, ["config.json cannot be read as JSON"]),
@@ -234,6 +282,50 @@ BAD = {
         with_a_classifier("BertForSequenceClassification", problem_type="ranking"),
         ["problem_type=ranking; allowed are regression, single_label_classification, multi"],
     ),
+    "an architecture that is a number": (
+        configured(architectures=[5]),
+        ["architectures=[5]; it should be a list of names"],
+    ),
+    "architectures that are text": (configured(architectures="BertModel"), ["architectures=Bert"]),
+    "an activation that is a list": (
+        configured(hidden_act=["gelu"]),
+        ["hidden_act=['gelu']; only"],
+    ),
+    "a type that is a list": (configured(model_type=["bert"]), ["model_type=['bert']; only bert"]),
+    "a million blocks": (
+        configured(num_hidden_layers=10**6),
+        ["missing in the weights: bert.encoder.layer.2", "num_hidden_layers=1000000"],
+    ),
+    "a huge vocabulary": (configured(vocab_size=2**40), ["word_embeddings.weight has shape"]),
+    "a size that is text": (configured(hidden_size="wide"), ["hidden_size=wide"]),
+    "a size that is a list": (configured(hidden_size=[32]), ["hidden_size=[32]"]),
+    "a configuration that is a list": (listed_config, ["config.json is not a JSON object"]),
+    "a configuration that is too deep": (deep_config, ["config.json cannot be read as JSON"]),
+    "a million labels": (
+        with_a_classifier("BertForSequenceClassification", num_labels=10**9, id2label=["a", "b"]),
+        ["id2label=['a', 'b']; it should map numbers to names"],
+    ),
+    "labels that are numbers": (
+        with_a_classifier("BertForSequenceClassification", id2label={"0": 1, "1": 2}),
+        ["id2label={'0': 1, '1': 2}; it should map"],
+    ),
+    "a purpose that is a list": (
+        with_a_classifier("BertForSequenceClassification", problem_type=["regression"]),
+        ["problem_type=['regression']; allowed are"],
+    ),
+    "lowercasing that is a list": (odd_lowercasing, ["do_lower_case=[1]; it should be true"]),
+    "a shard elsewhere": (shard_elsewhere, ["'../other.safetensors' is not the name of a file"]),
+    "an encoder elsewhere": (encoder_elsewhere, ["path='../other' is not the name of a folder"]),
+    "an expanded tensor": (
+        expanded,
+        ["pytorch_model.bin is damaged", "larger than what is stored"],
+    ),
+    "a TorchScript program": (torchscript, ["pytorch_model.bin is a TorchScript program"]),
+    "a Keras model": (keras, ["tf_model.h5 is a model of Keras", "from_tf=True"]),
+    "a TensorFlow checkpoint": (
+        tensorflow,
+        ["is a TensorFlow checkpoint of google-research/bert; convert it with", "config.json"],
+    ),
     "regression of two scores": (
         with_a_classifier("BertForSequenceClassification", problem_type="regression"),
         ["problem_type=regression with 2 labels; only one is supported"],
@@ -266,3 +358,29 @@ def test_a_name_that_the_hub_does_not_give_is_told() -> None:
     # The tests are offline, and the name is in no cache.
     with pytest.raises(DataError, match="nobody/nothing does not exist as a file or folder, and"):
         load_transformers("nobody/nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bert_model.ckpt", "is a TensorFlow checkpoint of google-research/bert; convert it"),
+        ("bert_model.ckpt.index", "belongs to a TensorFlow checkpoint; convert it"),
+        ("bert_model.ckpt.data-00000-of-00001", "belongs to a TensorFlow checkpoint; convert it"),
+        ("script.pt", "is a TorchScript program"),
+        ("model.onnx", "is an ONNX model; use the folder"),
+        ("model.safetensors", "has only weights; use the folder"),
+    ],
+)
+def test_a_file_of_another_program_is_told(name: str, message: str, tmp_path: Path) -> None:
+    for part in ("bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001", "model.onnx"):
+        (tmp_path / part).touch()
+    (tmp_path / "model.safetensors").touch()
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "script.pt")
+    with pytest.raises(DataError, match=message):
+        load_pretrained(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["../../x/y", "a/../b", "https://evil.example/x", "", "a/b/c/d"])
+def test_a_path_is_no_name_on_the_hub(name: str) -> None:
+    with pytest.raises(DataError):
+        load_pretrained(name)

@@ -9,11 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
     BertForMultipleChoice,
+    BertForPreTraining,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
 )
 
+from clozekit.errors import DataError
 from clozekit.interop.head_names import make_model
 from clozekit.interop.transformers import load_transformers
 from tests.interop.folders import padded, random_model, saved
@@ -119,3 +121,44 @@ def test_a_head_that_no_architecture_names_is_left(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": ["BertModel"]}))
     assert load_transformers(folder).unused == ("qa_outputs.bias", "qa_outputs.weight")
+
+
+def old_classifier(folder: Path, id2label: dict[str, str], num_labels: int = 50) -> Path:
+    """A folder as transformers 2 wrote it: `num_labels` beside names of another number."""
+    labels = {i: f"LABEL_{i}" for i in range(num_labels)}
+    saved(random_model(BertForSequenceClassification, id2label=labels), folder)
+    file = folder / "config.json"
+    config = json.loads(file.read_text()) | {"num_labels": num_labels, "id2label": id2label}
+    file.write_text(json.dumps(config))
+    return folder
+
+
+def test_two_stock_names_stand_for_any_number_of_classes(tmp_path: Path) -> None:
+    folder = old_classifier(tmp_path, {"0": "LABEL_0", "1": "LABEL_1"})
+    assert load_transformers(folder).label_names == [f"LABEL_{i}" for i in range(50)]
+
+
+def test_a_head_that_is_not_needed_is_left_and_named(tmp_path: Path) -> None:
+    folder = old_classifier(tmp_path, {"0": "good", "1": "bad"})
+    with pytest.raises(DataError, match=r"classifier.weight has shape \[50, 32\]"):
+        load_transformers(folder)
+    pretrained = load_transformers(folder, needs_task_head=False)
+    assert pretrained.unused == ("classifier.bias", "classifier.weight")
+    assert {name.partition(".")[0] for name in pretrained.weights} == {"encoder"}
+    assert pretrained.label_names is None
+
+
+@pytest.mark.parametrize("architecture", ["BertForPreTraining", "BertCRF", "MyBertWithTwoHeads"])
+def test_unknown_heads_are_left_and_named(architecture: str, tmp_path: Path) -> None:
+    folder = saved(random_model(BertForPreTraining, num_hidden_layers=3), tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        weights | {"crf.transitions": torch.zeros(3, 3), "other_head.weight": torch.zeros(2, 32)},
+        folder / "model.safetensors",
+    )
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"architectures": [architecture]}))
+    pretrained = load_transformers(folder)
+    assert pretrained.unused == ("crf.transitions", "other_head.weight")
+    heads = {name.partition(".")[0] for name in pretrained.weights}
+    assert heads == {"encoder", "masked_lm_head", "next_sentence_head"}

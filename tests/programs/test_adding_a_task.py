@@ -52,6 +52,7 @@ def test_the_guides_task_is_trained_evaluated_and_predicted_with(
         arguments = shlex.split(line)[1:]
         if arguments[0] == "train":
             arguments += ["data.max_seq_length=48", "optimizer.lr=5e-3", "global_batch_size=8"]
+            arguments.append("logger=csv")
         finished = run_clozekit(*arguments, cwd=tmp_path)
         assert finished.returncode == 0, finished.stderr
         outputs.append(finished.stdout)

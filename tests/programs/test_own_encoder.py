@@ -117,9 +117,11 @@ def test_a_resumed_run_equals_a_whole_one(folder: Path, run: Path, corpus: Path)
 
 @pytest.mark.slow
 def test_it_predicts(folder: Path, run: Path) -> None:
-    finished = run_clozekit(
-        "predict", f"checkpoint={run}", 'text="the [MASK] sails the ship"', cwd=folder
-    )
+    arguments = ("predict", f"checkpoint={run}", 'text="the [MASK] sails the ship"')
+    refused = run_clozekit(*arguments, cwd=folder)
+    assert refused.returncode == 2
+    assert "set trusted_modules=[my_encoders]" in refused.stderr
+    finished = run_clozekit(*arguments, "trusted_modules=[my_encoders]", cwd=folder)
     assert finished.returncode == 0, finished.stderr
     assert "the [MASK] sails the ship" in finished.stdout
 
@@ -146,9 +148,10 @@ def test_it_is_fine_tuned_and_evaluated(folder: Path, run: Path) -> None:
     assert refused.returncode == 2
     assert "was trained with my_encoders.MeanEncoder" in refused.stderr
     assert not (folder / "runs" / "topics").exists()
-    finished = run_clozekit("train", *OWN, *arguments, cwd=folder)
+    trusted = "trusted_modules=[my_encoders]"
+    finished = run_clozekit("train", *arguments, trusted, cwd=folder)
     assert finished.returncode == 0, finished.stderr
-    finished = run_clozekit("evaluate", "checkpoint=runs/topics", cwd=folder)
+    finished = run_clozekit("evaluate", "checkpoint=runs/topics", trusted, cwd=folder)
     assert finished.returncode == 0, finished.stderr
     assert "accuracy" in finished.stdout
 

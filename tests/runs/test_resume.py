@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from clozekit.data.labelled.classification import ClassificationDataModule
 from clozekit.errors import ConfigError, DataError
@@ -15,13 +16,14 @@ from clozekit.runs.checkpoint_file import (
     CheckpointMeta,
     load_checkpoint,
 )
-from clozekit.runs.resume import adopt, check_agreement, checkpoint_to_resume
+from clozekit.runs.resume import adopt, check_agreement, check_weights, checkpoint_to_resume
 from tests.programs.commands import compose_values
 from tests.programs.texts import write_labelled
 
 
 def save(folder: Path, name: str, step: int, config: dict[str, Any] | None = None) -> Path:
     checkpoint: dict[str, Any] = {"global_step": step, "state_dict": {}}
+    checkpoint |= {"loops": {}, "optimizer_states": [], "lr_schedulers": []}
     CheckpointMeta(config or {}, "tokenizer", "hash").on_save_checkpoint(None, None, checkpoint)  # type: ignore[arg-type]
     path = folder / "checkpoints" / f"{name}.ckpt"
     AtomicCheckpointIO().save_checkpoint(checkpoint, path)
@@ -256,3 +258,27 @@ def test_labelled_rows_have_a_hash_of_their_content(corpus: Path, tmp_path: Path
     assert data_hash("a", 1) is not None
     assert data_hash("a", 1) == data_hash("copy", 1) == data_hash("a", 1, validation_seed=5)
     assert data_hash("a", 1) != data_hash("a", 2)
+
+
+@pytest.mark.parametrize("part", ["loops", "optimizer_states", "lr_schedulers"])
+def test_a_checkpoint_without_a_part_is_refused(part: str, tmp_path: Path) -> None:
+    path = save(tmp_path, "last", 3)
+    content = torch.load(path, weights_only=True)
+    del content[part]
+    torch.save(content, path)
+    with pytest.raises(DataError, match=f"cannot be resumed: it has no {part}"):
+        checkpoint_to_resume(str(path), tmp_path)
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, "last", 3)
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"state_dict": {"a": torch.zeros(2), "b": torch.zeros(1)}}, path)
+    checkpoint = resumed(str(path), tmp_path)
+    check_weights(checkpoint, {"a": torch.ones(2), "b": torch.ones(1)})
+    for made, message in (
+        ({"a": torch.ones(2)}, r"the shape \[1\] for b, but the run has null"),
+        ({"a": torch.ones(3), "b": torch.ones(1)}, r"the shape \[2\] for a, but the run has \[3\]"),
+    ):
+        with pytest.raises(DataError, match=message):
+            check_weights(checkpoint, made)

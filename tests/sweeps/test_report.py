@@ -254,7 +254,7 @@ def test_a_file_of_the_users_is_left_alone(sweep: Path, capsys: pytest.CaptureFi
 def test_a_file_that_cannot_be_read_is_named(sweep: Path) -> None:
     file = sweep / job_name("0.001", 0) / "results.json"
     file.write_text("{")
-    with pytest.raises(DataError, match=f"{file} cannot be read: Expecting"):
+    with pytest.raises(DataError, match=f"{file} cannot be read as JSON .Expecting"):
         read_runs(sweep)
 
 

@@ -10,7 +10,10 @@ LIBRARIES = ("builtins.", "torch.", "lightning.", "transformers.")
 
 
 def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: Any) -> Any:
-    """Instantiates the class that a group names by `_target_`.
+    """Instantiates the class that a group of the user's own configuration names by `_target_`.
+
+    It runs whatever the group names, so it must never get anything that was read from a file of a
+    run, a checkpoint or a model; for these see `clozekit.config.stored`.
 
     Args:
         group: The group's key, for error messages.

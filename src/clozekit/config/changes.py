@@ -53,6 +53,7 @@ EFFECTS = {
     "data.validation_masking": Effect.COURSE,
     "data.first_phase.micro_batch_size": Effect.COURSE,
     "resume": Effect.MANNER,
+    "trusted_modules": Effect.MANNER,
     "logger": Effect.MANNER,
     "micro_batch_size": Effect.MANNER,
     "data.micro_batch_size": Effect.MANNER,

@@ -20,7 +20,8 @@ class EncoderConfig(BaseModel):
     Attributes:
         target: The encoder class. A custom class, in a module in the current folder, must have the
             attributes and the `forward` of `clozekit.models.EncoderProtocol`, and may use
-            additional keys of this group.
+            additional keys of this group. The verbs that read its checkpoints need its module in
+            `trusted_modules`.
         vocab_size: The number of token ids; by default taken from the tokenizer.
         hidden_size: The size of each token's hidden vector; a multiple of `num_attention_heads`.
         num_hidden_layers: The number of Transformer blocks.

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from clozekit.config.paths import FilePath, PathText
+from clozekit.config.stored import TrustedModules
 from clozekit.config.values import Count
 from clozekit.errors import ConfigError
 
@@ -24,6 +25,8 @@ class EvaluateConfig(BaseModel):
             DataModule, such as `{text_column: review}`. With `{on_unknown_label: error}`, gold
             labels that the model does not have are refused; else they count as errors.
         task_options: Arguments of the model's task, such as `{no_answer_threshold: 1.5}`.
+        trusted_modules: Python modules with classes that the checkpoint may use, such as
+            `[my_tasks]`. Their code is run; they may be in the current folder.
         batch_size: The maximum number of sequences per forward pass.
         device: A torch device; `auto` uses a GPU if available.
     """
@@ -36,6 +39,7 @@ class EvaluateConfig(BaseModel):
     out: FilePath | None = None
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
+    trusted_modules: TrustedModules = ()
     batch_size: Count = 32
     device: str = "auto"
 

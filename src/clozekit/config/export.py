@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from clozekit.config.paths import FilePath, PathText
+from clozekit.config.stored import TrustedModules
 from clozekit.errors import ConfigError
 
 
@@ -16,6 +17,8 @@ class ExportConfig(BaseModel):
         out: The folder to create; it must be empty or not exist.
         format: `transformers`, a folder for `from_pretrained`; `safetensors`, the weights with
             clozekit's parameter names; `onnx`, a model for any batch size and length.
+        trusted_modules: Accepted as in the other verbs, but export imports none of them: it writes
+            the weights of a custom class without running it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,6 +26,7 @@ class ExportConfig(BaseModel):
     checkpoint: PathText
     out: FilePath
     format: Literal["transformers", "safetensors", "onnx"] = "transformers"
+    trusted_modules: TrustedModules = ()
 
     def check_out(self) -> None:
         """Checks that `out` is empty or does not exist.

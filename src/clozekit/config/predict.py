@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from clozekit.config.paths import FilePath, PathText
+from clozekit.config.stored import TrustedModules
 from clozekit.config.values import Count
 from clozekit.errors import ConfigError
 
@@ -24,6 +25,8 @@ class PredictConfig(BaseModel):
         task_options: Arguments of the model's task, such as `{no_answer_threshold: 1.5}`.
         on_bad_row: `error` stops at an invalid row, `skip` reports it and continues.
         top_k: The number of words predicted for each [MASK].
+        trusted_modules: Python modules with classes that the checkpoint may use, such as
+            `[my_tasks]`. Their code is run; they may be in the current folder.
         batch_size: The maximum number of sequences per forward pass.
         device: A torch device; `auto` uses a GPU if available.
     """
@@ -39,6 +42,7 @@ class PredictConfig(BaseModel):
     task_options: dict[str, Any] | None = None
     on_bad_row: Literal["error", "skip"] = "error"
     top_k: Count = 5
+    trusted_modules: TrustedModules = ()
     batch_size: Count = 32
     device: str = "auto"
 

@@ -15,6 +15,7 @@ from clozekit.config.groups import Closed, Component
 from clozekit.config.pairing import mismatch
 from clozekit.config.paths import LONGEST_NAME, FilePath, PathText, expanded
 from clozekit.config.schedule import OWN_SCHEDULE, ScheduleConfig, UserScheduleConfig
+from clozekit.config.stored import TrustedModules
 from clozekit.config.trainer import TrainerConfig
 from clozekit.config.values import Count, as_yaml
 
@@ -121,6 +122,9 @@ class TrainConfig(Closed):
         resume: `auto` resumes from the newest complete checkpoint in the run's folder, or starts a
             new run if there is none; a path resumes from that checkpoint; null is an error if the
             run's folder exists.
+        trusted_modules: Python modules whose encoder classes `encoder.pretrained` may use, such as
+            `[my_encoders]`. All other classes are those of this configuration, also when a run is
+            resumed.
         compile: How to compile the encoder with torch.compile, which takes about a minute at the
             start.
         activation_checkpointing: Whether to recompute activations in the backward pass, which saves
@@ -146,6 +150,7 @@ class TrainConfig(Closed):
     micro_batch_size: Count
     validate_every_n_steps: Count | None = None
     resume: PathText | None = None
+    trusted_modules: TrustedModules = ()
     compile: CompileConfig = CompileConfig()
     activation_checkpointing: bool = False
     divergence: DivergenceConfig = DivergenceConfig()

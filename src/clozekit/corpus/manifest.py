@@ -4,10 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from clozekit.errors import DataError
-from clozekit.files import sha256_of
+from clozekit.files import sha256_of, sha256_of_file
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -15,6 +23,12 @@ TOKENIZER_FILE = "tokenizer.json"
 
 Split: TypeAlias = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")
+
+
+SHARD_FILE = r"^(train|validation)-\d{5,9}\.arrow$"
+SHA256 = r"^[0-9a-f]{64}$"
+MOST_TOKENS = 2**24
+"""Maximum size of a vocabulary; published ones have up to a million tokens."""
 
 
 class _Record(BaseModel):
@@ -31,23 +45,33 @@ class Counts(_Record):
         unknown_tokens: The number of [UNK] tokens.
     """
 
-    documents: int
-    sentences: int
-    tokens: int
-    unknown_tokens: int
+    documents: NonNegativeInt
+    sentences: NonNegativeInt
+    tokens: NonNegativeInt
+    unknown_tokens: NonNegativeInt
 
 
 class ShardRecord(Counts):
     """A shard: its file name, SHA-256 and size."""
 
-    file: str
-    sha256: str
+    file: str = Field(pattern=SHARD_FILE)
+    sha256: str = Field(pattern=SHA256)
 
 
 class SplitRecord(Counts):
     """A split: its total size, and its shards."""
 
-    shards: tuple[ShardRecord, ...]
+    shards: tuple[ShardRecord, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_counts(self) -> Self:
+        for name in Counts.model_fields:
+            total, summed = getattr(self, name), sum(getattr(s, name) for s in self.shards)
+            if total != summed:
+                raise ValueError(f"{name}={total}, but its shards have {summed}")
+        if not self.tokens:
+            raise ValueError("tokens=0; a split needs text")
+        return self
 
 
 class Manifest(_Record):
@@ -64,13 +88,23 @@ class Manifest(_Record):
         configuration: The configuration that the corpus was prepared with.
     """
 
-    format_version: int
-    vocab_size: int
-    tokenizer_sha256: str
+    format_version: PositiveInt
+    vocab_size: int = Field(gt=0, le=MOST_TOKENS)
+    tokenizer_sha256: str = Field(pattern=SHA256)
     splits: dict[Split, SplitRecord]
-    empty_documents: int
-    duplicate_documents: int
+    empty_documents: NonNegativeInt
+    duplicate_documents: NonNegativeInt
     configuration: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _check_splits(self) -> Self:
+        missing = [split for split in SPLITS if split not in self.splits]
+        if missing:
+            raise ValueError(f"splits has no {' and no '.join(missing)}")
+        names = [shard.file for split in self.splits.values() for shard in split.shards]
+        if len(set(names)) < len(names):
+            raise ValueError("splits has a shard twice")
+        return self
 
 
 class _Versioned(BaseModel):
@@ -104,6 +138,20 @@ class Corpus:
         """The tokenizer file, in the format of the `tokenizers` library."""
         return self.folder / TOKENIZER_FILE
 
+    def check_tokenizer(self) -> None:
+        """Checks that the tokenizer file is the one that the corpus was prepared with.
+
+        Raises:
+            DataError: It has been changed.
+        """
+        digest = sha256_of_file(self.tokenizer_file)
+        if digest != self.manifest.tokenizer_sha256:
+            raise DataError(
+                f"{self.tokenizer_file} is not the tokenizer that the corpus was prepared with: "
+                f"its SHA-256 is {digest[:12]}… instead of "
+                f"{self.manifest.tokenizer_sha256[:12]}…; prepare the corpus again"
+            )
+
     def shards(self, split: Split) -> list[Path]:
         """Returns the shard files of a split, in order."""
         return [self.folder / shard.file for shard in self.manifest.splits[split].shards]
@@ -128,7 +176,10 @@ def _read_manifest(folder: Path) -> Manifest:
             f"{folder} has no {MANIFEST_FILE}, so it is not a complete corpus; run "
             "`clozekit prepare` to create or finish it"
         )
-    text = path.read_bytes()
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
     try:
         version = _Versioned.model_validate_json(text).format_version
         if version > FORMAT_VERSION:

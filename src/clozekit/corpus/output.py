@@ -1,6 +1,7 @@
 """The output folder of an unfinished corpus: locking it, and checking and removing its content."""
 
 import fcntl
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.manifest import MANIFEST_FILE, TOKENIZER_FILE, Corpus
 from clozekit.corpus.work_folder import Work
 from clozekit.errors import ConfigError, UserError
-from clozekit.files import leftovers
+from clozekit.files import leftovers, open_lock_file, refuse_links
 
 _LOCK_FILE = ".lock"
 _STATE_FILE = "state.json"
@@ -32,6 +33,7 @@ def finished_corpus(config: PrepareConfig) -> Corpus | None:
         return None
     corpus = Corpus.open(out)
     _refuse_other_configuration(config, corpus.manifest.configuration)
+    # It does not follow a link.
     shutil.rmtree(Work(out, config).folder, ignore_errors=True)
     return corpus
 
@@ -47,6 +49,9 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
     work = Work(Path(config.out), config)
     if work.out.exists() and not work.out.is_dir():
         raise ConfigError(f"out={work.out} is a file; it should be a folder")
+    refuse_links(work.folder)
+    if work.folder.exists() and not work.folder.is_dir():
+        raise ConfigError(f"out={work.out} contains a file {work.folder.name}; use another folder")
     _refuse_foreign_folder(work)
     work.out.mkdir(parents=True, exist_ok=True)
     with _locked(work.out):
@@ -138,7 +143,7 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     path = folder / _LOCK_FILE
-    with path.open("w") as file:
+    with os.fdopen(open_lock_file(path), "r+b", buffering=0) as file:
         try:
             # A POSIX lock is not inherited by forked processes, which may outlive this one.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

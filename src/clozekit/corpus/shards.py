@@ -158,27 +158,39 @@ def _offsets(offsets: NDArray[np.integer[Any]]) -> pa.Int32Array:
 def _map_record_batch(path: Path) -> pa.RecordBatch:
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        _check_columns(path, reader.schema)
         num_batches = reader.num_record_batches
-        batch = reader.get_batch(0) if num_batches == 1 else None
+        if num_batches != 1:
+            raise DataError(
+                f"{path} is not a shard: it has {num_batches} record batches instead of 1"
+            )
+        batch = reader.get_batch(0)
+        # Arrow trusts the lengths and offsets in a file; wrong ones would crash the process.
+        batch.validate(full=True)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, MemoryError) as error:
         raise DataError(f"{path} is not a complete Arrow file: {error}") from None
-    if batch is None:
-        raise DataError(f"{path} is not a shard: it has {num_batches} record batches instead of 1")
-    columns = {column.name: column.type for column in batch.schema}
+    documents = batch.column("sentences")
+    levels = (batch.column("id"), documents, documents.values, documents.values.values)
+    if any(level.null_count for level in levels):
+        raise DataError(f"{path} is not a shard: it contains nulls")
+    # A compressed file could be a thousand times as large in memory as on disk.
+    if batch.nbytes > path.stat().st_size:
+        raise DataError(f"{path} is not a shard: it is compressed")
+    return batch
+
+
+def _check_columns(path: Path, schema: pa.Schema) -> None:
+    columns = {column.name: column.type for column in schema}
     token_lists = [pa.list_(pa.list_(token)) for token in (pa.uint16(), pa.uint32())]
-    if columns.get("id") != pa.string() or columns.get("sentences") not in token_lists:
+    is_shard = columns.get("id") == pa.string() and columns.get("sentences") in token_lists
+    if not is_shard or len(schema) != len(columns):
         raise DataError(
             f"{path} is not a shard: its columns are "
             f"{', '.join(f'{name}: {kind}' for name, kind in columns.items())} "
             "instead of id: string, sentences: list<list<uint16 or uint32>>"
         )
-    documents = batch.column("sentences")
-    levels = (batch.column("id"), documents, documents.values, documents.values.values)
-    if any(level.null_count for level in levels):
-        raise DataError(f"{path} is not a shard: it contains nulls")
-    return batch
 
 
 def _used(lists: pa.ListArray) -> tuple[OffsetArray, pa.Array]:

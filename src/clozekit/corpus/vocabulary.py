@@ -158,10 +158,27 @@ def load_tokenizer(
 
 def _load_json(path: Path) -> Tokenizer:
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not a tokenizer.json: it is not UTF-8") from None
+    return tokenizer_from_json(text, str(path))
+
+
+def tokenizer_from_json(text: str, name: str) -> Tokenizer:
+    """Reads a tokenizer from JSON.
+
+    Args:
+        text: The JSON.
+        name: The tokenizer's name for error messages.
+
+    Raises:
+        DataError: It is not a tokenizer with the five special tokens.
+    """
+    try:
+        tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # The library raises plain `Exception`.
-        raise DataError(f"{path} is not a tokenizer.json: {error}") from None
-    special = SpecialTokens.from_tokenizer(tokenizer, str(path))
+        raise DataError(f"{name} is not a tokenizer.json: {error}") from None
+    special = SpecialTokens.from_tokenizer(tokenizer, name)
     # The file may enable these, which would truncate or pad every sentence.
     tokenizer.no_truncation()
     tokenizer.no_padding()

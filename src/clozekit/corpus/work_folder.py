@@ -130,4 +130,7 @@ class Work:
 
 def map_batch(path: Path) -> pa.RecordBatch:
     """Memory-maps an Arrow IPC file with one record batch."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+    batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+    # A work folder may come from someone else, and Arrow trusts the lengths in a file.
+    batch.validate(full=True)
+    return batch

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from clozekit.config.build import build
 from clozekit.config.checking import checked
+from clozekit.config.registry import ENCODERS, PRETRAINING_TASKS, TASK_ARGUMENTS, TASKS
+from clozekit.config.stored import check_trust, construct, stored_arguments, stored_class
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.labelled_datamodule import columns_of
 from clozekit.errors import ConfigError, DataError
@@ -27,9 +28,6 @@ TASKS_OF_HEADS = {
     "multiple_choice_head": "clozekit.tasks.multiple_choice.MultipleChoiceModule",
 }
 """The task for each head of a model of another library."""
-
-PRETRAINING_TASKS = (".PretrainingModule", ".MaskedLMModule")
-"""Suffixes of `_target_` of the pretraining tasks."""
 
 
 def make_predictor(
@@ -70,19 +68,11 @@ def make_predictor(
         heads = ["masked_lm_head"]
         if _has_next_sentence_head(pretrained):
             heads.append("next_sentence_head")
+        _check_encoder(pretrained)
         model = make_model(heads, pretrained.encoder)
-        pretrained.load_into(model)
+        load_strictly(model, _of_parts(pretrained, model), _where(pretrained))
         return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size)
-    module = build(
-        "task",
-        {**group, **(task_options or {})},
-        encoder=pretrained.encoder,
-        **_task_arguments(pretrained),
-    )
-    if not isinstance(module, FineTuningModule):
-        raise ConfigError(
-            f"{pretrained.path}: the task {type(module).__name__} does not support predictions"
-        )
+    module = _module(pretrained, group, task_options or {})
     load_strictly(module.model, pretrained.weights, _where(pretrained))
     features = _features(module, pretrained, data_options or {})
     return RowPredictor(module.to(place).eval(), features, batch_size)
@@ -121,6 +111,7 @@ def encoder_of(pretrained: Pretrained) -> torch.nn.Module:
     """Makes the encoder of a model, in evaluation mode."""
     weights = pretrained.part("encoder")
     has_pooler = any(name.startswith("pooler.") for name in weights)
+    _check_encoder(pretrained)
     encoder = make_encoder(pretrained.encoder, has_pooler)
     assert isinstance(encoder, torch.nn.Module)
     load_strictly(encoder, weights, _where(pretrained))
@@ -138,14 +129,47 @@ def _has_next_sentence_head(pretrained: Pretrained) -> bool:
 def _task_group(pretrained: Pretrained) -> Mapping[str, Any] | None:
     """Returns the task group of a fine-tuned model; None if it is pretrained or has no head."""
     if pretrained.task is not None:
-        target = str(pretrained.task["_target_"])
-        return None if target.endswith(PRETRAINING_TASKS) else pretrained.task
+        is_pretraining = pretrained.task["_target_"] in PRETRAINING_TASKS
+        return None if is_pretraining else pretrained.task
     heads = {name.partition(".")[0] for name in pretrained.weights}
     for head, target in TASKS_OF_HEADS.items():
         if head in heads:
             is_regression = pretrained.problem_type == "regression"
             return {"_target_": REGRESSION if is_regression else target}
     return None
+
+
+def _module(
+    pretrained: Pretrained, group: Mapping[str, Any], options: Mapping[str, Any]
+) -> FineTuningModule[Any]:
+    """Makes the task of a fine-tuned model, of a class in the registry or in a trusted module."""
+    source, trusted, target = pretrained.path, pretrained.trusted_modules, group["_target_"]
+    encoder = {"encoder": (pretrained.encoder.target, ENCODERS)}
+    check_trust(source, {"task": (target, TASKS), **encoder}, trusted)
+    base = FineTuningModule
+    task_class = stored_class(source, "task", target, TASKS, trusted, base)  # type: ignore[type-abstract]
+    schema = TASKS.get(target)
+    arguments = stored_arguments(source, "task", group, schema, trusted)
+    if schema is not None:
+        checked("task_options", schema, options)
+    given = _task_arguments(pretrained)
+    of_data = stored_arguments(source, "task", given, TASK_ARGUMENTS.get(target), trusted)
+    return construct(
+        source,
+        "task",
+        task_class,
+        arguments | dict(options) | {"encoder": pretrained.encoder} | of_data,
+    )
+
+
+def _check_encoder(pretrained: Pretrained) -> None:
+    target = pretrained.encoder.target
+    check_trust(pretrained.path, {"encoder": (target, ENCODERS)}, pretrained.trusted_modules)
+
+
+def _of_parts(pretrained: Pretrained, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Returns the weights of the parts that a model has."""
+    return {n: pretrained.weights[n] for n in model.state_dict() if n in pretrained.weights}
 
 
 def _task_arguments(pretrained: Pretrained) -> Mapping[str, Any]:
@@ -164,7 +188,9 @@ def _features(
     module: FineTuningModule[Any], pretrained: Pretrained, options: Mapping[str, Any]
 ) -> Features[Any]:
     features_class = module.features_class
-    arguments = columns_of(pretrained.data or {}, features_class)
+    options_class = features_class.config_class
+    given = columns_of(pretrained.data or {}, features_class)
+    arguments = stored_arguments(pretrained.path, "data", given, options_class, ())
     longest = pretrained.encoder.max_position_embeddings
     if "max_seq_length" not in arguments:
         arguments["max_seq_length"] = min(longest, 512)
@@ -175,7 +201,7 @@ def _features(
                 f"data_options.multi_label={options['multi_label']} but the model was trained with "
                 f"multi_label={module.multi_label}"
             )
-    checked("data_options", features_class.config_class, options)
+    checked("data_options", options_class, options)
     features = features_class(pretrained.tokenizer, **{**arguments, **options})  # type: ignore[arg-type]
     features.label_names = module.label_names
     return features

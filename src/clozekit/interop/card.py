@@ -6,6 +6,8 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from clozekit.interop.markdown import as_code, as_code_block, as_text
+
 _PIPELINES = {
     "BertForPreTraining": "fill-mask",
     "BertForMaskedLM": "fill-mask",
@@ -44,27 +46,28 @@ def model_card(
         tags=["clozekit"] if architecture is None else ["bert", "clozekit"],
     )
     kind = (
-        f"An encoder of the class `{config['encoder']['_target_']}`"
+        f"An encoder of the class {as_code(config['encoder']['_target_'])}"
         if architecture is None
         else f"A BERT encoder with the heads of `{architecture}`"
     )
+    batch = config.get("global_batch_size")
+    size = f" of {batch:,} samples" if isinstance(batch, int) else ""
     given = {key: value for key, value in config["data"].items() if key != "_target_"}
     paths = {key: given[key] for key in ("path", "train", "validation", "test") if given.get(key)}
-    rows = [f"| {name} | {value:.4f} |" for name, value in sorted(metrics.items())]
+    rows = [f"| {as_text(name)} | {value:.4f} |" for name, value in sorted(metrics.items())]
     lines = [
         f"---\n{data.to_yaml()}\n---",
-        f"# {config['name']}",
-        f"{kind}, trained by clozekit {version} in "
-        f"{step:,} steps of {config['global_batch_size']:,} samples.",
+        f"# {as_text(config.get('name', 'model'))}",
+        f"{kind}, trained by clozekit {version} in {step:,} steps{size}.",
         "## Data",
-        "\n".join(f"- {key}: `{value}`" for key, value in paths.items()),
-        f"Hash of the training data: `{data_hash}`." if data_hash else "",
+        "\n".join(f"- {key}: {as_code(value)}" for key, value in paths.items()),
+        f"Hash of the training data: {as_code(data_hash)}." if data_hash else "",
         "## Metrics",
         "\n".join(["| metric | value |", "|---|---|", *rows])
         if rows
         else "These weights were not evaluated.",
         "## Configuration",
-        "```yaml\n" + yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True) + "```",
+        as_code_block(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), "yaml"),
     ]
     return ModelCard(
         "\n\n".join(line for line in lines if line) + "\n", ignore_metadata_errors=True

@@ -1,9 +1,8 @@
 """Finds and reads the files of a model folder, without executing anything in them."""
 
-import json
 import pickle
+import re
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,7 +11,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.corpus.vocabulary import load_tokenizer
+from clozekit.documents import read_json, read_json_object
 from clozekit.errors import DataError
+from clozekit.interop.foreign_files import check_archive, check_tensors
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -29,6 +30,10 @@ _SMALL_FILES = (
 )
 # The encoder's folder; the last two are those of sentence-transformers.
 _SUBFOLDERS = ("", "0_Transformer/", "0_BERT/")
+
+
+_FILE_NAME = re.compile(r"\w[\w.-]*")
+_SUBFOLDER = re.compile(r"(\w[\w.-]*)?(/\w[\w.-]*)*")
 
 
 def download(name: str) -> Path:
@@ -63,21 +68,12 @@ def encoder_folder(folder: Path) -> Path:
         return folder
     modules = read_json(modules_file)
     try:
-        return folder / str(modules[0]["path"])
+        path = modules[0]["path"]
     except (KeyError, IndexError, TypeError):
         raise DataError(f"{modules_file}: the first entry has no path") from None
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error})") from error
+    if not isinstance(path, str) or not _SUBFOLDER.fullmatch(path):
+        raise DataError(f"{modules_file}: path={path!r} is not the name of a folder in {folder}")
+    return folder / path
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -104,13 +100,12 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     if not (folder / "vocab.txt").is_file():
         return None
     settings_file = folder / "tokenizer_config.json"
-    settings = read_json(settings_file) if settings_file.is_file() else {}
-    return load_tokenizer(
-        folder / "vocab.txt",
-        lowercase=settings.get("do_lower_case"),
-        strip_accents=settings.get("strip_accents"),
-        handle_chinese_chars=settings.get("tokenize_chinese_chars"),
-    )
+    settings = read_json_object(settings_file)
+    keys = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+    for key in keys:
+        if not isinstance(settings.get(key), bool | None):
+            raise DataError(f"{settings_file}: {key}={settings[key]!r}; it should be true or false")
+    return load_tokenizer(folder / "vocab.txt", *(settings.get(key) for key in keys))
 
 
 def _read_shards(index_file: Path) -> dict[str, Tensor]:
@@ -120,7 +115,9 @@ def _read_shards(index_file: Path) -> dict[str, Tensor]:
         raise DataError(f"{index_file} has no weight_map")
     tensors: dict[str, Tensor] = {}
     for shard in sorted(set(map(str, shards.values()))):
-        path = index_file.with_name(Path(shard).name)
+        if not _FILE_NAME.fullmatch(shard):
+            raise DataError(f"{index_file}: {shard!r} is not the name of a file beside it")
+        path = index_file.with_name(shard)
         if not path.is_file():
             raise DataError(f"{index_file}: the shard {shard} does not exist")
         tensors |= _read_tensors(path)
@@ -135,6 +132,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise DataError(f"{path} is damaged or not a safetensors file ({error})") from error
+    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -145,6 +143,6 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise DataError(
             f"{path} is damaged or not a file of weights ({type(error).__name__})"
         ) from error
-    if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
+    if not isinstance(content, dict):
         raise DataError(f"{path} is not a state dict of names and tensors")
-    return {str(name): tensor for name, tensor in content.items()}
+    return check_tensors(path, content)

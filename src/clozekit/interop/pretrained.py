@@ -35,6 +35,7 @@ class Pretrained:
         task_arguments: The data-dependent arguments of that task.
         data: The `data` group of a clozekit checkpoint.
         data_hash: The hash of its training data, if known.
+        trusted_modules: The modules whose classes the checkpoint may use.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Pretrained:
     task_arguments: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] | None = None
     data_hash: str | None = None
+    trusted_modules: tuple[str, ...] = ()
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Returns the weights of a part, such as `encoder`, without the prefix of the part."""

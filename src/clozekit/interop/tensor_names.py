@@ -5,12 +5,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-TASK_HEADS = ("classifier.", "qa_outputs.")
-"""Prefixes of task heads of `BertFor…`, which other tasks cannot use."""
-
-UNUSED_IN_TASKS = ("bert.pooler.", "cls.")
-"""Prefixes of unused parts that old folders have in addition to a task head."""
-
 BUFFERS = frozenset({"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"})
 """Constants that older versions of transformers saved with the weights."""
 

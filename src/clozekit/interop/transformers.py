@@ -1,5 +1,6 @@
 """Reads models of transformers from a folder or from the Hugging Face hub."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,19 @@ from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.messages import of_validation
+from clozekit.documents import read_json
 from clozekit.errors import DataError
 from clozekit.interop import tensor_names
+from clozekit.interop.foreign_files import refuse_foreign_folder
 from clozekit.interop.head_names import HEADS_OF_ARCHITECTURE, HEADS_WITH_LABELS, TASK_HEADS, shapes
 from clozekit.interop.model_folder import (
     download,
     encoder_folder,
-    read_json,
     read_tensors,
     read_tokenizer,
 )
 from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.sizes import count_blocks
 
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -40,6 +43,7 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 _DEFAULT_VOCAB_SIZE = 30522
 # Each of these may be missing as a whole in a folder without a task head.
 _OPTIONAL = ("encoder.pooler.", "masked_lm_head.", "next_sentence_head.")
+_BLOCK = re.compile(r"bert\.encoder\.layer\.(\d+)\.")
 _MODEL_TYPE_HINTS = {
     "albert": "its layers share their weights",
     "roberta": "its positions start after pad_token_id",
@@ -48,22 +52,25 @@ _MODEL_TYPE_HINTS = {
 }
 
 
-def load_transformers(source: str | Path) -> Pretrained:
-    """Reads a BERT model of transformers or sentence-transformers.
+def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretrained:
+    """Reads a BERT model of transformers or sentence-transformers. Nothing in it is executed.
 
     Args:
         source: A folder with `config.json`, `model.safetensors` or `pytorch_model.bin` (or their
             shards and index), and `tokenizer.json` or `vocab.txt`; or the name of such a model on
             the hub.
+        needs_task_head: Whether to read the task head that `architectures` names.
 
     Returns:
         The model, with the task head that `architectures` names, or otherwise with the pretraining
-        heads that the folder has.
+        heads that the folder has. Tensors outside the encoder that are not known are in `unused`.
 
     Raises:
         DataError: A file is missing or damaged, or the model is not BERT.
     """
     path = Path(source)
+    if not (path / "config.json").is_file():
+        refuse_foreign_folder(path)
     folder = encoder_folder(path if path.is_dir() else download(str(source)))
     config_file = folder / "config.json"
     if not config_file.is_file():
@@ -76,9 +83,10 @@ def load_transformers(source: str | Path) -> Pretrained:
     tokenizer = read_tokenizer(folder)
     if tokenizer is not None:
         _check_tokenizer(tokenizer, encoder, config, folder)
-    architectures = config.get("architectures") or ()
+    architectures = _architectures(config, config_file) if needs_task_head else []
     head = next((TASK_HEADS[name] for name in architectures if name in TASK_HEADS), None)
-    label_names = _label_names(config, config_file) if head in HEADS_WITH_LABELS else []
+    has_labels = head in HEADS_WITH_LABELS
+    label_names = _label_names(config, config_file, tensors) if has_labels else []
     is_classifier = head == "classification_head"
     problem_type = _problem_type(config, len(label_names), config_file) if is_classifier else None
     weights, unused = _to_ours(tensors, encoder, head, len(label_names), folder)
@@ -96,12 +104,14 @@ def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
     """
     model_type = config.get("model_type", "bert")
     if model_type != "bert":
-        hint = f" ({_MODEL_TYPE_HINTS[model_type]})" if model_type in _MODEL_TYPE_HINTS else ""
-        raise DataError(f"{file}: model_type={model_type}{hint}; only bert is supported")
-    for architecture in config.get("architectures") or ():
-        if architecture != "BertModel" and not architecture.startswith("BertFor"):
+        hint = _MODEL_TYPE_HINTS.get(model_type) if isinstance(model_type, str) else None
+        because = f" ({hint})" if hint else ""
+        raise DataError(f"{file}: model_type={model_type}{because}; only bert is supported")
+    for architecture in _architectures(config, file):
+        if architecture.startswith("BertGeneration"):
             raise DataError(
-                f"{file}: architectures={architecture}; only BertModel and BertFor… are supported"
+                f"{file}: architectures={architecture}; only BertModel and BertFor… with the "
+                "encoder of BERT are supported"
             )
     for key, needed in (
         ("position_embedding_type", "absolute"),
@@ -112,7 +122,7 @@ def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
         if (value := config.get(key, needed)) != needed:
             raise DataError(f"{file}: {key}={value}; only {needed} is supported")
     activation = config.get("hidden_act", "gelu")
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise DataError(
             f"{file}: hidden_act={activation}; only {', '.join(ACTIVATIONS)} are supported"
         )
@@ -162,6 +172,7 @@ def _to_ours(
     Returns:
         The renamed weights, and the names of unused tensors.
     """
+    _check_blocks(tensors, encoder, folder)
     heads = HEADS_OF_ARCHITECTURE["BertForPreTraining"] if head is None else {head}
     expected = shapes(heads, encoder, num_labels)
     optional = _OPTIONAL if head is None else ()
@@ -182,10 +193,8 @@ def _to_ours(
         weights[ours] = torch.cat([tensors[p] for p in parts]) if parts[1:] else tensors[parts[0]]
     _check_parts_are_whole(weights, expected, folder)
     left = sorted(tensors.keys() - used)
-    ignored: tuple[str, ...] = tensor_names.TASK_HEADS
-    if head is not None:
-        ignored += tensor_names.UNUSED_IN_TASKS
-    unknown = [name for name in left if not name.startswith(ignored)]
+    # A pooler is part of the encoder, but not of every task.
+    unknown = [n for n in left if n.startswith("bert.") and not n.startswith("bert.pooler.")]
     if unknown:
         raise DataError(
             f"{folder}: unexpected in the weights of BERT with num_hidden_layers="
@@ -232,13 +241,40 @@ def _check_tokenizer(
         )
 
 
-def _label_names(config: Mapping[str, Any], file: Path) -> list[str]:
+def _architectures(config: Mapping[str, Any], file: Path) -> list[str]:
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{file}: architectures={names}; it should be a list of names of classes")
+    return names
+
+
+def _check_blocks(tensors: Mapping[str, Tensor], encoder: EncoderConfig, folder: Path) -> None:
+    """Checks that there are weights for all blocks, before tensors of that number are made."""
+    found, needed = count_blocks(tensors, _BLOCK), encoder.num_hidden_layers
+    if found < needed:
+        raise DataError(
+            f"{folder}: missing in the weights: bert.encoder.layer.{found}.attention… and more; "
+            f"config.json has num_hidden_layers={needed}, but there are {found}"
+        )
+
+
+def _label_names(config: Mapping[str, Any], file: Path, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Returns the names of the classes.
+
+    Names such as LABEL_0 are not given by anyone, and old folders have two of them for any number
+    of classes. Their number is then that of the head's outputs.
+    """
     names = config.get("id2label") or {}
-    if not names:
-        return [f"LABEL_{i}" for i in range(config.get("num_labels", 2))]
+    if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
+        raise DataError(f"{file}: id2label={names}; it should map numbers to names")
     if any(str(i) not in names for i in range(len(names))):
         raise DataError(f"{file}: the keys of id2label must be 0 to {len(names) - 1}")
-    return [str(names[str(i)]) for i in range(len(names))]
+    in_order = [names[str(i)] for i in range(len(names))]
+    if in_order != [f"LABEL_{i}" for i in range(len(names))]:
+        return in_order
+    weight = tensors.get("classifier.weight")
+    number = (len(names) or 2) if weight is None or not weight.ndim else len(weight)
+    return [f"LABEL_{i}" for i in range(number)]
 
 
 def _problem_type(config: Mapping[str, Any], num_labels: int, file: Path) -> str | None:
@@ -246,7 +282,7 @@ def _problem_type(config: Mapping[str, Any], num_labels: int, file: Path) -> str
     if given is None:
         # As transformers does.
         return "regression" if num_labels == 1 else None
-    if given not in PROBLEM_TYPES:
+    if not isinstance(given, str) or given not in PROBLEM_TYPES:
         raise DataError(f"{file}: problem_type={given}; allowed are {', '.join(PROBLEM_TYPES)}")
     if given == "regression" and num_labels != 1:
         raise DataError(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -10,12 +10,17 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from clozekit.config.plain import plain_copy, shown
+from clozekit.corpus.vocabulary import tokenizer_from_json
 from clozekit.errors import DataError
 from clozekit.files import write_atomically
+from clozekit.interop.foreign_files import check_archive, check_tensors, refuse_foreign_file
 from clozekit.runs.old_formats import OLDEST_FORMAT, translated, with_counts_of_steps
 
 FORMAT_VERSION = 3
 META_KEY = "clozekit"
+
+PartT = TypeVar("PartT")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -128,6 +133,7 @@ class Checkpoint:
         task_arguments: Arguments of the task's constructor that depend on the data.
         data_hash: The hash of its training data, if known.
         run_id: The id of its run, if known.
+        parts: The names of all parts of the file.
     """
 
     path: Path
@@ -138,6 +144,7 @@ class Checkpoint:
     task_arguments: dict[str, Any]
     data_hash: str | None
     run_id: str | None = None
+    parts: frozenset[str] = frozenset()
 
     @property
     def label_names(self) -> list[str] | None:
@@ -146,8 +153,23 @@ class Checkpoint:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer of its run."""
-        return Tokenizer.from_str(self.tokenizer_json)
+        """The tokenizer of its run.
+
+        Raises:
+            DataError: It is not a tokenizer with the five special tokens.
+        """
+        return tokenizer_from_json(self.tokenizer_json, f"the tokenizer in {self.path}")
+
+    def group(self, name: str) -> dict[str, Any]:
+        """Returns a group of the configuration, which must have a `_target_`.
+
+        Raises:
+            DataError: The configuration has no such group.
+        """
+        group = self.config.get(name)
+        if not isinstance(group, dict) or not isinstance(group.get("_target_"), str):
+            raise DataError(f"{self.path} is damaged: its configuration has no {name}._target_")
+        return group
 
     def weights(self, prefix: str) -> dict[str, Tensor]:
         """Returns the weights whose names start with `prefix`, with the prefix removed."""
@@ -168,6 +190,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         DataError: There is no checkpoint, it is not from clozekit, or its format is not supported.
     """
     file = find_checkpoint(Path(path))
+    refuse_foreign_file(file)
+    check_archive(file)
     try:
         # Memory-mapped, so that comparing the steps of several checkpoints does not read weights.
         content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
@@ -176,26 +200,50 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     meta = content.get(META_KEY) if isinstance(content, dict) else None
     if meta is None:
         raise DataError(f"{file} is not a clozekit checkpoint")
-    if meta["format_version"] > FORMAT_VERSION:
-        raise DataError(
-            f"{file} has format version {meta['format_version']}, but this version of clozekit "
-            f"reads format versions up to {FORMAT_VERSION}"
-        )
-    if meta["format_version"] < OLDEST_FORMAT:
-        raise DataError(
-            f"{file} has format version {meta['format_version']}, but this version of clozekit "
-            f"reads format versions from {OLDEST_FORMAT} on"
-        )
+    version = _part(file, meta, "format_version", int, "a number")
+    _check_version(file, version)
+    config = plain_copy(_part(file, meta, "config", dict, "a mapping"), file)
+    task_arguments = _part(file, meta, "task_arguments", dict, "a mapping")
+    data_hash = meta.get("data_hash")
+    if not isinstance(data_hash, str | None):
+        raise DataError(f"{file} is damaged: data_hash is {shown(data_hash)}, it should be text")
+    step = _part(file, content, "global_step", int, "a number")
+    if step < 0:
+        raise DataError(f"{file} is damaged: global_step={step} is negative")
     return Checkpoint(
         path=file,
-        step=content["global_step"],
-        config=translated(meta["config"], meta["format_version"]),
-        state_dict=content["state_dict"],
-        tokenizer_json=meta["tokenizer"],
-        task_arguments=meta["task_arguments"],
-        data_hash=meta["data_hash"],
+        step=step,
+        config=translated(config, version),
+        state_dict=check_tensors(file, _part(file, content, "state_dict", dict, "a mapping")),
+        tokenizer_json=_part(file, meta, "tokenizer", str, "text"),
+        task_arguments=plain_copy(task_arguments, file),
+        data_hash=data_hash,
+        parts=frozenset(map(str, content)),
         run_id=meta.get("run_id"),
     )
+
+
+def _check_version(file: Path, version: int) -> None:
+    which = ""
+    if version > FORMAT_VERSION:
+        which = f"up to {FORMAT_VERSION}"
+    elif version < OLDEST_FORMAT:
+        which = f"from {OLDEST_FORMAT} on"
+    if which:
+        raise DataError(
+            f"{file} has format version {version}, but this version of clozekit reads format "
+            f"versions {which}"
+        )
+
+
+def _part(file: Path, values: Any, name: str, kind: type[PartT], called: str) -> PartT:
+    """Returns a part of a checkpoint, of the kind that it must be."""
+    if not isinstance(values, dict) or name not in values:
+        raise DataError(f"{file} is damaged: it has no {name}")
+    value = values[name]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise DataError(f"{file} is damaged: {name} is {shown(value)}, it should be {called}")
+    return value
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -9,7 +9,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import Logger
 
 from clozekit.errors import DataError
-from clozekit.files import name_path, write_text_atomically
+from clozekit.files import append_text, name_path, write_text_atomically
 from clozekit.runs.folder import set_aside
 from clozekit.runs.metrics_file import STEP, read_rows
 
@@ -63,7 +63,7 @@ class CSVHistory(Logger):
             self._columns += new
             _write(self.path, self._columns, read_rows(self.path))
         try:
-            with self.path.open("a", encoding="utf-8", newline="") as file:
+            with append_text(self.path) as file:
                 csv.DictWriter(file, self._columns).writerow(row)
         except OSError as error:
             name_path(error, self.path)

@@ -1,12 +1,17 @@
 """Loads `encoder.pretrained`: a clozekit checkpoint or a model in the format of transformers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
 from tokenizers import Tokenizer
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.errors import ConfigError
+from clozekit.config.messages import of_validation
+from clozekit.display import printable
+from clozekit.errors import ConfigError, DataError
 from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.sizes import check_sizes
 from clozekit.interop.transformers import load_transformers
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 
@@ -16,39 +21,85 @@ REGRESSION = "clozekit.tasks.regression.RegressionModule"
 _PROBE = "Aa Éé Ǆ ﬁ 中文 \t\x01 ΑΣ İ"
 
 
-def load_pretrained(source: str) -> Pretrained:
-    """Loads a pretrained model.
+def load_pretrained(
+    source: str, trusted_modules: Sequence[str] = (), needs_task_head: bool = True
+) -> Pretrained:
+    """Loads a pretrained model. Nothing in it is executed.
 
     Args:
         source: A run's folder, a clozekit checkpoint, a folder in the format of transformers, or
             the name of a model on the Hugging Face hub.
+        trusted_modules: The modules whose classes the model may use.
+        needs_task_head: Whether to read the task head of a folder in the format of transformers.
 
     Raises:
         DataError: The model does not exist or cannot be read.
     """
     path = Path(source)
     is_ours = path.is_file() or (path / "checkpoints").is_dir()
-    return from_checkpoint(load_checkpoint(path)) if is_ours else load_transformers(source)
+    if is_ours:
+        return from_checkpoint(load_checkpoint(path), trusted_modules)
+    return load_transformers(source, needs_task_head)
 
 
-def from_checkpoint(checkpoint: Checkpoint) -> Pretrained:
-    """Makes a pretrained model from a checkpoint."""
+def from_checkpoint(checkpoint: Checkpoint, trusted_modules: Sequence[str] = ()) -> Pretrained:
+    """Makes a pretrained model from a checkpoint.
+
+    Raises:
+        DataError: A part of the checkpoint is damaged.
+    """
     arguments = checkpoint.task_arguments
     problem_type = "multi_label_classification" if arguments.get("multi_label") else None
-    if checkpoint.config["task"]["_target_"] == REGRESSION:
+    task = checkpoint.group("task")
+    if task["_target_"] == REGRESSION:
         problem_type = "regression"
+    label_names = checkpoint.label_names
+    if label_names is not None and not _are_names(label_names):
+        raise DataError(f"{checkpoint.path} is damaged: its label_names are not a list of texts")
+    encoder = _encoder_config(checkpoint)
+    weights = checkpoint.weights("model.")
+    if encoder.is_own:
+        check_sizes(encoder, weights, checkpoint.path)
+    tokenizer = checkpoint.tokenizer
+    _check_ids(tokenizer, encoder, checkpoint.path)
     return Pretrained(
         path=checkpoint.path,
-        encoder=EncoderConfig.model_validate(checkpoint.config["encoder"]),
-        weights=checkpoint.weights("model."),
-        tokenizer=checkpoint.tokenizer,
-        label_names=checkpoint.label_names,
+        encoder=encoder,
+        weights=weights,
+        tokenizer=tokenizer,
+        label_names=label_names,
         problem_type=problem_type,
-        task=checkpoint.config["task"],
+        task=task,
         task_arguments=arguments,
-        data=checkpoint.config["data"],
+        data=checkpoint.group("data"),
         data_hash=checkpoint.data_hash,
+        trusted_modules=tuple(trusted_modules),
     )
+
+
+def _encoder_config(checkpoint: Checkpoint) -> EncoderConfig:
+    try:
+        encoder = EncoderConfig.model_validate(checkpoint.group("encoder"))
+    except ValidationError as error:
+        problem = printable(of_validation(error).replace("\n", "; "))
+        raise DataError(f"{checkpoint.path} is damaged: its encoder: {problem}") from error
+    if encoder.vocab_size is None:
+        raise DataError(f"{checkpoint.path} is damaged: encoder.vocab_size is missing")
+    return encoder
+
+
+def _check_ids(tokenizer: Tokenizer, encoder: EncoderConfig, file: Path) -> None:
+    largest = max(tokenizer.get_vocab().values())
+    assert encoder.vocab_size is not None
+    if largest >= encoder.vocab_size:
+        raise DataError(
+            f"{file} is damaged: its tokenizer has the id {largest}, but encoder.vocab_size="
+            f"{encoder.vocab_size}"
+        )
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def check_tokenizers_agree(data: Tokenizer, pretrained: Pretrained) -> None:

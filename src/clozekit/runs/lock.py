@@ -5,6 +5,8 @@ import os
 import socket
 from pathlib import Path
 
+from clozekit.files import open_lock_file
+
 
 class Lock:
     """A `flock` on a file, which the kernel releases when its last holder has ended.
@@ -30,8 +32,7 @@ class Lock:
     def acquire(self) -> bool:
         """Takes the lock if it is free, and returns whether it was."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self.path, flags, 0o644)
+        descriptor = open_lock_file(self.path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -61,7 +62,7 @@ class Lock:
 def is_held(path: Path) -> bool:
     """Whether a process holds the lock on a file; does not change the file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_lock_file(path, only_read=True)
     except FileNotFoundError:
         return False
     try:

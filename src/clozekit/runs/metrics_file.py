@@ -5,11 +5,25 @@ import io
 from collections import defaultdict
 from pathlib import Path
 
+from clozekit.documents import read_json_object
 from clozekit.errors import DataError
 
 STEP = "step"
 
 Series = dict[str, tuple[list[int], list[float]]]
+
+
+def read_metrics_of(results_file: Path) -> dict[str, float]:
+    """Reads the final metrics of a run; returns an empty dict if there is no file.
+
+    Raises:
+        DataError: The file cannot be read, or a value is not a number.
+    """
+    results = read_json_object(results_file)
+    for name, value in results.items():
+        if not isinstance(value, int | float):
+            raise DataError(f"{results_file} cannot be read: {name} is not a number")
+    return {name: float(value) for name, value in results.items()}
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

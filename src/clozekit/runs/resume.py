@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from clozekit.config.changes import Effect, effect_of
 from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import copy_atomically
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
+
+NEEDED = frozenset({"loops", "optimizer_states", "lr_schedulers"})
+"""The parts of a checkpoint that only a resume needs."""
 
 MAY_DIFFER = (Effect.COURSE, Effect.MANNER, Effect.NAME)
 
@@ -29,7 +34,7 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Checkpoint | None:
     if resume is None:
         return None
     if resume != "auto":
-        return _newest(Path(resume)) if Path(resume).is_dir() else load_checkpoint(resume)
+        return _newest(Path(resume)) if Path(resume).is_dir() else _resumable(Path(resume))
     try:
         return _newest(folder)
     except DataError:
@@ -116,12 +121,41 @@ def adopt(checkpoint: Checkpoint, folder: Path) -> None:
         copy_atomically(checkpoint.path, last)
 
 
+def check_weights(checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> None:
+    """Checks that a checkpoint has the weights of the run that resumes from it.
+
+    Args:
+        checkpoint: The checkpoint.
+        weights: The weights of the run's module.
+
+    Raises:
+        DataError: A weight is missing, is unknown, or has another shape.
+    """
+    for name in sorted(checkpoint.state_dict.keys() | weights.keys()):
+        saved, made = (
+            list(of[name].shape) if name in of else None for of in (checkpoint.state_dict, weights)
+        )
+        if saved != made:
+            raise DataError(
+                f"resume: {checkpoint.path} has the shape {as_yaml(saved)} for {name}, but the run "
+                f"has {as_yaml(made)}"
+            )
+
+
+def _resumable(path: Path) -> Checkpoint:
+    """Loads a checkpoint that has everything that training needs to continue."""
+    checkpoint = load_checkpoint(path)
+    if missing := sorted(NEEDED - checkpoint.parts):
+        raise DataError(f"{checkpoint.path} cannot be resumed: it has no {', '.join(missing)}")
+    return checkpoint
+
+
 def _newest(folder: Path) -> Checkpoint:
     """Loads the complete checkpoint with the most steps; warns about those that are not."""
     found: list[Checkpoint] = []
     for path in sorted((folder / "checkpoints").glob("*.ckpt")):
         try:
-            found.append(load_checkpoint(path))
+            found.append(_resumable(path))
         except DataError as error:
             warnings.warn(f"skipped: {error}", stacklevel=2)
     if not found:

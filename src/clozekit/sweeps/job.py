@@ -1,20 +1,19 @@
 """A job of a sweep: a single run, with its arguments and the results in its folder."""
 
-import json
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clozekit.config.changes import Effect, effect_of
 from clozekit.config.train import TrainConfig
 from clozekit.config.values import as_yaml, flat
-from clozekit.errors import ConfigError
+from clozekit.documents import read_yaml
+from clozekit.errors import ConfigError, DataError
 from clozekit.exit_codes import INTERRUPTED, PREEMPTED
 from clozekit.runs.folder import RunFolder, refuse_existing
+from clozekit.runs.metrics_file import read_metrics_of
 
 INTERRUPTED_CODES = (PREEMPTED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 """Exit codes after a signal. They are negative if the handlers were not installed yet."""
@@ -91,10 +90,9 @@ class Job:
         if not file.is_file():
             return None
         try:
-            results = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
+            return read_metrics_of(file)
+        except DataError:
             return None  # damaged: the job is resumed at its end and writes it again
-        return results if isinstance(results, dict) else None
 
     def monitored(self) -> tuple[str, float] | None:
         """Reads the name and value of the monitored metric; None if the job has not finished."""
@@ -102,7 +100,7 @@ class Job:
         if results is None or record is None:
             return None
         name = record.get("monitor")
-        return (name, results[name]) if name in results else None
+        return (name, results[name]) if isinstance(name, str) and name in results else None
 
     def status_after(self, exit_code: int) -> Status:
         """Returns the job's status after its process has ended."""
@@ -120,7 +118,10 @@ class Job:
         """
         run = RunFolder(self.folder)
         if run.config_file.is_file():
-            self._check_agreement(yaml.safe_load(run.config_file.read_text(encoding="utf-8")))
+            earlier = read_yaml(run.config_file)
+            if not isinstance(earlier, dict):
+                raise DataError(f"{run.config_file} is not the configuration of a run")
+            self._check_agreement(earlier)
         elif not self.lock_file.exists():
             refuse_existing(self.folder)
 

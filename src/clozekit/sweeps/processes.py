@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from clozekit.errors import ConfigError
+from clozekit.files import append_text
 from clozekit.runs.lock import Lock
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.resources import shares
@@ -39,10 +40,11 @@ def start_process(
     exits instead of training on unnoticed. On other systems its lock shows that it is still
     running.
     """
-    command = [sys.executable, "-m", "clozekit", *arguments]
+    # With -P, no file in the current folder can replace a module of Python.
+    command = [sys.executable, "-P", "-m", "clozekit", *arguments]
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("ab") as log:
-        log.write(f"$ {shlex.join(['clozekit', *arguments])}\n".encode())
+    with append_text(log_file) as log:
+        log.write(f"$ {shlex.join(['clozekit', *arguments])}\n")
         log.flush()
         return subprocess.Popen(
             command,

@@ -8,20 +8,23 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from clozekit.config.values import flat
+from clozekit.display import printable
+from clozekit.documents import read_json_object, read_yaml
 from clozekit.errors import ConfigError, DataError
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.lock import is_held
+from clozekit.runs.metrics_file import read_metrics_of
 from clozekit.sweeps.job import Status
-from clozekit.sweeps.record import read_record
+from clozekit.sweeps.record import FILE, read_record
 
 Value = str | int | float | bool | None
 Mode = Literal["min", "max"]
 
 STEP = "step"
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, if available
+
+LONGEST_COMMAND = 2**17
+"""The maximum length of an argument on Linux."""
 
 
 class Outcome(StrEnum):
@@ -90,7 +93,7 @@ def read_runs(folder: Path) -> list[FoundRun]:
         place = folder.resolve()
         record = read_record(place.parent)
         noted = {job["name"]: job for job in record.get("jobs", ())}.get(place.name)
-        return [_read_run(folder, place.name, noted, _metric_of_study(record))]
+        return [_read_run(folder, place.name, noted, _metric_of_study(record, place.parent))]
     runs = list(_walk(folder, folder))
     if not runs:
         raise ConfigError(f"folder={folder} does not contain a run")
@@ -100,7 +103,7 @@ def read_runs(folder: Path) -> list[FoundRun]:
 def _walk(folder: Path, root: Path) -> Iterator[FoundRun]:
     record = read_record(folder)
     jobs = {job["name"]: job for job in record.get("jobs", ())}
-    study_metric = _metric_of_study(record)
+    study_metric = _metric_of_study(record, folder)
     for name, noted in jobs.items():
         path = folder / name
         yield _read_run(path, path.relative_to(root).as_posix(), noted, study_metric)
@@ -121,10 +124,10 @@ def _read_run(
     folder: Path, name: str, noted: dict[str, Any] | None, study_metric: tuple[str, Mode] | None
 ) -> FoundRun:
     run = RunFolder(folder)
-    record = _read_json(run.record_file)
-    results = _read_json(run.results_file)
-    command = tuple(shlex.split(record.get("command", "") or _command_in_log(folder / "job.log")))
-    monitor = (record["monitor"], record["monitor_mode"]) if "monitor" in record else None
+    record = read_json_object(run.record_file)
+    results = read_metrics_of(run.results_file)
+    line = record.get("command") or _command_in_log(folder / "job.log")
+    command = _arguments(line, run.record_file)
     return FoundRun(
         name=name,
         folder=folder,
@@ -132,8 +135,8 @@ def _read_run(
         own=overrides_of(noted["overrides"]) if noted else {},
         given=overrides_of(command[1:]),
         config=_read_config(run.config_file),
-        metrics={key: float(value) for key, value in results.items() if key != STEP},
-        monitor=study_metric or monitor,
+        metrics={key: value for key, value in results.items() if key != STEP},
+        monitor=study_metric or _monitor_of(record),
         command=command,
     )
 
@@ -161,7 +164,7 @@ def _command_in_log(log_file: Path) -> str:
     if not log_file.is_file():
         return ""
     with log_file.open(encoding="utf-8", errors="replace") as log:
-        first = log.readline()
+        first = log.readline(LONGEST_COMMAND)
     return first.removeprefix("$ ") if first.startswith("$ clozekit ") else ""
 
 
@@ -170,40 +173,36 @@ def overrides_of(arguments: tuple[str, ...] | list[str]) -> dict[str, str]:
     found = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if equals and key[0] not in "-~" and not key.startswith(("hydra.", "hydra/")):
+        if equals and key and key[0] not in "-~" and not key.startswith(("hydra.", "hydra/")):
             found[key.lstrip("+")] = value
     return found
 
 
-def _metric_of_study(record: Mapping[str, Any]) -> tuple[str, Mode] | None:
+def _metric_of_study(record: Mapping[str, Any], folder: Path) -> tuple[str, Mode] | None:
     """Returns the metric that was set for an Optuna sweep, if any."""
-    arguments = shlex.split(record.get("command", ""))
+    arguments = _arguments(record.get("command", ""), folder / FILE)
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     metric = given.get("hydra.sweeper.metric", "null").strip("'\"")
     mode: Mode = "max" if given.get("hydra.sweeper.direction") == "maximize" else "min"
     return None if metric == "null" else (metric, mode)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{path} cannot be read: it should be a JSON object")
-    return values
-
-
 def _read_config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _YAML_LOADER)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    values = read_yaml(path) if path.is_file() else None
     return flat(values) if isinstance(values, dict) else {}
+
+
+def _arguments(command: object, source: Path) -> tuple[str, ...]:
+    """Splits a command line that was read from a file."""
+    try:
+        return tuple(shlex.split(command)) if isinstance(command, str) else ()
+    except ValueError as error:
+        raise DataError(f"{source} cannot be read: its command line: {error}") from error
+
+
+def _monitor_of(record: Mapping[str, Any]) -> tuple[str, Mode] | None:
+    name, mode = record.get("monitor"), record.get("monitor_mode")
+    return (name, mode) if isinstance(name, str) and mode in ("min", "max") else None
 
 
 def _as_value(text: str) -> Value:
@@ -219,4 +218,4 @@ def as_text(value: Value) -> str:
     """Formats a value as in an override. A whole number looks the same as an int and a float."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    return printable(str(value)).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -1,19 +1,26 @@
 """`sweep.json`, the record of a sweep: its command and the status of every job."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field, ValidationError
+
 from clozekit import __version__
-from clozekit.errors import ConfigError
+from clozekit.documents import read_json_object
+from clozekit.errors import ConfigError, DataError
 from clozekit.files import write_json
 from clozekit.sweeps.job import Job, Status
 
 FORMAT_VERSION = 1
 FILE = "sweep.json"
 LEFT_BY_HYDRA = "multirun.yaml"
+
+NAME_OF_JOB = r"^[A-Za-z0-9][A-Za-z0-9_.+=-]*$"
+"""Names of jobs are names of folders in the sweep's folder (see `naming.job_name`)."""
+
+LONGEST_OF_JOB = 255
 
 
 class SweepRecord:
@@ -119,19 +126,51 @@ class SweepRecord:
         write_json(self.file, record)
 
 
+class _StoredJob(BaseModel):
+    """A job in a record, which may come from someone else."""
+
+    name: str = Field(pattern=NAME_OF_JOB, max_length=LONGEST_OF_JOB)
+    overrides: list[str]
+    status: Status
+    exit_code: int | None = None
+    seconds: float = Field(0.0, ge=0)
+    starts: int = Field(0, ge=0)
+
+
+class _StoredRecord(BaseModel):
+    """The parts of a record that are used."""
+
+    format_version: int
+    clozekit: str = ""
+    command: str = ""
+    started: str = ""
+    jobs: list[_StoredJob] = []
+
+
 def read_record(folder: Path) -> dict[str, Any]:
     """Reads a sweep's record; returns an empty one if the folder has none.
 
     Raises:
         ConfigError: The record has a newer version.
+        DataError: The record cannot be read, or the name of a job is not that of a folder in it.
     """
     file = folder / FILE
-    if not file.is_file():
+    record = read_json_object(file)
+    if not record and not file.is_file():
         return {}
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if record["format_version"] > FORMAT_VERSION:
-        raise ConfigError(f"{file} was written by a newer clozekit, {record['clozekit']}")
-    return record
+    version = record.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ConfigError(f"{file} was written by a newer clozekit, {record.get('clozekit')}")
+    try:
+        stored = _StoredRecord.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{file} is not the record of a sweep: {where}: {first['msg']}") from None
+    read = stored.model_dump()
+    for job in read["jobs"]:
+        job["folder"] = str(folder / job["name"])
+    return read
 
 
 def _now() -> str:

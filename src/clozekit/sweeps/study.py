@@ -1,5 +1,6 @@
 """Jobs sampled by Optuna, in a study that can be killed and continued without repeating trials."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pkgutil import resolve_name
@@ -9,6 +10,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from clozekit.config.plain import shown
 from clozekit.config.train import TrainConfig
 from clozekit.display import say
 from clozekit.errors import ConfigError
@@ -16,7 +18,8 @@ from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.naming import job_name
 
 OVERRIDES = "overrides"
-"""The trial attribute with the job's overrides. A trial without it was never started."""
+"""The trial attribute that shows that the job was started. Its value is never used: a storage may
+come from someone else, and overrides can name any class."""
 
 MOST_REPEATS = 100
 """After this many duplicate samples in a row the search space counts as exhausted."""
@@ -57,14 +60,30 @@ class Study:
         self._known: deque[tuple[Job, FrozenTrial]] = deque()
         for trial in self._begun():
             # If a job was run again, its last trial counts.
-            self._trials[job_name(trial.user_attrs[OVERRIDES])] = trial.number
+            self._trials[job_name(self._overrides(trial))] = trial.number
         for trial in self._begun():
             if trial.number in self._trials.values():
-                self._known.append((make_job(trial.user_attrs[OVERRIDES]), trial))
+                self._known.append((make_job(self._overrides(trial)), trial))
         self.total = max(n_trials, len(self._known))
 
     def _begun(self) -> list[FrozenTrial]:
         return [t for t in self._study.get_trials(deepcopy=False) if OVERRIDES in t.user_attrs]
+
+    def _overrides(self, trial: FrozenTrial | optuna.Trial) -> list[str]:
+        """Returns the overrides of a trial, from the values of its parameters alone.
+
+        Raises:
+            ConfigError: The trial has other keys than the search space, or a value that could not
+                be sampled.
+        """
+        if trial.params.keys() == self._space.keys():
+            values = {key: trial.params[key] for key in self._space}
+            if all(_can_be(self._space[key], value) for key, value in values.items()):
+                return [f"{key}={as_text(value)}" for key, value in values.items()]
+        raise ConfigError(
+            f"the study {self._study.study_name} has a different search space (trial "
+            f"{trial.number} is {shown(str(trial.params))}); use another name=… for the sweep"
+        )
 
     def take(self) -> Job | None:
         """Returns the next existing job, or else a new one."""
@@ -84,7 +103,7 @@ class Study:
                 state=TrialState.RUNNING,
                 params=failed.params,
                 distributions=failed.distributions,
-                user_attrs=failed.user_attrs,
+                user_attrs={OVERRIDES: True},
             )
         )
         return self._study.get_trials(deepcopy=False)[-1].number
@@ -98,10 +117,10 @@ class Study:
                     f"the study {self._study.study_name} has a different search space ({error}); "
                     "use another name=… for the sweep"
                 ) from error
-            overrides = [f"{key}={as_text(value)}" for key, value in trial.params.items()]
+            overrides = self._overrides(trial)
             name = job_name(overrides)
             if name not in self._trials:
-                trial.set_user_attr(OVERRIDES, overrides)
+                trial.set_user_attr(OVERRIDES, True)
                 self._trials[name] = trial.number
                 return self._make_job(overrides)
             self._study.tell(trial, state=TrialState.FAIL)
@@ -142,13 +161,23 @@ class Study:
         if not complete:
             return None
         trial = self._study.best_trial
-        name = job_name(trial.user_attrs[OVERRIDES])
+        name = job_name(self._overrides(trial))
         return f"best of {len(complete)} trials: {name}, {self._metric} {trial.value:.4g}"
 
 
 def as_text(value: object) -> str:
     """Formats a sampled value as in an override; choices are already text."""
     return value if isinstance(value, str) else repr(value)
+
+
+def _can_be(distribution: BaseDistribution, value: object) -> bool:
+    """Whether a value is one of a distribution's choices, or a number for one of numbers.
+
+    The bounds of numbers are not compared, because a sweep may go on with other bounds.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return any(value == choice for choice in distribution.choices)
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def ends(distribution: BaseDistribution) -> list[str]:

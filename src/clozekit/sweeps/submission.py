@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from clozekit.errors import ConfigError
+from clozekit.files import append_text
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.processes import LocalJob, job_environment, start_process
 
@@ -90,7 +91,7 @@ class SubmittedJob:
         except UncompletedJobError as error:
             if self._is_stopped:
                 return 128 + signal.SIGINT
-            with self.job.log_file.open("a", encoding="utf-8") as log:
+            with append_text(self.job.log_file) as log:
                 log.write(f"{str(error).strip()}\n")
             return 1
 

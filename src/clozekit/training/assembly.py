@@ -10,6 +10,7 @@ import torch
 from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.pairing import DATA
+from clozekit.config.stored import is_trusted
 from clozekit.config.tasks import BALANCED
 from clozekit.config.train import FineTuningConfig, TrainConfig
 from clozekit.data.labelled.classification import ClassificationDataModule
@@ -93,13 +94,18 @@ def _pretrained_config(
     check_tokenizers_agree(datamodule.tokenizer, pretrained)
     dropout = given.model_dump(include={"hidden_dropout_prob", "attention_probs_dropout_prob"})
     theirs = pretrained.encoder
-    # For safety, a class is imported only if the user's configuration names it.
-    if given.target != theirs.target and not theirs.is_own:
-        raise ConfigError(
-            f"encoder._target_={given.target} but encoder.pretrained={given.pretrained} was "
-            f"trained with {theirs.target}; set encoder._target_ to that class"
-        )
-    more = {**(given.model_extra or {}), **(theirs.model_extra or {}), "target": given.target}
+    # For safety, a class is imported only if the user's configuration names or trusts it.
+    target = given.target
+    if target != theirs.target and not theirs.is_own:
+        if not is_trusted(theirs.target, pretrained.trusted_modules):
+            module = theirs.target.rpartition(".")[0]
+            raise ConfigError(
+                f"encoder._target_={target} but encoder.pretrained={given.pretrained} was trained "
+                f"with {theirs.target}; if you trust that code, set trusted_modules=[{module}], or "
+                "encoder._target_ to that class"
+            )
+        target = theirs.target
+    more = {**(given.model_extra or {}), **(theirs.model_extra or {}), "target": target}
     config = theirs.model_copy(update={**more, **dropout, "pretrained": given.pretrained})
     assert config.vocab_size is not None
     # The encoder may have more ids than the tokenizer: some models pad the vocabulary.

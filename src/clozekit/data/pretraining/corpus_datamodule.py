@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from clozekit.config.data import CorpusDataConfig, Masking
 from clozekit.corpus.manifest import SPLITS, Corpus
-from clozekit.corpus.shards import Shard
+from clozekit.corpus.shard_files import ShardFile, check_first, shard_files
 from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
 from clozekit.data.module import StreamDataModule
 from clozekit.data.pretraining.masking import MaskingRule
@@ -40,24 +40,36 @@ class CorpusDataModule(StreamDataModule):
         super().__init__(**options)
         config = self.config
         self.corpus = Corpus.open(Path(config.path))
-        self.tokenizer = load_tokenizer(self.corpus.tokenizer_file)
+        self.tokenizer = self._load_tokenizer()
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
         self.masking = self._masking_rule(config)
         validation_masking = self._masking_rule(config.validation_masking)
+        self.shards = {split: shard_files(self.corpus, split) for split in SPLITS}
+        check_first([*self.shards["validation"], *self.shards["train"]])
         for split in SPLITS:
-            shards = self.corpus.shards(split)
             masking = self.masking if split == "train" else validation_masking
-            self.sources[split] = self.make_source(shards, self.max_seq_length, masking)
+            self.sources[split] = self.make_source(self.shards[split], self.max_seq_length, masking)
         self.data_hash = self.corpus.hash
         self.first_phase = config.first_phase
         if self.first_phase is not None:
             self._first_source = self.make_source(
-                self.corpus.shards("train"), self.first_phase.max_seq_length, self.masking
+                self.shards["train"], self.first_phase.max_seq_length, self.masking
             )
+
+    def _load_tokenizer(self) -> Tokenizer:
+        self.corpus.check_tokenizer()
+        tokenizer = load_tokenizer(self.corpus.tokenizer_file)
+        largest, size = max(tokenizer.get_vocab().values()), self.corpus.manifest.vocab_size
+        if largest + 1 != size:
+            raise DataError(
+                f"{self.corpus.tokenizer_file} has ids up to {largest}, but the manifest has "
+                f"vocab_size={size}"
+            )
+        return tokenizer
 
     @abstractmethod
     def make_source(
-        self, shards: Sequence[Path], max_seq_length: int, masking: MaskingRule
+        self, shards: Sequence[Path | ShardFile], max_seq_length: int, masking: MaskingRule
     ) -> Source:
         """Makes the source of a split, with samples of at most `max_seq_length` tokens."""
 
@@ -130,9 +142,9 @@ class CorpusDataModule(StreamDataModule):
         )
 
     def _steps_per_epoch(self, source: Source) -> float:
-        for index, path in enumerate(self.corpus.shards("train")):
+        for index, file in enumerate(self.shards["train"]):
             if num_samples := source.num_samples(0, index):
-                share = self.corpus.manifest.splits["train"].tokens / Shard.open(path).num_tokens
+                share = self.corpus.manifest.splits["train"].tokens / file.open().num_tokens
                 return num_samples * share / self.global_batch_size
         return 0.0
 

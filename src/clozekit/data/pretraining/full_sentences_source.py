@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from clozekit import rng
+from clozekit.corpus.shard_files import ShardFile
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.batch import MaskedLMBatch
@@ -39,7 +40,7 @@ class FullSentencesSource(PlannedSource[FullSentencesPlan]):
 
     def __init__(
         self,
-        shards: Sequence[Path],
+        shards: Sequence[Path | ShardFile],
         max_seq_length: int,
         short_seq_prob: float,
         masking: MaskingRule,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from clozekit.corpus.shard_files import ShardFile
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.data.pretraining.full_sentences import NUM_SPECIAL_TOKENS
 from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
@@ -17,7 +18,7 @@ class MaskedLMDataModule(CorpusDataModule):
     """
 
     def make_source(
-        self, shards: Sequence[Path], max_seq_length: int, masking: MaskingRule
+        self, shards: Sequence[Path | ShardFile], max_seq_length: int, masking: MaskingRule
     ) -> FullSentencesSource:
         """Makes the source of a split's samples."""
         return FullSentencesSource(

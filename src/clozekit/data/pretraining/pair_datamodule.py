@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from clozekit.corpus.shard_files import ShardFile
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
@@ -17,7 +18,7 @@ class PretrainingDataModule(CorpusDataModule):
     )
 
     def make_source(
-        self, shards: Sequence[Path], max_seq_length: int, masking: MaskingRule
+        self, shards: Sequence[Path | ShardFile], max_seq_length: int, masking: MaskingRule
     ) -> PretrainingSource:
         """Makes the source of a split's pairs."""
         pairs = PairRule(max_seq_length=max_seq_length, short_seq_prob=self.config.short_seq_prob)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from clozekit import rng
+from clozekit.corpus.shard_files import ShardFile
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.batch import PretrainingBatch
@@ -57,7 +58,7 @@ class PretrainingSource(PlannedSource[PairPlan]):
 
     def __init__(
         self,
-        shards: Sequence[Path],
+        shards: Sequence[Path | ShardFile],
         pairs: PairRule,
         masking: MaskingRule,
         special_tokens: SpecialTokens,

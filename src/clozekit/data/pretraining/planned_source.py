@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from clozekit.corpus.shard_files import ShardFile
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.order import Span, in_order
@@ -37,7 +38,7 @@ class PlannedSource(ABC, Generic[PlanT]):
     Subclasses define how a shard is planned and how a batch is built.
 
     Args:
-        shards: The shards' files.
+        shards: The shards' files. Those of a corpus are checked before they are first read.
         masking: How the tokens of each sequence are masked.
         special_tokens: The ids of [CLS], [SEP] and the others.
         seed: The seed of samples and masks.
@@ -48,12 +49,12 @@ class PlannedSource(ABC, Generic[PlanT]):
 
     def __init__(
         self,
-        shards: Sequence[Path],
+        shards: Sequence[Path | ShardFile],
         masking: MaskingRule,
         special_tokens: SpecialTokens,
         seed: int,
     ) -> None:
-        self.shards = list(shards)
+        self.shards = [s if isinstance(s, ShardFile) else ShardFile(s) for s in shards]
         self.masking = masking
         self.special_tokens = special_tokens
         self.seed = seed
@@ -79,7 +80,7 @@ class PlannedSource(ABC, Generic[PlanT]):
     def planned(self, epoch: int, shard: int) -> tuple[Shard, PlanT]:
         """Returns a shard and its plan in an epoch."""
         if (epoch, shard) not in self._plans:
-            opened = Shard.open(self.shards[shard])
+            opened = self.shards[shard].open()
             self._plans[epoch, shard] = opened, self.make_plan(opened, epoch, shard)
             while len(self._plans) > PLANS_KEPT:
                 del self._plans[next(iter(self._plans))]

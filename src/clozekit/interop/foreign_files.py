@@ -1,0 +1,121 @@
+"""Recognizes files of other programs, and checks zip archives before they are loaded."""
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clozekit.config.plain import shown
+from clozekit.errors import DataError
+
+
+def check_archive(file: Path) -> None:
+    """Checks that a file of torch is an archive of uncompressed parts.
+
+    `torch.save` does not compress, so a compressed part is not from torch. It could be a thousand
+    times as large in memory as on disk.
+
+    Raises:
+        DataError: The file is a TorchScript program, or has compressed parts.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
+        return  # torch says what is wrong with it
+    if any(part.filename.endswith("/constants.pkl") for part in parts):
+        raise DataError(
+            f"{file} is a TorchScript program, which clozekit does not run; save its weights with "
+            "torch.save(torch.jit.load(file).state_dict(), 'pytorch_model.bin') beside a "
+            "config.json, and use that folder"
+        )
+    size = file.stat().st_size
+    is_stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+    if not is_stored or sum(part.file_size for part in parts) > size:
+        raise DataError(f"{file} is not a complete checkpoint: it is larger unpacked than on disk")
+
+
+def check_tensors(file: Path, content: dict[Any, Any]) -> dict[str, Tensor]:
+    """Checks that the content of a file is named tensors, not larger than what is stored of them.
+
+    Raises:
+        DataError: It has something else.
+    """
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise DataError(
+                f"{file} is not a state dict of names and tensors: it has {shown(name)}: "
+                f"{shown(tensor)}"
+            )
+        if tensor.layout != torch.strided or tensor.device.type != "cpu":
+            raise DataError(f"{file} is damaged: {name} is not a plain tensor")
+        # A tensor with a stride of 0 could be of any size.
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise DataError(f"{file} is damaged: {name} is larger than what is stored of it")
+    return content
+
+
+_CONVERT = (
+    "convert it with transformers 4 and tensorflow: python -m transformers.models.bert."
+    "convert_bert_original_tf_checkpoint_to_pytorch --tf_checkpoint_path bert_model.ckpt "
+    "--bert_config_file bert_config.json --pytorch_dump_path pytorch_model.bin; then copy "
+    "bert_config.json to config.json beside it, with vocab.txt, and use that folder"
+)
+_RESAVE = (
+    "save it with transformers 4 as PyTorch: BertModel.from_pretrained(folder, {}=True)"
+    ".save_pretrained(out)"
+)
+_TENSORFLOW_CHECKPOINT = re.compile(r"(?P<prefix>.+\.ckpt(-\d+)?)\.(index|meta|data-\d+-of-\d+)")
+_FOREIGN = {
+    ".h5": ("a model of Keras", _RESAVE.format("from_tf")),
+    ".msgpack": ("a model of Flax", _RESAVE.format("from_flax")),
+    ".onnx": ("an ONNX model", "use the folder or checkpoint that it was exported from"),
+    ".gguf": ("a model of llama.cpp", "use the original folder"),
+    ".pb": ("a program of TensorFlow", _RESAVE.format("from_tf")),
+}
+_OF_A_FOLDER = (".safetensors", ".bin")
+
+
+def refuse_foreign_file(path: Path) -> None:
+    """Checks that a file is not known to belong to another program.
+
+    Raises:
+        DataError: It does; the message says what it is and how to convert it.
+    """
+    if _TENSORFLOW_CHECKPOINT.fullmatch(path.name):
+        raise DataError(f"{path} belongs to a TensorFlow checkpoint; {_CONVERT}")
+    if path.suffix in _FOREIGN:
+        what, remedy = _FOREIGN[path.suffix]
+        raise DataError(f"{path} is {what}; {remedy}")
+    if path.suffix in _OF_A_FOLDER:
+        raise DataError(
+            f"{path} has only weights; use the folder {path.parent}, which needs a config.json too"
+        )
+
+
+def refuse_foreign_folder(path: Path) -> None:
+    """Checks that a path without a `config.json` is not known to belong to another program.
+
+    Args:
+        path: A folder, or the prefix of the files of a TensorFlow checkpoint.
+
+    Raises:
+        DataError: It does; the message says what it is and how to convert it.
+    """
+    if (path / "modules.json").is_file():
+        return  # sentence-transformers
+    if path.is_dir():
+        names = sorted(file.name for file in path.iterdir())
+        for name in names:
+            if name == "bert_config.json" or _TENSORFLOW_CHECKPOINT.fullmatch(name):
+                raise DataError(
+                    f"{path} is a TensorFlow checkpoint of google-research/bert; {_CONVERT}"
+                )
+        for name in names:
+            if Path(name).suffix in _FOREIGN:
+                refuse_foreign_file(path / name)
+    elif path.with_name(f"{path.name}.index").is_file():
+        raise DataError(f"{path} is a TensorFlow checkpoint of google-research/bert; {_CONVERT}")
