@@ -294,9 +294,13 @@ BAD = {
     "a type that is a list": (configured(model_type=["bert"]), ["model_type=['bert']; only bert"]),
     "a million blocks": (
         configured(num_hidden_layers=10**6),
-        ["missing in the weights: bert.encoder.layer.2", "num_hidden_layers=1000000"],
+        ["num_hidden_layers=1000000: it should be less than"],
     ),
-    "a huge vocabulary": (configured(vocab_size=2**40), ["word_embeddings.weight has shape"]),
+    "many blocks": (
+        configured(num_hidden_layers=1000),
+        ["missing in the weights: bert.encoder.layer.2", "num_hidden_layers=1000"],
+    ),
+    "a huge vocabulary": (configured(vocab_size=2**31 - 1), ["word_embeddings.weight has shape"]),
     "a size that is text": (configured(hidden_size="wide"), ["hidden_size=wide"]),
     "a size that is a list": (configured(hidden_size=[32]), ["hidden_size=[32]"]),
     "a configuration that is a list": (listed_config, ["config.json is not a JSON object"]),

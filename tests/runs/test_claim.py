@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, UserError
 from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.folder import RUN_LOCK, refuse_existing
 
@@ -59,7 +59,7 @@ def test_a_file_behind_a_link_is_left_as_it_is(tmp_path: Path) -> None:
     mine.write_text("mine")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / RUN_LOCK).symlink_to(mine)
-    with pytest.raises(OSError, match=RUN_LOCK):
+    with pytest.raises(UserError, match=f"{RUN_LOCK} is a symbolic link"):
         Claim(tmp_path / "run").take()
     assert mine.read_text() == "mine"
 

@@ -92,7 +92,7 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     ),
     "fewer labels": (
         replaced(["a", "b"], META_KEY, "task_arguments", "label_names"),
-        "the weights do not match the model",
+        "the model now makes classification_head.classifier.weight of shape [2, 16]",
     ),
     "unknown arguments": (
         replaced({"_target_": "os.system"}, META_KEY, "task_arguments", "x"),
@@ -100,21 +100,35 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     ),
     "a million blocks": (
         replaced(10**6, *CONFIG, "encoder", "num_hidden_layers"),
-        "num_hidden_layers=1000000, but the weights have 1 blocks",
+        "num_hidden_layers=1000000: it should be less than",
+    ),
+    "many blocks": (
+        replaced(1000, *CONFIG, "encoder", "num_hidden_layers"),
+        "num_hidden_layers=1000, but the weights have 1 blocks",
+    ),
+    "an endless width": (
+        replaced(2**40, *CONFIG, "encoder", "intermediate_size"),
+        "intermediate_size=1099511627776: it should be less than",
     ),
     "a huge width": (
-        replaced(2**40, *CONFIG, "encoder", "intermediate_size"),
-        "implies the shape [1099511627776, 16]",
+        replaced(2**20, *CONFIG, "encoder", "intermediate_size"),
+        "implies the shape [1048576, 16]",
     ),
-    "a huge vocabulary": (replaced(2**40, *CONFIG, "encoder", "vocab_size"), "implies the shape"),
+    "a huge vocabulary": (
+        replaced(2**31 - 1, *CONFIG, "encoder", "vocab_size"),
+        "implies the shape",
+    ),
     "huge positions": (
-        replaced(2**40, *CONFIG, "encoder", "max_position_embeddings"),
+        replaced(2**24, *CONFIG, "encoder", "max_position_embeddings"),
         "implies the shape",
     ),
     "a negative size": (replaced(-1, *CONFIG, "encoder", "hidden_size"), "hidden_size=-1"),
     "a list for a size": (replaced([1], *CONFIG, "encoder", "hidden_size"), "hidden_size=[1]"),
     "an unknown key": (replaced(1, *CONFIG, "encoder", "x"), "unknown key 'x'"),
-    "a missing weight": (without("state_dict", WEIGHT), "the weights do not match the model"),
+    "a missing weight": (
+        without("state_dict", WEIGHT),
+        "the model needs weights that are not saved",
+    ),
     "text for a weight": (replaced("x", "state_dict", WEIGHT), "is not a state dict"),
     "a number for a name": (lambda c: c["state_dict"].update({3: 4}), "is not a state dict"),
     "a sparse weight": (

@@ -18,6 +18,7 @@ from clozekit.sweeps.processes import LocalExecutor
 
 FIXED = ("name=mine", "data.path=corpus", "max_steps=10", "logger.wandb=null")
 METRIC = "validation/loss"
+RECORD = {"id": "fake", "resumed": [], "monitor": METRIC, "monitor_mode": "min"}
 
 
 @dataclass
@@ -58,7 +59,7 @@ def write_results(job: Job, loss: float) -> None:
     """Leaves in a job's folder what a run does."""
     values = job.config.model_dump(mode="json", by_alias=True)
     (job.folder / "config.yaml").write_text(yaml.safe_dump(values))
-    (job.folder / "run.json").write_text(json.dumps({"monitor": METRIC, "monitor_mode": "min"}))
+    (job.folder / "run.json").write_text(json.dumps(RECORD))
     (job.folder / "results.json").write_text(json.dumps({"step": 1, METRIC: loss}))
 
 

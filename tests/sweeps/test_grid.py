@@ -164,7 +164,7 @@ MISTAKES = {
     "a fixed key": ([LEARNING_RATES, "seeds=1"], "unknown key 'seeds' (did you mean 'seed'?)"),
     "a choice": (["encoder=tiny,tinny"], "encoder=tinny does not exist; the choices"),
     "a missing file": (["data.path=corpus,nowhere"], "nowhere"),
-    "the grammar": (["seed=choice("], "'seed=choice(' is not an override"),
+    "the grammar": (["seed=choice("], "seed=choice(: it should be a valid integer"),
     "the name, swept": (["name=a,b"], "name=a,b: name belongs to the sweep and cannot be"),
     "the name, with a blank": (["name='a b'"], "name=a b: a sweep's name can contain only letters"),
     "resume": (

@@ -119,7 +119,9 @@ def encoder_of(pretrained: Pretrained) -> torch.nn.Module:
 
 
 def _where(pretrained: Pretrained) -> str:
-    return f"{pretrained.path}: encoder._target_={pretrained.encoder.target}"
+    encoder = pretrained.encoder
+    made = f"encoder._target_={encoder.target}" if not encoder.is_own else "the model"
+    return f"{pretrained.path}: {made}"
 
 
 def _has_next_sentence_head(pretrained: Pretrained) -> bool:
