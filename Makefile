@@ -14,11 +14,12 @@ help: ## list what can be made
 demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (about five minutes)
 	$(BIN)/python experiments/demo/demo.py
 
-# One more than cores: tests of lost processes mostly wait.
-TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Two more than cores: tests of lost processes mostly wait.
+TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 test: $(VENV)/.dev ## run all tests, one file per process at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
+	  --no-loadscope-reorder
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
