@@ -8,6 +8,7 @@ of its own.
 """
 
 import atexit
+import gc
 import importlib.util
 import json
 import os
@@ -163,6 +164,10 @@ def _import_everything() -> None:
     import clozekit.prepare
     import clozekit.report
     import clozekit.train  # noqa: F401
+
+    # The collector of a child would visit, and so copy, everything that is here.
+    gc.collect()
+    gc.freeze()
 
 
 def _serve(connection: socket.socket) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Forking from the tests' process itself is not safe: it has threads by then.
 """
 
+import gc
 import json
 import subprocess
 import sys
@@ -83,5 +84,8 @@ class Lab:
 def main(scenarios: Callable[[Lab], dict[str, Any]]) -> None:
     """Runs scenarios in the folder that the command line names, and writes what came out."""
     folder = Path(sys.argv[1])
+    # The collector of a child would visit, and so copy, everything that has been imported.
+    gc.collect()
+    gc.freeze()
     results = scenarios(Lab(folder))
     (folder / "results.json").write_text(json.dumps(results))
