@@ -1,7 +1,10 @@
 """What all tests share: a small corpus and a run on it, each made once."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -23,6 +26,22 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Whole programs take longest: they come first, so that the processes of a run end together.
     items.sort(key=lambda item: "programs" not in item.path.parts)
+
+
+def pytest_collection_finish() -> None:
+    # What all tests have imported lives to the end; the collector need not visit it each time.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_curves() -> Iterator[None]:
+    """Leaves out the curves of runs in this process: drawing takes as long as training.
+
+    The runs of commands have them, as `test_run_folder` checks.
+    """
+    with mock.patch("clozekit.train.plot_curves"):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
