@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 from hypothesis import settings
 
+from tests.harness.quick_hydra import make_hydra_quick
 from tests.programs.commands import TINY, run_clozekit
 from tests.programs.texts import make_documents, write_documents
 
@@ -18,6 +19,7 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["WANDB_MODE"] = "offline"
     os.environ["HF_HUB_OFFLINE"] = "1"
+    make_hydra_quick()
     # How long an example takes says nothing where other programs share the machine.
     settings.register_profile("no_deadline", deadline=None)
     settings.load_profile("no_deadline")

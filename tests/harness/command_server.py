@@ -163,8 +163,12 @@ def _import_everything() -> None:
     import clozekit.predict
     import clozekit.prepare
     import clozekit.report
-    import clozekit.train  # noqa: F401
+    import clozekit.train
+    import clozekit.tasks.masked_lm
+    import clozekit.tasks.pretraining  # noqa: F401
+    from tests.harness.quick_hydra import make_hydra_quick
 
+    make_hydra_quick()
     # The collector of a child would visit, and so copy, everything that is here.
     gc.collect()
     gc.freeze()

@@ -10,13 +10,15 @@ import pytest
 
 from clozekit.command import run_verb
 from clozekit.errors import ConfigError
-from tests.programs.commands import QUIET, TINY, child_environment, run_clozekit
+from tests.programs.commands import QUIET, TINY, environment_with_tests, run_clozekit
 from tests.programs.in_process import invoke
 
 DRIVER = """
 import contextlib, io, json, sys
 from clozekit.cli import main
+from tests.harness.quick_hydra import make_hydra_quick
 
+make_hydra_quick()
 results = []
 for arguments in json.load(sys.stdin):
     sys.argv = ["clozekit", *arguments]
@@ -359,7 +361,7 @@ def answers(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         for arguments, _ in MISTAKES.values()
     ]
     folder = tmp_path_factory.mktemp("mistakes")
-    environment = child_environment() | {"NETRC": str(folder / "netrc")}
+    environment = environment_with_tests() | {"NETRC": str(folder / "netrc")}
     environment.pop("WANDB_API_KEY", None)
     finished = subprocess.run(
         [sys.executable, "-c", DRIVER],
