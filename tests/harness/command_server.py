@@ -94,7 +94,7 @@ class CommandServer:
         stdout: Path,
         stderr: Path,
     ) -> Command:
-        """Starts a command whose output is appended to files."""
+        """Starts a command whose output is appended to files; a named pipe is one too."""
         request = {
             "arguments": list(arguments),
             "cwd": str(cwd),
@@ -156,16 +156,6 @@ def _import_everything() -> None:
     import lightning.pytorch.loggers  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
 
-    import clozekit.command
-    import clozekit.corpus.pipeline
-    import clozekit.evaluate
-    import clozekit.export
-    import clozekit.predict
-    import clozekit.prepare
-    import clozekit.report
-    import clozekit.train
-    import clozekit.tasks.masked_lm
-    import clozekit.tasks.pretraining  # noqa: F401
     from tests.harness.quick_hydra import make_hydra_quick
 
     make_hydra_quick()
@@ -194,6 +184,8 @@ def _serve(connection: socket.socket) -> dict[str, Any]:
 def _become(request: dict[str, Any]) -> None:
     """Makes this process look like one that was started for the command."""
     os.setpgid(0, 0)
+    # The tests may have been started with nohup.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for descriptor, path in enumerate(request["outputs"], start=1):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, descriptor)

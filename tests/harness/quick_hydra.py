@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -27,8 +28,7 @@ def _load(file: Any) -> DictConfig | ListConfig:
     if hasattr(file, "read"):
         content = file.read()
     else:
-        with open(file, encoding="utf-8") as opened:
-            content = opened.read()
+        content = Path(file).read_text(encoding="utf-8")
     values = _parsed(content)
     if values is not None and not isinstance(values, list | dict | str):
         raise OSError(f"Invalid loaded object type: {type(values).__name__}")

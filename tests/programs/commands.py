@@ -69,9 +69,16 @@ def run_clozekit(
     )
 
 
-def start_clozekit(*arguments: str, cwd: Path, output: Path) -> Command:
-    """Starts the command in a process group of its own; what it prints is appended to a file."""
-    return server().start(arguments, cwd, environment_with_tests(), output, output)
+def start_clozekit(*arguments: str, cwd: Path, output: Path, errors: Path | None = None) -> Command:
+    """Starts the command in a process group of its own; what it prints is appended to files.
+
+    Args:
+        *arguments: The verb and its overrides.
+        cwd: The folder that it runs in.
+        output: The file of stdout; a named pipe is one too.
+        errors: The file of stderr, if it is another.
+    """
+    return server().start(arguments, cwd, environment_with_tests(), output, errors or output)
 
 
 def child_environment() -> dict[str, str]:

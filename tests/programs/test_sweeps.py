@@ -68,9 +68,9 @@ def killed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """A sweep that was killed in its second job and run again, and what both printed."""
     folder = tmp_path_factory.mktemp("killed")
     watcher = {"signal_name": "SIGKILL", "step": 3, "finished": 1}
-    first = sweep(folder, corpus, *GRID, *TWO_RANKS, **watcher)
+    first = sweep(folder, corpus, *GRID, **watcher)
     assert first.returncode == -9, first.stderr
-    second = sweep(folder, corpus, *GRID, *TWO_RANKS, **watcher)
+    second = sweep(folder, corpus, *GRID, **watcher)
     assert second.returncode == 0, second.stdout + second.stderr
     return folder, first.stdout, second.stdout
 
@@ -182,7 +182,7 @@ def test_jobs_side_by_side_of_which_one_fails(corpus: Path, tmp_path: Path) -> N
 
 
 def test_ctrl_c_ends_a_sweep_with_a_checkpoint_of_what_ran(corpus: Path, tmp_path: Path) -> None:
-    finished = sweep(tmp_path, corpus, "seed=0,1", signal_name="SIGINT", step=3)
+    finished = sweep(tmp_path, corpus, "seed=0,1", *TWO_RANKS, signal_name="SIGINT", step=3)
     assert finished.returncode == 130, finished.stderr
     assert "SIGINT: the running jobs will save and exit" in finished.stdout
     assert "seed-0: interrupted with exit code 75" in finished.stdout
