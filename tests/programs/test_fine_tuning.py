@@ -333,6 +333,6 @@ def test_a_users_own_task_that_is_not_here_is_told(
     content["clozekit"]["config"]["task"]["_target_"] = "mine.Task"
     torch.save(content, tmp_path / "mine.ckpt")
     with pytest.raises(
-        DataError, match=r"names task._target_=mine\.Task, .* trusted_modules=\[mine\]$"
+        ConfigError, match=r"names task._target_=mine\.Task, .* trusted_modules=\[mine\]$"
     ):
         predicted(capsys, tmp_path / "mine.ckpt", "a [MASK]")
