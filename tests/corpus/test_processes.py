@@ -25,7 +25,7 @@ def fail(number: int) -> None:
     if number == 0:
         raise DataError("line 3")
     if number == 1:
-        raise OSError(28, "No space left on device", "/work/a")
+        raise OSError(28, "No space left on device", "/disk/a")
     raise KeyError(number)
 
 
@@ -45,7 +45,7 @@ def test_errors_come_back_as_they_are() -> None:
         run_in_processes(fail, [0], 2, [])
     with pytest.raises(OSError, match="No space") as raised:
         run_in_processes(fail, [1], 2, [])
-    assert (raised.value.errno, raised.value.filename) == (28, "/work/a")
+    assert (raised.value.errno, raised.value.filename) == (28, "/disk/a")
     with pytest.raises(KeyError) as bug:
         run_in_processes(fail, [2], 2, [])
     assert "raise KeyError(number)" in bug.value.__notes__[0]

@@ -18,7 +18,8 @@ def test_the_help_lists_every_verb_with_an_example(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["clozekit", *arguments])
-    main()
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main()
     shown = capsys.readouterr().out
     assert VERBS.keys() == _WORK.keys()
     for name, verb in VERBS.items():
@@ -52,7 +53,8 @@ def test_the_version_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["clozekit", "--version"])
-    main()
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main()
     assert capsys.readouterr().out == f"clozekit {__version__}\n"
 
 

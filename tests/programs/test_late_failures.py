@@ -138,7 +138,7 @@ def test_a_plot_that_fails_does_not_end_the_run(
     monkeypatch.setattr("clozekit.train.plot_curves", fail)
     train(train_config(*values(corpus, tmp_path)))
     assert json.loads((tmp_path / "run" / "results.json").read_text())["step"] == 8
-    assert "curves.png is not drawn: no font" in capsys.readouterr().err
+    assert "curves.png could not be drawn (RuntimeError: no font)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def test_an_offline_record_of_wandb_lies_in_the_folder(reference_run: Path) -> N
 
 def test_nothing_else_is_left_in_the_folder(reference_run: Path) -> None:
     assert {path.name for path in reference_run.iterdir()} == {
+        ".run.lock",
         "checkpoints",
         "config.yaml",
         "curves.png",

@@ -144,6 +144,13 @@ def test_the_runs_own_key_is_named_before_one_that_repeats_it(config: dict[str, 
         agree(config, {"data.global_batch_size": 8, "global_batch_size": 8})
 
 
+def test_a_key_that_chooses_rows_is_named_before_their_hash(config: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="was trained with seed=0, but the configuration has 5"):
+        agree(config, {"seed": 5}, data_hash="other")
+    with pytest.raises(ConfigError, match=r"was trained with data\.max_seq_length=128, but .* 64"):
+        agree(config, {"data.max_seq_length": 64}, data_hash="other")
+
+
 def test_a_run_with_another_encoder_class_is_refused(config: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"encoder\._target_=clozekit"):
         agree(config, {"encoder._target_": "my_encoders.MeanEncoder"})

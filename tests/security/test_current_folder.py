@@ -76,7 +76,10 @@ def test_modules_that_the_user_names_are_found(folder: Path) -> None:
         importlib.import_module("a_stranger")
 
 
-def test_the_folder_is_asked_last_and_once(folder: Path) -> None:
+def test_the_folder_is_asked_last_and_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Runs in this process have left theirs.
+    others = [f for f in sys.meta_path if not isinstance(f, FromCurrentFolder)]
+    monkeypatch.setattr(sys, "meta_path", others)
     import_from_here(["my_tasks"])
     import_from_here(["my_package"])
     assert isinstance(sys.meta_path[-1], FromCurrentFolder)

@@ -35,6 +35,11 @@ def test_a_job_for_every_combination(sweeps: Sweeps) -> None:
     }
 
 
+def test_jobs_that_are_only_tried_out_are_finished_without_results(sweeps: Sweeps) -> None:
+    assert sweeps.run(*FIXED, LEARNING_RATES, "trainer.fast_dev_run=true") == 0
+    assert {job["status"] for job in sweeps.record()["jobs"]} == {"finished"}
+
+
 def test_a_job_is_a_single_run_of_its_own_name(sweeps: Sweeps) -> None:
     assert sweeps.run(*FIXED, LEARNING_RATES) == 0
     arguments = sweeps.executor.jobs[0].job.arguments

@@ -32,6 +32,13 @@ def trials(name: str = "mine") -> list[FrozenTrial]:
     return study.get_trials()
 
 
+def test_a_study_of_runs_that_are_only_tried_out_is_refused(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweeps.run(*OPTUNA, INTERVAL, "trainer.fast_dev_run=true") == 2
+    assert "trainer.fast_dev_run writes no results, so Optuna" in capsys.readouterr().err
+
+
 def test_a_study_has_the_trials_asked_for_and_no_more(
     sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
 ) -> None:

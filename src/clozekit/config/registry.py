@@ -4,6 +4,7 @@ A class that is not listed here is imported only from a module that the user tru
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import StrictBool, StrictStr
 
@@ -17,9 +18,21 @@ class NoArguments(Closed):
 
 
 class LabelArguments(Closed):
-    """The data-dependent arguments of `clozekit.tasks.tagging.TaggingModule`."""
+    """The data-dependent arguments of tasks with classes."""
 
     label_names: list[StrictStr]
+
+
+class TaggingArguments(LabelArguments):
+    """The data-dependent arguments of `clozekit.tasks.tagging.TaggingModule`."""
+
+    tag_scheme: Literal["auto", "iob2", "iobes", "bilou", "none"] = "auto"
+
+
+class AnsweringArguments(Closed):
+    """The data-dependent arguments of the tasks that answer questions."""
+
+    has_unanswerable: StrictBool = False
 
 
 class ClassificationArguments(LabelArguments):
@@ -40,7 +53,9 @@ ENCODERS = frozenset({OWN_ENCODER})
 TASK_ARGUMENTS: Mapping[str, type[Closed]] = {
     **dict.fromkeys(TASKS, NoArguments),
     "clozekit.tasks.classification.ClassificationModule": ClassificationArguments,
-    "clozekit.tasks.tagging.TaggingModule": LabelArguments,
+    "clozekit.tasks.tagging.TaggingModule": TaggingArguments,
+    "clozekit.tasks.question_answering.QuestionAnsweringModule": AnsweringArguments,
+    "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule": AnsweringArguments,
 }
 """The schema of the arguments of each task that depend on its data and are saved with it."""
 

@@ -12,6 +12,7 @@ from clozekit import __version__
 from clozekit.data import files
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import RowFile, spooled, write_row_file
+from clozekit.display import say
 from clozekit.errors import DataError
 from clozekit.files import leftovers, locked, sha256_of, sha256_of_file, write_json
 
@@ -113,7 +114,7 @@ def _opened(path: Path) -> tuple[RowFile, dict[str, Any]] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if sha256_of_file(path) != checksum:
-        print(f"{path} is damaged; the rows are read again", flush=True)
+        say(f"{path} is damaged; the rows are read again")
         return None
     return RowFile(path), facts
 
