@@ -8,7 +8,6 @@ of its own.
 """
 
 import atexit
-import gc
 import importlib.util
 import json
 import os
@@ -156,12 +155,9 @@ def _import_everything() -> None:
     import lightning.pytorch.loggers  # noqa: F401
     import matplotlib.pyplot  # noqa: F401
 
-    from tests.harness.quick_hydra import make_hydra_quick
+    from tests.harness.warm import warm_up
 
-    make_hydra_quick()
-    # The collector of a child would visit, and so copy, everything that is here.
-    gc.collect()
-    gc.freeze()
+    warm_up()
 
 
 def _serve(connection: socket.socket) -> dict[str, Any]:

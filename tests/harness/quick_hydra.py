@@ -25,10 +25,7 @@ def _no_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> None
 
 
 def _load(file: Any) -> DictConfig | ListConfig:
-    if hasattr(file, "read"):
-        content = file.read()
-    else:
-        content = Path(file).read_text(encoding="utf-8")
+    content = file.read() if hasattr(file, "read") else Path(file).read_text(encoding="utf-8")
     values = _parsed(content)
     if values is not None and not isinstance(values, list | dict | str):
         raise OSError(f"Invalid loaded object type: {type(values).__name__}")

@@ -3,7 +3,6 @@
 Forking from the tests' process itself is not safe: it has threads by then.
 """
 
-import gc
 import json
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 from tests.harness import cases, running
 from tests.harness.cases import Case
+from tests.harness.warm import warm_up
 from tests.programs.commands import child_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -84,8 +84,6 @@ class Lab:
 def main(scenarios: Callable[[Lab], dict[str, Any]]) -> None:
     """Runs scenarios in the folder that the command line names, and writes what came out."""
     folder = Path(sys.argv[1])
-    # The collector of a child would visit, and so copy, everything that has been imported.
-    gc.collect()
-    gc.freeze()
+    warm_up()
     results = scenarios(Lab(folder))
     (folder / "results.json").write_text(json.dumps(results))

@@ -10,7 +10,6 @@ from tests.programs.signaller import Signaller
 
 SCENARIOS: dict[str, tuple[Any, dict[str, Any]]] = {
     "SIGTERM at a step": (ONE, {"name": "SIGTERM", "step": 6}),
-    "SIGINT at a step": (ONE, {"name": "SIGINT", "step": 6}),
     "SIGTERM in an accumulation window": (ONE, {"name": "SIGTERM", "step": 6, "micro_step": 1}),
     "SIGTERM in a validation": (ONE, {"name": "SIGTERM", "step": 6, "in_validation": True}),
     "SIGTERM at a step that is validated": (ONE, {"name": "SIGTERM", "step": 5}),

@@ -29,6 +29,12 @@ KILLED_AT = {
 }
 """When a run is killed, of which every step is saved."""
 
+TASKS = {
+    "pretraining": tuple(KILLED_AT),
+    "masked_lm": ("at the change", "in the first step after it"),
+}
+"""Its moments for each task; away from the change the tasks differ in nothing that phases do."""
+
 
 def phased(first_micro_batch: int, micro_batch: int, *more: str) -> tuple[str, ...]:
     """Gives the overrides of a run with 16 tokens a sample, then 32."""
@@ -86,7 +92,8 @@ def killed(lab: Lab, task: str) -> dict[str, Any]:
     whole = lab.folder / f"{task} whole"
     assert lab.run(whole.name, case, *overrides) == [0], lab.log(whole.name).read_text()
     results = {}
-    for when, moment in KILLED_AT.items():
+    for when in TASKS[task]:
+        moment = KILLED_AT[when]
         name = f"{task} killed {when}"
         codes = lab.run(name, case, *overrides, *moment.overrides())
         codes += lab.run(name, case, *overrides)
@@ -108,7 +115,7 @@ def longer(lab: Lab) -> dict[str, Any]:
 def scenarios(lab: Lab) -> dict[str, Any]:
     return {
         "shared out": shared_out(lab),
-        "killed": {task: killed(lab, task) for task in ("pretraining", "masked_lm")},
+        "killed": {task: killed(lab, task) for task in TASKS},
         "longer": longer(lab),
     }
 

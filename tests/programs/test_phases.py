@@ -7,7 +7,7 @@ import pytest
 from tests.harness.cases import MAX_STEPS
 from tests.programs import phased_runs
 from tests.programs.forked import results_of
-from tests.programs.phased_runs import FIRST_STEPS, KILLED_AT
+from tests.programs.phased_runs import FIRST_STEPS, TASKS
 
 pytestmark = pytest.mark.slow
 
@@ -17,8 +17,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return results_of(phased_runs.__name__, tmp_path_factory.mktemp("phases"))
 
 
-@pytest.mark.parametrize("when", KILLED_AT)
-@pytest.mark.parametrize("task", ["pretraining", "masked_lm"])
+@pytest.mark.parametrize(
+    ("task", "when"), [(task, when) for task, moments in TASKS.items() for when in moments]
+)
 def test_a_killed_run_equals_one_that_was_not(
     task: str, when: str, results: dict[str, Any]
 ) -> None:

@@ -48,18 +48,17 @@ def jobs(folder: Path) -> dict[str, dict[str, Any]]:
     return {job["name"]: job for job in record["jobs"]}
 
 
-def notes(folder: Path, name: str, rank: int = 0) -> list[dict[str, Any]]:
-    lines = (folder / "steps" / f"{name}.{rank}").read_text().splitlines()
+def notes(folder: Path, name: str) -> list[dict[str, Any]]:
+    lines = (folder / "steps" / f"{name}.0").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
-def check_every_step_was_done_once(folder: Path, name: str, ranks: int) -> None:
-    """On all ranks, with the values that the job's name says."""
-    for rank in range(ranks):
-        noted = notes(folder, name, rank)
-        assert [note["step"] for note in noted] == list(range(STEPS)), name
-        (values,) = {(note["lr"], note["seed"]) for note in noted}
-        assert name == f"optimizer.lr-{values[0]!r}__seed-{values[1]}"
+def check_every_step_was_done_once(folder: Path, name: str) -> None:
+    """With the values that the job's name says."""
+    noted = notes(folder, name)
+    assert [note["step"] for note in noted] == list(range(STEPS)), name
+    (values,) = {(note["lr"], note["seed"]) for note in noted}
+    assert name == f"optimizer.lr-{values[0]!r}__seed-{values[1]}"
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +122,7 @@ def test_a_sweep_ends_with_its_report(killed: tuple[Path, str, str]) -> None:
 def test_no_step_of_a_killed_sweep_is_done_twice(killed: tuple[Path, str, str]) -> None:
     folder, _, _ = killed
     for name in jobs(folder):
-        check_every_step_was_done_once(folder, name, ranks=2)
+        check_every_step_was_done_once(folder, name)
 
 
 def test_what_a_kill_has_left_running_saves_and_is_gone_on_with(
@@ -151,7 +150,7 @@ def test_a_killed_study_has_the_trials_asked_for_and_none_twice(
     assert len({str(trial.params) for trial in study.trials}) == 3
     assert [job["starts"] for job in jobs(tmp_path).values()] == [1, 2, 1]
     for trial, name in zip(study.trials, jobs(tmp_path), strict=True):
-        check_every_step_was_done_once(tmp_path, name, ranks=1)
+        check_every_step_was_done_once(tmp_path, name)
         results = json.loads((tmp_path / "runs" / "mine" / name / "results.json").read_text())
         assert trial.value == results["validation/loss"]
     assert "best of 3 trials: " in again.stdout
