@@ -8,6 +8,7 @@ of its own.
 """
 
 import atexit
+import importlib
 import importlib.util
 import json
 import os
@@ -92,29 +93,39 @@ class CommandServer:
         environment: dict[str, str],
         stdout: Path,
         stderr: Path,
+        module: str | None = None,
     ) -> Command:
-        """Starts a command whose output is appended to files; a named pipe is one too."""
+        """Starts a command whose output is appended to files; a named pipe is one too.
+
+        A module of scenarios (see `tests.programs.forked`) can be started in its place.
+        """
         request = {
             "arguments": list(arguments),
             "cwd": str(cwd),
             "environment": environment,
             "outputs": [str(stdout), str(stderr)],
+            "module": module,
         }
         pid = self.ask(request)
         assert pid is not None
         return Command(self, pid)
 
     def run(
-        self, arguments: Sequence[str], cwd: Path, environment: dict[str, str], seconds: float
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        environment: dict[str, str],
+        seconds: float,
+        module: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command and returns its exit code and output.
+        """Runs a command, or a module of scenarios, and returns its exit code and output.
 
         Raises:
             subprocess.TimeoutExpired: It was killed after `seconds`.
         """
         with tempfile.TemporaryDirectory() as folder:
             stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
-            command = self.start(arguments, cwd, environment, stdout, stderr)
+            command = self.start(arguments, cwd, environment, stdout, stderr, module)
             try:
                 code = command.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -177,8 +188,8 @@ def _serve(connection: socket.socket) -> dict[str, Any]:
     os._exit(0)
 
 
-def _become(request: dict[str, Any]) -> None:
-    """Makes this process look like one that was started for the command."""
+def _become(request: dict[str, Any]) -> str | None:
+    """Makes this process look like one that was started for the command; returns the module."""
     os.setpgid(0, 0)
     # The tests may have been started with nohup.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -196,11 +207,17 @@ def _become(request: dict[str, Any]) -> None:
     assert program is not None
     sys.modules["__main__"].__spec__ = program
     sys.argv = [program.origin or "clozekit", *request["arguments"]]
+    module: str | None = request["module"]
+    return module
 
 
 if __name__ == "__main__":
     _import_everything()
-    _become(_serve(socket.socket(fileno=int(sys.argv[1]))))
-    from clozekit.__main__ import main
+    if scenarios := _become(_serve(socket.socket(fileno=int(sys.argv[1])))):
+        from tests.programs import forked
 
-    main()
+        forked.main(importlib.import_module(scenarios).scenarios)
+    else:
+        from clozekit.__main__ import main
+
+        main()

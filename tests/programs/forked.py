@@ -1,10 +1,9 @@
-"""Runs in children forked by a process of its own, which imports torch and Lightning once.
+"""Runs in children forked by a process of its own, in which torch and Lightning are imported.
 
 Forking from the tests' process itself is not safe: it has threads by then.
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from tests.harness import cases, running
 from tests.harness.cases import Case
+from tests.harness.command_server import server
 from tests.harness.warm import warm_up
 from tests.programs.commands import child_environment
 
@@ -22,16 +22,9 @@ TWO_RANKS = Case("pretraining", workers=0, persistent=True, ranks=2, accumulatio
 
 
 def results_of(module: str, folder: Path) -> dict[str, Any]:
-    """Runs a module that calls `main` below, and gives its scenarios' results."""
-    finished = subprocess.run(
-        [sys.executable, "-m", module, str(folder)],
-        cwd=REPOSITORY,
-        env=child_environment(),
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    """Runs a module's `scenarios` by `main` below, and gives their results."""
+    arguments, environment = [str(folder)], child_environment()
+    finished = server().run(arguments, REPOSITORY, environment, seconds=900, module=module)
     assert finished.returncode == 0, finished.stderr[-3000:]
     results: dict[str, Any] = json.loads((folder / "results.json").read_text())
     return results
