@@ -8,10 +8,23 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data._utils import signal_handling
 
 from clozekit.data.stream import loader_options
 from clozekit.data.workers import in_words
 from clozekit.errors import DataError, WorkerError
+
+
+@pytest.fixture(autouse=True)
+def torchs_own_handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets torch install its handler of SIGCHLD, which knows the signal that ended a worker.
+
+    It does so once per process, but a Trainer that ran before has restored the one before it.
+    """
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, before)
 
 
 class Items(IterableDataset[torch.Tensor]):
