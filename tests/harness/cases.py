@@ -20,6 +20,9 @@ STEPS_BETWEEN_CHECKPOINTS = 4
 STEPS_BETWEEN_VALIDATIONS = 6
 STEPS_OF_AN_ITERATOR = 5
 NUM_ROWS = 50
+NUM_QUESTIONS = 12
+"""Fewer than rows of other tasks: most paragraphs become several windows."""
+
 SEED = 0
 SAVED_STEPS = (4, 6, 8, 12)
 """The steps after which `last.ckpt` is saved."""
@@ -139,7 +142,8 @@ def write_data(data: Path) -> None:
         rows.writerow(("text", "label"))
         rows.writerows((_sentence(t, draw), t) for t in draw.choices(list(TOPICS), k=NUM_ROWS))
     for task in FILES:
-        write_task(data, task, NUM_ROWS, SEED)
+        number = NUM_QUESTIONS if task.startswith("question_answering") else NUM_ROWS
+        write_task(data, task, number, SEED)
 
 
 def _labelled_file(task: str, data: Path) -> Path:
