@@ -147,10 +147,14 @@ def test_a_kill_before_the_best_got_its_name_is_made_good(
     assert files(tmp_path) == {"step-2.ckpt": 2, "best.ckpt": 2, "last.ckpt": 3}
 
 
-def test_half_written_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("max_steps", [1, 2], ids=["no step is left", "a step is left"])
+@pytest.mark.parametrize("name", [".last.ckpt.4711", ".last.ckpt.3df0e21e0b01cfa7.tmp"])
+def test_half_written_files_of_a_killed_run_are_removed(
+    name: str, max_steps: int, tmp_path: Path
+) -> None:
     Run(tmp_path, every_n_steps=1, monitor=None).train(1)
-    (tmp_path / ".last.ckpt.4711").write_bytes(b"half")
-    Run(tmp_path).train(2, resume=tmp_path / "last.ckpt")
+    (tmp_path / name).write_bytes(b"half")
+    Run(tmp_path).train(max_steps, resume=tmp_path / "last.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 

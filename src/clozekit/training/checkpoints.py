@@ -72,16 +72,23 @@ class Checkpoints(Callback):
         if (state_dict["monitor"], state_dict["mode"]) == (self.monitor, self.mode):
             self.scores = dict(state_dict["scores"])
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Removes what a kill left half written.
+
+        Lightning does not call `on_train_start` for a run that is resumed after its last step.
+        """
+        if trainer.is_global_zero:
+            for half_written in leftovers(self.dirpath, r".*\.ckpt"):
+                half_written.unlink()
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Cleans up after a run that was killed while saving."""
+        """Removes checkpoints that a killed run had saved but not counted as its best."""
         self._first_step = trainer.global_step
         # A run resumed in another folder has none of the best checkpoints in its own folder.
         found = {s: score for s, score in self.scores.items() if self._of_step(s).exists()}
         self.scores = trainer.strategy.broadcast(found)
         if not trainer.is_global_zero:
             return
-        for half_written in leftovers(self.dirpath, r".*\.ckpt"):
-            half_written.unlink()
         if self.scores:
             link_atomically(self._of_step(self._ranked()[0]), self.dirpath / "best.ckpt")
             for path in self.dirpath.glob("step-*.ckpt"):
