@@ -12,9 +12,8 @@ from clozekit.errors import DataError
 from clozekit.files import sha256_of_file
 
 CHECKED_AT_START = 2**30
-"""The number of bytes that are checked at the start; hashing them takes about a second. Later
-shards of a larger corpus are checked when they are first read, which takes much less time than
-planning their samples."""
+"""The number of bytes that are checked at the start. The start should not take longer for a larger
+corpus, so its later shards are checked when they are first read."""
 
 _THREADS = 4
 

@@ -14,7 +14,7 @@ from clozekit.data.labelled import encoding
 from clozekit.data.labelled.classification import ClassificationDataModule, ClassificationFeatures
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.row_store import RowStore
-from clozekit.errors import DataError
+from clozekit.errors import DataError, WorkerError
 from clozekit.files import locked
 from tests.data.labelled.written_rows import datamodule, written
 
@@ -203,7 +203,7 @@ def test_a_killed_tokenizing_process_ends_with_a_sentence(
     monkeypatch.setattr(encoding, "_num_cores", lambda: 2)
     monkeypatch.setattr("clozekit.data.labelled.row_file.MOST_BYTES_IN_MEMORY", 0)
     train = written(tmp_path, "csv", ROWS)
-    with pytest.raises(DataError, match="a process that tokenizes the rows was killed"):
+    with pytest.raises(WorkerError, match="a process that tokenizes the rows was killed"):
         made(tmp_path, train, kind=KillingDataModule)
 
 

@@ -20,7 +20,7 @@ from clozekit.data.labelled.encoded_columns import to_columns
 from clozekit.data.labelled.examples import StoredExamples
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import CHUNK_ROWS
-from clozekit.errors import DataError
+from clozekit.errors import WorkerError
 
 MOST_WORKERS = 4
 """The maximum number of processes; each needs some 60 MiB of its own."""
@@ -37,7 +37,7 @@ def encoded_chunks(
     """Yields the encoded rows of all examples of a file, in their order.
 
     Raises:
-        DataError: One of the processes was killed.
+        WorkerError: One of the processes was killed.
     """
     file = examples.file
     parts = _Parts(features, examples)
@@ -59,8 +59,8 @@ def encoded_chunks(
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
-            raise DataError(
-                "a process that tokenizes the rows was killed, probably because the memory is full"
+            raise WorkerError(
+                "a process that tokenizes the rows was killed, probably because memory ran out"
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Reads and encodes the rows of files, so that memory does not grow with them."""
+"""Reads and encodes the rows of files without keeping them in memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
