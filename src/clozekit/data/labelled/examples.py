@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from clozekit.data.labelled.encoded_rows import ExampleT
 from clozekit.data.labelled.example_columns import ExampleColumns
-from clozekit.data.labelled.features import ExampleT, Features
+from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import CHUNK_ROWS, RowFile
 
 _STRATUM, _GROUP, _IS_EMPTY = "#stratum", "#group", "#is_empty"

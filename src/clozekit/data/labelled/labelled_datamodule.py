@@ -15,8 +15,9 @@ from clozekit import rng
 from clozekit.config.data import LabelledDataConfig
 from clozekit.corpus.vocabulary import load_tokenizer
 from clozekit.data.files.rows import Rows
+from clozekit.data.labelled.encoded_rows import ExampleT
 from clozekit.data.labelled.examples import groups_of, num_empty, strata_of, subset
-from clozekit.data.labelled.features import ExampleT, Features, shown_labels
+from clozekit.data.labelled.features import Features, shown_labels
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
 from clozekit.data.module import StreamDataModule

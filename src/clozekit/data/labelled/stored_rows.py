@@ -14,8 +14,8 @@ from clozekit.data.labelled.encoded_columns import (
     NUM_TARGETS,
     ChosenRows,
 )
+from clozekit.data.labelled.encoded_rows import EncodedRows, ExampleT
 from clozekit.data.labelled.examples import StoredExamples
-from clozekit.data.labelled.features import EncodedRows, ExampleT
 from clozekit.data.labelled.row_file import RowFile
 
 
