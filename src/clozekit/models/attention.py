@@ -38,8 +38,8 @@ class SelfAttention(nn.Module):
         # [tokens, 3 * hidden] to [tokens, 3, heads, head_dim].
         qkv = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
         dropout_prob = self.dropout_prob if self.training else 0.0
-        if varlen.can_attend(qkv, dropout_prob):
-            context = varlen.attend(qkv, grouping.packing)
+        if varlen.can_attend(qkv):
+            context = varlen.attend(qkv, grouping.packing, dropout_prob)
         elif len(grouping.groups) == 1:
             context = _attend(qkv, grouping.groups[0], dropout_prob)
         else:
@@ -52,6 +52,21 @@ class SelfAttention(nn.Module):
             )
         output: Tensor = self.output(context.flatten(1))
         return output
+
+
+def describe_attention(config: EncoderConfig, device: torch.device, dtype: torch.dtype) -> str:
+    """Describes how attention is computed, and if it is padded why.
+
+    Args:
+        config: The encoder's configuration.
+        device: The device of the encoder.
+        dtype: The dtype of the linear layers' output.
+    """
+    head_dim = config.hidden_size // config.num_attention_heads
+    reason = varlen.reason_against(device, dtype, head_dim)
+    if reason is None:
+        return "FlashAttention of packed sequences"
+    return f"padded, because {reason}"
 
 
 def _attend(qkv: Tensor, group: Group, dropout_prob: float) -> Tensor:
