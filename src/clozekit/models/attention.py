@@ -14,8 +14,8 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention within each sequence.
 
     Vaswani et al. (2017), section 3.2.2. Query, key and value come from one matrix product. Input
-    and output are packed. Only the attention itself uses the padded form: on the CPU in groups of
-    sequences of similar length; on a GPU only if `kernels.varlen` cannot be used.
+    and output are packed. On a GPU the attention itself is, too, if `kernels.varlen` can be used.
+    Otherwise it has the padded form, in groups of sequences of similar length.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -54,19 +54,20 @@ class SelfAttention(nn.Module):
         return output
 
 
-def describe_attention(config: EncoderConfig, device: torch.device, dtype: torch.dtype) -> str:
-    """Describes how attention is computed, and if it is padded why.
+def reason_for_padding(
+    config: EncoderConfig, device: torch.device, dtype: torch.dtype
+) -> str | None:
+    """Decides whether attention needs the padded form.
 
     Args:
         config: The encoder's configuration.
         device: The device of the encoder.
         dtype: The dtype of the linear layers' output.
+
+    Returns:
+        Why it does; None if FlashAttention can be used, which does not.
     """
-    head_dim = config.hidden_size // config.num_attention_heads
-    reason = varlen.reason_against(device, dtype, head_dim)
-    if reason is None:
-        return "FlashAttention of packed sequences"
-    return f"padded, because {reason}"
+    return varlen.reason_against(device, dtype, config.hidden_size // config.num_attention_heads)
 
 
 def _attend(qkv: Tensor, group: Group, dropout_prob: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""The devices that tests of kernels run on."""
+"""The devices that tests of models run on."""
 
 from collections.abc import Iterator
 
