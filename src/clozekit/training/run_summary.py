@@ -87,8 +87,11 @@ def _memory(
     seq_length = datamodule.max_seq_length
     num_tokens = memory.largest_micro_batch(phases)
     checkpointing = bool(getattr(module.encoder, "activation_checkpointing", False))
-    activations = memory.activations(encoder, num_tokens, seq_length, checkpointing)
-    if trainer.strategy.root_device.type == "cpu":
+    is_on_cpu = trainer.strategy.root_device.type == "cpu"
+    activations = memory.activations(
+        encoder, num_tokens, seq_length, checkpointing, keeps_attention=is_on_cpu
+    )
+    if is_on_cpu:
         what, before = "of which the program and its data have", memory.used_so_far()
         before += memory.LOADED_LATER
     else:
