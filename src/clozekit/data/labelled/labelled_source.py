@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clozekit.data.batch import Batch
-from clozekit.data.labelled.features import EncodedRows
+from clozekit.data.labelled.encoded_rows import EncodedRows
 from clozekit.data.labelled.stored_rows import StoredRows
 from clozekit.data.order import Span, concatenated_ranges
 from clozekit.data.step import StepTotals

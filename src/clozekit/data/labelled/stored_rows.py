@@ -1,10 +1,11 @@
 """Encoded rows in a file: the rows of a batch are read when the batch is built."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Generic
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -14,8 +15,8 @@ from clozekit.data.labelled.encoded_columns import (
     NUM_TARGETS,
     ChosenRows,
 )
+from clozekit.data.labelled.encoded_rows import EncodedRows, ExampleT
 from clozekit.data.labelled.examples import StoredExamples
-from clozekit.data.labelled.features import EncodedRows, ExampleT
 from clozekit.data.labelled.row_file import RowFile
 
 
@@ -77,15 +78,22 @@ class StoredRows(Generic[ExampleT]):
         return self._chosen.read(self.examples.places[rows], examples)
 
 
-def _read_numbers(file: RowFile) -> tuple[NDArray[np.int32], ...]:
+def _read_numbers(file: RowFile) -> tuple[NDArray[Any], ...]:
     """Returns the number of sequences of each row, the lengths, the targets and the truncations."""
-    parts: tuple[list[NDArray[np.int32]], ...] = ([], [], [], [])
-    for number in range(file.num_chunks):
-        chunk = file.chunk(number)
-        lists = [chunk.column(name) for name in (LENGTHS, NUM_TARGETS)]
-        parts[0].append(np.diff(lists[0].offsets.to_numpy()))
-        for place, column in enumerate(lists, start=1):
-            parts[place].append(column.values.to_numpy().copy())
-        parts[3].append(chunk.column(IS_TRUNCATED).to_numpy().copy())
-        file.note_reads(chunk.num_rows)
-    return tuple(np.concatenate(part) for part in parts)
+    counts = np.concatenate([np.diff(part.offsets.to_numpy()) for part in file.column(LENGTHS)])
+    num_sequences = int(counts.sum(dtype=np.int64))
+    return (
+        counts,
+        _filled(np.empty(num_sequences, np.int32), (p.values for p in file.column(LENGTHS))),
+        _filled(np.empty(num_sequences, np.int32), (p.values for p in file.column(NUM_TARGETS))),
+        _filled(np.empty(file.num_rows, np.uint8), file.column(IS_TRUNCATED)),
+    )
+
+
+def _filled(values: NDArray[Any], parts: Iterable[pa.Array]) -> NDArray[Any]:
+    """Fills an array with the parts of a column."""
+    begin = 0
+    for part in parts:
+        values[begin : begin + len(part)] = part.to_numpy()
+        begin += len(part)
+    return values
