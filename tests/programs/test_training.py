@@ -66,7 +66,7 @@ def test_a_callback_that_is_turned_off_is_not_replaced_by_lightnings(
     train(train_config("name=quiet", *overrides))
     printed = capsys.readouterr().out
     assert "Epoch" not in printed
-    attention = "on padded groups of sequences of similar length, because the device is cpu"
+    attention = "on padded sequences, because the device is cpu"
     assert attention in " ".join(printed.split())
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     checkpoints = tmp_path / "runs" / "quiet" / "checkpoints"

@@ -37,7 +37,7 @@ def test_the_summary_says_how_attention_is_computed() -> None:
     module = MaskedLMModule(encoder)
     trainer = Trainer(accelerator="cpu", logger=False, barebones=True)
     text = _attention(module, encoder, trainer)
-    expected = "on padded groups of sequences of similar length, because the device is cpu"
+    expected = "on padded sequences, because the device is cpu"
     assert text == expected
 
 

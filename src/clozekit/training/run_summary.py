@@ -72,7 +72,7 @@ def _attention(
     reason = reason_for_padding(encoder, trainer.strategy.root_device, dtype)
     if reason is None:
         return "FlashAttention on packed sequences, without padding"
-    return f"on padded groups of sequences of similar length, because {reason}"
+    return f"on padded sequences, because {reason}"
 
 
 def _memory(

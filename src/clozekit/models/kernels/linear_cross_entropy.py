@@ -22,8 +22,8 @@ LOGITS_AT_A_TIME = 1 << 23
 """32 MiB of float32. Smaller chunks make slow products of few rows on the CPU. Larger ones are
 returned to the system by malloc after each use, which costs a page fault per 4 KiB."""
 LOGITS_AT_A_TIME_ON_GPU = 1 << 26
-"""About 2,200 targets of BERT's vocabulary: enough to keep all of a GPU busy in each kernel. The
-logits, their float32 softmax and their gradient need half a GiB in bfloat16."""
+"""About 2,200 targets of BERT's vocabulary: enough to keep all of a GPU busy in each kernel. In
+bfloat16 the logits, their float32 softmax and the gradients of two chunks need 640 MiB."""
 
 
 class CrossEntropy(NamedTuple):
