@@ -78,7 +78,8 @@ class StoredExamples(Sequence[ExampleT], Generic[ExampleT]):
             encoded = part.dictionary_encode()
             names = encoded.dictionary.to_pylist()
             of_names = np.array([codes.setdefault(name, len(codes)) for name in names], np.int32)
-            return of_names.take(encoded.indices.to_numpy())
+            indices: NDArray[np.int32] = encoded.indices.to_numpy()
+            return of_names[indices]
 
         return self._of_rows(_STRATUM, codes_of, np.int32)
 

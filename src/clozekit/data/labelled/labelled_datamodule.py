@@ -133,7 +133,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         for split, source in self.sources.items():
             assert isinstance(source, LabelledSource)
             num_rows, num_cut = len(source.rows.examples), source.rows.num_truncated
-            num_sequences = len(source.rows.owners)
+            num_sequences = len(source.rows.lengths)
             unlabelled = self.num_unlabelled.get(split, 0)
             notes = [f"{num_cut:,} truncated"]
             notes += [f"{num_sequences:,} sequences"] if num_sequences > num_rows else []

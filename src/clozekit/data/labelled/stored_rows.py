@@ -30,7 +30,6 @@ class StoredRows(Generic[ExampleT]):
 
     Attributes:
         examples: The examples of the split.
-        owners: `[sequences]`, int32. The index in `examples` of each sequence's row.
         lengths: `[sequences]`, int32.
         num_targets: `[sequences]`, int32.
         num_truncated: The number of truncated rows.
@@ -52,19 +51,31 @@ class StoredRows(Generic[ExampleT]):
         self.lengths = lengths[of_split]
         self.num_targets = num_targets[of_split]
         self.num_truncated = int(is_truncated[examples.places].sum())
-        rows = np.arange(len(examples), dtype=np.int32)
-        self.owners: NDArray[np.int32] = np.repeat(rows, counts[examples.places])
+        # None if each row has one sequence, to save memory with many rows.
+        self._owners: NDArray[np.int32] | None = None
+        if (counts != 1).any():
+            rows = np.arange(len(examples), dtype=np.int32)
+            self._owners = np.repeat(rows, counts[examples.places])
+
+    @property
+    def owners(self) -> NDArray[np.int32]:
+        """`[sequences]`. The index in `examples` of each sequence's row."""
+        if self._owners is None:
+            return np.arange(len(self.lengths), dtype=np.int32)
+        return self._owners
 
     def batch(self, chosen: NDArray[np.int64], epochs: NDArray[np.int64], is_training: bool) -> Any:
         """Builds a batch of the sequences `chosen` (see `EncodedRows.batch`)."""
-        owners = self.owners[chosen]
+        owners, within = chosen, np.zeros_like(chosen)
+        if self._owners is not None:
+            owners = self._owners[chosen].astype(np.int64)
+            # The place of each sequence among those of its row is the same in the file.
+            within = chosen - np.searchsorted(self._owners, owners)
         rows, numbers = np.unique(owners, return_inverse=True)
         read = self._read(rows, with_examples=not is_training)
-        # The place of each sequence among those of its row is the same in both.
-        within = chosen - np.searchsorted(self.owners, owners)
         firsts = np.searchsorted(read.owners, np.arange(len(rows)))
         batch = read.batch(firsts[numbers] + within, epochs, is_training)
-        sample_ids = np.stack([epochs, np.zeros_like(epochs), owners.astype(np.int64)], axis=1)
+        sample_ids = np.stack([epochs, np.zeros_like(epochs), owners], axis=1)
         return replace(batch, sample_ids=torch.from_numpy(sample_ids))
 
     def whole(self) -> EncodedRows[ExampleT]:
