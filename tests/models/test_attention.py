@@ -5,10 +5,12 @@ On the CPU FlashAttention is a stand-in; see `flash_on_cpu`.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch._functorch.config as functorch_config
 from torch import Tensor
 
 from clozekit.data.packing import Packing
@@ -16,6 +18,7 @@ from clozekit.models import Encoder
 from clozekit.models import encoder as encoder_module
 from clozekit.models.attention import reason_for_padding
 from clozekit.models.kernels import grouping, varlen
+from clozekit.models.kernels.recomputed_dropout import use_default_generator
 from clozekit.tasks.pretraining import pretraining_losses
 from tests.models.batches import packed_batch, tiny_config, without_dropout
 from tests.models.models import pretraining_model
@@ -188,10 +191,21 @@ def backend_of(device: torch.device) -> str:
     return "inductor" if device.type == "cuda" else "aot_eager"
 
 
+@pytest.fixture
+def default_generator() -> Iterator[None]:
+    """What training sets before it compiles blocks that are computed again in backward."""
+    config: Any = functorch_config
+    with config.patch("graphsafe_rng_functionalization", True):
+        use_default_generator()
+        assert not config.graphsafe_rng_functionalization
+        yield
+
+
 @pytest.mark.parametrize("is_compiled", [False, True])
 def test_checkpointing_draws_the_same_dropout_again(
-    flash_device: torch.device, is_compiled: bool
+    flash_device: torch.device, is_compiled: bool, default_generator: None
 ) -> None:
+    """Also if compiled, and with the mask that the seed gives without any of this."""
     torch._dynamo.reset()
     encoder = make_encoder(flash_device, torch.bfloat16, dropout=0.3, layers=1)
     results = []
@@ -205,6 +219,27 @@ def test_checkpointing_draws_the_same_dropout_again(
         # Another mask would change most values by as much as they are.
         error = (ours - plain).abs().mean() / plain.abs().mean()
         assert error < 0.05
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_compiled_dropout_depends_on_the_seed_only(default_generator: None) -> None:
+    """In all places, and in whatever order the seeds come."""
+    for activation_checkpointing in (False, True):
+        torch._dynamo.reset()
+        encoder = Encoder(tiny_config(num_hidden_layers=1)).cuda().bfloat16()
+        encoder.activation_checkpointing = activation_checkpointing
+        encoder.compile(fullgraph=True, dynamic=True)
+        results = []
+        for seed in (1, 2, 1):
+            torch.manual_seed(seed)
+            results.append(of_batch(encoder, (16, 5, 9)))
+        for first, _, again in zip(*results, strict=True):
+            largest = float(first.abs().max())
+            # Sums of gradients may have another order.
+            torch.testing.assert_close(again, first, rtol=0, atol=0.02 * largest)
+        assert torch.equal(results[0][0], results[2][0])
+        assert not torch.equal(results[0][0], results[1][0])
 
 
 def test_a_batch_with_dropout_depends_on_the_seed_only(flash_device: torch.device) -> None:
