@@ -1,0 +1,110 @@
+"""What clozekit does on a GPU: its tests, its speed beside transformers', a run on real text.
+
+    python experiments/gpu/measure.py [--budget 420] [--out FOLDER] [--parts tests pretraining …]
+    python experiments/gpu/measure.py --smoke --out FOLDER      # on the CPU, at toy sizes
+
+Results are written after every row, so a run that is cut off keeps what it has measured.
+"""
+
+import argparse
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    given = _arguments()
+    if given.smoke:
+        _prepare_smoke()
+    import units
+    from parts import Report, run_part
+
+    from clozekit.files import write_json
+
+    # Otherwise the processes of the part would outlive this one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    began = time.monotonic()
+    settings: dict[str, Any] = {"smoke": given.smoke, "device": "cpu" if given.smoke else "cuda"}
+    scratch = given.out or FOLDER / "results" / f"unknown-{os.getpid()}"
+    _refuse_existing(scratch)
+    scratch.mkdir(parents=True, exist_ok=True)
+    card = run_part(units.card(), 60, settings, scratch / "card.log", lambda report: None)
+    facts = card.rows.get("card")
+    if facts is None:
+        sys.exit(f"no GPU can be used: {next(iter(card.failures.values()), 'no answer')}; see "
+                 f"{scratch}/card.log")  # fmt: skip
+    folder = given.out or _named_folder(scratch, facts["card"])
+    settings |= {key: facts.get(key) for key in ("matrix_product_rate", "data_sheet_rate")}
+    results: dict[str, Any] = {"card": facts, "budget_s": given.budget, "smoke": given.smoke}
+    results["parts"] = {}
+    write_json(folder / "results.json", results)
+    for name, share in units.SHARES.items():
+        if name not in given.parts:
+            continue
+        left = given.budget - (time.monotonic() - began)
+        limit = max(0.0, left * share)
+
+        def changed(report: Report, name: str = name) -> None:
+            results["parts"][name] = report.as_json()
+            results["seconds"] = round(time.monotonic() - began, 1)
+            write_json(folder / "results.json", results)
+            _say(name, report)
+
+        work = units.of_part(name, given.smoke, given.text, limit)
+        run_part(work, limit, settings, folder / f"{name}.log", changed)
+    print(f"{folder}/results.json: {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = ("tests", "pretraining", "fine_tuning", "text")
+    parser.add_argument("--budget", type=float, default=420, help="seconds for everything")
+    parser.add_argument("--out", type=Path, help="default: results/<card> beside this file")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--text", help="text for the last part: .txt, .jsonl, .csv or .parquet")
+    parser.add_argument("--smoke", action="store_true", help="toy sizes on the CPU")
+    given = parser.parse_args()
+    if given.smoke and given.out is None:
+        parser.error("--smoke needs --out, so that no toy figures stand beside real ones")
+    return given
+
+
+def _prepare_smoke() -> None:
+    """Sets what a run on the CPU needs before torch is imported, and imports what takes long."""
+    # torch.compile then calls the function as it is. Set to 0, it compiles on the CPU too.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    import gpu_tests  # noqa: F401
+    import prediction_speed  # noqa: F401
+    import real_text  # noqa: F401
+    import training_speed  # noqa: F401
+
+    import clozekit.prepare
+    import clozekit.train  # noqa: F401
+
+
+def _refuse_existing(folder: Path) -> None:
+    if (folder / "results.json").exists():
+        sys.exit(f"{folder}/results.json exists; choose another --out")
+
+
+def _named_folder(scratch: Path, card: str) -> Path:
+    folder = scratch.with_name(re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-"))
+    _refuse_existing(folder)
+    return scratch.rename(folder)
+
+
+def _say(name: str, report: Any) -> None:
+    done, failed, left = len(report.rows), len(report.failures), len(report.not_measured)
+    print(f"{name}: {done} rows, {failed} failed, {left} left, {report.seconds:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
