@@ -1,21 +1,19 @@
 """Batches that are held in memory, and a DataModule that trains on them."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from reused import SPECIAL_TOKENS, VOCAB_SIZE, drawn_shard, pairs_of
+from reused import SPECIAL_TOKENS, VOCAB_SIZE
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from clozekit.data.batch import Batch, ClassificationBatch, QuestionAnsweringBatch
 from clozekit.data.module import StreamDataModule
-from clozekit.data.order import Position, Span
+from clozekit.data.order import Span
 from clozekit.data.packing import Packing
 from clozekit.data.step import StepTotals
-from clozekit.data.stream import BatchShape, Phase, TrainingStream
 
 
 class HeldBatches:
@@ -82,14 +80,6 @@ def vocabulary() -> dict[str, int]:
 
 def pinned(batches: Sequence[Any], device: torch.device) -> list[Any]:
     return [b.pin_memory() for b in batches] if device.type == "cuda" else list(batches)
-
-
-def pretraining_batches(seq_len: int, pairs: int, number: int, num_documents: int) -> list[Any]:
-    """Makes masked pairs with clozekit's stream; the sentences have the lengths of prose."""
-    with drawn_shard(num_documents) as shard:
-        phase = Phase(pairs_of(shard, seq_len), BatchShape(pairs, pairs))
-        stream = iter(TrainingStream([phase], 0, Position()))
-        return [step.micro_batches[0] for step in islice(stream, number)]
 
 
 def classification_batches(lengths: range, rows: int, number: int) -> list[ClassificationBatch]:

@@ -20,6 +20,8 @@ FOLDER = Path(__file__).resolve().parent
 
 def main() -> None:
     given = _arguments()
+    if given.out is not None:
+        _refuse_existing(given.out)
     if given.smoke:
         _prepare_smoke()
     import units
@@ -32,7 +34,6 @@ def main() -> None:
     began = time.monotonic()
     settings: dict[str, Any] = {"smoke": given.smoke, "device": "cpu" if given.smoke else "cuda"}
     scratch = given.out or FOLDER / "results" / f"unknown-{os.getpid()}"
-    _refuse_existing(scratch)
     scratch.mkdir(parents=True, exist_ok=True)
     card = run_part(units.card(), 60, settings, scratch / "card.log", lambda report: None)
     facts = card.rows.get("card")
@@ -54,10 +55,10 @@ def main() -> None:
             results["parts"][name] = report.as_json()
             results["seconds"] = round(time.monotonic() - began, 1)
             write_json(folder / "results.json", results)
-            _say(name, report)
 
         work = units.of_part(name, given.smoke, given.text, limit)
-        run_part(work, limit, settings, folder / f"{name}.log", changed)
+        print(f"{name}: at most {limit:.0f} s", flush=True)
+        _say(run_part(work, limit, settings, folder / f"{name}.log", changed))
     print(f"{folder}/results.json: {time.monotonic() - began:.0f} s", flush=True)
 
 
@@ -101,9 +102,11 @@ def _named_folder(scratch: Path, card: str) -> Path:
     return scratch.rename(folder)
 
 
-def _say(name: str, report: Any) -> None:
-    done, failed, left = len(report.rows), len(report.failures), len(report.not_measured)
-    print(f"{name}: {done} rows, {failed} failed, {left} left, {report.seconds:.0f} s", flush=True)
+def _say(report: Any) -> None:
+    done, left = len(report.rows), len(report.not_measured)
+    print(f"  {done} rows, {left} without time, {report.seconds:.0f} s", flush=True)
+    for unit, error in report.failures.items():
+        print(f"  failed: {unit}: {error}", flush=True)
 
 
 if __name__ == "__main__":

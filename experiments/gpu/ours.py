@@ -1,5 +1,6 @@
 """clozekit's training as its command runs it: configuration, task, optimizer, Trainer."""
 
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -181,10 +182,13 @@ class Turns(Callback):
 
 
 def enough(settings: Mapping[str, Any]) -> Callable[[int, float], bool]:
-    """Stops after 20 repetitions or, if there are 3, after some seconds."""
-    least, most, seconds = (1, 1, 0.0) if settings["smoke"] else (3, 20, 6.0)
+    """Stops after 20 repetitions; with 3 of them after 6 seconds; in any case after 20."""
+    if settings["smoke"]:
+        return lambda repetitions, elapsed: repetitions >= 1
     return lambda repetitions, elapsed: (
-        repetitions >= most or (repetitions >= least and elapsed > seconds)
+        repetitions >= 20
+        or (repetitions >= 3 and elapsed > 6)
+        or (repetitions >= 1 and elapsed > 20)
     )
 
 
@@ -198,13 +202,15 @@ def with_fewer_rows(
         except torch.cuda.OutOfMemoryError:
             if rows == 1:
                 raise
-        # After the error is gone, whose traceback holds tensors.
-        import gc
-
-        gc.collect()
-        torch.cuda.empty_cache()
+        free_memory()  # here, where the error is gone, whose traceback holds tensors
         rows //= 2
         print(f"out of memory; {rows} rows a batch", flush=True)
+
+
+def free_memory() -> None:
+    """Frees what earlier rows have left: modules and Trainers refer to each other."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def tokens_of(batches: Sequence[Any]) -> int:

@@ -138,12 +138,13 @@ def _follow(
         if problem is not None:
             if began is not None:
                 report.failures.setdefault(current.name, f"{problem}; see the log")
-            elif not is_alive:
-                report.not_measured.remove(current.name)
-                report.failures[current.name] = f"{problem} before it began; see the log"
-            elif not done:
-                return done  # the deadline, before the first unit began
-            return done + 1
+                return done + 1
+            if is_alive or done:
+                return done  # between two units
+            # It would end in the same way again.
+            report.not_measured.remove(current.name)
+            report.failures[current.name] = f"{problem} before it began; see the log"
+            return 1
         time.sleep(POLL_SECONDS)
 
 
@@ -205,7 +206,9 @@ def work(units: list[Unit], settings: dict[str, Any], log: Path, events: Path) -
             began, is_broken = time.monotonic(), False
             try:
                 module = importlib.import_module(unit.module)
-                module.measure(lambda row, u=unit: tell(u, "row", row=row), settings, **unit.options)
+                module.measure(
+                    lambda row, u=unit: tell(u, "row", row=row), settings, **unit.options
+                )
             except Exception as error:
                 traceback.print_exc()
                 is_broken = "CUDA error" in str(error)

@@ -49,6 +49,7 @@ def measure(
         rows: The number of examples.
     """
     device = torch.device(settings["device"])
+    torch.set_float32_matmul_precision("highest")  # training in this process may have changed it
     with tempfile.TemporaryDirectory() as folder:
         _write_model(Path(folder), kind, size, settings)
         options = {"max_seq_length": seq_len}
@@ -61,9 +62,7 @@ def measure(
         source.build([span], is_training=False)
         for span in source.evaluation_spans(predictor.batch_size)
     ]
-    inputs = [
-        {name: of.to(device) for name, of in batch.padded().items()} for batch in batches
-    ]
+    inputs = [{name: of.to(device) for name, of in batch.padded().items()} for batch in batches]
     theirs = theirs.to(device).eval()
     clock = ForwardClock(predictor.model, device)
 
@@ -108,7 +107,7 @@ class ForwardClock:
 
     Attributes:
         seconds: Their sum so far.
-        dtype: The dtype of the matrix products, seen at the output of one.
+        dtype: The dtype of the matrix products: autocast's, or that of the weights.
     """
 
     def __init__(self, model: Any, device: torch.device) -> None:
@@ -118,18 +117,17 @@ class ForwardClock:
         self._since = 0.0
         model.encoder.register_forward_pre_hook(self._start)
         model.encoder.register_forward_hook(self._stop)
-        model.encoder.blocks[0].register_forward_hook(self._look)
 
-    def _start(self, *_: Any) -> None:
+    def _start(self, encoder: Any, *_: Any) -> None:
+        self.dtype = next(encoder.parameters()).dtype
+        if torch.is_autocast_enabled(self.device.type):
+            self.dtype = torch.get_autocast_dtype(self.device.type)
         synchronize(self.device)
         self._since = time.perf_counter()
 
     def _stop(self, *_: Any) -> None:
         synchronize(self.device)
         self.seconds += time.perf_counter() - self._since
-
-    def _look(self, module: Any, given: Any, output: Any) -> None:
-        self.dtype = output.dtype
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 import csv
 import json
 import multiprocessing
+import random
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,8 @@ def _train(folder: Path, seconds: float, settings: Mapping[str, Any]) -> list[st
         "global_batch_size=256",
         "micro_batch_size=256",
         "validate_every_n_steps=500",
-        "optimizer.lr=1.0e-3",
+        "callbacks.checkpoints.every_n_steps=5000",
+        "optimizer.lr=5.0e-4",
         "max_steps=1000000",
         f"trainer.max_time='00:00:{int(seconds) // 60:02d}:{int(seconds) % 60:02d}'",
     ]
@@ -165,13 +167,10 @@ def _forked(arguments: Sequence[str], folder: Path) -> None:
 
 
 def _toy_text(path: Path) -> Path:
-    words = "the a film plot was is good bad very and not of in with story acting".split()
-    documents = []
-    for number in range(60):
-        lines = [
-            " ".join(words[(number * 7 + line * 3 + at * at) % len(words)] for at in range(8))
-            for line in range(6)
-        ]
-        documents.append("\n".join(lines))
+    generator = random.Random(0)
+    words = [f"{start}{end}" for start in "bdfgklmn" for end in ("ark", "ill", "ost", "une")]
+    documents = [
+        "\n".join(" ".join(generator.choices(words, k=8)) for _ in range(6)) for _ in range(60)
+    ]
     path.write_text("\n\n".join(documents) + "\n")
     return path

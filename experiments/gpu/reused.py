@@ -5,16 +5,16 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "throughput"))
 
-from cases import TheirPretraining, pairs_of, reference_config, step_flops  # noqa: E402
-from shards import SPECIAL_TOKENS, VOCAB_SIZE, drawn_shard  # noqa: E402
-from timing import spread  # noqa: E402
+from cases import IGNORED, drawn_batches, padded_inputs, reference_config, step_flops
+from shards import SPECIAL_TOKENS, VOCAB_SIZE
+from timing import spread
 
 __all__ = [
+    "IGNORED",
     "SPECIAL_TOKENS",
     "VOCAB_SIZE",
-    "TheirPretraining",
-    "drawn_shard",
-    "pairs_of",
+    "drawn_batches",
+    "padded_inputs",
     "reference_config",
     "spread",
     "step_flops",

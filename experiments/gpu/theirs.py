@@ -5,27 +5,16 @@ from typing import Any
 
 import torch
 import transformers
-from reused import reference_config
+from reused import IGNORED, padded_inputs, reference_config
 from torch import Tensor, nn
 from transformers.utils import is_flash_attn_2_available
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.optim.groups import parameter_groups
 
-IGNORED = -100
 LEARNING_RATE, WEIGHT_DECAY, MAX_NORM = 1e-4, 0.01, 1.0
 
 Inputs = dict[str, Tensor]
-
-
-def pretraining_inputs(batch: Any) -> Inputs:
-    of_tokens = torch.full_like(batch.input_ids, IGNORED)
-    of_tokens[batch.masked_lm_positions] = batch.masked_lm_labels
-    return {
-        **batch.padded(),
-        "labels": batch.packing.pad(of_tokens - IGNORED) + IGNORED,
-        "next_sentence_label": batch.next_sentence_label,
-    }
 
 
 def classification_inputs(batch: Any) -> Inputs:
@@ -38,7 +27,7 @@ def question_inputs(batch: Any) -> Inputs:
 
 
 KINDS: dict[str, tuple[Any, Callable[[Any], Inputs]]] = {
-    "pretraining": (transformers.BertForPreTraining, pretraining_inputs),
+    "pretraining": (transformers.BertForPreTraining, padded_inputs),
     "classification": (transformers.BertForSequenceClassification, classification_inputs),
     "questions": (transformers.BertForQuestionAnswering, question_inputs),
 }
@@ -85,9 +74,7 @@ class Theirs:
     def _on_device(self, batch: Any) -> Inputs:
         return {name: of.to(self.device) for name, of in self.make_inputs(batch).items()}
 
-    def _block(
-        self, model: Any, inputs: Sequence[Inputs], attention: str
-    ) -> Callable[[], None]:
+    def _block(self, model: Any, inputs: Sequence[Inputs], attention: str) -> Callable[[], None]:
         def block() -> None:
             if self.model.config._attn_implementation != attention:
                 self.model.set_attn_implementation(attention)

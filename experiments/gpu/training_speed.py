@@ -9,11 +9,18 @@ from held import (
     HeldData,
     classification_batches,
     pinned,
-    pretraining_batches,
     question_batches,
 )
-from ours import Measured, enough, tokens_of, train_config, train_in_turn, with_fewer_rows
-from reused import spread, step_flops
+from ours import (
+    Measured,
+    enough,
+    free_memory,
+    tokens_of,
+    train_config,
+    train_in_turn,
+    with_fewer_rows,
+)
+from reused import drawn_batches, spread, step_flops
 from theirs import Theirs
 
 from clozekit.config.encoder import EncoderConfig
@@ -54,6 +61,8 @@ def measure(
             compiled too, beside the plain one.
     """
     device = torch.device(settings["device"])
+    free_memory()
+    torch.compiler.reset()  # compiled functions are counted over all rows, up to a limit
     rows, found = with_fewer_rows(
         rows,
         lambda number: _in_turn(kind, size, seq_len, number, dropout, is_compiled, settings),
@@ -116,7 +125,7 @@ def _in_turn(
 def _batches(kind: str, seq_len: int, rows: int, settings: Mapping[str, Any]) -> list[Any]:
     number = 2 if settings["smoke"] else STEPS
     if kind == "pretraining":
-        return pretraining_batches(seq_len, rows, number, 40 if settings["smoke"] else 4_000)
+        return list(drawn_batches(seq_len, rows, number, 40 if settings["smoke"] else 4_000))
     if kind == "classification":
         return list(classification_batches(range(seq_len // 2, seq_len + 1), rows, number))
     return list(question_batches(range(seq_len // 3, seq_len + 1), rows, number))
