@@ -38,6 +38,9 @@ def measure(tell: Callable[[dict[str, Any]], None], settings: dict[str, Any]) ->
     import transformers
 
     device = torch.device(settings["device"])
+    if device.type == "cuda" and not torch.cuda.is_available():
+        tell({"problem": f"torch {torch.__version__} finds no CUDA device"})
+        return
     row: dict[str, Any] = {
         "card": card_name(device),
         "data_sheet_rate": data_sheet_rate(card_name(device)),

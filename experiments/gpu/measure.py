@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     settings: dict[str, Any] = {"smoke": given.smoke, "device": "cpu" if given.smoke else "cuda"}
-    scratch = given.out or FOLDER / "results" / f"unknown-{os.getpid()}"
-    scratch.mkdir(parents=True, exist_ok=True)
-    card = run_part(units.card(), 60, settings, scratch / "card.log", lambda report: None)
-    facts = card.rows.get("card")
-    if facts is None:
-        sys.exit(f"no GPU can be used: {next(iter(card.failures.values()), 'no answer')}; see "
-                 f"{scratch}/card.log")  # fmt: skip
-    folder = given.out or _named_folder(scratch, facts["card"])
+    facts, log = _card(settings)
+    folder = given.out or FOLDER / "results" / _as_folder_name(facts["card"])
+    _refuse_existing(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "card.log").write_text(log)
     settings |= {key: facts.get(key) for key in ("matrix_product_rate", "data_sheet_rate")}
     results: dict[str, Any] = {"card": facts, "budget_s": given.budget, "smoke": given.smoke}
     results["parts"] = {}
@@ -96,10 +94,26 @@ def _refuse_existing(folder: Path) -> None:
         sys.exit(f"{folder}/results.json exists; choose another --out")
 
 
-def _named_folder(scratch: Path, card: str) -> Path:
-    folder = scratch.with_name(re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-"))
-    _refuse_existing(folder)
-    return scratch.rename(folder)
+def _card(settings: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Measures the card, in a process of its own as all that uses it; returns the log too."""
+    import units
+    from parts import run_part
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "card.log"
+        card = run_part(units.card(), units.CARD_SECONDS, settings, file, lambda report: None)
+        log = file.read_text() if file.exists() else ""
+    facts = card.rows.get("card", {})
+    if "problem" in facts:
+        sys.exit(f"no GPU can be used: {facts['problem']}; --smoke runs on the CPU")
+    if not facts:
+        error = card.failures.get("card", f"no answer in {units.CARD_SECONDS:.0f} s")
+        sys.exit(f"{log}\nno GPU can be used: {error}")
+    return facts, log
+
+
+def _as_folder_name(card: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", card.lower()).strip("-")
 
 
 def _say(report: Any) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from held import HeldData
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
+from parts import in_one_line
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.location import conf_dir
@@ -90,7 +92,7 @@ def train_in_turn(
     others: Mapping[str, Block],
     is_enough: Callable[[int, float], bool],
     settings: Mapping[str, Any],
-) -> tuple[dict[str, Measured], EncoderConfig]:
+) -> "tuple[Turns, EncoderConfig]":
     """Trains with the real Trainer; after each pass over the batches, other programs take theirs.
 
     Args:
@@ -101,7 +103,7 @@ def train_in_turn(
         settings: The device.
 
     Returns:
-        What was measured of `clozekit` and of the others, and the encoder's configuration.
+        The callback, which has what was measured, and the encoder's configuration.
     """
     silence_warnings(shows_profile=False)
     torch.set_float32_matmul_precision(config.trainer.float32_matmul_precision)
@@ -111,7 +113,7 @@ def train_in_turn(
     turns = Turns(others, len(data.sources["train"].batches), is_enough, settings)
     trainer.callbacks.append(turns)
     trainer.fit(module, datamodule=data)
-    return turns.measured, encoder
+    return turns, encoder
 
 
 class Turns(Callback):
@@ -119,6 +121,10 @@ class Turns(Callback):
 
     A block is measured from the end of the step before it, so it has the loading of batches and
     their copies to the device. The first block of each program is a warm-up, in which it compiles.
+
+    Attributes:
+        measured: The blocks of `clozekit` and of the other programs.
+        failures: The errors of the programs that were left out.
     """
 
     def __init__(
@@ -128,7 +134,8 @@ class Turns(Callback):
         is_enough: Callable[[int, float], bool],
         settings: Mapping[str, Any],
     ) -> None:
-        self.others = others
+        self.others = dict(others)
+        self.failures: dict[str, str] = {}
         self.steps = steps
         self.is_enough = is_enough
         self.device = torch.device(settings["device"])
@@ -150,17 +157,34 @@ class Turns(Callback):
     ) -> None:
         if (batch_idx + 1) % self.steps:
             return
-        self._end("clozekit")
-        for name, block in self.others.items():
-            self._begin()
-            block()
-            self._end(name)
-        if not self._num_blocks:
+        if self._num_blocks:
+            self._end("clozekit")
+            for name, block in self.others.items():
+                self._begin()
+                block()
+                self._end(name)
+        else:
+            self._warm_up_others()
             self._measuring_since = time.perf_counter()
         elapsed = time.perf_counter() - self._measuring_since
         trainer.should_stop = self.is_enough(self._num_blocks, elapsed)
         self._num_blocks += 1
         self._begin()
+
+    def _warm_up_others(self) -> None:
+        """Takes their first blocks; a program that fails, say to compile, is left out."""
+        for name, block in list(self.others.items()):
+            try:
+                block()
+            except torch.cuda.OutOfMemoryError:
+                raise
+            except Exception as error:
+                if "CUDA error" in str(error):
+                    raise
+                traceback.print_exc()
+                self.failures[name] = in_one_line(error)
+                del self.others[name], self.measured[name]
+        synchronize(self.device)
 
     def _begin(self) -> None:
         synchronize(self.device)
@@ -172,8 +196,6 @@ class Turns(Callback):
     def _end(self, name: str) -> None:
         synchronize(self.device)
         seconds = time.perf_counter() - self._since
-        if not self._num_blocks:
-            return
         measured = self.measured[name]
         measured.seconds.append(seconds)
         if self.device.type == "cuda":

@@ -212,10 +212,14 @@ def work(units: list[Unit], settings: dict[str, Any], log: Path, events: Path) -
             except Exception as error:
                 traceback.print_exc()
                 is_broken = "CUDA error" in str(error)
-                first_line = (str(error).strip() or "no message").splitlines()[0]
-                tell(unit, "failed", error=f"{type(error).__name__}: {first_line[:300]}")
+                tell(unit, "failed", error=in_one_line(error))
             tell(unit, "ended", seconds=round(time.monotonic() - began, 1))
             sys.stdout.flush()
             if is_broken:
                 # After such an error nothing else works in this process.
                 os._exit(1)
+
+
+def in_one_line(error: Exception) -> str:
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {first[:300]}"

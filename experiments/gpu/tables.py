@@ -74,7 +74,8 @@ def _machine(card: Row) -> Iterator[str]:
 def _tests(rows: Mapping[str, Row]) -> Iterator[str]:
     for row in rows.values():
         counts = ", ".join(f"{row[name]} {name}" for name in ("passed", "failed", "errors"))
-        yield f"Tests marked `gpu`: {counts}, {row['skipped']} skipped of {row['collected']}."
+        number = row.get("collected", "?")
+        yield f"Tests marked `gpu`: {counts}, {row['skipped']} skipped of {number}."
         yield from (f"- `{name}`" for name in row["failures"])
         yield ""
 
@@ -91,10 +92,11 @@ def _training(rows: list[Row], card: str) -> Iterator[str]:
         f"transformers' best, {unit}", "times as fast", *shares, "GiB at most",
         "transformers, GiB",
     )  # fmt: skip
+    key = "tokens_per_second" if is_pretraining else "rows_per_second"
     for row in rows:
-        key = "tokens_per_second" if is_pretraining else "rows_per_second"
         ours, programs = row["programs"][OURS], row["programs"]
-        best = max(row["ratio"], key=lambda name: programs[name][key]["median"])
+        others = {name: programs[name][key]["median"] for name in row["ratio"]}
+        best = max(others, key=lambda name: others[name], default=None)
         yield _line(
             card,
             row["kind"],
@@ -104,15 +106,15 @@ def _training(rows: list[Row], card: str) -> Iterator[str]:
             "yes" if row["compile"] else "no",
             row["rows"],
             f"{ours[key]['median']:,.0f}",
-            f"{programs[best][key]['median']:,.0f} ({_variant(best)})",
-            _spread(row["ratio"][best]),
+            f"{others[best]:,.0f} ({_variant(best)})" if best else "",
+            _spread(row["ratio"][best]) if best else "",
             *(
                 _percent(ours.get(f"share_of_{rate}"))
                 for rate in ("matrix_product_rate", "data_sheet_rate")
                 if shares
             ),
             _gib(ours),
-            _gib(programs[best]),
+            _gib(programs[best]) if best else "",
         )
 
 
@@ -159,6 +161,9 @@ def _text(rows: Mapping[str, Row]) -> Iterator[str]:
 def _missing(parts: Mapping[str, Row]) -> Iterator[str]:
     for name, part in parts.items():
         yield from (f"- {name}: {unit}: {error}" for unit, error in part["failures"].items())
+        for unit, row in part["rows"].items():
+            failed = row.get("failed_programs", {})
+            yield from (f"- {name}: {unit}: {program}: {why}" for program, why in failed.items())
         yield from (f"- {name}: {unit}: no time was left" for unit in part["not_measured"])
 
 

@@ -13,6 +13,7 @@ from held import (
 )
 from ours import (
     Measured,
+    Turns,
     enough,
     free_memory,
     tokens_of,
@@ -68,8 +69,8 @@ def measure(
         lambda number: _in_turn(kind, size, seq_len, number, dropout, is_compiled, settings),
         device,
     )
-    measured, encoder, batches, weights = found
-    seconds = {name: of.seconds for name, of in measured.items()}
+    turns, encoder, batches, weights = found
+    seconds = {name: of.seconds for name, of in turns.measured.items()}
     num_tokens = tokens_of(batches)
     num_places = sum(batch.batch_size * batch.packing.max_seqlen for batch in batches)
     flops = sum(step_flops(encoder, b) for b in batches) if kind == "pretraining" else None
@@ -86,13 +87,14 @@ def measure(
             "repetitions": len(seconds["clozekit"]),
             "programs": {
                 name: _figures(of, num_tokens, rows, flops, weights, settings)
-                for name, of in measured.items()
+                for name, of in turns.measured.items()
             },
             "ratio": {
                 name: spread([a / b for a, b in zip(of, seconds["clozekit"], strict=True)])
                 for name, of in seconds.items()
                 if name != "clozekit"
             },
+            "failed_programs": turns.failures,
         }
     )
 
@@ -105,7 +107,7 @@ def _in_turn(
     dropout: float,
     is_compiled: bool,
     settings: Mapping[str, Any],
-) -> tuple[dict[str, Measured], EncoderConfig, Sequence[Any], int]:
+) -> tuple[Turns, EncoderConfig, Sequence[Any], int]:
     torch.manual_seed(0)
     device = torch.device(settings["device"])
     batches = pinned(_batches(kind, seq_len, rows, settings), device)
@@ -116,10 +118,10 @@ def _in_turn(
         encoder = config.encoder.model_copy(update={"vocab_size": data.vocab_size})
         theirs = Theirs(kind, encoder, batches, seq_len, settings)
         weights = sum(weight.numel() for weight in theirs.model.parameters())
-        measured, encoder = train_in_turn(
+        turns, encoder = train_in_turn(
             config, data, theirs.blocks(is_compiled), enough(settings), settings
         )
-    return measured, encoder, batches, weights
+    return turns, encoder, batches, weights
 
 
 def _batches(kind: str, seq_len: int, rows: int, settings: Mapping[str, Any]) -> list[Any]:
