@@ -63,6 +63,7 @@ class HeldData(StreamDataModule):
             num_workers=0,
             max_seq_length=max(8, seq_len),
         )
+        self.batches = batches
         self.sources["train"] = HeldBatches(batches)
         self.tokenizer = Tokenizer(WordLevel(vocabulary(), unk_token="[UNK]"))
         self.of_task = of_task or {}

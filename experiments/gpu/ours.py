@@ -110,8 +110,9 @@ def train_in_turn(
     encoder = encoder_config(config.encoder, data, None)
     module = make_module(config, encoder, data, ENDLESS)
     trainer = make_trainer(config, encoder, data, RunFolder.at(config.run_dir), ENDLESS)
-    turns = Turns(others, len(data.sources["train"].batches), is_enough, settings)
-    trainer.callbacks.append(turns)
+    turns = Turns(others, len(data.batches), is_enough, settings)
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks.append(turns)
     trainer.fit(module, datamodule=data)
     return turns, encoder
 
