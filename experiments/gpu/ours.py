@@ -67,7 +67,7 @@ class Measured:
 
 
 def train_config(
-    size: str, dropout: float, is_compiled: bool, settings: Mapping[str, Any], *more: str
+    size: str, dropout: float, compiling: str, settings: Mapping[str, Any], *more: str
 ) -> TrainConfig:
     """Composes the configuration of a run, as the command does."""
     overrides = [
@@ -77,7 +77,7 @@ def train_config(
         f"encoder.attention_probs_dropout_prob={dropout}",
         f"trainer={'gpu' if settings['device'] == 'cuda' else 'cpu'}",
         *QUIET,
-        *(["compile=default"] if is_compiled else []),
+        f"compile={compiling}",
         *more,
     ]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):

@@ -3,7 +3,6 @@
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,13 @@ def measure(
     size: str,
     seq_len: int,
     rows: int,
+    precision: str,
 ) -> None:
     """Measures examples a second.
 
     `clozekit` is all of its predicting but for reading and tokenizing: batches, forward, decoding.
-    `clozekit, forward` and `transformers` are the forward passes alone, on the same batches, whose
-    logits are waited for.
+    `clozekit, forward` and `transformers` are the forward passes alone, on the same batches and in
+    the same precision, whose logits are waited for.
 
     Args:
         tell: Called with the row.
@@ -47,13 +47,16 @@ def measure(
         size: The name of the encoder's size.
         seq_len: The longest sequence.
         rows: The number of examples.
+        precision: `32-true` or `bf16-mixed`.
     """
     device = torch.device(settings["device"])
     torch.set_float32_matmul_precision("highest")  # training in this process may have changed it
     with tempfile.TemporaryDirectory() as folder:
         _write_model(Path(folder), kind, size, settings)
-        options = {"max_seq_length": seq_len}
-        loaded = clozekit.load(folder, device=settings["device"], data_options=options)
+        options: dict[str, Any] = {"data_options": {"max_seq_length": seq_len}}
+        if precision != "32-true":
+            options["precision"] = precision
+        loaded = clozekit.load(folder, device=settings["device"], **options)
         theirs = CLASSES[kind].from_pretrained(folder, attn_implementation="sdpa")
     predictor: Any = loaded.predictor
     examples = [predictor.read(row, n) for n, row in enumerate(_rows(kind, seq_len, rows))]
@@ -73,8 +76,7 @@ def measure(
     seconds = _seconds_in_turn(
         {
             "clozekit": ours,
-            "transformers, float32": lambda: _forward(theirs, inputs, None, device),
-            "transformers, bfloat16": lambda: _forward(theirs, inputs, torch.bfloat16, device),
+            "transformers": lambda: _forward(theirs, inputs, precision, device),
         },
         clock,
         enough(settings),
@@ -89,15 +91,13 @@ def measure(
             "rows": rows,
             "batch_size": predictor.batch_size,
             "tokens": sum(batch.packing.num_tokens for batch in batches),
-            "clozekit_dtype": str(clock.dtype).removeprefix("torch."),
+            "precision": precision,
             "rows_per_second": {
                 name: spread([rows / each for each in of]) for name, of in seconds.items()
             },
-            "ratio_of_forward": {
-                name: spread([a / b for a, b in zip(of, forward, strict=True)])
-                for name, of in seconds.items()
-                if name.startswith("transformers")
-            },
+            "ratio_of_forward": spread(
+                [a / b for a, b in zip(seconds["transformers"], forward, strict=True)]
+            ),
         }
     )
 
@@ -107,21 +107,16 @@ class ForwardClock:
 
     Attributes:
         seconds: Their sum so far.
-        dtype: The dtype of the matrix products: autocast's, or that of the weights.
     """
 
     def __init__(self, model: Any, device: torch.device) -> None:
         self.device = device
         self.seconds = 0.0
-        self.dtype: torch.dtype | None = None
         self._since = 0.0
         model.encoder.register_forward_pre_hook(self._start)
         model.encoder.register_forward_hook(self._stop)
 
-    def _start(self, encoder: Any, *_: Any) -> None:
-        self.dtype = next(encoder.parameters()).dtype
-        if torch.is_autocast_enabled(self.device.type):
-            self.dtype = torch.get_autocast_dtype(self.device.type)
+    def _start(self, *_: Any) -> None:
         synchronize(self.device)
         self._since = time.perf_counter()
 
@@ -134,12 +129,12 @@ class ForwardClock:
 def _forward(
     model: Any,
     batches: Sequence[dict[str, torch.Tensor]],
-    dtype: torch.dtype | None,
+    precision: str,
     device: torch.device,
 ) -> None:
     """Computes the logits of all batches, each waited for."""
     for batch in batches:
-        with torch.autocast(device.type, dtype=dtype) if dtype else nullcontext():
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
             model(**batch)
         synchronize(device)
 
@@ -171,7 +166,7 @@ def _seconds_in_turn(
 def _write_model(folder: Path, kind: str, size: str, settings: Mapping[str, Any]) -> None:
     """Writes an untrained model of transformers, whose tokenizer knows the random words."""
     given = ("task=pretraining", "data=pretraining", "data.path=held", f"runs_dir={folder}/runs")
-    encoder = train_config(size, 0.1, False, settings, *given).encoder
+    encoder = train_config(size, 0.1, "off", settings, *given).encoder
     config = reference_config(encoder.model_copy(update={"vocab_size": VOCAB_SIZE}), num_labels=2)
     torch.manual_seed(0)
     CLASSES[kind](config).save_pretrained(folder)

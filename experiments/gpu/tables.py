@@ -81,14 +81,14 @@ def _tests(rows: Mapping[str, Row]) -> Iterator[str]:
 
 
 def _training(rows: list[Row], card: str) -> Iterator[str]:
-    """One line a row. transformers' best is that of the row, so compiled only beside compiled."""
+    """One line a row. transformers' best is that of the row: compiled only beside compiled."""
     if not rows:
         return
     is_pretraining = rows[0]["kind"] == "pretraining"
     shares = ("of measured rate", "of data sheet") if is_pretraining else ()
     unit = "tokens/s" if is_pretraining else "examples/s"
     yield from _header(
-        "card", "task", "encoder", "length", "dropout", "compiled", "a batch", f"clozekit, {unit}",
+        "card", "task", "encoder", "length", "dropout", "compile", "a batch", f"clozekit, {unit}",
         f"transformers' best, {unit}", "times as fast", *shares, "GiB at most",
         "transformers, GiB",
     )  # fmt: skip
@@ -103,7 +103,7 @@ def _training(rows: list[Row], card: str) -> Iterator[str]:
             row["size"],
             row["seq_len"],
             row["dropout"],
-            "yes" if row["compile"] else "no",
+            row["compile"],
             row["rows"],
             f"{ours[key]['median']:,.0f}",
             f"{others[best]:,.0f} ({_variant(best)})" if best else "",
@@ -121,25 +121,24 @@ def _training(rows: list[Row], card: str) -> Iterator[str]:
 def _prediction(rows: list[Row], card: str) -> Iterator[str]:
     if not rows:
         return
-    names = [name for name in rows[0]["rows_per_second"] if name.startswith("transformers")]
     yield from _header(
-        "card", "task", "encoder", "length", "a batch", "clozekit, examples/s",
-        "its forward alone, examples/s",
-        *(f"{name}, examples/s" for name in names),
-        *(f"forward, times as fast as {name}" for name in names),
+        "card", "task", "encoder", "length", "precision", "a batch", "clozekit, examples/s",
+        "its forward alone, examples/s", "transformers' forward, examples/s",
+        "forward, times as fast",
     )  # fmt: skip
     for row in rows:
-        rates = row["rows_per_second"]
+        rates = {name: f"{of['median']:,.0f}" for name, of in row["rows_per_second"].items()}
         yield _line(
             card,
             row["kind"],
             row["size"],
             row["seq_len"],
+            row["precision"],
             row["batch_size"],
-            f"{rates[OURS]['median']:,.0f} ({row['clozekit_dtype']})",
-            f"{rates['clozekit, forward']['median']:,.0f}",
-            *(f"{rates[name]['median']:,.0f}" for name in names),
-            *(_spread(row["ratio_of_forward"][name]) for name in names),
+            rates[OURS],
+            rates["clozekit, forward"],
+            rates["transformers"],
+            _spread(row["ratio_of_forward"]),
         )
 
 

@@ -46,7 +46,7 @@ def measure(
     seq_len: int,
     rows: int,
     dropout: float,
-    is_compiled: bool,
+    compiling: str,
 ) -> None:
     """Measures one row: an encoder's size, a length, a dropout, compiled or not.
 
@@ -58,15 +58,15 @@ def measure(
         seq_len: The longest sequence.
         rows: The pairs or rows of a batch; halved if they need too much memory.
         dropout: The probability of all dropouts.
-        is_compiled: Whether clozekit's encoder is compiled; then transformers' model is measured
-            compiled too, beside the plain one.
+        compiling: The choice of the group `compile` for clozekit's encoder. Unless it is `off`,
+            transformers' model is measured compiled too, beside the plain one.
     """
     device = torch.device(settings["device"])
     free_memory()
     torch.compiler.reset()  # compiled functions are counted over all rows, up to a limit
     rows, found = with_fewer_rows(
         rows,
-        lambda number: _in_turn(kind, size, seq_len, number, dropout, is_compiled, settings),
+        lambda number: _in_turn(kind, size, seq_len, number, dropout, compiling, settings),
         device,
     )
     turns, encoder, batches, weights = found
@@ -81,7 +81,7 @@ def measure(
             "seq_len": seq_len,
             "rows": rows,
             "dropout": dropout,
-            "compile": is_compiled,
+            "compile": compiling,
             "tokens_per_step": num_tokens / len(batches),
             "padding": 1 - num_tokens / num_places,
             "repetitions": len(seconds["clozekit"]),
@@ -105,7 +105,7 @@ def _in_turn(
     seq_len: int,
     rows: int,
     dropout: float,
-    is_compiled: bool,
+    compiling: str,
     settings: Mapping[str, Any],
 ) -> tuple[Turns, EncoderConfig, Sequence[Any], int]:
     torch.manual_seed(0)
@@ -114,12 +114,12 @@ def _in_turn(
     data = HeldData(batches, seq_len, OF_TASK.get(kind))
     with tempfile.TemporaryDirectory() as folder:
         more = (*DATA[kind], f"data.max_seq_length={max(8, seq_len)}", f"runs_dir={folder}")
-        config = train_config(size, dropout, is_compiled, settings, *more)
+        config = train_config(size, dropout, compiling, settings, *more)
         encoder = config.encoder.model_copy(update={"vocab_size": data.vocab_size})
         theirs = Theirs(kind, encoder, batches, seq_len, settings)
         weights = sum(weight.numel() for weight in theirs.model.parameters())
         turns, encoder = train_in_turn(
-            config, data, theirs.blocks(is_compiled), enough(settings), settings
+            config, data, theirs.blocks(compiling != "off"), enough(settings), settings
         )
     return turns, encoder, batches, weights
 
