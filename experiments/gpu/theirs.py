@@ -59,15 +59,21 @@ class Theirs:
             parameter_groups(self.model, WEIGHT_DECAY), lr=LEARNING_RATE, fused=True
         )
 
-    def blocks(self, is_compiled: bool) -> dict[str, Callable[[], None]]:
-        """Returns the blocks by name: SDPA, FlashAttention 2 if installed, and SDPA compiled."""
+    def blocks(self, compiling: str) -> dict[str, Callable[[], None]]:
+        """Returns the blocks by name: SDPA, FlashAttention 2 if installed, and SDPA compiled.
+
+        Args:
+            compiling: The choice of the group `compile` for clozekit: with `off` nothing is
+                compiled, and with `reduce_overhead` both use CUDA graphs.
+        """
         inputs = [self._on_device(batch) for batch in self.batches]
         blocks = {"transformers": self._block(self.model, inputs, "sdpa")}
         if is_flash_attn_2_available():
             blocks["transformers, flash"] = self._block(self.model, inputs, "flash_attention_2")
-        if is_compiled:
+        if compiling != "off":
             of_one_shape = [lengthened(each, self.seq_len) for each in inputs]
-            compiled = torch.compile(self.model, dynamic=False)
+            mode = "reduce-overhead" if compiling == "reduce_overhead" else None
+            compiled = torch.compile(self.model, dynamic=False, mode=mode)
             blocks["transformers, compiled"] = self._block(compiled, of_one_shape, "sdpa")
         return blocks
 
@@ -79,6 +85,7 @@ class Theirs:
             if self.model.config._attn_implementation != attention:
                 self.model.set_attn_implementation(attention)
             for each in inputs:
+                torch.compiler.cudagraph_mark_step_begin()
                 with torch.autocast(self.device.type, dtype=torch.bfloat16):
                     loss = model(**each).loss
                 loss.backward()

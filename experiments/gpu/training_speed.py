@@ -119,7 +119,7 @@ def _in_turn(
         theirs = Theirs(kind, encoder, batches, seq_len, settings)
         weights = sum(weight.numel() for weight in theirs.model.parameters())
         turns, encoder = train_in_turn(
-            config, data, theirs.blocks(compiling != "off"), enough(settings), settings
+            config, data, theirs.blocks(compiling), enough(settings), settings
         )
     return turns, encoder, batches, weights
 
