@@ -49,7 +49,7 @@ PRETRAINING = (
     ("large", 512, 0.1, "static"),
     ("small", 512, 0.1, "reduce_overhead"),
 )
-"""Size, length, dropout, and the choice of the group `compile`; compiling takes a minute or more."""
+"""Size, length, dropout, choice of the group `compile`. Compiling takes a minute or more."""
 
 SECONDS, SECONDS_COMPILED = 90.0, 200.0
 """The limit of one row."""
