@@ -1,9 +1,11 @@
-"""The script for Slurm, on a real Slurm of two nodes: at each of its ends it saves and goes on."""
+"""Training on a real Slurm of two nodes: a job saves and goes on at each of its ends."""
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import slurm
+from tests.harness.command_server import server
 from tests.harness.slurm import Slurm
 from tests.programs.commands import QUIET, TINY, environment_with_tests
 
@@ -45,9 +48,10 @@ def cluster() -> Iterator[Slurm]:
 class Jobs:
     """Jobs of the script in a folder, with two nodes and a process on each."""
 
-    def __init__(self, cluster: Slurm, folder: Path) -> None:
+    def __init__(self, cluster: Slurm, folder: Path, run: Path | None = None) -> None:
         self.cluster = cluster
         self.folder = folder
+        self.run = run or folder / "runs" / "run"
 
     def submit(self, *arguments: str, options: tuple[str, ...] = ()) -> str:
         environment = environment_with_tests()
@@ -70,7 +74,7 @@ class Jobs:
         return path.read_text() if path.exists() else ""
 
     def num_steps(self) -> int:
-        metrics = self.folder / "runs" / "run" / "metrics.csv"
+        metrics = self.run / "metrics.csv"
         return len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
 
     def wait_for_steps(self, number: int) -> None:
@@ -135,6 +139,49 @@ def test_a_job_saves_and_goes_on_at_each_end(cluster: Slurm, corpus: Path, tmp_p
     assert logged == list(range(1, MAX_STEPS + 1))
     results = json.loads((tmp_path / "runs" / "run" / "results.json").read_text())
     assert results["step"] == MAX_STEPS
+
+
+def test_a_sweep_s_job_goes_on_after_each_end_and_is_joined_again(
+    cluster: Slurm, corpus: Path, tmp_path: Path
+) -> None:
+    arguments = [
+        *("train", "-m", "name=sweep", "seed=1", f"data.path={corpus}", *TINY, *QUIET),
+        *("max_steps=60", "global_batch_size=8", "micro_batch_size=8", "trainer=cpu"),
+        *("validate_every_n_steps=1000", "trainer.log_every_n_steps=1", *SLOWLY),
+        *("hydra/launcher=submitit", "hydra.launcher.timeout_min=1"),
+        "hydra.launcher.parameters={slurm_signal_delay_s: 10}",
+    ]
+    run = tmp_path / "runs" / "sweep" / "seed-1"
+    jobs = Jobs(cluster, tmp_path, run)
+    environment = environment_with_tests() | cluster.environment | {"OMP_NUM_THREADS": "1"}
+    outputs = [tmp_path / name for name in ("first", "second")]
+
+    # The sweep is killed; its job is not.
+    sweep = server().start(arguments, tmp_path, environment, outputs[0], outputs[0])
+    jobs.wait_for_steps(2)
+    os.killpg(sweep.pid, signal.SIGKILL)
+    (note,) = (tmp_path / "runs" / "sweep" / "submitit").glob("*.json")
+    job = json.loads(note.read_text())["job_id"]
+
+    # Started again, it waits for the same job.
+    sweep = server().start(arguments, tmp_path, environment, outputs[1], outputs[1])
+    jobs.wait_for_restart(job, 1)
+    jobs.wait_for_steps(2)
+    urgent = cluster.run(
+        *("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive"),
+        *("--output=/dev/null", "--wrap=sleep 1"),
+    ).strip()
+    cluster.wait_for_state(urgent, ["COMPLETED"], 120)
+    assert sweep.wait(240) == 0, outputs[1].read_text()
+    assert f"seed-1: is Slurm's job {job} from an earlier start" in outputs[1].read_text()
+    assert cluster.restarts(job) >= 2
+    resumed = re.findall(r"resumed at step (\d+)", (run / "job.log").read_text())
+    assert len(resumed) >= 2
+    assert [int(step) for step in resumed] == sorted({int(step) for step in resumed})
+    assert json.loads((run / "results.json").read_text())["step"] == 60
+    assert cluster.run("squeue", "-h", "--states=all", "--name=seed-1", "--format=%i").split() == [
+        job
+    ]
 
 
 def test_a_job_that_fails_is_not_queued_again(cluster: Slurm, tmp_path: Path) -> None:

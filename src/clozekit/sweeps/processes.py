@@ -64,6 +64,8 @@ def _end_with_parent() -> Callable[[], None] | None:
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def ask() -> None:
+        # submitit's signal before the time limit, which Slurm sends to all processes of a job.
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # the parent died before prctl took effect
             os._exit(128 + signal.SIGTERM)

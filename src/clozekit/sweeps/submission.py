@@ -9,14 +9,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from clozekit.documents import read_json_object
 from clozekit.errors import ConfigError
-from clozekit.files import append_text
-from clozekit.sweeps.job import Job
+from clozekit.exit_codes import PREEMPTED
+from clozekit.files import append_text, write_json
+from clozekit.sweeps import slurm
+from clozekit.sweeps.job import INTERRUPTED_CODES, Job
 from clozekit.sweeps.processes import LocalJob, job_environment, start_process
 
 SLURM, LOCAL = "slurm", "local"
 FOLDER = "submitit"
 """The folder in the sweep's folder for submitit's own files."""
+
+SECONDS_BETWEEN_POLLS = 0.1
+SECONDS_BETWEEN_LOOKS = 10.0
+"""Between two questions to Slurm about a job; its result is looked for more often."""
+
+ANY_NUMBER = 10**6
+"""A job may reach its time limit this often; submitit's default is 3."""
 
 
 class SubmittedCommand:
@@ -24,7 +34,8 @@ class SubmittedCommand:
 
     Under Slurm, each process of the job is one such task, and Lightning reads its rank from Slurm's
     environment variables. SIGTERM is forwarded to the run. When the time limit is near, submitit
-    requests a checkpoint and requeues the job, which resumes from it.
+    requests a checkpoint and queues the job again, which resumes from it. A job that Slurm preempts
+    is queued again too, but not one that was cancelled.
 
     Args:
         job: The job.
@@ -34,35 +45,43 @@ class SubmittedCommand:
     def __init__(self, job: Job, sweep: str) -> None:
         self.job = job
         self.sweep = sweep
-        self._stop: Callable[[], None] | None = None
+        self._poll: Callable[[], int | None] = lambda: 0
+        self._stop: Callable[[], None] = lambda: None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_stop": None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SubmittedCommand, (self.job, self.sweep)
 
     def __call__(self) -> int:
         """Runs the job and returns its exit code."""
         environment = job_environment(self.sweep, os.environ)
         rank = int(os.environ.get("SLURM_PROCID", "0"))
-        poll: Callable[[], int | None]
         if rank == 0:
             running = LocalJob(self.job, environment, print)
-            poll, self._stop = running.poll, lambda: running.stop(signal.SIGTERM)
+            self._poll, self._stop = running.poll, lambda: running.stop(signal.SIGTERM)
         else:
             log_file = self.job.log_file.with_stem(f"{self.job.log_file.stem}.{rank}")
             process = start_process(self.job.arguments, log_file, environment)
-            poll, self._stop = process.poll, process.terminate
-        signal.signal(signal.SIGTERM, lambda *_: self._stop and self._stop())
-        while (exit_code := poll()) is None:
-            time.sleep(0.1)
+            self._poll, self._stop = process.poll, process.terminate
+        signal.signal(signal.SIGTERM, lambda *_: self._stop())
+        exit_code = self._wait()
+        if rank == 0 and exit_code in INTERRUPTED_CODES and slurm.was_preempted(os.environ):
+            # submitit's handler calls `checkpoint`, queues the job again and exits.
+            signal.raise_signal(signal.SIGUSR2)
         return exit_code
 
     def checkpoint(self) -> Any:
         """Makes the run save and exit, and returns the submission that continues it."""
         from submitit.helpers import DelayedSubmission
 
-        if self._stop is not None:
-            self._stop()
+        self._stop()
+        # submitit then ends the job, and with it a run that is still saving.
+        self._wait()
         return DelayedSubmission(SubmittedCommand(self.job, self.sweep))
+
+    def _wait(self) -> int:
+        while (exit_code := self._poll()) is None:
+            time.sleep(SECONDS_BETWEEN_POLLS)
+        return exit_code
 
 
 class SubmittedJob:
@@ -79,11 +98,14 @@ class SubmittedJob:
         self._submitted = submitted
         self._cluster = cluster
         self._is_stopped = False
+        self._last_look = time.monotonic()
 
     def poll(self) -> int | None:
         """Returns the exit code; None while the job is queued or running."""
         from submitit.core.utils import UncompletedJobError
 
+        if self._cluster == SLURM and not self._submitted.paths.result_pickle.exists():
+            return self._code_without_result()
         if not self._submitted.done():
             return None
         try:
@@ -94,6 +116,21 @@ class SubmittedJob:
             with append_text(self.job.log_file) as log:
                 log.write(f"{str(error).strip()}\n")
             return 1
+
+    def _code_without_result(self) -> int | None:
+        """Asks Slurm about a job that has not returned a result."""
+        now = time.monotonic()
+        if now - self._last_look < SECONDS_BETWEEN_LOOKS:
+            return None
+        self._last_look = now
+        state = slurm.state_of(self._submitted.job_id)
+        if state in slurm.NOT_ENDED or self._submitted.paths.result_pickle.exists():
+            return None
+        if self._is_stopped or state == slurm.CANCELLED:
+            return PREEMPTED
+        with append_text(self.job.log_file) as log:
+            log.write(f"Slurm's job {self._submitted.job_id} ended in state {state}\n")
+        return 1
 
     def stop(self, number: signal.Signals) -> None:
         """Makes the job save and exit; a queued job is removed from the queue."""
@@ -182,7 +219,9 @@ class SubmititExecutor:
             self._executor(job, Path(folder))
 
     def _executor(self, job: Job, folder: Path) -> Any:
-        executor: Any = self._submitit.AutoExecutor(folder, cluster=self.cluster)
+        executor: Any = self._submitit.AutoExecutor(
+            folder, cluster=self.cluster, slurm_max_num_timeout=ANY_NUMBER
+        )
         try:
             executor.update_parameters(**self.parameters(job))
         except (NameError, ValueError, TypeError, AssertionError) as error:
@@ -201,6 +240,25 @@ class SubmititExecutor:
         return {**asked, **self._parameters}
 
     def start(self, job: Job, slot: int, say: Callable[[str], None]) -> SubmittedJob:
-        """Submits a job."""
-        executor = self._executor(job, self._folder)
-        return SubmittedJob(job, executor.submit(SubmittedCommand(job, self.sweep)), self.cluster)
+        """Submits a job, or joins the one that an earlier start of the sweep submitted."""
+        submitted = self._submitted_earlier(job)
+        if submitted is None:
+            executor = self._executor(job, self._folder)
+            submitted = executor.submit(SubmittedCommand(job, self.sweep))
+            write_json(self._note_of(job), {"job_id": submitted.job_id})
+        else:
+            say(f"{job.name}: is Slurm's job {submitted.job_id} from an earlier start")
+        return SubmittedJob(job, submitted, self.cluster)
+
+    def _submitted_earlier(self, job: Job) -> Any:
+        """Returns the job that is still queued or running; None if there is none."""
+        if self.cluster != SLURM:
+            return None
+        job_id = str(read_json_object(self._note_of(job)).get("job_id"))
+        if not slurm.goes_on(job_id, job.name):
+            return None
+        tasks = range(job.num_nodes() * (job.devices() or 1))
+        return self._submitit.SlurmJob(folder=self._folder, job_id=job_id, tasks=list(tasks))
+
+    def _note_of(self, job: Job) -> Path:
+        return self._folder / f"{job.name}.json"
