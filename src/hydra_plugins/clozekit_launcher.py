@@ -147,7 +147,9 @@ class ProcessesLauncher(SweepLauncher):
         """Makes the executor that starts the jobs."""
         from clozekit.sweeps.processes import LocalExecutor
 
-        return LocalExecutor(sweep, self.n_jobs)
+        executor = LocalExecutor(sweep, self.n_jobs)
+        self.verb_task.cleanup.callback(executor.close)
+        return executor
 
 
 class SubmititLauncher(SweepLauncher):
