@@ -170,7 +170,11 @@ class ForkedProcess:
         self._server.reap()
         if self.returncode is None and self._has_begun():
             assert self.pid is not None
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                # SIGCHLD is ignored, so exit codes are lost; `subprocess` takes them for 0, too.
+                pid, status = self.pid, 0
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
                 self._server.reap(self.pid)

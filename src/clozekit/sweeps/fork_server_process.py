@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from clozekit.environment import prepare_for_torch
@@ -60,6 +61,8 @@ def main() -> None:
 
 def _import() -> None:
     prepare_for_torch()
+    # Lightning sets it too: whether there are GPUs is then found out without the CUDA runtime.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     for name in MODULES:
         importlib.import_module(name)
     if threading.active_count() > 1:
@@ -89,7 +92,8 @@ def _serve(connection: socket.socket, sweep: int) -> _Request:
             return request
         for descriptor in (request.log, request.lock, request.answer):
             os.close(descriptor)
-        os.waitpid(child, 0)
+        with suppress(ChildProcessError):  # SIGCHLD is ignored
+            os.waitpid(child, 0)
 
 
 def _receive(connection: socket.socket) -> _Request | None:
@@ -110,7 +114,12 @@ def _receive(connection: socket.socket) -> _Request | None:
 
 
 def _become(request: _Request) -> None:
-    """Makes this process like one that was started for the job."""
+    """Makes this process like one that was started for the job, and answers the request."""
+    import torch
+
+    if torch.cuda._is_in_bad_fork():
+        # An import has used CUDA. Without an answer, the job becomes a new process.
+        os._exit(1)
     for name, value in request.environment.items():
         os.environ.pop(name, None)
         if value is not None:
