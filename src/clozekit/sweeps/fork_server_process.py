@@ -60,11 +60,15 @@ def main() -> None:
 
 
 def _import() -> None:
+    """Imports what a run needs; ends the process if a child could not be like a new process."""
     prepare_for_torch()
     # Lightning sets it too: whether there are GPUs is then found out without the CUDA runtime.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    folder = os.environ.get("MPLCONFIGDIR")
     for name in MODULES:
         importlib.import_module(name)
+    if os.environ.get("MPLCONFIGDIR") != folder:
+        sys.exit("matplotlib has made a temporary folder, which the first job would remove")
     if threading.active_count() > 1:
         # A child would not have the threads, but possibly locks that they hold.
         sys.exit("a module has started a thread")
