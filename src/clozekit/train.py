@@ -39,7 +39,6 @@ from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.failures import worker_errors_in_words
 from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
 from clozekit.training.monitoring import check_monitors, monitored
-from clozekit.training.preemption import Preemption
 from clozekit.training.quiet import silence_warnings
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
@@ -243,9 +242,9 @@ def _fit(
             ckpt_path=None if resumed is None else resumed.path,
             weights_only=True,
         )
-    except SystemExit:
-        callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        if any(isinstance(c, Preemption) and c.aborted for c in callbacks):
+    except SystemExit as error:
+        # Lightning turns Ctrl-C into exit code 1: before the first step, or the second Ctrl-C.
+        if isinstance(error.__context__, KeyboardInterrupt):
             raise SystemExit(INTERRUPTED) from None
         raise
 

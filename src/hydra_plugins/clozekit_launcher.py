@@ -141,13 +141,15 @@ def _returned(job: "Job") -> JobReturn:
 
 
 class ProcessesLauncher(SweepLauncher):
-    """Runs jobs as processes on this machine."""
+    """Runs jobs as processes on this machine. On Linux they are forked, so that they start fast."""
 
     def make_executor(self, sweep: str, folder: Path) -> "Executor":
         """Makes the executor that starts the jobs."""
         from clozekit.sweeps.processes import LocalExecutor
 
-        return LocalExecutor(sweep, self.n_jobs)
+        executor = LocalExecutor(sweep, self.n_jobs)
+        self.verb_task.cleanup.callback(executor.close)
+        return executor
 
 
 class SubmititLauncher(SweepLauncher):

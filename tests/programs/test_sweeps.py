@@ -1,8 +1,10 @@
 """Whole sweeps: killed, interrupted, with a job that fails, and run again."""
 
+import contextlib
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -10,7 +12,6 @@ from typing import Any
 import optuna
 import pytest
 
-from tests.programs import sweep_watcher
 from tests.programs.commands import TINY, run_clozekit
 
 pytestmark = pytest.mark.slow
@@ -31,13 +32,15 @@ WATCHER = (
     "+callbacks.watcher.folder=.",
 )
 TWO_RANKS = ("trainer=ddp_cpu",)
+LINUX = sys.platform.startswith("linux")
 
 
 def sweep(
     folder: Path, corpus: Path, *overrides: str, **watcher: object
 ) -> subprocess.CompletedProcess[str]:
     """Runs `clozekit train -m` with jobs that note their steps."""
-    shutil.copy(sweep_watcher.__file__, folder)
+    for module in ("sweep_watcher.py", "process_state.py"):
+        shutil.copy(Path(__file__).with_name(module), folder)
     arguments = [f"+callbacks.watcher.{key}={value}" for key, value in watcher.items()]
     given = (f"data.path={corpus}", *SMALL, *WATCHER, *arguments, *overrides)
     return run_clozekit("train", "-m", "name=mine", *given, cwd=folder)
@@ -48,14 +51,35 @@ def jobs(folder: Path) -> dict[str, dict[str, Any]]:
     return {job["name"]: job for job in record["jobs"]}
 
 
+def processes_in(folder: Path) -> list[str]:
+    """The command lines of the processes whose working directory is a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if (process / "cwd").readlink() == folder:
+                found.append((process / "cmdline").read_text())
+    return found
+
+
+def state(folder: Path, name: str) -> dict[str, Any]:
+    """The state of a job's process, with its arguments as far as they are those of all jobs."""
+    text = (folder / "states" / name).read_text()
+    values: dict[str, Any] = json.loads(text.replace(name, "JOB").replace(str(folder), "FOLDER"))
+    for key, length in (("argv", 2), ("orig_argv", 5)):
+        values[key] = values[key][:length]
+    values["title"] = values["title"].split()[:5]
+    return values
+
+
 def notes(folder: Path, name: str) -> list[dict[str, Any]]:
     lines = (folder / "steps" / f"{name}.0").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
 def check_every_step_was_done_once(folder: Path, name: str) -> None:
-    """With the values that the job's name says."""
+    """In a process that was forked where that is possible, with the values of the job's name."""
     noted = notes(folder, name)
+    assert {note["is_forked"] for note in noted} == {LINUX}
     assert [note["step"] for note in noted] == list(range(STEPS)), name
     (values,) = {(note["lr"], note["seed"]) for note in noted}
     assert name == f"optimizer.lr-{values[0]!r}__seed-{values[1]}"
@@ -70,6 +94,7 @@ def killed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     assert first.returncode == -9, first.stderr
     second = sweep(folder, corpus, *GRID, **watcher)
     assert second.returncode == 0, second.stdout + second.stderr
+    assert processes_in(folder) == []
     return folder, first.stdout, second.stdout
 
 
@@ -157,30 +182,36 @@ def test_a_killed_study_has_the_trials_asked_for_and_none_twice(
     assert "report of runs/mine: 3 of 3 runs finished" in again.stdout
 
 
-def test_jobs_side_by_side_of_which_one_fails(corpus: Path, tmp_path: Path) -> None:
-    asked = ("seed=0,1", "hydra.launcher.n_jobs=2")
-    finished = sweep(tmp_path, corpus, *asked, fail_seed=1)
+def test_jobs_side_by_side_of_which_one_fails_and_one_is_killed(
+    corpus: Path, tmp_path: Path
+) -> None:
+    asked = ("seed=0,1,2", "hydra.launcher.n_jobs=2")
+    finished = sweep(tmp_path, corpus, *asked, fail_seed=1, kill_seed=2)
     assert finished.returncode == 1, finished.stderr
-    assert "[2/2] seed-1: failed with exit code 1 after" in finished.stdout
+    assert "[2/3] seed-1: failed with exit code 1 after" in finished.stdout
     assert "RuntimeError: this one breaks" in finished.stdout
-    assert "[1/2] seed-0: finished in" in finished.stdout
-    assert "report of runs/mine: 1 of 2 runs finished" in finished.stdout
-    assert "failed (1): seed-1\n" in finished.stdout
+    assert "[3/3] seed-2: failed with exit code -9 after" in finished.stdout
+    assert "[1/3] seed-0: finished in" in finished.stdout
+    assert "report of runs/mine: 1 of 3 runs finished" in finished.stdout
+    assert "failed (2): seed-1, seed-2\n" in finished.stdout
     first, second = finished.stdout.splitlines()[:2]
     assert "seed-0: started" in first and "seed-1: started" in second
     assert {name: job["status"] for name, job in jobs(tmp_path).items()} == {
         "seed-0": "finished",
         "seed-1": "failed",
+        "seed-2": "failed",
     }
     assert notes(tmp_path, "seed-0")[0]["group"] == "mine"
     (tmp_path / "mended").touch()
-    again = sweep(tmp_path, corpus, *asked, fail_seed=1)
+    again = sweep(tmp_path, corpus, *asked, fail_seed=1, kill_seed=2)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert [job["starts"] for job in jobs(tmp_path).values()] == [1, 2]
+    assert [job["starts"] for job in jobs(tmp_path).values()] == [1, 2, 2]
 
 
 def test_ctrl_c_ends_a_sweep_with_a_checkpoint_of_what_ran(corpus: Path, tmp_path: Path) -> None:
-    finished = sweep(tmp_path, corpus, "seed=0,1", *TWO_RANKS, signal_name="SIGINT", step=3)
+    # A sweep without the process that forks its jobs can still stop them.
+    watcher: dict[str, object] = {"signal_name": "SIGINT", "step": 3, "loses_server": LINUX}
+    finished = sweep(tmp_path, corpus, "seed=0,1", *TWO_RANKS, **watcher)
     assert finished.returncode == 130, finished.stderr
     assert "SIGINT: the running jobs will save and exit" in finished.stdout
     assert "seed-0: interrupted with exit code 75" in finished.stdout
@@ -193,11 +224,30 @@ def test_ctrl_c_ends_a_sweep_with_a_checkpoint_of_what_ran(corpus: Path, tmp_pat
     assert "interrupted (1): seed-0\nmissing (1): seed-1\n" in finished.stdout
 
 
-def test_submitit_runs_the_same_jobs_in_the_same_folders(corpus: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def submitted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep whose only job submitit started, as a new process."""
+    folder = tmp_path_factory.mktemp("submitted")
     submitit = ("hydra/launcher=submitit", "hydra.launcher.cluster=local")
-    finished = sweep(tmp_path, corpus, "seed=choice(1)", *submitit)
+    finished = sweep(folder, corpus, "seed=choice(1)", *submitit)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "[1/1] seed-1: finished in" in finished.stdout
-    assert [job["status"] for job in jobs(tmp_path).values()] == ["finished"]
-    again = sweep(tmp_path, corpus, "seed=choice(1)")
+    return folder
+
+
+def test_submitit_runs_the_same_jobs_in_the_same_folders(submitted: Path, corpus: Path) -> None:
+    assert [job["status"] for job in jobs(submitted).values()] == ["finished"]
+    again = sweep(submitted, corpus, "seed=choice(1)")
     assert "[1/1] seed-1: already finished" in again.stdout
+
+
+def test_a_forked_job_is_like_a_new_process(submitted: Path, killed: tuple[Path, str, str]) -> None:
+    folder, _, _ = killed
+    assert not notes(submitted, "seed-1")[0]["is_forked"]
+    forked, new = state(folder, "optimizer.lr-0.001__seed-0"), state(submitted, "seed-1")
+    for values in (forked, new):
+        values |= values.pop("environment")
+    differing = {key for key in forked | new if forked.get(key) != new.get(key)}
+    of_submitit = {key for key in new if key.startswith("SUBMITIT_")} | {"CUDA_VISIBLE_DEVICES"}
+    assert differing - of_submitit <= {"PL_GLOBAL_SEED", "PYTEST_CURRENT_TEST"}
+    assert forked["title"][1:] == ["-P", "-m", "clozekit", "train"]

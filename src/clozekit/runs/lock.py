@@ -45,8 +45,7 @@ class Lock:
 
     def sign(self, process_id: int) -> None:
         """Writes the holder's process id and host to the file."""
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, f"process {process_id} on {socket.gethostname()}".encode(), 0)
+        sign(self.descriptor, process_id)
 
     def holder(self) -> str:
         """Returns the process that signed last."""
@@ -57,6 +56,12 @@ class Lock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def sign(descriptor: int, process_id: int) -> None:
+    """Writes a process id and this host to a lock file."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {process_id} on {socket.gethostname()}".encode(), 0)
 
 
 def is_held(path: Path) -> bool:

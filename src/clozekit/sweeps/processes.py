@@ -1,6 +1,5 @@
 """Runs jobs as local processes that do not outlive their sweep."""
 
-import ctypes
 import os
 import shlex
 import signal
@@ -8,16 +7,32 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from clozekit.errors import ConfigError
 from clozekit.files import append_text
 from clozekit.runs.lock import Lock
+from clozekit.sweeps.fork_server import ForkServer, ForkServerLostError
 from clozekit.sweeps.job import Job
+from clozekit.sweeps.parents import ending_with
 from clozekit.sweeps.resources import shares
 
-PR_SET_PDEATHSIG = 1
 PLACES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 """Environment variables that would make a job part of a group of processes."""
+
+
+class Process(Protocol):
+    """A job's process: a `subprocess.Popen`, or a forked process."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process's ID; None if it has not begun."""
+
+    def poll(self) -> int | None:
+        """Returns the exit code; None while it runs."""
+
+    def send_signal(self, number: int) -> None:
+        """Sends it a signal, unless it has ended."""
 
 
 def job_environment(sweep: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -46,7 +61,7 @@ def start_process(
     with append_text(log_file) as log:
         log.write(f"$ {shlex.join(['clozekit', *arguments])}\n")
         log.flush()
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -54,27 +69,31 @@ def start_process(
             env=dict(environment),
             pass_fds=() if lock is None else (lock.descriptor,),
             start_new_session=True,
-            preexec_fn=_end_with_parent(),
+            preexec_fn=_before_exec(),
         )
+    if lock is not None:
+        lock.sign(process.pid)
+    return process
 
 
-def _end_with_parent() -> Callable[[], None] | None:
-    if not sys.platform.startswith("linux"):
+def _before_exec() -> Callable[[], None] | None:
+    """Returns what the new process does before it is `clozekit`."""
+    end_with_parent = ending_with(os.getpid(), signal.SIGTERM)
+    if end_with_parent is None:
         return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
-    def ask() -> None:
+    def prepare() -> None:
         # submitit's signal before the time limit, which Slurm sends to all processes of a job.
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # the parent died before prctl took effect
-            os._exit(128 + signal.SIGTERM)
+        end_with_parent()
 
-    return ask
+    return prepare
 
 
-def end_session(process: "subprocess.Popen[bytes]") -> None:
+def end_session(process: Process) -> None:
     """Kills all processes of a session, for example ranks that are left without rank 0."""
+    if process.pid is None:
+        return
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -88,15 +107,21 @@ class LocalJob:
         job: The job.
         environment: The environment of its process.
         say: Prints a message if the job has to wait.
+        server: Forks the job if it can. Otherwise the job is a new process.
     """
 
     def __init__(
-        self, job: Job, environment: Mapping[str, str], say: Callable[[str], None]
+        self,
+        job: Job,
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+        server: ForkServer | None = None,
     ) -> None:
         self.job = job
         self._environment = environment
+        self._server = server
         self._lock = Lock(job.lock_file)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._is_stopped = False
         if not self._start():
             say(f"{job.name}: waiting for {self._lock.holder()}, left over from an earlier sweep")
@@ -104,11 +129,10 @@ class LocalJob:
     def _start(self) -> bool:
         if not self._lock.acquire():
             return False
+        given = (self.job.arguments, self.job.log_file, self._environment, self._lock)
         try:
-            self._process = start_process(
-                self.job.arguments, self.job.log_file, self._environment, self._lock
-            )
-            self._lock.sign(self._process.pid)
+            forked = None if self._server is None else self._server.start(*given)
+            self._process = forked or start_process(*given)
         finally:
             # From now on the job's process holds the lock.
             self._lock.release()
@@ -124,7 +148,11 @@ class LocalJob:
                 return 0  # the earlier process has finished the job
             self._start()
             return None
-        exit_code = self._process.poll()
+        try:
+            exit_code = self._process.poll()
+        except ForkServerLostError:
+            self._process = None  # to be started at the next call
+            return None
         if exit_code is not None:
             end_session(self._process)
         return exit_code
@@ -132,13 +160,14 @@ class LocalJob:
     def stop(self, number: signal.Signals) -> None:
         """Forwards a signal to the job, which saves and exits."""
         self._is_stopped = True
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
         """Kills the job."""
         self._is_stopped = True
         if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
             end_session(self._process)
 
 
@@ -153,6 +182,11 @@ class LocalExecutor:
     def __init__(self, sweep: str, n_jobs: int) -> None:
         self.sweep = sweep
         self.n_jobs = n_jobs
+        self._server = ForkServer()
+
+    def close(self) -> None:
+        """Ends the process that forks jobs."""
+        self._server.close()
 
     def check(self, job: Job) -> None:
         """Checks that the job can run on this machine.
@@ -171,4 +205,4 @@ class LocalExecutor:
         """Starts a job."""
         environment = job_environment(self.sweep, os.environ)
         environment |= shares(job, self.n_jobs, slot, os.environ)
-        return LocalJob(job, environment, say)
+        return LocalJob(job, environment, say, self._server)

@@ -26,12 +26,10 @@ class Preemption(Callback):
     run immediately; other signals while the run ends change nothing.
 
     Attributes:
-        aborted: Whether a second SIGINT was received.
         is_agreed: Whether the run ends after this step. The same on all processes.
     """
 
     def __init__(self) -> None:
-        self.aborted = False
         self.is_agreed = False
         self._module: TaskModule[Any] | None = None
         self._previous: dict[signal.Signals, Any] = {}
@@ -93,7 +91,6 @@ class Preemption(Callback):
 
     def _on_sigint(self, number: int, frame: FrameType | None) -> None:
         if self._module is not None and self._module.stop_requested:
-            self.aborted = True
             raise KeyboardInterrupt
         self._request_stop()
         # print is not reentrant, and the signal may arrive inside a print.
