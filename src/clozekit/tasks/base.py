@@ -139,6 +139,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer) and isinstance(scheduler, LRScheduler)
         with self._outside_autocast():
+            self._unscale_gradients(optimizer.optimizer)
             optimizer.step()  # calls `on_before_optimizer_step`, which clips and checks
         optimizer.zero_grad()
         scheduler.step()
@@ -264,6 +265,17 @@ class TaskModule(LightningModule, Generic[BatchT]):
         if is_last or not isinstance(strategy, ParallelStrategy):
             return nullcontext()
         return strategy.block_backward_sync()
+
+    def _unscale_gradients(self, optimizer: Optimizer) -> None:
+        """Divides gradients by the loss scale of 16-mixed before they are clipped.
+
+        Lightning does so for optimizers that cannot do it themselves. A fused optimizer can, but
+        only in its step. If the gradients are unscaled before, it only skips steps whose gradients
+        are not finite, without a read by the host.
+        """
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)
 
     def _summed_over_processes(self, values: dict[str, Tensor]) -> dict[str, float]:
         # MPS does not support float64.

@@ -146,9 +146,6 @@ def make_module(
     """Makes the task, with randomly initialized weights."""
     arguments = config.optimizer.arguments()
     weight_decay = arguments.pop("weight_decay", 0.0)
-    if config.trainer.precision == "16-mixed" and arguments.get("fused"):
-        # A fused optimizer unscales gradients itself, so they could not be clipped before.
-        arguments["fused"] = False
     module: TaskModule[Any] = build(
         "task",
         _task_arguments(config, datamodule),
