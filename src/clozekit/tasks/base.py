@@ -62,6 +62,9 @@ class TaskModule(LightningModule, Generic[BatchT]):
         is_updating: Whether weights, schedule and position may be of different steps.
         logged: The metrics of the last step that was logged.
         validated_step: The number of steps done at the last validation while training.
+        keeps_gradients: Whether gradients are set to zero instead of None. The backward of a CUDA
+            graph returns them in memory that the next micro-batch overwrites, so they have to be
+            added to tensors outside of it.
     """
 
     model: EncoderWithHeads
@@ -98,6 +101,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self.is_updating = False
         self.logged: dict[str, float] = {}
         self.validated_step: int | None = None
+        self.keeps_gradients = False
         self._step: StepBatch[BatchT] | None = None
         self._losses: list[Tensor] = []
         self._sums: dict[str, Tensor] = {}
@@ -110,7 +114,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def encode(self, batch: Batch) -> EncoderOutput:
         """Computes the encoder's output on a packed batch."""
-        return self.encoder(batch.input_ids, batch.token_type_ids, packing=batch.packing)
+        return self.model(batch.input_ids, batch.token_type_ids, batch.packing)
 
     @abstractmethod
     def micro_loss(self, batch: BatchT, step: StepBatch[BatchT]) -> Tensor:
@@ -127,6 +131,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
     def training_step(self, step: StepBatch[BatchT], batch_idx: int) -> None:
         """Takes one optimizer step: forward and backward of every micro-batch, then the update."""
         self._step, self._losses, self._sums = step, [], {}
+        if self.keeps_gradients:
+            self._add_missing_gradients()
         last = len(step.micro_batches) - 1
         for number, batch in enumerate(step.micro_batches):
             self._seed_dropout(step.index, number)
@@ -141,7 +147,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         with self._outside_autocast():
             self._unscale_gradients(optimizer.optimizer)
             optimizer.step()  # calls `on_before_optimizer_step`, which clips and checks
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=not self.keeps_gradients)
         scheduler.step()
 
         self._advance(step)
@@ -250,6 +256,11 @@ class TaskModule(LightningModule, Generic[BatchT]):
             before a validation.
         """
         return None
+
+    def _add_missing_gradients(self) -> None:
+        for parameter in self.parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
 
     def _seed_dropout(self, step: int, micro_step: int) -> None:
         key = (self.seed, rng.Stream.DROPOUT, step, micro_step, self.global_rank)

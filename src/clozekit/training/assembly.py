@@ -26,6 +26,7 @@ from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.training.compiling import compile_encoder
 
 OF_PAIRS = ("pretraining", "question_answering", "question_answering_bio", "multiple_choice")
 """The choices of the group `data` whose samples have two segments."""
@@ -167,8 +168,7 @@ def make_module(
     if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
         module.unknown_labels = datamodule.features.unknown_labels
     module.encoder.activation_checkpointing = config.activation_checkpointing
-    if config.compile.enabled:
-        module.encoder.compile(**config.compile.model_dump(exclude={"enabled"}))
+    compile_encoder(module, config.compile)
     if config.fine_tuning.freeze_encoder:
         module.encoder.requires_grad_(False)
     # The Trainer calls it again. Called here, it rejects bad arguments before the folder exists.
