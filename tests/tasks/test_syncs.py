@@ -94,8 +94,8 @@ def test_a_step_reads_nothing_from_the_device(case: str, tmp_path: Path) -> None
     step = step.to("meta")
     # `meta` has no autocast.
     with (
-        mock.patch("torch.is_autocast_enabled", lambda *device: False),
-        mock.patch("torch.autocast", lambda *arguments, **options: nullcontext()),
+        mock.patch("torch.is_autocast_enabled", return_value=False),
+        mock.patch("torch.autocast", return_value=nullcontext()),
     ):
         # The first one moves what is moved once.
         module.micro_loss(step.micro_batches[0], step).backward()

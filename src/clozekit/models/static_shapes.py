@@ -93,7 +93,7 @@ class StaticEncoder:
         padded = self.shapes.padded(packing)
         new_tokens = padded.num_tokens - packing.num_tokens
         # A CUDA graph may overwrite the output of the micro-batch before, whose backward is done.
-        torch.compiler.cudagraph_mark_step_begin()
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         output: EncoderOutput = self._compiled(
             F.pad(input_ids, (0, new_tokens)),
             None if token_type_ids is None else F.pad(token_type_ids, (0, new_tokens)),

@@ -114,7 +114,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def encode(self, batch: Batch) -> EncoderOutput:
         """Computes the encoder's output on a packed batch."""
-        return self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        output: EncoderOutput = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        return output
 
     @abstractmethod
     def micro_loss(self, batch: BatchT, step: StepBatch[BatchT]) -> Tensor:
