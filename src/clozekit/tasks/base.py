@@ -24,6 +24,7 @@ from clozekit.models.encoder import EncoderOutput
 from clozekit.models.encoder_protocol import EncoderProtocol
 from clozekit.models.encoder_with_heads import EncoderWithHeads
 from clozekit.optim.clipping import GradientClipping
+from clozekit.optim.gradients import add_missing_gradients, unscale_gradients
 from clozekit.optim.groups import parameter_groups, with_layerwise_decay
 from clozekit.optim.schedules import make_schedule
 from clozekit.tasks.divergence import DivergenceGuard
@@ -62,9 +63,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
         is_updating: Whether weights, schedule and position may be of different steps.
         logged: The metrics of the last step that was logged.
         validated_step: The number of steps done at the last validation while training.
-        keeps_gradients: Whether gradients are set to zero instead of None. The backward of a CUDA
-            graph returns them in memory that the next micro-batch overwrites, so they have to be
-            added to tensors outside of it.
+        keeps_gradients: Whether gradients are set to zero after a step instead of None; see
+            `add_missing_gradients`.
     """
 
     model: EncoderWithHeads
@@ -133,7 +133,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         """Takes one optimizer step: forward and backward of every micro-batch, then the update."""
         self._step, self._losses, self._sums = step, [], {}
         if self.keeps_gradients:
-            self._add_missing_gradients()
+            add_missing_gradients(self.parameters())
         last = len(step.micro_batches) - 1
         for number, batch in enumerate(step.micro_batches):
             self._seed_dropout(step.index, number)
@@ -146,7 +146,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer) and isinstance(scheduler, LRScheduler)
         with self._outside_autocast():
-            self._unscale_gradients(optimizer.optimizer)
+            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+            unscale_gradients(scaler, optimizer.optimizer)
             optimizer.step()  # calls `on_before_optimizer_step`, which clips and checks
         optimizer.zero_grad(set_to_none=not self.keeps_gradients)
         scheduler.step()
@@ -258,11 +259,6 @@ class TaskModule(LightningModule, Generic[BatchT]):
         """
         return None
 
-    def _add_missing_gradients(self) -> None:
-        for parameter in self.parameters():
-            if parameter.requires_grad and parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-
     def _seed_dropout(self, step: int, micro_step: int) -> None:
         key = (self.seed, rng.Stream.DROPOUT, step, micro_step, self.global_rank)
         torch.manual_seed(rng.seed_from(*key))
@@ -277,17 +273,6 @@ class TaskModule(LightningModule, Generic[BatchT]):
         if is_last or not isinstance(strategy, ParallelStrategy):
             return nullcontext()
         return strategy.block_backward_sync()
-
-    def _unscale_gradients(self, optimizer: Optimizer) -> None:
-        """Divides gradients by the loss scale of 16-mixed before they are clipped.
-
-        Lightning does so for optimizers that cannot do it themselves. A fused optimizer can, but
-        only in its step. If the gradients are unscaled before, it only skips steps whose gradients
-        are not finite, without a read by the host.
-        """
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            scaler.unscale_(optimizer)
 
     def _summed_over_processes(self, values: dict[str, Tensor]) -> dict[str, float]:
         # MPS does not support float64.
