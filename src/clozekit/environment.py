@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """From glibc's malloc.h."""
@@ -50,9 +51,19 @@ def keep_freed_memory() -> None:
     before, and pays a page fault for every 4 KiB that it writes to. Kept blocks cost nothing: the
     process stays at its peak size, which the next step would reach again.
     """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # missing in other C libraries
+    mallopt = _of_glibc("mallopt")
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
+
+
+def return_freed_memory() -> None:
+    """Returns memory to the system, after work that freed more than the next step allocates."""
+    malloc_trim = _of_glibc("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _of_glibc(function: str) -> Any:
+    """Returns a function of glibc's malloc; None in other C libraries, which lack it."""
+    return getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None

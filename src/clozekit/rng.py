@@ -6,7 +6,7 @@ mixing function is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014, fig
 """
 
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
 _WORD_MASK = (1 << 64) - 1
 _BLOCK = 1 << 18
+_MOST_OF_INT32 = 2**31 - 1
 
 
 class Stream(IntEnum):
@@ -87,15 +88,30 @@ def below(bound: ArrayLike, *keys: ArrayLike) -> NDArray[np.int64]:
     return to_range(hash64(*keys), bound)
 
 
-def permutation(length: int, *keys: ArrayLike) -> NDArray[np.int64]:
-    """Draws a permutation of `range(length)`."""
+def permutation(length: int, *keys: ArrayLike) -> NDArray[np.integer[Any]]:
+    """Draws a permutation of `range(length)`: the order of one word per index.
+
+    Returns:
+        `[length]`, int32 if that is enough, else int64.
+    """
     words = np.empty(length, np.uint64)
+    buckets = np.empty(length, np.uint8)
     prefix = hash64(*keys)
-    # In blocks, because hashing needs memory for several copies.
+    # In blocks and buckets, because hashing and sorting need memory for several copies.
     for begin in range(0, length, _BLOCK):
-        end = min(begin + _BLOCK, length)
-        words[begin:end] = extend(prefix, np.arange(begin, end))
-    return np.argsort(words, kind="stable")
+        block = slice(begin, min(begin + _BLOCK, length))
+        words[block] = extend(prefix, np.arange(block.start, block.stop))
+        buckets[block] = words[block] >> np.uint64(60)
+    order: NDArray[np.integer[Any]] = np.empty(
+        length, np.int32 if length <= _MOST_OF_INT32 else np.int64
+    )
+    sorted_so_far = 0
+    for bucket in range(16):
+        members = np.flatnonzero(buckets == bucket)
+        part = slice(sorted_so_far, sorted_so_far + len(members))
+        order[part] = members[np.argsort(words[members], kind="stable")]
+        sorted_so_far = part.stop
+    return order
 
 
 def binomial_half(trials: ArrayLike, *keys: ArrayLike) -> NDArray[np.int64]:

@@ -1,5 +1,8 @@
-"""The estimate of memory against what autograd keeps."""
+"""The estimate of memory against what autograd keeps, and against what a run takes."""
 
+import random
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,8 @@ from clozekit.data.stream import BatchShape, Phase
 from clozekit.models.encoder import Encoder
 from clozekit.training.memory import kept_for_backward, largest_micro_batch
 from tests.data.labelled.labelled_rows import drawn
+from tests.harness.command_server import server
+from tests.programs.commands import environment_with_tests
 
 
 def bytes_kept(encoder: Encoder, lengths: Any) -> int:
@@ -68,3 +73,59 @@ def test_the_largest_micro_batch_has_the_longest_rows() -> None:
     phase = Phase(LabelledSource(rows, is_training=True), BatchShape(40, 10))
     longest = np.sort(rows.lengths)[-10:]
     assert largest_micro_batch([phase]) == longest.sum()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "layers", "heads", "num_sequences", "seq_length", "dropout"),
+    [
+        (128, 8, 2, 32, 128, 0.1),
+        (256, 5, 4, 8, 384, 0.1),
+        (384, 3, 6, 48, 64, 0.1),
+        (256, 6, 4, 24, 128, 0.0),
+    ],
+)
+def test_what_training_takes_is_estimated(
+    hidden: int,
+    layers: int,
+    heads: int,
+    num_sequences: int,
+    seq_length: int,
+    dropout: float,
+    tmp_path: Path,
+) -> None:
+    words = [f"w{number}" for number in range(100)]
+    special_tokens = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    (tmp_path / "vocab.txt").write_text("\n".join([*special_tokens, *words]))
+    draw = random.Random(1)
+    rows = [
+        f"{' '.join(draw.choices(words, k=seq_length - 2))},{label}"
+        for label in "ab" * num_sequences
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *rows]))
+    finished = server().run(
+        [
+            *("train", "task=classification", "data=classification", "data.train=rows.csv"),
+            *("data.validation=rows.csv", "data.tokenizer=vocab.txt", "logger.wandb=null"),
+            *(f"data.max_seq_length={seq_length}", f"encoder.max_position_embeddings={seq_length}"),
+            *(f"encoder.hidden_size={hidden}", f"encoder.num_hidden_layers={layers}"),
+            *(f"encoder.num_attention_heads={heads}", f"encoder.intermediate_size={4 * hidden}"),
+            *(f"encoder.hidden_dropout_prob={dropout}", "trainer.limit_val_batches=0"),
+            f"encoder.attention_probs_dropout_prob={dropout}",
+            *(f"global_batch_size={num_sequences}", f"micro_batch_size={num_sequences}"),
+            *("name=peak", "max_steps=2", "max_epochs=null"),
+            *(
+                "+callbacks.peak._target_=tests.training.memory_peak.Peak",
+                "+callbacks.peak.path=peak",
+            ),
+        ],
+        tmp_path,
+        environment_with_tests() | {"OMP_NUM_THREADS": "1"},
+        seconds=300,
+    )
+    assert finished.returncode == 0, finished.stderr
+    shown = r"gradients and Adam ([\d,]+) MiB, and\s+activations ([\d,]+) MiB"
+    found = re.search(shown, finished.stdout + finished.stderr)
+    assert found is not None, finished.stdout
+    estimate = sum(int(mebibytes.replace(",", "")) for mebibytes in found.groups())
+    measured = int((tmp_path / "peak").read_text()) / 2**20
+    assert estimate == pytest.approx(measured, rel=0.25)

@@ -53,12 +53,12 @@ class Span:
         return len(self.samples)
 
 
-def shard_order(num_shards: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def shard_order(num_shards: int, seed: int, epoch: int) -> NDArray[np.integer[Any]]:
     """Returns the order of the shards in an epoch."""
     return rng.permutation(num_shards, seed, rng.Stream.SHARD_ORDER, epoch)
 
 
-def sample_order(num_samples: int, seed: int, epoch: int, shard: int) -> NDArray[np.int64]:
+def sample_order(num_samples: int, seed: int, epoch: int, shard: int) -> NDArray[np.integer[Any]]:
     """Returns the order of a shard's samples in an epoch."""
     return rng.permutation(num_samples, seed, rng.Stream.SAMPLE_ORDER, epoch, shard)
 
@@ -94,7 +94,7 @@ def global_batches(
         while missing:
             if offset == len(samples):
                 epoch, slot, shard, offset, samples = next(runs)
-            taken = samples[offset : offset + missing]
+            taken = samples[offset : offset + missing].astype(np.int64)
             spans.append(Span(epoch, shard, taken))
             offset += len(taken)
             missing -= len(taken)
@@ -104,7 +104,7 @@ def global_batches(
 
 def _runs(
     num_samples: Callable[[int, int], int], num_shards: int, seed: int, start: Position
-) -> Iterator[tuple[int, int, int, int, NDArray[np.int64]]]:
+) -> Iterator[tuple[int, int, int, int, NDArray[np.integer[Any]]]]:
     """Yields (epoch, slot, shard, offset, sample order) for each shard visit from `start` on."""
     epoch, slot, offset = start.epoch, start.slot, start.offset
     while True:

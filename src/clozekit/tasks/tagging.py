@@ -12,7 +12,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import TaggingBatch
 from clozekit.data.files.rows import MISSING_LABEL
-from clozekit.data.labelled.tagging import TaggedWords, TaggingDataModule
+from clozekit.data.labelled.tagged_rows import TaggedWords
+from clozekit.data.labelled.tagging import TaggingDataModule
 from clozekit.metrics.entities import EntityF1
 from clozekit.metrics.tag_schemes import SCHEMES, entities_of, recognised, types_of
 from clozekit.models import EncoderWithHeads, TokenClassificationHead, make_encoder

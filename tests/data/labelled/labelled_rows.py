@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from clozekit.data.labelled.classification import ClassificationFeatures
-from clozekit.data.labelled.features import EncodedRows, Features
+from clozekit.data.labelled.encoded_rows import EncodedRows
+from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.multiple_choice import MultipleChoiceFeatures
 from clozekit.data.labelled.question_answering import QuestionAnsweringFeatures
 from clozekit.data.labelled.question_answering_bio import QuestionAnsweringBIOFeatures

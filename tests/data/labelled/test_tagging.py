@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from clozekit.data.labelled.features import RowError
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.sequences import windows
-from clozekit.data.labelled.tagging import TaggedRows, TaggingDataModule, TaggingFeatures
+from clozekit.data.labelled.tagged_rows import TaggedRows
+from clozekit.data.labelled.tagging import TaggingDataModule, TaggingFeatures
 from clozekit.data.order import Position
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.errors import DataError

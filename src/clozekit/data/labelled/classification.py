@@ -14,7 +14,8 @@ from clozekit.config.reading import ClassificationReading
 from clozekit.data.batch import ClassificationBatch
 from clozekit.data.files.cells import list_in
 from clozekit.data.files.rows import as_name, is_missing, ordered_names
-from clozekit.data.labelled.features import EncodedRows, RowError
+from clozekit.data.labelled.encoded_rows import EncodedRows
+from clozekit.data.labelled.features import RowError
 from clozekit.data.labelled.fields import per_row
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.labelled_source import LabelledSource

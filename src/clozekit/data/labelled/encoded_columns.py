@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clozekit.corpus.shards import token_dtype
-from clozekit.data.labelled.features import EncodedRows
+from clozekit.data.labelled.encoded_rows import EncodedRows
 from clozekit.data.labelled.fields import Axis, Layout, layouts_of
 from clozekit.data.labelled.row_file import CHUNK_ROWS, RowFile
 from clozekit.data.labelled.sequences import Sequences

@@ -1,17 +1,20 @@
 """The rows of a file, stored as Arrow columns and made into objects when they are used."""
 
 import hashlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import islice, pairwise
-from typing import Any, Generic, overload
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from clozekit.data.labelled.encoded_rows import ExampleT
 from clozekit.data.labelled.example_columns import ExampleColumns
-from clozekit.data.labelled.features import ExampleT, Features
+from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import CHUNK_ROWS, RowFile
+
+DTypeT = TypeVar("DTypeT", bound=np.generic)
 
 _STRATUM, _GROUP, _IS_EMPTY = "#stratum", "#group", "#is_empty"
 
@@ -69,24 +72,41 @@ class StoredExamples(Sequence[ExampleT], Generic[ExampleT]):
 
     def strata(self) -> NDArray[np.int32]:
         """Returns `[rows]`: a number for the stratum of each example."""
-        strata = self._column(_STRATUM).dictionary_encode().combine_chunks()
-        codes: NDArray[np.int32] = strata.indices.to_numpy()
-        return codes[self.places]
+        codes: dict[str, int] = {}
+
+        def codes_of(part: pa.Array) -> NDArray[np.int32]:
+            encoded = part.dictionary_encode()
+            names = encoded.dictionary.to_pylist()
+            of_names = np.array([codes.setdefault(name, len(codes)) for name in names], np.int32)
+            indices: NDArray[np.int32] = encoded.indices.to_numpy()
+            return of_names[indices]
+
+        return self._of_rows(_STRATUM, codes_of, np.int32)
 
     def groups(self) -> NDArray[np.uint64] | None:
         """Returns `[rows]`: a hash of the group of each example; None if each is a group alone."""
         if _GROUP not in self.file.schema.names:
             return None
-        hashes: NDArray[np.uint64] = self._column(_GROUP).to_numpy()
-        return hashes[self.places]
+        return self._of_rows(_GROUP, pa.Array.to_numpy, np.uint64)
 
     def num_empty(self) -> int:
         """Returns the number of examples with an empty text."""
-        return int(self._column(_IS_EMPTY).to_numpy()[self.places].sum())
+        return int(self._of_rows(_IS_EMPTY, _bytes_of, np.bool_).sum())
 
-    def _column(self, name: str) -> pa.ChunkedArray:
-        number = range(self.file.num_chunks)
-        return pa.chunked_array([self.file.chunk(chunk).column(name) for chunk in number])
+    def _of_rows(
+        self, name: str, convert: Callable[[pa.Array], NDArray[Any]], dtype: type[DTypeT]
+    ) -> NDArray[DTypeT]:
+        """Returns `[rows]`: a column of the examples, converted part by part."""
+        values = np.empty(self.file.num_rows, dtype)
+        for number, part in enumerate(self.file.column(name)):
+            begin = number * CHUNK_ROWS
+            values[begin : begin + len(part)] = convert(part)
+        return values if len(self.places) == len(values) else values[self.places]
+
+
+def _bytes_of(bits: pa.Array) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = bits.to_numpy(zero_copy_only=False)
+    return found
 
 
 def packed(

@@ -1,107 +1,24 @@
-"""The interface by which a task defines how rows are read and encoded as sequences."""
+"""The interface by which a task defines how its rows are read and encoded."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from clozekit.config.checking import checked
 from clozekit.config.reading import Reading
 from clozekit.corpus.vocabulary import SpecialTokens
-from clozekit.data.batch import Batch
 from clozekit.data.files.cells import RowError as RowError
 from clozekit.data.files.cells import as_id, as_text, is_missing
 from clozekit.data.files.rows import Rows, read_file, read_split
-from clozekit.data.labelled.sequences import Sequences
-from clozekit.data.order import concatenated_ranges
-from clozekit.data.packing import Packing
+from clozekit.data.labelled.encoded_rows import EncodedRows, ExampleT
 from clozekit.display import printable
 from clozekit.errors import DataError
 
-
-@dataclass(frozen=True)
-class Example:
-    """A row that was read. Tasks add their own fields.
-
-    Attributes:
-        id: The row's id, or its index if it has none.
-    """
-
-    id: str | int
-
-
-ExampleT = TypeVar("ExampleT", bound=Example)
-
 LONGEST_SHOWN = 60
 """The maximum number of characters of a label in a message."""
-
-
-@dataclass(frozen=True)
-class EncodedRows(ABC, Generic[ExampleT]):
-    """The rows of a split as sequences. Tasks add their targets.
-
-    Attributes:
-        examples: The rows.
-        sequences: The sequences of all rows, concatenated; those of one row are adjacent.
-        owners: `[sequences]`. The index in `examples` of each sequence's row.
-        num_targets: `[sequences]`. The number of targets of each sequence; the loss is averaged
-            over targets.
-        is_truncated: `[rows]`, bool. Whether a row was truncated.
-    """
-
-    examples: Sequence[ExampleT]
-    sequences: Sequences
-    owners: NDArray[np.int64]
-    num_targets: NDArray[np.int64]
-    is_truncated: NDArray[np.bool_]
-
-    splits_examples: ClassVar[bool] = True
-    """Whether training may put the sequences of an example into different batches."""
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """`[sequences]`. The length of each sequence."""
-        return self.sequences.lengths
-
-    @property
-    def num_truncated(self) -> int:
-        """The number of truncated rows."""
-        return int(self.is_truncated.sum())
-
-    def batch(self, chosen: NDArray[np.int64], epochs: NDArray[np.int64], is_training: bool) -> Any:
-        """Builds a batch of the sequences `chosen`; in evaluation, it includes their rows.
-
-        Args:
-            chosen: `[batch]`, the indices of the sequences.
-            epochs: `[batch]`, the epoch of each sequence.
-            is_training: Whether the batch is for training.
-        """
-        sequences = self.sequences
-        lengths = sequences.lengths[chosen]
-        begins = np.cumsum(sequences.lengths) - sequences.lengths
-        places = concatenated_ranges(begins[chosen], lengths)
-        owners = self.owners[chosen]
-        examples = () if is_training else tuple(self.examples[i] for i in np.unique(owners))
-        common = {
-            "input_ids": torch.from_numpy(sequences.input_ids[places].astype(np.int64)),
-            "token_type_ids": torch.from_numpy(sequences.token_type_ids[places].astype(np.int64)),
-            "packing": Packing.from_lengths(lengths),
-            "sample_ids": torch.from_numpy(
-                np.stack([epochs, np.zeros_like(owners), owners], axis=1)
-            ),
-            "examples": examples,
-        }
-        return self.targets(chosen, common)
-
-    @abstractmethod
-    def targets(self, chosen: NDArray[np.int64], common: dict[str, Any]) -> Batch:
-        """Builds the task's batch from the common fields and the targets of `chosen`."""
 
 
 class Features(ABC, Generic[ExampleT]):

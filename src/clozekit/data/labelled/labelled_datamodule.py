@@ -15,11 +15,13 @@ from clozekit import rng
 from clozekit.config.data import LabelledDataConfig
 from clozekit.corpus.vocabulary import load_tokenizer
 from clozekit.data.files.rows import Rows
+from clozekit.data.labelled.encoded_rows import ExampleT
 from clozekit.data.labelled.examples import groups_of, num_empty, strata_of, subset
-from clozekit.data.labelled.features import ExampleT, Features, shown_labels
+from clozekit.data.labelled.features import Features, shown_labels
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
 from clozekit.data.module import StreamDataModule
+from clozekit.environment import return_freed_memory
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import GradualHash
 
@@ -106,6 +108,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             )
             examples["train"] = subset(every, ~is_held_out)
             examples["validation"] = subset(every, is_held_out)
+            return_freed_memory()
         self.unknown_labels = {
             split: features.count_unknown(rows[split].name if split in rows else split, found)
             for split, found in examples.items()
@@ -116,6 +119,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             self.num_empty[split] = num_empty(examples[split], features)
             encoded = store.encode(examples[split], meanwhile=content.advance)
             self.sources[split] = LabelledSource(encoded, is_training=split == "train")
+            return_freed_memory()
         self.data_hash = content.finish()
 
     def task_arguments(self) -> dict[str, Any]:
@@ -129,7 +133,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         for split, source in self.sources.items():
             assert isinstance(source, LabelledSource)
             num_rows, num_cut = len(source.rows.examples), source.rows.num_truncated
-            num_sequences = len(source.rows.owners)
+            num_sequences = len(source.rows.lengths)
             unlabelled = self.num_unlabelled.get(split, 0)
             notes = [f"{num_cut:,} truncated"]
             notes += [f"{num_sequences:,} sequences"] if num_sequences > num_rows else []
@@ -198,17 +202,12 @@ def held_out(
     Raises:
         DataError: No row or every row would be held out.
     """
-    firsts = np.arange(len(strata))
-    if groups is not None:
-        _, first_of_group, numbers = np.unique(groups, return_index=True, return_inverse=True)
-        firsts = first_of_group[numbers]
+    firsts = np.arange(len(strata), dtype=np.int32) if groups is None else _first_of_group(groups)
+    draws = np.empty(len(strata))
     # In blocks, because drawing needs memory for several copies.
-    draws = np.concatenate(
-        [
-            rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, block)
-            for block in np.array_split(firsts, len(firsts) // _DRAWN_AT_ONCE + 1)
-        ]
-    )
+    for begin in range(0, len(strata), _DRAWN_AT_ONCE):
+        block = slice(begin, begin + _DRAWN_AT_ONCE)
+        draws[block] = rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, firsts[block])
     is_held_out = np.zeros(len(strata), bool)
     for stratum in np.unique(strata):
         of_stratum = np.flatnonzero(strata == stratum)
@@ -224,6 +223,16 @@ def held_out(
             "training or for validation"
         )
     return is_held_out
+
+
+def _first_of_group(groups: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Returns `[rows]`: the index of the first row of each row's group."""
+    order = np.argsort(groups, kind="stable").astype(np.int32)
+    in_order = groups[order]
+    begins = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1]))
+    firsts = np.empty_like(order)
+    firsts[order] = np.repeat(order[begins], np.diff(begins, append=len(order)))
+    return firsts
 
 
 def _alike(names: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clozekit.data.batch import Batch
-from clozekit.data.labelled.features import EncodedRows
+from clozekit.data.labelled.encoded_rows import EncodedRows
 from clozekit.data.labelled.stored_rows import StoredRows
 from clozekit.data.order import Span, concatenated_ranges
 from clozekit.data.step import StepTotals
@@ -29,17 +29,18 @@ class LabelledSource:
 
     def __init__(self, rows: EncodedRows[Any] | StoredRows[Any], is_training: bool) -> None:
         self.rows = rows
-        num_sequences = len(rows.owners)
         # In int32, to save memory with many rows.
-        lengths = rows.lengths.astype(np.int32, copy=False)
+        self._lengths = rows.lengths.astype(np.int32, copy=False)
+        # `[samples + 1]`: where each sample's sequences begin; None if each has one.
+        self._bounds: NDArray[np.int32] | None = None
         if is_training and rows.splits_examples:
-            begins = np.arange(num_sequences, dtype=np.int32)
-        else:
-            begins = np.flatnonzero(np.diff(rows.owners, prepend=-1)).astype(np.int32)
-        self._bounds = np.append(begins, np.int32(num_sequences))
-        # The padded length of a sample is the length of its longest sequence.
-        is_one = len(begins) == num_sequences
-        self._lengths = lengths if is_one else np.maximum.reduceat(lengths, begins)
+            return
+        num_sequences = len(rows.lengths)
+        begins = np.flatnonzero(np.diff(rows.owners, prepend=-1)).astype(np.int32)
+        if len(begins) < num_sequences:
+            self._bounds = np.append(begins, np.int32(num_sequences))
+            # The padded length of a sample is the length of its longest sequence.
+            self._lengths = np.maximum.reduceat(self._lengths, begins)
 
     def num_samples(self, epoch: int, shard: int) -> int:
         """The number of samples, the same in every epoch."""
@@ -64,7 +65,7 @@ class LabelledSource:
             max_tokens: The maximum number of tokens per span in padded form, likewise.
         """
         by_length = self._by_length(np.arange(len(self._lengths)))
-        sizes = np.diff(self._bounds)
+        sizes = np.ones_like(self._lengths) if self._bounds is None else np.diff(self._bounds)
         taken, begin = 0, 0
         for place, sample in enumerate(by_length):
             wanted = taken + sizes[sample]
@@ -102,6 +103,8 @@ class LabelledSource:
         """Returns the sequences of samples and the epoch of each sequence."""
         samples = np.concatenate([span.samples for span in spans])
         epochs = np.concatenate([np.full(len(span), span.epoch) for span in spans])
+        if self._bounds is None:
+            return samples, epochs
         begins = self._bounds[samples]
         sizes = self._bounds[samples + 1] - begins
         return concatenated_ranges(begins, sizes), np.repeat(epochs, sizes)

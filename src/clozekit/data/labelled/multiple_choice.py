@@ -13,7 +13,8 @@ from clozekit.config.reading import MultipleChoiceReading
 from clozekit.data.batch import MultipleChoiceBatch
 from clozekit.data.files.cells import as_index, as_text, list_in, shown
 from clozekit.data.files.rows import is_missing
-from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError
+from clozekit.data.labelled.encoded_rows import EncodedRows, Example
+from clozekit.data.labelled.features import Features, RowError
 from clozekit.data.labelled.fields import constant, per_row
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.sequences import lay_out, token_ids, truncated

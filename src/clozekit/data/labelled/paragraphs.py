@@ -16,7 +16,8 @@ from clozekit.data.files.literals import read_literal
 from clozekit.data.files.rows import Rows
 from clozekit.data.files.squad import read_squad
 from clozekit.data.files.unique_ids import with_unique_ids
-from clozekit.data.labelled.features import EncodedRows, Example, Features, RowError
+from clozekit.data.labelled.encoded_rows import EncodedRows, Example
+from clozekit.data.labelled.features import Features, RowError
 from clozekit.data.labelled.fields import arrays_per_sequence, per_sequence
 from clozekit.data.labelled.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, token_ids, windows
 

@@ -13,7 +13,7 @@ from clozekit.config.reading import RegressionReading
 from clozekit.data.batch import RegressionBatch
 from clozekit.data.files.cells import as_score
 from clozekit.data.files.rows import is_missing
-from clozekit.data.labelled.features import EncodedRows
+from clozekit.data.labelled.encoded_rows import EncodedRows
 from clozekit.data.labelled.fields import per_row
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.texts import TextExample, TextFeatures

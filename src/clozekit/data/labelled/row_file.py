@@ -19,7 +19,7 @@ CHUNK_ROWS = 4096
 MOST_BYTES_IN_MEMORY = 2**24
 """Chunks of more bytes than this are put in a file."""
 
-_READ_BEFORE_RELEASE = 2**8
+_READ_BEFORE_RELEASE = 2**6
 """The number of rows. With each page that is read, the kernel maps those around it: up to 1 MiB a
 row."""
 
@@ -64,6 +64,13 @@ class RowFile:
         if chunk is None:
             chunk = self._chunks[number] = self._reader.get_batch(number)
         return chunk
+
+    def column(self, name: str) -> Iterator[pa.Array]:
+        """Yields the parts of a column, one per chunk. They are not copied."""
+        for number in range(self.num_chunks):
+            chunk = self.chunk(number)
+            yield chunk.column(name)
+            self.note_reads(chunk.num_rows)
 
     def note_reads(self, number: int) -> None:
         """Counts rows that were read, and releases the memory map's pages after many."""

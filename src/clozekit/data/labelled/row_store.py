@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from clozekit.data.files.rows import Rows
 from clozekit.data.labelled.encoded_columns import can_be_stored
+from clozekit.data.labelled.encoded_rows import EncodedRows, ExampleT
 from clozekit.data.labelled.encoding import encoded_chunks
 from clozekit.data.labelled.example_columns import ExampleColumns
 from clozekit.data.labelled.examples import StoredExamples, packed
-from clozekit.data.labelled.features import EncodedRows, ExampleT, Features, RowError
+from clozekit.data.labelled.features import Features, RowError
 from clozekit.data.labelled.kept_files import KeptFiles, hash_of, key_of_file
 from clozekit.data.labelled.row_file import RowFile
 from clozekit.data.labelled.stored_rows import StoredRows

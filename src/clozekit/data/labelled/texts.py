@@ -8,7 +8,8 @@ import numpy as np
 
 from clozekit.config.reading import TextReading
 from clozekit.data.files.rows import is_missing
-from clozekit.data.labelled.features import Example, Features, RowError
+from clozekit.data.labelled.encoded_rows import Example
+from clozekit.data.labelled.features import Features, RowError
 from clozekit.data.labelled.sequences import lay_out, token_ids, truncated
 
 _PAIR = "text_pair"

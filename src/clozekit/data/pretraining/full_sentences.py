@@ -93,7 +93,7 @@ def plan_full_sentences(
     start, length, document, num_cut = _pieces(
         sentence_offsets.astype(np.int64),
         document_offsets.astype(np.int64),
-        order,
+        order.astype(np.int64),
         max_seq_length - NUM_SPECIAL_TOKENS,
     )
     num_pieces = len(start)
