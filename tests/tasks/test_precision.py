@@ -53,12 +53,12 @@ def test_half_precision_on_the_cpu(task: str, tmp_path: Path) -> None:
 def test_every_precision_on_a_gpu(task: str, tmp_path: Path) -> None:
     expected, _ = losses_of(task, tmp_path, precision="32-true")
     tolerances = {
-        ("32-true", "highest"): 1e-3,
-        ("32-true", "high"): 0.02,
+        ("32-true", "highest"): 5e-3,
+        ("32-true", "high"): 0.05,
         ("bf16-mixed", "high"): 0.05,
         ("16-mixed", "high"): 0.05,
         ("bf16-true", "high"): 0.05,
-        ("64-true", "highest"): 1e-3,
+        ("64-true", "highest"): 5e-3,
     }
     for (precision, of_products), tolerance in tolerances.items():
         torch.set_float32_matmul_precision(of_products)
