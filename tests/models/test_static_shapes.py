@@ -182,11 +182,11 @@ def test_varlen_attention_has_sequences_in_bounds(monkeypatch: pytest.MonkeyPatc
     """The attention of a GPU takes empty sequences, each with its own bounds."""
     seen = []
 
-    def attend(qkv: Tensor, packing: Packing) -> Tensor:
+    def attend(qkv: Tensor, packing: Packing, *_: object) -> Tensor:
         seen.append(packing.cu_seqlens.tolist())
         return qkv[:, 2]
 
-    monkeypatch.setattr(varlen, "can_attend", lambda qkv, dropout_prob: True)
+    monkeypatch.setattr(varlen, "can_attend", lambda *_: True)
     monkeypatch.setattr(varlen, "attend", attend)
     encoder = Encoder(without_dropout())
     packing = StaticShapes(64, 16).padded(packing_of(7, 12))

@@ -278,8 +278,10 @@ class TaskModule(LightningModule, Generic[BatchT]):
         # MPS does not support float64.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         stacked = torch.stack([value.to(dtype) for value in values.values()])
-        total = self.trainer.strategy.reduce(stacked, reduce_op="sum")
-        return dict(zip(values, total.tolist(), strict=True))
+        if self.trainer.world_size > 1:
+            # Lightning's `reduce` would first wait for all processes.
+            torch.distributed.all_reduce(stacked)
+        return dict(zip(values, stacked.tolist(), strict=True))
 
     def _advance(self, step: StepBatch[BatchT]) -> None:
         """Moves the stream's position past the step, before a callback saves a checkpoint."""
