@@ -24,8 +24,8 @@ def measure(repetitions: int) -> dict[str, Any]:
     with drawn_shard(NUM_DOCUMENTS) as path:
         shard = Shard.open(path)
         source = pairs_of(path, SEQ_LEN)
-        stream = iter(TrainingStream([Phase(source, BatchShape(PAIRS, PAIRS))], 0, Position()))
-        batches: list[Any] = [next(stream) for _ in range(NUM_BATCHES)]
+        stream: Any = iter(TrainingStream([Phase(source, BatchShape(PAIRS, PAIRS))], 0, Position()))
+        batches: list[Any] = [next(stream).micro_batches[0] for _ in range(NUM_BATCHES)]
         planning = seconds_of(lambda: plan(shard), repetitions)
         building = seconds_of(lambda: list(islice(stream, NUM_BATCHES)), repetitions)
     num_tokens = sum(batch.packing.num_tokens for batch in batches)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,17 @@ def reference_config(config: EncoderConfig, **more: Any) -> transformers.BertCon
 
 def pretraining_batches(size: Size, seq_len: int, number: int) -> list[PretrainingBatch]:
     """Makes pairs with the lengths of English prose, masked."""
-    with drawn_shard() as shard:
-        shape = BatchShape(size.pairs[seq_len], size.pairs[seq_len])
-        phase = Phase(pairs_of(shard, seq_len), shape)
-        stream = iter(TrainingStream([phase], 0, Position()))
-        return [next(stream) for _ in range(number)]
+    return drawn_batches(seq_len, size.pairs[seq_len], number)
+
+
+def drawn_batches(
+    seq_len: int, pairs: int, number: int, num_documents: int = 2_000
+) -> list[PretrainingBatch]:
+    """Does the same for any number of pairs."""
+    with drawn_shard(num_documents) as shard:
+        phase = Phase(pairs_of(shard, seq_len), BatchShape(pairs, pairs))
+        steps: Any = TrainingStream([phase], 0, Position())
+        return [step.micro_batches[0] for step in islice(steps, number)]
 
 
 def pairs_of(shard: Path, seq_len: int) -> PretrainingSource:
@@ -124,29 +131,31 @@ class TheirPretraining:
         self.optimizer = adamw(parameter_groups(self.model, WEIGHT_DECAY), learning_rate)
 
     def __call__(self, batch: PretrainingBatch) -> Step:
-        inputs = self.inputs(batch)
+        inputs = padded_inputs(batch)
         return lambda: finished(self.loss_of(inputs), self.model, self.optimizer)
 
     def loss(self, batch: PretrainingBatch) -> Tensor:
-        return self.loss_of(self.inputs(batch))
+        return self.loss_of(padded_inputs(batch))
 
     def loss_of(self, inputs: dict[str, Tensor]) -> Tensor:
         loss: Tensor = self.model(**inputs).loss
         return loss
 
-    def inputs(self, batch: PretrainingBatch) -> dict[str, Tensor]:
-        of_tokens = torch.full_like(batch.input_ids, IGNORED)
-        of_tokens[batch.masked_lm_positions] = batch.masked_lm_labels
-        return {
-            **batch.padded(),
-            "labels": batch.packing.pad(of_tokens - IGNORED) + IGNORED,
-            "next_sentence_label": batch.next_sentence_label,
-        }
-
     def masked_lm_loss_sum(self, batch: PretrainingBatch) -> float:
         logits = batch.packing.unpad(self.model(**batch.padded()).prediction_logits)
         masked = logits[batch.masked_lm_positions]
         return float(F.cross_entropy(masked, batch.masked_lm_labels, reduction="sum"))
+
+
+def padded_inputs(batch: PretrainingBatch) -> dict[str, Tensor]:
+    """Gives the batch in transformers' form."""
+    of_tokens = torch.full_like(batch.input_ids, IGNORED)
+    of_tokens[batch.masked_lm_positions] = batch.masked_lm_labels
+    return {
+        **batch.padded(),
+        "labels": batch.packing.pad(of_tokens - IGNORED) + IGNORED,
+        "next_sentence_label": batch.next_sentence_label,
+    }
 
 
 def step_flops(config: EncoderConfig, batch: PretrainingBatch) -> float:

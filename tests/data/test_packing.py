@@ -112,3 +112,10 @@ def test_pin_memory() -> None:
     pinned = Packing.from_lengths(np.array([2, 3])).pin_memory()
     assert pinned.cu_seqlens.is_pinned()
     assert pinned.slots.is_pinned()
+
+
+def test_lengths_stay_on_the_host() -> None:
+    lengths = np.array([3, 1, 4])
+    moved = Packing.from_lengths(lengths).to("meta")
+    assert moved.lengths is not None and moved.lengths.tolist() == [3, 1, 4]
+    assert moved.cu_seqlens.device.type == "meta"

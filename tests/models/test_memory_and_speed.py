@@ -55,6 +55,7 @@ LENGTHS = ([5, 16, 9], [3, 12], [16, 16], [7, 2, 11, 16])
 
 def test_the_encoder_is_one_graph_for_all_lengths() -> None:
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     encoder, plain = Encoder(without_dropout()), Encoder(without_dropout())
     plain.load_state_dict(encoder.state_dict())
     keys = list(encoder.state_dict())

@@ -1,93 +1,145 @@
-"""The script for Slurm: preempted, queued again, gone on; with stand-ins for Slurm's commands."""
+"""The script for Slurm, on a real Slurm of two nodes: at each of its ends it saves and goes on."""
 
-import contextlib
+import csv
 import json
-import os
-import shlex
-import signal
-import subprocess
+import re
+import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.running import free_port
-from tests.programs.commands import COMMAND, QUIET, TINY, environment_with_tests
+from tests.harness import slurm
+from tests.harness.slurm import Slurm
+from tests.programs.commands import QUIET, TINY, environment_with_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "experiments" / "slurm" / "train.sbatch"
-COMMANDS = Path(__file__).parent / "slurm_commands"
-JOB = "4711"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(slurm.reason_to_skip() is not None, reason=str(slurm.reason_to_skip())),
+]
+
+MAX_STEPS = 120
+SLOWLY = (
+    "+callbacks.slow_steps._target_=tests.programs.slow_steps.SlowSteps",
+    "+callbacks.slow_steps.seconds=1",
+)
 
 
-def job(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Starts the script as Slurm starts a job of two nodes with a task each."""
-    commands = {
-        "clozekit": COMMAND,
-        "srun": (sys.executable, str(COMMANDS / "srun.py")),
-        "scontrol": (sys.executable, str(COMMANDS / "scontrol.py")),
-    }
-    path = folder / "bin"
-    path.mkdir(exist_ok=True)
-    for name, command in commands.items():
-        (path / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
-        (path / name).chmod(0o755)
-    variables = {
-        "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
-        "SLURM_JOB_ID": JOB,
-        "SLURM_JOB_NAME": "clozekit",
-        "SLURM_NODELIST": "localhost",
-        "SLURM_NNODES": "2",
-        "SLURM_NTASKS": "2",
-        "SLURM_NTASKS_PER_NODE": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-    }
-    with (folder / "output").open("a") as output:
-        return subprocess.Popen(
-            ["bash", str(SCRIPT), *arguments],
-            cwd=folder,
-            env=environment_with_tests() | variables,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def end_of(process: subprocess.Popen[bytes]) -> int:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Slurm]:
+    # Not pytest's folder, whose name is too long for a socket.
+    folder = Path(tempfile.mkdtemp())
     try:
-        return process.wait(timeout=120)
+        with slurm.running(folder) as started:
+            yield started
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        shutil.rmtree(folder)
 
 
-@pytest.mark.slow
-def test_a_preempted_job_is_queued_again_and_goes_on(corpus: Path, tmp_path: Path) -> None:
+class Jobs:
+    """Jobs of the script in a folder, with two nodes and a process on each."""
+
+    def __init__(self, cluster: Slurm, folder: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+
+    def submit(self, *arguments: str, options: tuple[str, ...] = ()) -> str:
+        environment = environment_with_tests()
+        path = f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
+        exported = {"PATH": path, "PYTHONPATH": environment["PYTHONPATH"], "OMP_NUM_THREADS": "1"}
+        names = ",".join(f"{name}={value}" for name, value in exported.items())
+        submitted = self.cluster.run(
+            *("sbatch", "--parsable", f"--export=ALL,{names}", "--output=output"),
+            *("--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--gpus-per-node=0"),
+            *options,
+            str(SCRIPT),
+            *arguments,
+            cwd=self.folder,
+        )
+        return submitted.strip()
+
+    @property
+    def output(self) -> str:
+        path = self.folder / "output"
+        return path.read_text() if path.exists() else ""
+
+    def num_steps(self) -> int:
+        metrics = self.folder / "runs" / "run" / "metrics.csv"
+        return len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
+
+    def wait_for_steps(self, number: int) -> None:
+        before, deadline = self.num_steps(), time.monotonic() + 180
+        while self.num_steps() < before + number:
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.1)
+
+    def wait_for_restart(self, job: str, number: int) -> None:
+        deadline = time.monotonic() + 180
+        while self.cluster.restarts(job) < number:
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.2)
+
+    def resumed_at(self) -> list[int]:
+        return [int(step) for step in re.findall(r"resumed at step (\d+)", self.output)]
+
+
+def test_a_job_saves_and_goes_on_at_each_end(cluster: Slurm, corpus: Path, tmp_path: Path) -> None:
+    jobs = Jobs(cluster, tmp_path)
     arguments = [
         *("name=run", f"data.path={corpus}", *TINY, *QUIET, "trainer=ddp_cpu"),
-        *("max_steps=12", "global_batch_size=8", "micro_batch_size=4"),
-        "callbacks.checkpoints.every_n_steps=1",
+        *(f"max_steps={MAX_STEPS}", "global_batch_size=8", "micro_batch_size=4"),
+        *("validate_every_n_steps=1000", "trainer.log_every_n_steps=1"),
     ]
-    slowly = ("_target_=tests.programs.slow_steps.SlowSteps", "seconds=0.5")
-    process = job(tmp_path, *arguments, *[f"+callbacks.slow_steps.{value}" for value in slowly])
-    checkpoint = tmp_path / "runs" / "run" / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.terminate()  # the script alone, as --signal=B:TERM has it
-    assert end_of(process) == 75, (tmp_path / "output").read_text()
-    assert (tmp_path / "scontrol.log").read_text() == f"requeue {JOB}\n"
+    # The shortest limit is a minute. Slurm sends the signal up to a minute earlier than set.
+    job = jobs.submit(*arguments, *SLOWLY, options=("--time=1", "--signal=B:TERM@10"))
 
-    assert end_of(job(tmp_path, *arguments)) == 0, (tmp_path / "output").read_text()
-    assert (tmp_path / "scontrol.log").read_text() == f"requeue {JOB}\n"
-    assert "resumed at step " in (tmp_path / "output").read_text()
+    # The end of its time.
+    jobs.wait_for_steps(2)
+    jobs.wait_for_restart(job, 1)
+
+    # Preemption by a job of a partition with a higher priority.
+    jobs.wait_for_steps(2)
+    urgent = cluster.run(
+        *("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive"),
+        *("--output=/dev/null", "--wrap=sleep 1"),
+    ).strip()
+    cluster.wait_for_state(urgent, ["COMPLETED"], 120)
+    assert cluster.restarts(job) >= 2
+
+    # A user cancels the job: it is not queued again.
+    jobs.wait_for_steps(2)
+    restarts = cluster.restarts(job)
+    cluster.run("scancel", job)
+    cluster.wait_for_state(job, ["CANCELLED"], 120)
+    steps = jobs.num_steps()
+    assert cluster.restarts(job) == restarts
+    resumed = jobs.resumed_at()
+    assert len(resumed) >= 2
+    assert 0 < resumed[0] < resumed[1] < steps
+    assert resumed == sorted(resumed)
+
+    # The same command again goes on. A job that ends by itself is not queued again either.
+    job = jobs.submit(*arguments)
+    cluster.wait_for_state(job, ["COMPLETED", "FAILED"], 180)
+    assert cluster.state(job) == "COMPLETED", jobs.output
+    assert cluster.restarts(job) == 0
+    assert jobs.resumed_at() == [*resumed, steps]
+    with (tmp_path / "runs" / "run" / "metrics.csv").open() as file:
+        logged = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert logged == list(range(1, MAX_STEPS + 1))
     results = json.loads((tmp_path / "runs" / "run" / "results.json").read_text())
-    assert results["step"] == 12
+    assert results["step"] == MAX_STEPS
 
 
-def test_a_job_that_fails_is_not_queued_again(tmp_path: Path) -> None:
-    assert end_of(job(tmp_path, "name=run", "data.path=nowhere", "max_steps=1")) == 2
-    assert not (tmp_path / "scontrol.log").exists()
-    assert "nowhere" in (tmp_path / "output").read_text()
+def test_a_job_that_fails_is_not_queued_again(cluster: Slurm, tmp_path: Path) -> None:
+    jobs = Jobs(cluster, tmp_path)
+    job = jobs.submit("name=run", "data.path=nowhere", "max_steps=1")
+    assert cluster.wait_for_state(job, ["FAILED", "PENDING", "COMPLETED"], 120) == "FAILED"
+    assert cluster.restarts(job) == 0
+    assert "nowhere" in jobs.output

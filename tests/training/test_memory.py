@@ -75,6 +75,13 @@ def test_the_largest_micro_batch_has_the_longest_rows() -> None:
     assert largest_micro_batch([phase]) == longest.sum()
 
 
+def test_a_gpu_does_not_keep_the_weights_of_attention() -> None:
+    config = EncoderConfig(vocab_size=100)
+    without = config.model_copy(update={"attention_probs_dropout_prob": 0.0})
+    on_gpu = kept_for_backward(config, 1000, 128, keeps_attention=False)
+    assert on_gpu == kept_for_backward(without, 1000, 128) < kept_for_backward(config, 1000, 128)
+
+
 @pytest.mark.parametrize(
     ("hidden", "layers", "heads", "num_sequences", "seq_length", "dropout"),
     [

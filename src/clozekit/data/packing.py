@@ -44,12 +44,15 @@ class Packing(TensorContainer):
         slots: `[tokens]`, int64. The index of each token in the flattened padded form
             `[batch * max_seqlen]`.
         max_seqlen: The length of the longest sequence.
+        lengths: `[batch]`: the length of each sequence on the host, for decisions that should not
+            wait for the device; None if they are not known there.
     """
 
     cu_seqlens: Tensor
     position_ids: Tensor
     slots: Tensor
     max_seqlen: int
+    lengths: NDArray[np.integer[Any]] | None = None
 
     @property
     def batch_size(self) -> int:
@@ -90,6 +93,7 @@ class Packing(TensorContainer):
             position_ids=torch.from_numpy(position_ids),
             slots=torch.from_numpy(slots),
             max_seqlen=max_seqlen,
+            lengths=lengths,
         )
 
     @classmethod

@@ -14,8 +14,8 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention within each sequence.
 
     Vaswani et al. (2017), section 3.2.2. Query, key and value come from one matrix product. Input
-    and output are packed. Only the attention itself uses the padded form: on the CPU in groups of
-    sequences of similar length; on a GPU only if `kernels.varlen` cannot be used.
+    and output are packed. On a GPU the attention itself is, too, if `kernels.varlen` can be used.
+    Otherwise it has the padded form, in groups of sequences of similar length.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -38,8 +38,8 @@ class SelfAttention(nn.Module):
         # [tokens, 3 * hidden] to [tokens, 3, heads, head_dim].
         qkv = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
         dropout_prob = self.dropout_prob if self.training else 0.0
-        if varlen.can_attend(qkv, dropout_prob):
-            context = varlen.attend(qkv, grouping.packing)
+        if varlen.can_attend(qkv):
+            context = varlen.attend(qkv, grouping.packing, dropout_prob)
         elif len(grouping.groups) == 1:
             context = _attend(qkv, grouping.groups[0], dropout_prob)
         else:
@@ -52,6 +52,22 @@ class SelfAttention(nn.Module):
             )
         output: Tensor = self.output(context.flatten(1))
         return output
+
+
+def reason_for_padding(
+    config: EncoderConfig, device: torch.device, dtype: torch.dtype
+) -> str | None:
+    """Decides whether attention needs the padded form.
+
+    Args:
+        config: The encoder's configuration.
+        device: The device of the encoder.
+        dtype: The dtype of the linear layers' output.
+
+    Returns:
+        Why it does; None if FlashAttention can be used, which does not.
+    """
+    return varlen.reason_against(device, dtype, config.hidden_size // config.num_attention_heads)
 
 
 def _attend(qkv: Tensor, group: Group, dropout_prob: float) -> Tensor:

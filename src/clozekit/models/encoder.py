@@ -8,10 +8,12 @@ from torch.utils.checkpoint import checkpoint
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
+from clozekit.models.attention import reason_for_padding
 from clozekit.models.blocks import Block
 from clozekit.models.embeddings import Embeddings
 from clozekit.models.initialization import init_weights
 from clozekit.models.kernels.grouping import Grouping
+from clozekit.models.precision import product_dtype
 
 
 class EncoderOutput(NamedTuple):
@@ -96,7 +98,7 @@ class Encoder(nn.Module):
         self, input_ids: Tensor, token_type_ids: Tensor | None, packing: Packing
     ) -> EncoderOutput:
         self._check(input_ids, packing)
-        grouping = _grouping(packing)
+        grouping = _grouping(packing, self.config, self.embeddings.token_embeddings.weight)
         hidden_states = self.embeddings(
             grouping.arrange(input_ids),
             None if token_type_ids is None else grouping.arrange(token_type_ids),
@@ -113,7 +115,9 @@ class Encoder(nn.Module):
     def _pool(self, hidden_states: Tensor, packing: Packing) -> Tensor | None:
         if self.pooler is None:
             return None
-        return torch.tanh(self.pooler(hidden_states.index_select(0, packing.first_tokens)))
+        # Empty sequences at the end, which fill a batch up, have no first token.
+        first_tokens = packing.first_tokens.clamp(max=packing.num_tokens - 1)
+        return torch.tanh(self.pooler(hidden_states.index_select(0, first_tokens)))
 
     def _check(self, input_ids: Tensor, packing: Packing) -> None:
         longest = self.config.max_position_embeddings
@@ -129,11 +133,21 @@ class Encoder(nn.Module):
             )
 
 
-def _grouping(packing: Packing) -> Grouping:
-    # On a GPU, reading the lengths would wait for the device; while compiling they are not known.
-    if packing.slots.device.type != "cpu" or torch.compiler.is_compiling() or packing.is_full:
+def _grouping(packing: Packing, config: EncoderConfig, weight: Tensor) -> Grouping:
+    # While compiling the lengths are not known.
+    if torch.compiler.is_compiling() or packing.is_full:
+        return Grouping.single_group(packing)
+    if packing.slots.device.type != "cpu" and not _pads_on_gpu(packing, config, weight):
         return Grouping.single_group(packing)
     return Grouping.by_length(packing)
+
+
+def _pads_on_gpu(packing: Packing, config: EncoderConfig, weight: Tensor) -> bool:
+    device = packing.slots.device
+    # Without lengths on the host, reading them would wait for the device.
+    if device.type != "cuda" or packing.lengths is None:
+        return False
+    return reason_for_padding(config, device, product_dtype(weight)) is not None
 
 
 def _packing_of_padded(input_ids: Tensor, attention_mask: Tensor | None) -> Packing:

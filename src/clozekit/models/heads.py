@@ -23,6 +23,9 @@ class MaskedLMHead(nn.Module):
         config: The encoder's configuration.
         token_embedding: The encoder's token embedding. Its weight is a parameter of the encoder
             only, so a model's state dict has it once.
+
+    Attributes:
+        compiles_loss: Whether `cross_entropy` compiles its elementwise part; only on a GPU.
     """
 
     def __init__(self, config: EncoderConfig, token_embedding: nn.Embedding) -> None:
@@ -31,6 +34,7 @@ class MaskedLMHead(nn.Module):
         self.activation = nn.GELU(gelu_approximation(config))
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(token_embedding.num_embeddings))
+        self.compiles_loss = False
         # In a tuple, so that torch does not register the module a second time.
         self._tied = (token_embedding,)
         init_weights(self, config.initializer_range)
@@ -47,7 +51,9 @@ class MaskedLMHead(nn.Module):
             labels: `[targets]`, int64: the ids of the original tokens.
         """
         transformed = self._transform(hidden_states)
-        return linear_cross_entropy(transformed, self._tied[0].weight, self.bias, labels)
+        return linear_cross_entropy(
+            transformed, self._tied[0].weight, self.bias, labels, self.compiles_loss
+        )
 
     def _transform(self, hidden_states: Tensor) -> Tensor:
         transformed: Tensor = self.layer_norm(self.activation(self.dense(hidden_states)))

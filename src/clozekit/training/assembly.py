@@ -19,7 +19,9 @@ from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
+from clozekit.models.heads import MaskedLMHead
 from clozekit.models.initialization import init_weights
+from clozekit.models.kernels.recomputed_dropout import use_default_generator
 from clozekit.optim.clipping import GradientClipping
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.load_pretrained import check_tokenizers_agree
@@ -171,6 +173,10 @@ def make_module(
     compile_encoder(module, config.compile)
     if config.fine_tuning.freeze_encoder:
         module.encoder.requires_grad_(False)
+    if isinstance(head := module.model.heads.get("masked_lm_head"), MaskedLMHead):
+        head.compiles_loss = config.compile.enabled
+    if config.compile.enabled and config.activation_checkpointing:
+        use_default_generator()
     # The Trainer calls it again. Called here, it rejects bad arguments before the folder exists.
     module.configure_optimizers()
     return module

@@ -44,7 +44,9 @@ def gradients_and_moments(module: nn.Module) -> int:
     return 3 * _BYTES * sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def kept_for_backward(encoder: EncoderConfig, num_tokens: int, seq_length: int) -> int:
+def kept_for_backward(
+    encoder: EncoderConfig, num_tokens: int, seq_length: int, keeps_attention: bool = True
+) -> int:
     """Estimates the bytes of what each layer keeps for backward, in float32.
 
     For each token these are the inputs of the four linear layers; the query, key and value; the
@@ -55,12 +57,19 @@ def kept_for_backward(encoder: EncoderConfig, num_tokens: int, seq_length: int) 
         encoder: The encoder.
         num_tokens: The number of tokens of a batch.
         seq_length: The length of its sequences.
+        keeps_attention: Whether dropout of attention keeps its weights: on the CPU it does, while
+            the kernels of a GPU compute them again.
     """
-    return int(_BYTES * num_tokens * encoder.num_hidden_layers * _per_layer(encoder, seq_length))
+    of_a_layer = _per_layer(encoder, seq_length, keeps_attention)
+    return int(_BYTES * num_tokens * encoder.num_hidden_layers * of_a_layer)
 
 
 def activations(
-    encoder: EncoderConfig, num_tokens: int, seq_length: int, checkpointing: bool = False
+    encoder: EncoderConfig,
+    num_tokens: int,
+    seq_length: int,
+    checkpointing: bool = False,
+    keeps_attention: bool = True,
 ) -> int:
     """Estimates the bytes of all activations of a forward and its backward.
 
@@ -68,8 +77,8 @@ def activations(
     backward. The embeddings, the heads, and the gradients on the way back need about as much as two
     layers.
     """
-    of_a_layer = _BYTES * num_tokens * _per_layer(encoder, seq_length)
-    kept = kept_for_backward(encoder, num_tokens, seq_length)
+    of_a_layer = _BYTES * num_tokens * _per_layer(encoder, seq_length, keeps_attention)
+    kept = kept_for_backward(encoder, num_tokens, seq_length, keeps_attention)
     if checkpointing:
         kept = _BYTES * num_tokens * encoder.num_hidden_layers * encoder.hidden_size
     return int(kept + 2 * of_a_layer)
@@ -84,12 +93,12 @@ def used_so_far() -> int:
     return most if sys.platform == "darwin" else most * 2**10
 
 
-def _per_layer(encoder: EncoderConfig, seq_length: int) -> float:
+def _per_layer(encoder: EncoderConfig, seq_length: int, keeps_attention: bool) -> float:
     """Returns the number of float32 values per token and layer."""
     hidden = encoder.hidden_size
     values: float = 8 * hidden + encoder.intermediate_size
     if encoder.hidden_dropout_prob:
         values += 2 * hidden / 4
-    if encoder.attention_probs_dropout_prob:
+    if encoder.attention_probs_dropout_prob and keeps_attention:
         values += encoder.num_attention_heads * seq_length * 5 / 4
     return values

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from lightning.pytorch import Trainer
 from rich.table import Table
 
@@ -9,9 +10,19 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.console import PlainConsole
 from clozekit.data.module import StreamDataModule
 from clozekit.data.stream import Phase
+from clozekit.models.attention import reason_for_padding
+from clozekit.models.encoder import Encoder
 from clozekit.runs.folder import RunFolder
 from clozekit.tasks.base import TaskModule
 from clozekit.training import memory
+
+PRECISION_DTYPES = {
+    "16": torch.float16,
+    "bf16": torch.bfloat16,
+    "32": torch.float32,
+    "64": torch.float64,
+}
+"""The dtype of products, by the first part of Lightning's `precision`."""
 
 
 def print_summary(
@@ -38,13 +49,30 @@ def print_summary(
         f"{datamodule.global_batch_size * max_seq_length:,} tokens, split into "
         f"{trainer.world_size} x {accumulation} (processes x micro-batches)",
         "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
+        "attention": _attention(module, encoder, trainer),
         "memory": _memory(module, encoder, datamodule, trainer, phases),
         **datamodule.facts(),
     }
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in rows.items():
-        table.add_row(name, value)
+        if value is not None:
+            table.add_row(name, value)
     PlainConsole(soft_wrap=True).print(table)
+
+
+def _attention(
+    module: TaskModule,  # type: ignore[type-arg]
+    encoder: EncoderConfig,
+    trainer: Trainer,
+) -> str | None:
+    """Describes how attention is computed; None for an encoder that is not clozekit's."""
+    if not isinstance(module.encoder, Encoder):
+        return None
+    dtype = PRECISION_DTYPES[str(trainer.precision).partition("-")[0]]
+    reason = reason_for_padding(encoder, trainer.strategy.root_device, dtype)
+    if reason is None:
+        return "FlashAttention on packed sequences, without padding"
+    return f"on padded sequences, because {reason}"
 
 
 def _memory(
@@ -59,8 +87,11 @@ def _memory(
     seq_length = datamodule.max_seq_length
     num_tokens = memory.largest_micro_batch(phases)
     checkpointing = bool(getattr(module.encoder, "activation_checkpointing", False))
-    activations = memory.activations(encoder, num_tokens, seq_length, checkpointing)
-    if trainer.strategy.root_device.type == "cpu":
+    is_on_cpu = trainer.strategy.root_device.type == "cpu"
+    activations = memory.activations(
+        encoder, num_tokens, seq_length, checkpointing, keeps_attention=is_on_cpu
+    )
+    if is_on_cpu:
         what, before = "of which the program and its data have", memory.used_so_far()
         before += memory.LOADED_LATER
     else:

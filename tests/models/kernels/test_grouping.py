@@ -66,7 +66,7 @@ def test_outputs_and_gradients_are_those_of_one_group(lengths: list[int], longes
     def run(given: Packing, in_groups: bool) -> list[torch.Tensor]:
         with pytest.MonkeyPatch.context() as patch:
             if not in_groups:
-                patch.setattr(encoder_module, "_grouping", Grouping.single_group)
+                patch.setattr(encoder_module, "_grouping", lambda p, *_: Grouping.single_group(p))
             encoder.zero_grad()
             output = encoder(ids, segments, packing=given)
             (output.sequence_output[:, 0].sum() + output.pooled_output.square().sum()).backward()

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from clozekit.models.kernels import onednn
-from clozekit.models.kernels.linear import GELULinear, Linear
+from clozekit.models.kernels.linear import GELULinear, Linear, gelu_linear
 from tests.models.saved import saved_tensors
 
 
@@ -110,3 +110,94 @@ def test_other_numbers_and_shapes_go_torchs_way(products: list[torch.Size]) -> N
     double, of_double = layer_and_inputs(torch.float64)
     double(of_double)
     assert products == []
+
+
+class GELUThenLinear(nn.Module):
+    """The plain twin of `gelu_linear`, and the same weights in it."""
+
+    def __init__(self, approximate: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.approximate = approximate
+        self.weight = nn.Parameter(torch.randn(24, 40) / 6)
+        self.bias = nn.Parameter(torch.randn(24))
+        self.is_plain = True
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.is_plain:
+            activated = nn.functional.gelu(inputs, approximate=self.approximate)
+            return nn.functional.linear(activated, self.weight, self.bias)
+        return gelu_linear(inputs, self.weight, self.bias, self.approximate)
+
+
+def outputs_and_gradients(layer: GELUThenLinear, inputs: Tensor, is_plain: bool) -> list[Tensor]:
+    layer.is_plain = is_plain
+    output = layer(inputs)
+    return [output, *torch.autograd.grad(output.sin().sum(), [inputs, *layer.parameters()])]
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str
+)
+def test_a_recomputed_gelu_gives_the_same(
+    device: torch.device, dtype: torch.dtype, approximate: str
+) -> None:
+    layer = GELUThenLinear(approximate).to(device, dtype)
+    torch.manual_seed(1)
+    inputs = torch.randn(37, 40).to(device, dtype).requires_grad_()
+    plain = outputs_and_gradients(layer, inputs, is_plain=True)
+    ours = outputs_and_gradients(layer, inputs, is_plain=False)
+    # The same products; a library may sum those of a transposed matrix in another order.
+    steps = 2 if dtype in (torch.bfloat16, torch.float16) else 16
+    for mine, theirs in zip(ours, plain, strict=True):
+        assert mine.dtype == dtype
+        tolerance = steps * torch.finfo(dtype).eps * float(theirs.detach().abs().max())
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_a_recomputed_gelu_gives_the_same_under_autocast(
+    device: torch.device, dtype: torch.dtype
+) -> None:
+    layer = GELUThenLinear("none").to(device)
+    inputs = torch.randn(37, 40).to(device).requires_grad_()
+    half = inputs.detach().to(dtype).requires_grad_()
+    for given in (half, inputs):
+        results = []
+        for is_plain in (True, False):
+            layer.is_plain = is_plain
+            with torch.autocast(device.type, dtype):
+                output = layer(given)
+            assert output.dtype == dtype
+            loss = output.float().sin().sum()
+            results.append([output, *torch.autograd.grad(loss, [given, *layer.parameters()])])
+        for theirs, mine in zip(*results, strict=True):
+            assert mine.dtype == theirs.dtype
+            # The twin rounds inputs of float32 after the GELU, and `gelu_linear` before it.
+            tolerance = 4 * torch.finfo(dtype).eps * float(theirs.detach().abs().max())
+            torch.testing.assert_close(mine, theirs, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("frozen", [("weight",), ("bias",), ("weight", "bias"), ()])
+def test_a_recomputed_gelu_keeps_only_its_input(
+    device: torch.device, frozen: tuple[str, ...]
+) -> None:
+    layer = GELUThenLinear("none").to(device)
+    layer.is_plain = False
+    for name in frozen:
+        getattr(layer, name).requires_grad_(False)
+    inputs = torch.randn(37, 40).to(device).requires_grad_()
+    saved = saved_tensors(lambda: layer(inputs).sum().backward())
+    assert {x.data_ptr() for x in saved} == {inputs.data_ptr(), layer.weight.data_ptr()}
+    assert inputs.grad is not None
+    assert {name for name, p in layer.named_parameters() if p.grad is None} == set(frozen)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_layer_recomputes_its_gelu_on_a_gpu() -> None:
+    layer, inputs = gelu_layer_and_inputs("none")
+    layer, inputs = layer.cuda(), inputs.detach().cuda().requires_grad_()
+    saved = saved_tensors(lambda: layer(inputs))
+    assert {x.data_ptr() for x in saved} == {inputs.data_ptr(), layer.weight.data_ptr()}

@@ -1,4 +1,4 @@
-"""Groups of sequences of similar length in a packed batch, for attention on the CPU.
+"""Groups of sequences of similar length in a packed batch, for attention in the padded form.
 
 Attention computes the padded form, whose size grows with the square of the longest sequence. If
 lengths differ, padding a few groups separately saves most of that work. The result is the same.
@@ -6,7 +6,7 @@ lengths differ, padding a few groups separately saves most of that work. The res
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,10 +15,14 @@ from torch import Tensor
 
 from clozekit.data.packing import Packing
 
+MovedT = TypeVar("MovedT", Packing, Tensor)
+
 LEAST_GAIN = 0.1
 """A group is split only if this share of its padded form is saved."""
 LEAST_SCORES = 1 << 14
 """And only if this number of scores per head is saved, because each group costs kernel calls."""
+LEAST_SCORES_ON_GPU = 1 << 18
+"""A GPU computes so many in the time that the host needs for the calls."""
 CUTS_IN_HALF = 3
 """The maximum number of times that a group is split in two, for up to eight groups."""
 
@@ -64,21 +68,31 @@ class Grouping:
 
     @classmethod
     def by_length(cls, packing: Packing) -> Self:
-        """Groups a batch on the CPU, the longest sequences first, if that saves enough."""
-        lengths = packing.cu_seqlens.diff().numpy()
-        by_length = np.argsort(-lengths, kind="stable")
-        lengths = lengths[by_length]
-        bounds = list(_cut(lengths, CUTS_IN_HALF))
+        """Groups a batch, the longest sequences first, if that saves enough.
+
+        The host does not wait for a GPU; on it, `packing` must have `lengths`.
+        """
+        device = packing.slots.device
+        given = packing.lengths
+        if given is None:
+            given = packing.cu_seqlens.diff().numpy()
+        by_length = np.argsort(-given, kind="stable")
+        lengths = given[by_length]
+        least = LEAST_SCORES if device.type == "cpu" else LEAST_SCORES_ON_GPU
+        bounds = list(_cut(lengths, CUTS_IN_HALF, least))
         if len(bounds) == 1:
             return cls.single_group(packing)
-        whole = Packing.from_lengths(lengths)
-        groups = tuple(Group.of(Packing.from_lengths(lengths[begin:end])) for begin, end in bounds)
+        groups = tuple(
+            Group.of(_moved(Packing.from_lengths(lengths[begin:end]), device))
+            for begin, end in bounds
+        )
         if (np.diff(by_length) > 0).all():
             return cls(packing, groups)
-        starts = packing.cu_seqlens[:-1].long()[torch.from_numpy(by_length)]
-        shift = starts - whole.cu_seqlens[:-1]
-        order = torch.arange(whole.num_tokens) + shift.repeat_interleave(torch.from_numpy(lengths))
-        return cls(whole, groups, order)
+        whole = Packing.from_lengths(lengths)
+        starts = np.cumsum(given) - given
+        shift = starts[by_length] - (np.cumsum(lengths) - lengths)
+        order = torch.from_numpy(np.arange(whole.num_tokens) + np.repeat(shift, lengths))
+        return cls(_moved(whole, device), groups, _moved(order, device))
 
     def arrange(self, packed: Tensor) -> Tensor:
         """Reorders `[tokens, ...]` from the original order to that of the groups."""
@@ -89,7 +103,14 @@ class Grouping:
         return packed if self.order is None else packed.index_select(0, self.order.argsort())
 
 
-def _cut(lengths: NDArray[np.int32], cuts: int, begin: int = 0) -> Iterator[tuple[int, int]]:
+def _moved(host: MovedT, device: torch.device) -> MovedT:
+    # Copies from page-locked memory do not wait for the device.
+    return host if device.type == "cpu" else host.pin_memory().to(device, non_blocking=True)
+
+
+def _cut(
+    lengths: NDArray[np.integer[Any]], cuts: int, least: int, begin: int = 0
+) -> Iterator[tuple[int, int]]:
     """Yields the first sequence of each group and the one after its last."""
     number = len(lengths)
     squares = lengths.astype(np.int64) ** 2
@@ -100,9 +121,9 @@ def _cut(lengths: NDArray[np.int32], cuts: int, begin: int = 0) -> Iterator[tupl
     if cuts and number > 1:
         best = int(left.argmin())
         saved = whole - left[best]
-        if saved >= max(LEAST_GAIN * whole, LEAST_SCORES):
+        if saved >= max(LEAST_GAIN * whole, least):
             middle = best + 1
-            yield from _cut(lengths[:middle], cuts - 1, begin)
-            yield from _cut(lengths[middle:], cuts - 1, begin + middle)
+            yield from _cut(lengths[:middle], cuts - 1, least, begin)
+            yield from _cut(lengths[middle:], cuts - 1, least, begin + middle)
             return
     yield begin, begin + number

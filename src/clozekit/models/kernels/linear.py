@@ -1,5 +1,6 @@
 """The linear layers of the blocks."""
 
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
-from clozekit.models.kernels import onednn
+from clozekit.models.kernels import onednn, plain_products
 
 
 class Linear(nn.Linear):
@@ -52,15 +53,15 @@ class _OneDNNLinear(torch.autograd.Function):
         of_inputs, of_weight, of_bias = ctx.needs_input_grad
         return (
             onednn.product(gradient, weight.t()) if of_inputs else None,
-            *_parameter_gradients((of_weight, of_bias), gradient, inputs),
+            *_parameter_gradients((of_weight, of_bias), gradient, inputs, onednn),
         )
 
 
 class GELULinear(Linear):
     """GELU, then a linear layer.
 
-    With oneDNN, backward recomputes the GELU instead of keeping it: it is the widest tensor of a
-    block, and cheap in comparison with the products.
+    With oneDNN and on a GPU, backward recomputes the GELU instead of keeping it: it is the widest
+    tensor of a block, and cheap in comparison with the products. A compiler decides this itself.
 
     Args:
         in_features: The width of the input.
@@ -74,20 +75,62 @@ class GELULinear(Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Maps `[tokens, in_features]` to `[tokens, out_features]`."""
-        if torch.is_grad_enabled() and onednn.can_multiply(input, self.weight):
-            output: Tensor = _OneDNNGELULinear.apply(  # type: ignore[no-untyped-call]
-                input, self.weight, self.bias, self.approximate
-            )
-            return output
+        if torch.is_grad_enabled():
+            if onednn.can_multiply(input, self.weight):
+                return _recomputed(input, self.weight, self.bias, self.approximate, onednn)
+            if _is_eager_on_gpu(input):
+                return gelu_linear(input, self.weight, self.bias, self.approximate)
         return linear(F.gelu(input, approximate=self.approximate), self.weight, self.bias)
 
 
-class _OneDNNGELULinear(torch.autograd.Function):
+def gelu_linear(inputs: Tensor, weight: Tensor, bias: Tensor, approximate: str) -> Tensor:
+    """Computes `gelu(inputs) @ weight.T + bias`, and recomputes the GELU in backward.
+
+    Args:
+        inputs: `[tokens, in_features]`.
+        weight: `[out_features, in_features]`.
+        bias: `[out_features]`.
+        approximate: GELU's approximation, "none" or "tanh".
+
+    Returns:
+        `[tokens, out_features]`; under autocast in its dtype.
+    """
+    device = inputs.device.type
+    if torch.is_autocast_enabled(device):
+        # Here, because autocast does not reach into the function's backward.
+        dtype = torch.get_autocast_dtype(device)
+        inputs, weight, bias = inputs.to(dtype), weight.to(dtype), bias.to(dtype)
+    with torch.autocast(device, enabled=False):
+        return _recomputed(inputs, weight, bias, approximate, plain_products)
+
+
+def _is_eager_on_gpu(inputs: Tensor) -> bool:
+    return inputs.device.type == "cuda" and inputs.ndim == 2 and not torch.compiler.is_compiling()
+
+
+def _recomputed(
+    inputs: Tensor, weight: Tensor, bias: Tensor, approximate: str, products: ModuleType
+) -> Tensor:
+    output: Tensor = _GELULinear.apply(  # type: ignore[no-untyped-call]
+        inputs, weight, bias, approximate, products
+    )
+    return output
+
+
+class _GELULinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, approximate: str) -> Tensor:
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        approximate: str,
+        products: ModuleType,
+    ) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        ctx.approximate = approximate
-        return onednn.product(F.gelu(inputs, approximate=approximate), weight, bias)
+        ctx.approximate, ctx.products = approximate, products
+        output: Tensor = products.product(F.gelu(inputs, approximate=approximate), weight, bias)
+        return output
 
     @staticmethod
     @once_differentiable
@@ -95,24 +138,26 @@ class _OneDNNGELULinear(torch.autograd.Function):
         inputs, weight = ctx.saved_tensors
         of_inputs, of_weight, of_bias = ctx.needs_input_grad[:3]
         activated = F.gelu(inputs, approximate=ctx.approximate)
-        of_parameters = _parameter_gradients((of_weight, of_bias), gradient, activated)
+        of_parameters = _parameter_gradients(
+            (of_weight, of_bias), gradient, activated, ctx.products
+        )
         del activated
         if not of_inputs:
-            return None, *of_parameters, None
-        of_activated = onednn.product(gradient, weight.t())
+            return None, *of_parameters, None, None
+        of_activated = ctx.products.product(gradient, weight.t())
         # In place, because both have the same shape.
         torch.ops.aten.gelu_backward.grad_input(
             of_activated, inputs, approximate=ctx.approximate, grad_input=of_activated
         )
-        return of_activated, *of_parameters, None
+        return of_activated, *of_parameters, None, None
 
 
 def _parameter_gradients(
-    needed: tuple[bool, bool], gradient: Tensor, inputs: Tensor
+    needed: tuple[bool, bool], gradient: Tensor, inputs: Tensor, products: ModuleType
 ) -> tuple[Tensor | None, Tensor | None]:
     """Computes the gradients of a linear layer's weight and bias, if they are needed."""
     of_weight, of_bias = needed
     return (
-        onednn.product_over_tokens(gradient, inputs) if of_weight else None,
+        products.product_over_tokens(gradient, inputs) if of_weight else None,
         gradient.sum(dim=0) if of_bias else None,
     )

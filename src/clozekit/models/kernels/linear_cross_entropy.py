@@ -1,9 +1,9 @@
 """Cross-entropy over a vocabulary without all logits in memory at once.
 
-The logits of a few targets at a time are computed, replaced in place by their own gradient, and
-multiplied into the gradients of the hidden states and the weight. This is the work of backward,
-done while the logits are still in the processor's cache. Cut Cross-Entropy (Wijmans et al., 2024)
-and Liger Kernel's fused linear cross-entropy have the same idea; this is plain torch.
+The logits of a few targets at a time are computed, replaced by their own gradient, and multiplied
+into the gradients of the hidden states and the weight. This is the work of backward, done while the
+logits are still at hand: on the CPU, in the processor's cache. Cut Cross-Entropy (Wijmans et al.,
+2024) and Liger Kernel's fused linear cross-entropy have the same idea; this is plain torch.
 """
 
 from itertools import pairwise
@@ -15,11 +15,15 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.models.kernels import onednn
+from clozekit.models.kernels.softmax_gradient import kernel_for
 from clozekit.models.precision import at_least_float32, upcast
 
 LOGITS_AT_A_TIME = 1 << 23
 """32 MiB of float32. Smaller chunks make slow products of few rows on the CPU. Larger ones are
 returned to the system by malloc after each use, which costs a page fault per 4 KiB."""
+LOGITS_AT_A_TIME_ON_GPU = 1 << 26
+"""About 2,200 targets of BERT's vocabulary: enough to keep all of a GPU busy in each kernel. In
+bfloat16 the logits, their float32 softmax and the gradients of two chunks need 640 MiB."""
 
 
 class CrossEntropy(NamedTuple):
@@ -35,7 +39,11 @@ class CrossEntropy(NamedTuple):
 
 
 def linear_cross_entropy(
-    hidden_states: Tensor, weight: Tensor, bias: Tensor, labels: Tensor
+    hidden_states: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    labels: Tensor,
+    is_compiled: bool = False,
 ) -> CrossEntropy:
     """Computes the cross-entropy of `hidden_states @ weight.T + bias` in chunks of targets.
 
@@ -49,6 +57,7 @@ def linear_cross_entropy(
         weight: `[vocab, hidden]`.
         bias: `[vocab]`.
         labels: `[targets]`, int64.
+        is_compiled: Whether to compile the softmax and its gradient; only on a GPU.
 
     Returns:
         The sums over all targets.
@@ -62,10 +71,10 @@ def linear_cross_entropy(
     with torch.autocast(device, enabled=False):
         if torch.is_grad_enabled():
             sums = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-                hidden_states, weight, bias, labels, dtype
+                hidden_states, weight, bias, labels, dtype, is_compiled
             )
             return CrossEntropy(*sums)
-        return _sums(hidden_states, weight, bias, labels, dtype, gradients=None)
+        return _sums(hidden_states, weight, bias, labels, dtype, is_compiled, gradients=None)
 
 
 def _at_once(hidden_states: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> CrossEntropy:
@@ -89,13 +98,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         bias: Tensor,
         labels: Tensor,
         dtype: torch.dtype,
+        is_compiled: bool,
     ) -> tuple[Tensor, Tensor]:
         gradients = _Gradients(
             torch.empty_like(hidden_states),
             torch.empty_like(weight, dtype=at_least_float32(weight.dtype)),
             torch.zeros_like(bias, dtype=at_least_float32(bias.dtype)),
         )
-        sums = _sums(hidden_states, weight, bias, labels, dtype, gradients)
+        sums = _sums(hidden_states, weight, bias, labels, dtype, is_compiled, gradients)
         ctx.gradients = gradients
         ctx.mark_non_differentiable(sums.num_correct)
         return sums.loss_sum, sums.num_correct
@@ -107,7 +117,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             raise RuntimeError("linear_cross_entropy: backward can only run once")
-        return *(gradient.mul_(loss_gradient) for gradient in gradients), None, None
+        return *(gradient.mul_(loss_gradient) for gradient in gradients), None, None, None
 
 
 def _sums(
@@ -116,6 +126,7 @@ def _sums(
     bias: Tensor,
     labels: Tensor,
     dtype: torch.dtype,
+    is_compiled: bool,
     gradients: _Gradients | None,
 ) -> CrossEntropy:
     """Sums over chunks of targets, with products of `dtype`; fills `gradients`, if given."""
@@ -126,27 +137,28 @@ def _sums(
     is_narrow = dtype != wide
     if gradients is not None and (is_narrow or not len(labels)):
         gradients.weight.zero_()
-    for part in _chunks(len(labels), max(1, LOGITS_AT_A_TIME // weight.shape[0])):
+    kernel = kernel_for(hidden_states.device, is_compiled)
+    for part in _chunks(len(labels), max(1, _logits_at_a_time(weight) // weight.shape[0])):
         inputs, wanted = hidden_states[part].to(dtype), labels[part, None]
         multiply = onednn.product if onednn.can_multiply(inputs, weight) else F.linear
-        logits = multiply(inputs, weight, bias).to(wide)
-        highest, predicted = logits.max(dim=-1, keepdim=True)
-        of_label = logits.gather(-1, wanted) - highest
-        # From here on the logits are overwritten: by exp(logit - highest), then by the gradient.
-        total = logits.sub_(highest).exp_().sum(dim=-1, keepdim=True)
-        loss_sum += (total.log() - of_label).sum()
-        num_correct += (predicted == wanted).sum()
+        sums = kernel(multiply(inputs, weight, bias), wanted, gradients is not None)
+        loss_sum += sums.loss_sum
+        num_correct += sums.num_correct
         if gradients is None:
             continue
-        logits.div_(total).scatter_add_(-1, wanted, torch.full_like(of_label, -1.0))
-        gradients.bias.add_(logits.sum(dim=0))
-        gradient = logits.to(dtype)
-        gradients.hidden_states[part] = multiply(gradient, weight.t())
+        assert sums.of_logits is not None and sums.of_bias is not None
+        gradients.bias.add_(sums.of_bias)
+        gradients.hidden_states[part] = multiply(sums.of_logits, weight.t())
         if is_narrow:
-            gradients.weight.add_(gradient.t() @ inputs)
+            gradients.weight.add_(sums.of_logits.t() @ inputs)
         else:
-            gradients.weight.addmm_(gradient.t(), inputs, beta=0 if part.start == 0 else 1)
+            beta = 0 if part.start == 0 else 1
+            gradients.weight.addmm_(sums.of_logits.t(), inputs, beta=beta)
     return CrossEntropy(loss_sum, num_correct)
+
+
+def _logits_at_a_time(weight: Tensor) -> int:
+    return LOGITS_AT_A_TIME_ON_GPU if weight.device.type == "cuda" else LOGITS_AT_A_TIME
 
 
 def _chunks(size: int, most: int) -> list[slice]:
