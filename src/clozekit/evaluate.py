@@ -64,6 +64,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
         task_options=config.task_options,
         batch_size=config.batch_size,
         device=config.device,
+        precision=config.precision,
     )
     if not isinstance(predictor, RowPredictor):
         raise ConfigError(

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from tokenizers import Tokenizer
 
+from clozekit.config.values import Precision
 from clozekit.data.labelled.features import RowError
 from clozekit.environment import limit_kept_products
 from clozekit.errors import ConfigError
@@ -30,6 +31,8 @@ class LoadedModel:
         task_options: Arguments of the task that override those of the training run, such as
             `no_answer_threshold`.
         device: A torch device; `auto` uses a GPU if one is available.
+        precision: The numerical precision, by the names of Lightning's Trainer. It does not apply
+            to an encoder without a head.
 
     Attributes:
         path: The checkpoint or folder that the model was loaded from.
@@ -52,10 +55,15 @@ class LoadedModel:
         data_options: Mapping[str, Any] | None = None,
         task_options: Mapping[str, Any] | None = None,
         device: str = "auto",
+        precision: Precision = "32-true",
     ) -> None:
         self.path = pretrained.path
         self.predictor = make_predictor(
-            pretrained, data_options=data_options, task_options=task_options, device=device
+            pretrained,
+            data_options=data_options,
+            task_options=task_options,
+            device=device,
+            precision=precision,
         )
         self.task = task_name(pretrained)
         assert pretrained.tokenizer is not None

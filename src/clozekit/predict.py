@@ -39,6 +39,7 @@ def predict(config: PredictConfig) -> None:
         top_k=config.top_k,
         batch_size=config.batch_size,
         device=config.device,
+        precision=config.precision,
     )
     if predictor is None:
         raise ConfigError(f"{pretrained.path}: only an encoder, without a head to predict with")

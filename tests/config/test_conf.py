@@ -147,7 +147,9 @@ def check_schedule(name: str, given: Given) -> None:
 def check_compile(name: str, given: Given) -> None:
     config = given.train(f"compile={name}").compile
     assert config.enabled == (name != "off")
-    torch.compile(torch.nn.Linear(1, 1), **config.model_dump(exclude={"enabled"}))
+    assert config.uses_cuda_graphs == (name == "reduce_overhead")
+    options = config.model_dump(exclude={"enabled", "pad_tokens_to"})
+    torch.compile(torch.nn.Linear(1, 1), **options)
 
 
 def check_debug(name: str, given: Given) -> None:

@@ -60,6 +60,10 @@ class Case:
 
     def config(self, data: Path, runs_dir: Path, *more: str) -> TrainConfig:
         """Composes the configuration in the same way as the command."""
+        return train_config(*self.overrides(data, runs_dir), *more)
+
+    def overrides(self, data: Path, runs_dir: Path) -> list[str]:
+        """Returns the arguments of the command."""
         overrides = [
             "name=run",
             f"runs_dir={runs_dir}",
@@ -85,7 +89,7 @@ class Case:
             overrides.append(f"trainer.limit_train_batches={STEPS_OF_AN_ITERATOR}")
         if self.ranks > 1:
             overrides += ["trainer=ddp_cpu", f"trainer.devices={self.ranks}"]
-        return train_config(*overrides, *more)
+        return overrides
 
     def row(self) -> dict[str, Any]:
         return asdict(self)

@@ -37,6 +37,5 @@ def _check_compiler() -> None:
     compilers = (os.environ.get("CXX", ""), "g++", "clang++")
     if not any(name and shutil.which(name) for name in compilers):
         raise ConfigError(
-            "compile=default requires a C++ compiler: g++ or clang++ on the PATH, or one named "
-            "by CXX"
+            "compile requires a C++ compiler: g++ or clang++ on the PATH, or one named by CXX"
         )

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from clozekit.config.paths import FilePath, PathText
 from clozekit.config.stored import TrustedModules
-from clozekit.config.values import Count
+from clozekit.config.values import Count, Precision
 from clozekit.errors import ConfigError
 
 
@@ -29,6 +29,8 @@ class PredictConfig(BaseModel):
             `[my_tasks]`. Their code is run; they may be in the current folder.
         batch_size: The maximum number of sequences per forward pass.
         device: A torch device; `auto` uses a GPU if available.
+        precision: The numerical precision, by the names of `trainer.precision`. On a GPU
+            `bf16-mixed` is faster than `32-true`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +47,7 @@ class PredictConfig(BaseModel):
     trusted_modules: TrustedModules = ()
     batch_size: Count = 32
     device: str = "auto"
+    precision: Precision = "32-true"
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

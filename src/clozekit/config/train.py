@@ -19,7 +19,9 @@ from clozekit.config.stored import TrustedModules
 from clozekit.config.trainer import TrainerConfig
 from clozekit.config.values import Count, as_yaml
 
-COMPILE_CHOICES = "compile=off or compile=default, with compile.mode, .fullgraph and .dynamic"
+COMPILE_CHOICES = (
+    "compile=off or compile=default, with compile.mode, .fullgraph, .dynamic and .pad_tokens_to"
+)
 
 
 COMPONENT_PATHS = ("path", "train", "validation", "test", "tokenizer", "dirpath")
@@ -46,6 +48,9 @@ class CompileConfig(Closed):
         mode: What to optimize for.
         fullgraph: Whether code that cannot be compiled is an error.
         dynamic: Whether to use one graph for all shapes; null to detect which dimensions change.
+        pad_tokens_to: Pads the tokens of each training micro-batch to a multiple of this number, so
+            that only a few shapes occur, each with a graph of its own; null for no padding.
+            Evaluation is then not compiled.
     """
 
     enabled: bool = False
@@ -54,6 +59,21 @@ class CompileConfig(Closed):
     )
     fullgraph: bool = False
     dynamic: bool | None = True
+    pad_tokens_to: Count | None = None
+
+    @property
+    def uses_cuda_graphs(self) -> bool:
+        """Whether the mode records CUDA graphs, on a GPU."""
+        return self.mode in ("reduce-overhead", "max-autotune")
+
+    @model_validator(mode="after")
+    def _check_padding(self) -> Self:
+        if self.enabled and self.uses_cuda_graphs and self.pad_tokens_to is None:
+            raise ValueError(
+                f"mode={self.mode} records a CUDA graph for each shape, so it needs pad_tokens_to; "
+                "compile=reduce_overhead has both"
+            )
+        return self
 
 
 class PhaseConfig(Closed):

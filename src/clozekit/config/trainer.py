@@ -10,7 +10,7 @@ from clozekit.config.trainer_keys import (
     check_interval,
     check_trainer_keys,
 )
-from clozekit.config.values import LARGEST, Count
+from clozekit.config.values import LARGEST, Count, Precision
 
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -48,7 +48,7 @@ class TrainerConfig(Component):
     """
 
     float32_matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"] = "32-true"
+    precision: Precision = "32-true"
     gradient_clip_val: float | None = Field(None, ge=0, allow_inf_nan=False)
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
     log_every_n_steps: Count = 10

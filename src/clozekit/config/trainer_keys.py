@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, TypeAdapter, ValidationError
 
+from clozekit.config.strategies import check_strategy
 from clozekit.config.values import as_yaml
 
 HONOURED = frozenset(
@@ -91,14 +92,6 @@ REFUSED = {
 }
 """Keys that would have no effect, or not the effect that Lightning documents."""
 
-STRATEGIES = (
-    "auto",
-    "ddp",
-    "ddp_find_unused_parameters_false",
-    "ddp_find_unused_parameters_true",
-)
-"""The strategies that the training step supports."""
-
 REFUSED_CALLBACKS = {
     "BackboneFinetuning": "it depends on Lightning's epochs: use fine_tuning.freeze_encoder or "
     "fine_tuning.layerwise_lr_decay",
@@ -112,7 +105,7 @@ REFUSED_CALLBACKS = {
 
 
 def check_trainer_keys(target: str, arguments: dict[str, Any]) -> None:
-    """Checks the names of the Trainer's arguments, and the strategy if it is a name.
+    """Checks the names of the Trainer's arguments, and the strategy.
 
     Args:
         target: The Trainer's class. A subclass may have additional arguments.
@@ -137,12 +130,7 @@ def check_trainer_keys(target: str, arguments: dict[str, Any]) -> None:
         raise ValueError(
             f"trainer.accelerator={accelerator}: it should be one of {', '.join(ACCELERATORS)}"
         )
-    strategy = arguments.get("strategy")
-    if isinstance(strategy, str) and strategy not in STRATEGIES:
-        raise ValueError(
-            f"trainer.strategy={strategy} is not supported; use {', '.join(STRATEGIES)}, or a "
-            "group with _target_: lightning.pytorch.strategies.DDPStrategy"
-        )
+    check_strategy(arguments.get("strategy"))
 
 
 def _check_type(key: str, value: Any) -> None:

@@ -1,6 +1,6 @@
 """Flattens configurations and formats their values."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,9 @@ LARGEST = 2**31 - 1
 Count = Annotated[int, Field(gt=0, le=LARGEST)]
 """A number of things, such as steps or samples. Larger ones would overflow in torch or Lightning.
 """
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
+"""A numerical precision, by its name in Lightning."""
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The batches that tasks read: packed sequences and their labels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -36,9 +37,15 @@ class Batch(TensorContainer):
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Moves all tensors except `sample_ids`; takes the arguments of `torch.Tensor.to`."""
-        return self._map(
-            lambda tensor: tensor if tensor is self.sample_ids else tensor.to(*args, **kwargs)
-        )
+        return self.map_moving(lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self) -> Self:
+        """Copies all tensors except `sample_ids` to page-locked memory."""
+        return self.map_moving(lambda tensor: tensor.pin_memory())
+
+    def map_moving(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Applies a function to the tensors that a device needs: all except `sample_ids`."""
+        return self._map(lambda tensor: tensor if tensor is self.sample_ids else function(tensor))
 
     def padded(self) -> dict[str, Tensor]:
         """Returns the inputs in the padded form of other libraries, each `[batch, max_seqlen]`."""

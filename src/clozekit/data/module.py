@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 from typing import Any, ClassVar
 
+import torch
 from lightning.pytorch import LightningDataModule
 from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
@@ -113,8 +114,9 @@ class StreamDataModule(LightningDataModule):
         max_steps = sys.maxsize if self.trainer is None else self.trainer.max_steps
         phases = self.phases(max_steps, *self._rank())
         stream = TrainingStream(phases, self.seed, self.position, self.overfit_steps)
-        options = loader_options(self._num_workers(), self._pins_memory(), self.prefetch_factor)
-        return TrainingLoader(stream, lambda: self.position, **options)
+        gpu = self._gpu()
+        options = loader_options(self._num_workers(), gpu is not None, self.prefetch_factor)
+        return TrainingLoader(stream, lambda: self.position, gpu, **options)
 
     def val_dataloader(self) -> DataLoader[EvaluationBatch[Batch]]:
         """Returns a loader of this process's share of the validation split."""
@@ -139,7 +141,7 @@ class StreamDataModule(LightningDataModule):
     def _evaluation_loader(self, split: str) -> DataLoader[EvaluationBatch[Batch]]:
         stream = self._evaluation_stream(split, *self._rank())
         # Building evaluation batches is cheap, and workers would be idle during training.
-        return DataLoader(stream, **loader_options(0, self._pins_memory()))
+        return DataLoader(stream, **loader_options(0, self._gpu() is not None))
 
     def _evaluation_stream(self, split: str, rank: int, world_size: int) -> EvaluationStream:
         return EvaluationStream(self.sources[split], self.micro_batch_size, rank, world_size)
@@ -156,9 +158,17 @@ class StreamDataModule(LightningDataModule):
         if self.trainer is None or self.trainer.strategy.root_device.type == "cpu":
             return 0
         processes = max(1, self.trainer.num_devices)
-        return min(MOST_WORKERS, (os.cpu_count() or 1) // processes)
+        return min(MOST_WORKERS, _num_cores() // processes)
 
-    def _pins_memory(self) -> bool:
-        if self.trainer is None:
-            return False
-        return self.trainer.strategy.root_device.type == "cuda"
+    def _gpu(self) -> torch.device | None:
+        """Returns the CUDA device that this process trains on, if any."""
+        if self.trainer is None or self.trainer.strategy.root_device.type != "cuda":
+            return None
+        return self.trainer.strategy.root_device
+
+
+def _num_cores() -> int:
+    """Returns the number of cores that this process may use, which a cluster may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

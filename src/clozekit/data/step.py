@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
 import torch
+from torch import Tensor
 
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position
+from clozekit.data.transfer import BLOCKING, DeviceCopy, Layout, gathered
 
 BatchT = TypeVar("BatchT", bound=Batch)
 
@@ -38,19 +40,67 @@ class LoadedBatches(Generic[BatchT]):
 
     def __init__(self, micro_batches: tuple[BatchT, ...]) -> None:
         self.micro_batches = micro_batches
+        self._layout: Layout | None = None
+        self._buffer: Tensor | None = None
+        self._copy: DeviceCopy | None = None
 
     def to(self, device: torch.device | str) -> Self:
-        """Moves the batches to a device without waiting for the copies to complete."""
-        moved = tuple(batch.to(device, non_blocking=True) for batch in self.micro_batches)
-        return self._with(moved)
+        """Moves the batches to a device, in one copy if they are in one buffer.
+
+        The host does not wait for the copy to complete, unless it is to the host.
+        """
+        device = torch.device(device)
+        if self._layout is None or self._buffer is None:
+            is_blocking = device.type in BLOCKING
+            return self._with(
+                tuple(b.to(device, non_blocking=not is_blocking) for b in self.micro_batches)
+            )
+        copy = self._copy
+        if copy is None or copy.device != device:
+            copy = DeviceCopy(self._buffer, device)
+        return self._in_buffer(self._layout, copy.wait())
+
+    def start_copy(self, device: torch.device) -> None:
+        """Starts to copy page-locked batches to a device; `to` waits for the copy."""
+        if self._buffer is not None:
+            self._copy = DeviceCopy(self._buffer, device)
 
     def pin_memory(self) -> Self:
-        """Copies the batches to page-locked memory."""
-        return self._with(tuple(batch.pin_memory() for batch in self.micro_batches))
+        """Copies the batches to one page-locked buffer."""
+        return self.in_one_buffer(pin=True)
+
+    def in_one_buffer(self, pin: bool = False) -> Self:
+        """Copies the tensors that a device needs to one buffer on the host.
+
+        Args:
+            pin: Whether the buffer is page-locked.
+        """
+        tensors = self._moving()
+        layout = Layout.of(tensors)
+        return self._in_buffer(layout, gathered(tensors, layout, pin))
+
+    def _moving(self) -> list[Tensor]:
+        tensors: list[Tensor] = []
+
+        def collect(tensor: Tensor) -> Tensor:
+            tensors.append(tensor)
+            return tensor
+
+        for batch in self.micro_batches:
+            batch.map_moving(collect)
+        return tensors
+
+    def _in_buffer(self, layout: Layout, buffer: Tensor) -> Self:
+        views = iter(layout.views(buffer))
+        moved = self._with(
+            tuple(batch.map_moving(lambda _: next(views)) for batch in self.micro_batches)
+        )
+        moved._layout, moved._buffer = layout, buffer
+        return moved
 
     def _with(self, micro_batches: tuple[BatchT, ...]) -> Self:
         changed = object.__new__(type(self))
-        changed.__dict__.update(self.__dict__, micro_batches=micro_batches)
+        changed.__dict__.update(self.__dict__, micro_batches=micro_batches, _copy=None)
         return changed
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from typing import Any, Protocol
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from clozekit.data.batch import Batch
@@ -201,21 +202,30 @@ class TrainingLoader(DataLoader[StepBatch[Batch]]):
     Args:
         stream: The steps.
         position: Returns the current position.
+        device: The GPU to which steps are copied ahead: Lightning fetches a step before it trains
+            on the one before, so the copy runs next to the computation. None to leave copies to
+            Lightning.
         **options: The arguments of torch's DataLoader.
     """
 
     def __init__(
-        self, stream: TrainingStream, position: Callable[[], Position], **options: Any
+        self,
+        stream: TrainingStream,
+        position: Callable[[], Position],
+        device: torch.device | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(stream, **options)
         self.stream = stream
         self.position = position
+        self.device = device
 
     def __iter__(self) -> Any:
         self.stream.start = self.position()
         if self.num_workers:
             kill_workers_at_exit()
-        return super().__iter__()
+        steps = super().__iter__()
+        return steps if self.device is None else _copied_ahead(steps, self.device)
 
 
 def loader_options(
@@ -229,6 +239,14 @@ def loader_options(
         "prefetch_factor": prefetch_factor if num_workers else None,
         "worker_init_fn": start_worker if num_workers else None,
     }
+
+
+def _copied_ahead(
+    steps: Iterator[StepBatch[Batch]], device: torch.device
+) -> Iterator[StepBatch[Batch]]:
+    for step in steps:
+        step.start_copy(device)
+        yield step
 
 
 def _this_worker() -> tuple[int, int]:

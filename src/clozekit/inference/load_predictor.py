@@ -8,9 +8,11 @@ import torch
 from clozekit.config.checking import checked
 from clozekit.config.registry import ENCODERS, PRETRAINING_TASKS, TASK_ARGUMENTS, TASKS
 from clozekit.config.stored import check_trust, construct, stored_arguments, stored_class
+from clozekit.config.values import Precision
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.labelled_datamodule import columns_of
 from clozekit.errors import ConfigError, DataError
+from clozekit.inference.precision import InferencePrecision
 from clozekit.inference.pretraining_predictor import PretrainingPredictor
 from clozekit.inference.row_predictor import Predictor, RowPredictor
 from clozekit.interop.head_names import make_model
@@ -38,6 +40,7 @@ def make_predictor(
     top_k: int = 5,
     batch_size: int = 32,
     device: str = "auto",
+    precision: Precision = "32-true",
 ) -> Predictor | None:
     """Makes the predictor of a model.
 
@@ -48,12 +51,13 @@ def make_predictor(
         top_k: Number of words predicted for each [MASK].
         batch_size: Maximum number of sequences in one forward pass.
         device: A torch device; `auto` uses a GPU if one is available.
+        precision: The numerical precision, by the names of Lightning's Trainer.
 
     Returns:
         The predictor, or None for an encoder without a head.
 
     Raises:
-        ConfigError: The task does not have one of the arguments.
+        ConfigError: The task does not have one of the arguments, or the device the precision.
         DataError: The model has no tokenizer.
     """
     if pretrained.tokenizer is None:
@@ -61,6 +65,7 @@ def make_predictor(
             f"{pretrained.path}: no tokenizer found; tokenizer.json or vocab.txt is required"
         )
     place = _device(device)
+    computed = InferencePrecision(precision, place)
     group = _task_group(pretrained)
     if group is None:
         if "masked_lm_head.bias" not in pretrained.weights:
@@ -71,11 +76,13 @@ def make_predictor(
         _check_encoder(pretrained)
         model = make_model(heads, pretrained.encoder)
         load_strictly(model, _of_parts(pretrained, model), _where(pretrained))
-        return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size)
+        computed.convert(model)
+        return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size, computed)
     module = _module(pretrained, group, task_options or {})
     load_strictly(module.model, pretrained.weights, _where(pretrained))
     features = _features(module, pretrained, data_options or {})
-    return RowPredictor(module.to(place).eval(), features, batch_size)
+    computed.convert(module.model)
+    return RowPredictor(module.to(place).eval(), features, batch_size, computed)
 
 
 def _device(name: str) -> torch.device:

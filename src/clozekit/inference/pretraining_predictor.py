@@ -10,6 +10,7 @@ from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.files.cells import RowError, as_text, is_missing
 from clozekit.data.files.rows import Rows, read_file
 from clozekit.data.packing import Packing
+from clozekit.inference.precision import InferencePrecision
 from clozekit.inference.row_predictor import Prediction
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder_with_heads import EncoderWithHeads
@@ -26,6 +27,7 @@ class PretrainingPredictor:
         pretrained: The pretrained model, for its tokenizer.
         top_k: Number of words predicted for each [MASK].
         batch_size: Maximum number of texts in one forward pass.
+        precision: The precision of the forward pass; None for that of the weights.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class PretrainingPredictor:
         pretrained: Pretrained,
         top_k: int = 5,
         batch_size: int = 32,
+        precision: InferencePrecision | None = None,
     ) -> None:
         assert pretrained.tokenizer is not None
         self.model = model
@@ -41,6 +44,7 @@ class PretrainingPredictor:
         self.judges_pairs = "next_sentence_head" in model.heads
         self.top_k = top_k
         self.batch_size = batch_size
+        self.precision = precision or InferencePrecision("32-true", torch.device("cpu"))
         self.mask_id = SpecialTokens.from_tokenizer(self.tokenizer).mask
 
     def read_rows(self, path: str) -> Rows:
@@ -85,7 +89,8 @@ class PretrainingPredictor:
         input_ids = torch.tensor([i for e in encodings for i in e.ids], device=device)
         token_types = torch.tensor([i for e in encodings for i in e.type_ids], device=device)
         masks = (input_ids == self.mask_id).nonzero().squeeze(-1)
-        logits, follows = self._outputs(input_ids, token_types, packing, masks)
+        with self.precision.context(device):
+            logits, follows = self._outputs(input_ids, token_types, packing, masks)
         top = logits.softmax(dim=-1).topk(min(self.top_k, logits.shape[1]), dim=-1)
         words = iter(self._words(top.indices.tolist(), top.values.tolist()))
         predictions = []

@@ -7,9 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clozekit.data.batch import Batch
 from clozekit.data.files.rows import Rows
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.labelled_source import LabelledSource
+from clozekit.data.step import EvaluationBatch
+from clozekit.inference.precision import InferencePrecision
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 TOKENS_ON_CPU = 1024
@@ -52,14 +55,20 @@ class RowPredictor:
         module: The module of the task.
         features: Reads and encodes the rows.
         batch_size: Maximum number of sequences in one forward pass.
+        precision: The precision of the forward pass; None for that of the weights.
     """
 
     def __init__(
-        self, module: FineTuningModule[Any], features: Features[Any], batch_size: int = 32
+        self,
+        module: FineTuningModule[Any],
+        features: Features[Any],
+        batch_size: int = 32,
+        precision: InferencePrecision | None = None,
     ) -> None:
         self.module = module
         self.features = features
         self.batch_size = batch_size
+        self.precision = precision or InferencePrecision("32-true", module.device)
 
     @property
     def model(self) -> torch.nn.Module:
@@ -100,10 +109,18 @@ class RowPredictor:
         """
         max_tokens = TOKENS_ON_CPU if self.module.device.type == "cpu" else None
         for span in source.evaluation_spans(self.batch_size, max_tokens):
-            batch = source.build([span], is_training=False).to(self.module.device)
-            logits = self.module(batch) if update is None else update(self.module, batch)
+            batch = self._moved(source.build([span], is_training=False))
+            with self.precision.context(self.module.device):
+                logits = self.module(batch) if update is None else update(self.module, batch)
             places = np.unique(batch.sample_ids[:, 2].cpu().numpy()).tolist()
             yield from zip(places, self.module.decode(logits.float(), batch), strict=True)
+
+    def _moved(self, batch: Batch) -> Any:
+        """Moves a batch to the device, to a GPU in one copy."""
+        loaded = EvaluationBatch(batch)
+        if self.module.device.type == "cuda":
+            loaded = loaded.pin_memory()
+        return loaded.to(self.module.device).batch
 
 
 def single_labels(

@@ -12,6 +12,7 @@ from clozekit.models.heads import (
     SequenceClassificationHead,
     TokenClassificationHead,
 )
+from clozekit.models.static_shapes import StaticEncoder
 
 
 class EncoderWithHeads(nn.Module):
@@ -31,9 +32,13 @@ class EncoderWithHeads(nn.Module):
         encoder: The encoder, a `torch.nn.Module`.
         **heads: The heads. The name of each is its attribute, and the prefix of its weights in the
             state dict.
+
+    Attributes:
+        static_encoder: Runs the encoder in training, if it is compiled for static shapes.
     """
 
     encoder: EncoderProtocol
+    static_encoder: StaticEncoder | None
     # The names of clozekit's heads; a model has those that were passed to the constructor.
     masked_lm_head: MaskedLMHead
     next_sentence_head: NextSentenceHead
@@ -46,6 +51,7 @@ class EncoderWithHeads(nn.Module):
     def __init__(self, encoder: EncoderProtocol, **heads: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
+        self.static_encoder = None
         for name, head in heads.items():
             self.add_module(name, head)
 
@@ -71,4 +77,6 @@ class EncoderWithHeads(nn.Module):
         Raises:
             ValueError: If a sequence is longer than `max_position_embeddings`.
         """
+        if self.static_encoder is not None and self.training:
+            return self.static_encoder(input_ids, token_type_ids, packing)
         return self.encoder(input_ids, token_type_ids, packing=packing)

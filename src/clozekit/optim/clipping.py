@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 from torch.optim import Optimizer
@@ -29,8 +28,8 @@ class GradientClipping:
             The gradient norm before clipping, `[]`.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if self.gradient_clip_algorithm == "norm":
-            return clip_grad_norm_(parameters, self.gradient_clip_val or torch.inf).detach()
+        if self.gradient_clip_algorithm == "norm" and self.gradient_clip_val:
+            return clip_grad_norm_(parameters, self.gradient_clip_val).detach()
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
         if self.gradient_clip_val:
             clip_grad_value_(parameters, self.gradient_clip_val)

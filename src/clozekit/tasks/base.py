@@ -24,6 +24,7 @@ from clozekit.models.encoder import EncoderOutput
 from clozekit.models.encoder_protocol import EncoderProtocol
 from clozekit.models.encoder_with_heads import EncoderWithHeads
 from clozekit.optim.clipping import GradientClipping
+from clozekit.optim.gradients import add_missing_gradients, unscale_gradients
 from clozekit.optim.groups import parameter_groups, with_layerwise_decay
 from clozekit.optim.schedules import make_schedule
 from clozekit.tasks.divergence import DivergenceGuard
@@ -62,6 +63,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
         is_updating: Whether weights, schedule and position may be of different steps.
         logged: The metrics of the last step that was logged.
         validated_step: The number of steps done at the last validation while training.
+        keeps_gradients: Whether gradients are set to zero after a step instead of None; see
+            `add_missing_gradients`.
     """
 
     model: EncoderWithHeads
@@ -98,6 +101,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self.is_updating = False
         self.logged: dict[str, float] = {}
         self.validated_step: int | None = None
+        self.keeps_gradients = False
         self._step: StepBatch[BatchT] | None = None
         self._losses: list[Tensor] = []
         self._sums: dict[str, Tensor] = {}
@@ -110,7 +114,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def encode(self, batch: Batch) -> EncoderOutput:
         """Computes the encoder's output on a packed batch."""
-        return self.encoder(batch.input_ids, batch.token_type_ids, packing=batch.packing)
+        output: EncoderOutput = self.model(batch.input_ids, batch.token_type_ids, batch.packing)
+        return output
 
     @abstractmethod
     def micro_loss(self, batch: BatchT, step: StepBatch[BatchT]) -> Tensor:
@@ -127,6 +132,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
     def training_step(self, step: StepBatch[BatchT], batch_idx: int) -> None:
         """Takes one optimizer step: forward and backward of every micro-batch, then the update."""
         self._step, self._losses, self._sums = step, [], {}
+        if self.keeps_gradients:
+            add_missing_gradients(self.parameters())
         last = len(step.micro_batches) - 1
         for number, batch in enumerate(step.micro_batches):
             self._seed_dropout(step.index, number)
@@ -139,8 +146,10 @@ class TaskModule(LightningModule, Generic[BatchT]):
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer) and isinstance(scheduler, LRScheduler)
         with self._outside_autocast():
+            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+            unscale_gradients(scaler, optimizer.optimizer)
             optimizer.step()  # calls `on_before_optimizer_step`, which clips and checks
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=not self.keeps_gradients)
         scheduler.step()
 
         self._advance(step)
@@ -269,8 +278,10 @@ class TaskModule(LightningModule, Generic[BatchT]):
         # MPS does not support float64.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         stacked = torch.stack([value.to(dtype) for value in values.values()])
-        total = self.trainer.strategy.reduce(stacked, reduce_op="sum")
-        return dict(zip(values, total.tolist(), strict=True))
+        if self.trainer.world_size > 1:
+            # Lightning's `reduce` would first wait for all processes.
+            torch.distributed.all_reduce(stacked)
+        return dict(zip(values, stacked.tolist(), strict=True))
 
     def _advance(self, step: StepBatch[BatchT]) -> None:
         """Moves the stream's position past the step, before a callback saves a checkpoint."""

@@ -85,6 +85,8 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
 
     def loss_sum(self, logits: Tensor, batch: ClassificationBatch) -> Tensor:
         """Sums the cross-entropy over texts; with `multi_label`, its mean over the labels."""
+        # Moved once, because a copy from the host waits for the device.
+        self.class_weights = self.class_weights.to(logits.device)
         weights = self.class_weights.to(logits)
         if not self.multi_label:
             losses = F.cross_entropy(

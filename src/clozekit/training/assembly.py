@@ -28,6 +28,7 @@ from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.training.compiling import compile_encoder
 
 OF_PAIRS = ("pretraining", "question_answering", "question_answering_bio", "multiple_choice")
 """The choices of the group `data` whose samples have two segments."""
@@ -148,9 +149,6 @@ def make_module(
     """Makes the task, with randomly initialized weights."""
     arguments = config.optimizer.arguments()
     weight_decay = arguments.pop("weight_decay", 0.0)
-    if config.trainer.precision == "16-mixed" and arguments.get("fused"):
-        # A fused optimizer unscales gradients itself, so they could not be clipped before.
-        arguments["fused"] = False
     module: TaskModule[Any] = build(
         "task",
         _task_arguments(config, datamodule),
@@ -172,8 +170,7 @@ def make_module(
     if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
         module.unknown_labels = datamodule.features.unknown_labels
     module.encoder.activation_checkpointing = config.activation_checkpointing
-    if config.compile.enabled:
-        module.encoder.compile(**config.compile.model_dump(exclude={"enabled"}))
+    compile_encoder(module, config.compile)
     if config.fine_tuning.freeze_encoder:
         module.encoder.requires_grad_(False)
     if isinstance(head := module.model.heads.get("masked_lm_head"), MaskedLMHead):

@@ -38,6 +38,9 @@ class Preemption(Callback):
         """Replaces Lightning's signal handlers, which run collectives."""
         assert isinstance(pl_module, TaskModule)
         self._module = pl_module
+        # Lightning's processes agree on its own handlers' signals before every step, for which the
+        # host waits for the device. The step's totals have that flag already.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _agree_on_nothing  # type: ignore[method-assign]
         if threading.current_thread() is not threading.main_thread():
             return  # Python allows signal handlers in the main thread only
         self._previous = {
@@ -100,3 +103,7 @@ class Preemption(Callback):
         """Sets the flag of the task, whose next step shares it with the other processes."""
         if self._module is not None:
             self._module.stop_requested = True
+
+
+def _agree_on_nothing() -> None:
+    """Takes the place of Lightning's agreement."""

@@ -1,5 +1,6 @@
 """Makes Lightning's Trainer from a checked configuration. Unsupported keys raise an error."""
 
+import pydoc
 from typing import Any
 
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -15,6 +16,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.strategies import check_strategy_class
 from clozekit.config.train import TrainConfig
 from clozekit.config.trainer_keys import REFUSED_CALLBACKS
 from clozekit.data.module import StreamDataModule
@@ -47,6 +49,7 @@ def make_trainer(
         ConfigError: A value, a callback or a strategy is not supported.
     """
     arguments = {k: v for k, v in config.trainer.arguments().items() if k not in OURS}
+    _check_strategy_class(arguments.get("strategy"))
     callbacks = _make_callbacks(config, encoder, datamodule, folder)
     arguments.setdefault("default_root_dir", str(folder.path))
     trainer: Trainer = build(
@@ -69,6 +72,7 @@ def make_trainer(
     )
     check_kind("trainer", config.trainer.target, trainer, Trainer)
     _check_strategy(trainer)
+    _check_precision(trainer, config.trainer.precision)
     _set_limits(trainer, config, datamodule)
     # Checks that no micro-batch is empty, now that the number of processes is known.
     datamodule.phases(max_steps, trainer.global_rank, trainer.world_size)
@@ -152,6 +156,29 @@ def _cluster() -> list[ClusterEnvironment]:
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
     return [SLURMEnvironment(auto_requeue=False)]
+
+
+def _check_strategy_class(strategy: Any) -> None:
+    """Checks the class of a strategy before it is made, which may need a device that is missing."""
+    if not isinstance(strategy, dict):
+        return
+    target = str(strategy.get("_target_"))
+    try:
+        found = pydoc.locate(target)
+    except pydoc.ErrorDuringImport:
+        return  # `build` reports it
+    try:
+        check_strategy_class(target, [kind.__name__ for kind in getattr(found, "__mro__", ())])
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check_precision(trainer: Trainer, precision: str) -> None:
+    """Checks that Lightning did not replace the precision."""
+    if precision == "16-mixed" and trainer.precision != precision:
+        raise ConfigError(
+            f"trainer.precision={precision} is not supported on the CPU; use bf16-mixed or 32-true"
+        )
 
 
 def _check_strategy(trainer: Trainer) -> None:

@@ -1,0 +1,52 @@
+"""The numerical precision of evaluation and prediction, by the names of Lightning's Trainer."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from clozekit.config.values import Precision
+from clozekit.errors import ConfigError
+
+_DTYPES: dict[Precision, torch.dtype] = {
+    "32-true": torch.float32,
+    "64-true": torch.float64,
+    "bf16-true": torch.bfloat16,
+}
+_AUTOCAST: dict[Precision, torch.dtype] = {
+    "bf16-mixed": torch.bfloat16,
+    "16-mixed": torch.float16,
+}
+
+
+class InferencePrecision:
+    """Computes a model's output in a precision.
+
+    Args:
+        precision: The precision.
+        device: The device of the model.
+
+    Raises:
+        ConfigError: The device does not have the precision.
+    """
+
+    def __init__(self, precision: Precision, device: torch.device) -> None:
+        if precision == "16-mixed" and device.type == "cpu":
+            raise ConfigError(
+                f"precision={precision} is not supported on the CPU; use bf16-mixed or 32-true"
+            )
+        if precision == "64-true" and device.type == "mps":
+            raise ConfigError(f"precision={precision} is not supported on the device mps")
+        self.precision = precision
+
+    def convert(self, model: nn.Module) -> None:
+        """Converts the weights of a model; with mixed precision they stay in float32."""
+        if self.precision in _DTYPES:
+            model.to(_DTYPES[self.precision])
+
+    def context(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Returns the context in which a model on the device computes."""
+        if self.precision in _AUTOCAST:
+            return torch.autocast(device.type, _AUTOCAST[self.precision])
+        return nullcontext()
