@@ -76,11 +76,9 @@ def start_process(
     return process
 
 
-def _before_exec() -> Callable[[], None] | None:
+def _before_exec() -> Callable[[], None]:
     """Returns what the new process does before it is `clozekit`."""
     end_with_parent = ending_with(os.getpid(), signal.SIGTERM)
-    if end_with_parent is None:
-        return None
 
     def prepare() -> None:
         # submitit's signal before the time limit, which Slurm sends to all processes of a job.
