@@ -146,12 +146,12 @@ def test_a_sweep_s_job_goes_on_after_each_end_and_is_joined_again(
 ) -> None:
     arguments = [
         *("train", "-m", "name=sweep", "seed=1", f"data.path={corpus}", *TINY, *QUIET),
-        *("max_steps=60", "global_batch_size=8", "micro_batch_size=8", "trainer=cpu"),
+        *("max_steps=45", "global_batch_size=8", "micro_batch_size=8", "trainer=cpu"),
         *("validate_every_n_steps=1000", "trainer.log_every_n_steps=1", *SLOWLY),
         *("hydra/launcher=submitit", "hydra.launcher.timeout_min=1"),
-        "hydra.launcher.parameters={slurm_signal_delay_s: 10}",
+        "+hydra.launcher.parameters.slurm_signal_delay_s=10",
     ]
-    run = tmp_path / "runs" / "sweep" / "seed-1"
+    run = tmp_path / "runs" / "sweep" / "single"
     jobs = Jobs(cluster, tmp_path, run)
     environment = environment_with_tests() | cluster.environment | {"OMP_NUM_THREADS": "1"}
     outputs = [tmp_path / name for name in ("first", "second")]
@@ -173,13 +173,13 @@ def test_a_sweep_s_job_goes_on_after_each_end_and_is_joined_again(
     ).strip()
     cluster.wait_for_state(urgent, ["COMPLETED"], 120)
     assert sweep.wait(240) == 0, outputs[1].read_text()
-    assert f"seed-1: is Slurm's job {job} from an earlier start" in outputs[1].read_text()
+    assert f"single: is Slurm's job {job} from an earlier start" in outputs[1].read_text()
     assert cluster.restarts(job) >= 2
     resumed = re.findall(r"resumed at step (\d+)", (run / "job.log").read_text())
     assert len(resumed) >= 2
     assert [int(step) for step in resumed] == sorted({int(step) for step in resumed})
-    assert json.loads((run / "results.json").read_text())["step"] == 60
-    assert cluster.run("squeue", "-h", "--states=all", "--name=seed-1", "--format=%i").split() == [
+    assert json.loads((run / "results.json").read_text())["step"] == 45
+    assert cluster.run("squeue", "-h", "--states=all", "--name=single", "--format=%i").split() == [
         job
     ]
 
