@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cloudpickle
@@ -127,18 +128,58 @@ def test_sigterm_reaches_the_run_and_its_exit_code_comes_back(
     assert sleeper.log_file.read_text().endswith("saved\n")
 
 
-def test_a_job_that_submitit_lost_has_failed_and_says_why(tmp_path: Path) -> None:
-    from submitit.core.utils import UncompletedJobError
+class Submitted:
+    """A job of submitit's."""
 
-    class Lost:
-        def done(self) -> bool:
-            return True
+    job_id = "7"
 
-        def results(self) -> list[int]:
-            raise UncompletedJobError("the node was lost\n")
+    def __init__(self, result: Path) -> None:
+        self.paths = SimpleNamespace(result_pickle=result)
 
-    lost = job(folder=tmp_path)
-    lost.folder.mkdir(parents=True)
-    submitted = SubmittedJob(lost, Lost(), "slurm")
-    assert submitted.poll() == 1
+    def done(self) -> bool:
+        return True
+
+    def results(self) -> list[int]:
+        from submitit.core.utils import UncompletedJobError
+
+        raise UncompletedJobError("the node was lost\n")
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> Job:
+    made = job(folder=tmp_path)
+    made.folder.mkdir(parents=True)
+    return made
+
+
+def test_a_job_that_submitit_lost_has_failed_and_says_why(lost: Job, tmp_path: Path) -> None:
+    result = tmp_path / "result.pkl"
+    result.touch()
+    assert SubmittedJob(lost, Submitted(result), "slurm").poll() == 1
     assert lost.log_file.read_text() == "the node was lost\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "log"),
+    [
+        ("PENDING", None, ""),
+        ("COMPLETING", None, ""),
+        ("UNKNOWN", None, ""),
+        ("CANCELLED", 75, ""),
+        ("NODE_FAIL", 1, "Slurm's job 7 ended in state NODE_FAIL\n"),
+        ("GONE", 1, "Slurm's job 7 ended in state GONE\n"),
+    ],
+)
+def test_slurm_is_asked_about_a_job_without_a_result(
+    state: str,
+    code: int | None,
+    log: str,
+    lost: Job,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(submission, "SECONDS_BETWEEN_LOOKS", 0)
+    monkeypatch.setattr(submission.slurm, "state_of", lambda job_id: state)
+    submitted = SubmittedJob(lost, Submitted(tmp_path / "none.pkl"), "slurm")
+    assert submitted.poll() == code
+    assert (lost.log_file.read_text() if lost.log_file.exists() else "") == log

@@ -119,10 +119,10 @@ def test_what_training_takes_is_estimated(
             *(f"encoder.hidden_dropout_prob={dropout}", "trainer.limit_val_batches=0"),
             f"encoder.attention_probs_dropout_prob={dropout}",
             *(f"global_batch_size={num_sequences}", f"micro_batch_size={num_sequences}"),
-            *("name=peak", "max_steps=2", "max_epochs=null"),
+            *("name=run", "max_steps=2", "max_epochs=null"),
             *(
-                "+callbacks.peak._target_=tests.training.memory_peak.Peak",
-                "+callbacks.peak.path=peak",
+                "+callbacks.growth._target_=tests.training.memory_growth.Growth",
+                "+callbacks.growth.path=growth",
             ),
         ],
         tmp_path,
@@ -134,5 +134,5 @@ def test_what_training_takes_is_estimated(
     found = re.search(shown, finished.stdout + finished.stderr)
     assert found is not None, finished.stdout
     estimate = sum(int(mebibytes.replace(",", "")) for mebibytes in found.groups())
-    measured = int((tmp_path / "peak").read_text()) / 2**20
+    measured = int((tmp_path / "growth").read_text()) / 2**20
     assert estimate == pytest.approx(measured, rel=0.25)

@@ -69,20 +69,21 @@ def start_process(
             env=dict(environment),
             pass_fds=() if lock is None else (lock.descriptor,),
             start_new_session=True,
-            preexec_fn=_before_exec(),
+            preexec_fn=_before_exec(environment),
         )
     if lock is not None:
         lock.sign(process.pid)
     return process
 
 
-def _before_exec() -> Callable[[], None]:
+def _before_exec(environment: Mapping[str, str]) -> Callable[[], None]:
     """Returns what the new process does before it is `clozekit`."""
     end_with_parent = ending_with(os.getpid(), signal.SIGTERM)
 
     def prepare() -> None:
-        # submitit's signal before the time limit, which Slurm sends to all processes of a job.
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        if "SUBMITIT_EXECUTOR" in environment:
+            # Slurm sends submitit's signal before the time limit to all processes of a job.
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         end_with_parent()
 
     return prepare
