@@ -81,7 +81,7 @@ def _before_exec(environment: Mapping[str, str]) -> Callable[[], None]:
     end_with_parent = ending_with(os.getpid(), signal.SIGTERM)
 
     def prepare() -> None:
-        if "SUBMITIT_EXECUTOR" in environment:
+        if environment.get("SUBMITIT_EXECUTOR") == "slurm":
             # Slurm sends submitit's signal before the time limit to all processes of a job.
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         end_with_parent()
