@@ -21,6 +21,8 @@ def silence_warnings(shows_profile: bool) -> None:
         # A hint for a command that Slurm should start, also where Slurm is only installed.
         ".*The `srun` command is available on your system but is not used.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+        # Only the newest torch has the arguments that replace it.
+        ".*`broadcast_buffers` is deprecated.*",
         # torchmetrics objects reduce metrics over processes before they are logged.
         ".*It is recommended to use `self.log\\(.*sync_dist=True\\)`.*",
     ):
