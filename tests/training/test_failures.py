@@ -21,8 +21,8 @@ class CtrlC(Callback):
 
 @pytest.fixture
 def sigint() -> Iterator[None]:
-    # Lightning ignores it once it has ended a run.
-    before = signal.getsignal(signal.SIGINT)
+    # Lightning ignores it once it has ended a run, also one of an earlier test.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
