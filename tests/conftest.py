@@ -13,12 +13,17 @@ from tests.harness.quick_hydra import make_hydra_quick
 from tests.programs.commands import TINY, run_clozekit
 from tests.programs.texts import make_documents, write_documents
 
+SITE = Path(__file__).parent / "harness" / "site"
+
 
 def pytest_configure() -> None:
     # Matrices this small are slower on more threads, and child processes read the same variables.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["WANDB_MODE"] = "offline"
     os.environ["HF_HUB_OFFLINE"] = "1"
+    # Python imports its `sitecustomize` when a child process starts.
+    paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     make_hydra_quick()
     # How long an example takes says nothing where other programs share the machine.
     settings.register_profile("no_deadline", deadline=None)

@@ -14,8 +14,13 @@ FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "gpu"
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # The script runs tests of its own, which must not take part in this run.
-    environment = {k: v for k, v in child_environment().items() if not k.startswith("PYTEST_")}
+    # The script runs tests of its own, which must not take part in this run, and transformers,
+    # which other commands of tests do not have.
+    environment = {
+        name: value
+        for name, value in child_environment().items()
+        if not name.startswith("PYTEST_") and name != "PYTHONPATH"
+    }
     return subprocess.run(
         [sys.executable, str(FOLDER / script), *arguments],
         env=environment,

@@ -28,8 +28,6 @@ from tests.models.models import logits_of
 from tests.programs.commands import QUIET, TINY, run_clozekit, train_config
 from tests.programs.texts import write_labelled
 
-pytestmark = pytest.mark.pictures
-
 MASKED_LM = ("task=masked_lm", "data=masked_lm")
 
 
