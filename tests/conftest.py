@@ -16,14 +16,16 @@ from tests.programs.texts import make_documents, write_documents
 SITE = Path(__file__).parent / "harness" / "site"
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # Matrices this small are slower on more threads, and child processes read the same variables.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["WANDB_MODE"] = "offline"
     os.environ["HF_HUB_OFFLINE"] = "1"
-    # Python imports its `sitecustomize` when a child process starts.
-    paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        # Python imports its `sitecustomize` when a child process starts. This process starts no
+        # processes that run tests.
+        paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     make_hydra_quick()
     # How long an example takes says nothing where other programs share the machine.
     settings.register_profile("no_deadline", deadline=None)
