@@ -22,9 +22,10 @@ from clozekit.runs.claim import Claim
 claim = Claim(Path(sys.argv[1]))
 claim.take()
 if os.fork() == 0:  # as a data worker
+    # Printed here, because the child has run what follows a fork by now.
+    print("held", flush=True)
     time.sleep(100)
     os._exit(0)
-print("held", flush=True)
 time.sleep(100)
 """
 

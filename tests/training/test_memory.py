@@ -85,10 +85,10 @@ def test_a_gpu_does_not_keep_the_weights_of_attention() -> None:
 @pytest.mark.parametrize(
     ("hidden", "layers", "heads", "num_sequences", "seq_length", "dropout"),
     [
-        (128, 6, 2, 24, 128, 0.1),
-        (256, 3, 4, 6, 384, 0.1),
-        (384, 2, 6, 32, 64, 0.1),
-        (256, 4, 4, 16, 128, 0.0),
+        (128, 8, 2, 32, 128, 0.1),
+        (256, 5, 4, 8, 384, 0.1),
+        (384, 3, 6, 48, 64, 0.1),
+        (256, 6, 4, 24, 128, 0.0),
     ],
 )
 def test_what_training_takes_is_estimated(
