@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,20 @@ import pytest
 
 from clozekit.corpus.processes import run_in_processes
 from clozekit.errors import DataError, WorkerError
+
+
+@pytest.fixture(autouse=True)
+def _time_limit() -> Iterator[None]:
+    """Turns an endless wait for a lost process into a failure."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("it waits for a process that is lost")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def note(folder: Path, number: int) -> None:
@@ -35,9 +50,10 @@ def test_every_task_is_done_once(tmp_path: Path) -> None:
     assert str(os.getpid()) not in {path.read_text() for path in tmp_path.iterdir()}
 
 
-def test_a_killed_process_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_process_is_told(workers: int, tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"was killed by SIGKILL, probably because memory ran"):
-        run_in_processes(partial(kill_at, 4, tmp_path), range(9), 2, [])
+        run_in_processes(partial(kill_at, 4, tmp_path), range(9), workers, [])
 
 
 def test_errors_come_back_as_they_are() -> None:

@@ -73,10 +73,14 @@ def test_rows_are_found_again_and_are_those_of_memory(
 
 def test_rows_of_other_content_or_options_are_other_files(tmp_path: Path) -> None:
     train = written(tmp_path, "csv", ROWS)
+    before = Path(train).stat()
     first = described(made(tmp_path, train))
     assert described(made(tmp_path, train, max_seq_length=8)) != first
     assert len(stamps(tmp_path)) == 4
     written(tmp_path, "csv", [*ROWS[1:], ROWS[0]])
+    # Neither its size nor its time tells that the content is another.
+    os.utime(train, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert Path(train).stat().st_size == before.st_size
     assert described(made(tmp_path, train)) != first
     assert len(stamps(tmp_path)) == 6
 
