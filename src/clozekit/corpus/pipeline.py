@@ -181,7 +181,8 @@ def _all_counts(work: Work) -> Mapping[str, int]:
 
 def _signature(file: Path) -> list[str | int]:
     status = file.stat()
-    return [str(file), status.st_size, status.st_mtime_ns]
+    # Other than the time of modification, a program cannot set the time of the last change.
+    return [str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _name(source: SourceConfig) -> str:
