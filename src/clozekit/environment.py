@@ -1,4 +1,4 @@
-"""Environment settings for fast training on the CPU, made before torch is imported."""
+"""The environment of a process: settings for fast training on the CPU, and its cores."""
 
 import ctypes
 import os
@@ -67,3 +67,10 @@ def return_freed_memory() -> None:
 def _of_glibc(function: str) -> Any:
     """Returns a function of glibc's malloc; None in other C libraries, which lack it."""
     return getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None
+
+
+def num_cores() -> int:
+    """Returns the number of cores that this process may use, which a cluster may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

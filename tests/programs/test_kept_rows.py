@@ -19,7 +19,7 @@ def smallest_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPat
     """Treats every file as a large one, in chunks of a few rows that two processes encode."""
     for name in ("row_file", "examples", "encoded_columns", "encoding"):
         monkeypatch.setattr(f"clozekit.data.labelled.{name}.CHUNK_ROWS", 16)
-    monkeypatch.setattr("clozekit.data.labelled.encoding._num_cores", lambda: 2)
+    monkeypatch.setattr("clozekit.data.labelled.encoding.num_cores", lambda: 2)
     return monkeypatch
 
 

@@ -183,3 +183,13 @@ def test_slurm_is_asked_about_a_job_without_a_result(
     submitted = SubmittedJob(lost, Submitted(tmp_path / "none.pkl"), "slurm")
     assert submitted.poll() == code
     assert (lost.log_file.read_text() if lost.log_file.exists() else "") == log
+
+
+def test_a_local_job_within_a_job_of_slurm_is_not_queued_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(submission.slurm, "state_of", lambda job_id: "RUNNING")
+    job_of_slurm = {"SLURM_JOB_ID": "7", "SUBMITIT_EXECUTOR": "slurm"}
+    assert submission.slurm.was_preempted(job_of_slurm)
+    assert not submission.slurm.was_preempted(job_of_slurm | {"SUBMITIT_EXECUTOR": "local"})
+    assert not submission.slurm.was_preempted({})

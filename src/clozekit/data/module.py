@@ -1,6 +1,5 @@
 """The base of all DataModules: loaders over sources, and the position in the training stream."""
 
-import os
 import sys
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -24,6 +23,7 @@ from clozekit.data.stream import (
     TrainingStream,
     loader_options,
 )
+from clozekit.environment import num_cores
 
 MOST_WORKERS = 4
 """The maximum default for `num_workers`; more workers do not speed up training."""
@@ -158,17 +158,10 @@ class StreamDataModule(LightningDataModule):
         if self.trainer is None or self.trainer.strategy.root_device.type == "cpu":
             return 0
         processes = max(1, self.trainer.num_devices)
-        return min(MOST_WORKERS, _num_cores() // processes)
+        return min(MOST_WORKERS, num_cores() // processes)
 
     def _gpu(self) -> torch.device | None:
         """Returns the CUDA device that this process trains on, if any."""
         if self.trainer is None or self.trainer.strategy.root_device.type != "cuda":
             return None
         return self.trainer.strategy.root_device
-
-
-def _num_cores() -> int:
-    """Returns the number of cores that this process may use, which a cluster may limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,10 +1,10 @@
 """Distributes a machine's cores and GPUs over concurrent jobs."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 
+from clozekit.environment import num_cores
 from clozekit.errors import ConfigError
 from clozekit.sweeps.job import Job
 
@@ -38,13 +38,6 @@ def shares(job: Job, n_jobs: int, slot: int, environment: Mapping[str, str]) -> 
             )
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[slot * share : (slot + 1) * share])
     return variables
-
-
-def num_cores() -> int:
-    """Returns the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def visible_gpus(environment: Mapping[str, str]) -> list[str]:

@@ -42,8 +42,10 @@ def was_preempted(environment: Mapping[str, str]) -> bool:
 
     A cancelled job is completing at once; one that is preempted runs until its grace time is over.
     """
-    job_id = environment.get("SLURM_JOB_ID")
-    return job_id is not None and state_of(job_id) == RUNNING
+    # A sweep with `cluster=local` may itself run within a job of Slurm.
+    if environment.get("SUBMITIT_EXECUTOR") != "slurm":
+        return False
+    return state_of(environment.get("SLURM_JOB_ID", "")) == RUNNING
 
 
 def _look(job_id: str) -> tuple[str, str]:

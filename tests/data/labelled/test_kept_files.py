@@ -204,7 +204,7 @@ class KillingDataModule(ClassificationDataModule):
 def test_a_killed_tokenizing_process_ends_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "_num_cores", lambda: 2)
+    monkeypatch.setattr(encoding, "num_cores", lambda: 2)
     monkeypatch.setattr("clozekit.data.labelled.row_file.MOST_BYTES_IN_MEMORY", 0)
     train = written(tmp_path, "csv", ROWS)
     with pytest.raises(WorkerError, match="a process that tokenizes the rows was killed"):

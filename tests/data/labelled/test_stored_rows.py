@@ -34,7 +34,7 @@ def small_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     for name in ("row_file", "examples", "encoded_columns", "encoding"):
         monkeypatch.setattr(f"clozekit.data.labelled.{name}.CHUNK_ROWS", 8)
     monkeypatch.setattr("clozekit.data.labelled.encoding._ROWS_AT_ONCE", 3)
-    monkeypatch.setattr("clozekit.data.labelled.encoding._num_cores", lambda: 2)
+    monkeypatch.setattr("clozekit.data.labelled.encoding.num_cores", lambda: 2)
     if request.param == "file":
         monkeypatch.setattr("clozekit.data.labelled.row_file.MOST_BYTES_IN_MEMORY", 0)
         monkeypatch.setattr("clozekit.data.labelled.row_file._READ_BEFORE_RELEASE", 5)

@@ -20,6 +20,7 @@ from clozekit.data.labelled.encoded_columns import to_columns
 from clozekit.data.labelled.examples import StoredExamples
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import CHUNK_ROWS
+from clozekit.environment import num_cores
 from clozekit.errors import WorkerError
 
 MOST_WORKERS = 4
@@ -41,7 +42,7 @@ def encoded_chunks(
     """
     file = examples.file
     parts = _Parts(features, examples)
-    workers = min(MOST_WORKERS, _num_cores(), file.num_chunks)
+    workers = min(MOST_WORKERS, num_cores(), file.num_chunks)
     if not file.is_large or workers == 1 or not sys.platform.startswith("linux"):
         yield from map(parts.encoded, range(file.num_chunks))
         return
@@ -123,7 +124,3 @@ def _without_threads() -> Iterator[None]:
             del os.environ[_MULTITHREADED]
         else:
             os.environ[_MULTITHREADED] = before
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
