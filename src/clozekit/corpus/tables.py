@@ -67,11 +67,8 @@ def read_parquet(partition: Partition, source: TableSource) -> Iterator[Document
                 )
 
 
-def plan_hub(source: HubSource, partition_bytes: int, folder: Path) -> list[Partition]:
-    """Loads a dataset, and splits its rows into partitions by their mean size.
-
-    The dataset's handle, which refers to the library's own cache, is saved in `folder` for the
-    reading processes.
+def load_hub(source: HubSource) -> Any:
+    """Loads the columns of a dataset that are read.
 
     Raises:
         DataError: The dataset cannot be loaded, lacks a column, or its text column is not a string.
@@ -82,6 +79,15 @@ def plan_hub(source: HubSource, partition_bytes: int, folder: Path) -> list[Part
     _check_is_text(
         dataset.features.arrow_schema.field(source.text_column).type, source, source.path
     )
+    return dataset
+
+
+def plan_hub(dataset: Any, partition_bytes: int, folder: Path) -> list[Partition]:
+    """Splits the rows of a dataset into partitions by their mean size.
+
+    The dataset's handle, which refers to the library's own cache, is saved in `folder` for the
+    reading processes.
+    """
     # The fingerprint in the file name lets a resumed run notice that the dataset changed.
     file = folder / f"dataset-{dataset._fingerprint}.pickle"
     with write_atomically(file) as handle:

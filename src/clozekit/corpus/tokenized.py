@@ -29,9 +29,9 @@ class TokenizedDocuments:
     document_offsets: NDArray[np.integer[Any]]
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Memory-maps the documents of a shard."""
-        shard = Shard.open(path)
+    def open(cls, path: Path, first: int, last: int) -> Self:
+        """Memory-maps the documents of a file from `first` up to, but not including, `last`."""
+        shard = Shard.open(path, slice(first, last))
         return cls(shard.id_array, shard.tokens, shard.sentence_offsets, shard.document_offsets)
 
     @classmethod
@@ -42,6 +42,18 @@ class TokenizedDocuments:
             np.concatenate([part.tokens for part in parts]),
             offsets_of(np.concatenate([np.diff(part.sentence_offsets) for part in parts])),
             offsets_of(np.concatenate([np.diff(part.document_offsets) for part in parts])),
+        )
+
+    def take(self, order: NDArray[np.integer[Any]]) -> Self:
+        """Returns the documents with these indices, in this order."""
+        sentences = pa.ListArray.from_arrays(_int32(self.sentence_offsets), pa.array(self.tokens))
+        documents = pa.ListArray.from_arrays(_int32(self.document_offsets), sentences)
+        taken = documents.take(pa.array(order))
+        return type(self)(
+            self.ids.take(pa.array(order)),
+            taken.values.values.to_numpy(),
+            taken.values.offsets.to_numpy(),
+            taken.offsets.to_numpy(),
         )
 
     def part(self, first: int, last: int) -> Self:
@@ -77,6 +89,10 @@ class TokenizedDocuments:
     def write(self, path: Path) -> None:
         """Writes the documents as a shard."""
         write_shard(path, self.ids, self.tokens, self.sentence_offsets, self.document_offsets)
+
+
+def _int32(offsets: NDArray[np.integer[Any]]) -> pa.Int32Array:
+    return pa.array(offsets.astype(np.int32, copy=False))
 
 
 def offsets_of(lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

@@ -11,23 +11,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from clozekit.config.prepare import PrepareConfig
+from clozekit.corpus.division import Piece, group_pieces
 from clozekit.corpus.documents import Partition
 from clozekit.corpus.manifest import FORMAT_VERSION, TOKENIZER_FILE, Split
-from clozekit.files import write_json
-
-
-class Piece(NamedTuple):
-    """Some documents of a partition, stored in one file.
-
-    Attributes:
-        name: The stem of the piece's file names; sorted names are in the order of the text.
-        first_row: The index of the piece's first document in the corpus.
-        rows: The number of documents in the piece.
-    """
-
-    name: str
-    first_row: int
-    rows: int
+from clozekit.files import write_atomically, write_json
 
 
 class ShardPlan(NamedTuple):
@@ -106,6 +93,10 @@ class Work:
         plan = self.read_json("plan.json")
         return Plan(**plan | {"partitions": [Partition(*part) for part in plan["partitions"]]})
 
+    def partitions(self) -> list[Partition]:
+        """Returns the partitions to read; available after large files are cut."""
+        return [Partition(*partition) for partition in self.read_json("partitions.json")]
+
     def pieces(self) -> list[Piece]:
         """Returns the pieces; available after all partitions are read."""
         return [Piece(*piece) for piece in self.read_json("pieces.json")]
@@ -114,23 +105,32 @@ class Work:
         """Returns the shards to write; available after all pieces are tokenized."""
         return [ShardPlan(*shard) for shard in self.read_json("shards.json")]
 
-    def splits(self) -> NDArray[np.uint8]:
-        """Returns `[documents]`: the split of each document, memory-mapped."""
-        splits: NDArray[np.uint8] = np.load(self.folder / "splits.npy", mmap_mode="r")
-        return splits
+    def groups(self) -> list[list[Piece]]:
+        """Returns the pieces that each task counts and tokenizes."""
+        return group_pieces(self.pieces(), self.plan().partition_bytes)
+
+    def group(self, number: int) -> list[Piece]:
+        """Returns the pieces of one group."""
+        return self.groups()[number]
 
     def documents(self, piece: Piece) -> pa.RecordBatch:
         """Returns a piece's documents, memory-mapped: id, key, content and sentences."""
-        return map_batch(self.file("documents", f"{piece.name}.arrow"))
+        return map_slice(self.file("documents", f"{piece.name}.arrow"))
 
     def tokenizer(self) -> Tokenizer:
         """Loads the tokenizer; available after it is trained or copied."""
         return Tokenizer.from_file(str(self.tokenizer_file))
 
 
-def map_batch(path: Path) -> pa.RecordBatch:
-    """Memory-maps an Arrow IPC file with one record batch."""
-    batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes an array to an `.npy` file, atomically."""
+    with write_atomically(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def map_slice(path: Path, first: int = 0, last: int | None = None) -> pa.RecordBatch:
+    """Memory-maps rows of an Arrow IPC file with one record batch, from `first` up to `last`."""
+    batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)[first:last]
     # A work folder may come from someone else, and Arrow trusts the lengths in a file.
     batch.validate(full=True)
     return batch

@@ -1,0 +1,78 @@
+"""Finds duplicate documents, and holds out documents for validation."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clozekit.corpus.division import Piece, count_ranges
+from clozekit.corpus.hold_out import KeyAndRow, KeyCounts, Rows, later_of_equal, split_codes
+from clozekit.corpus.work_folder import Work, write_array
+from clozekit.files import write_json
+from clozekit.rng import UInt64Array
+
+
+def num_ranges(work: Work) -> int:
+    """Returns the number of tasks of `find_duplicates`."""
+    return count_ranges(sum(piece.rows for piece in work.pieces()))
+
+
+def find_duplicates(work: Work, number: int) -> None:
+    """Finds the duplicates among the documents whose content hash lies in a range.
+
+    Writes their rows, ascending.
+    """
+    ranges = num_ranges(work)
+    bounds = [min(cut * 2**64 // ranges, 2**64 - 1) for cut in (number, number + 1)]
+    contents: list[UInt64Array] = []
+    rows: list[Rows] = []
+    for piece in work.pieces():
+        index = np.load(work.file("documents", f"{piece.name}.npy"), mmap_mode="r")
+        first, last = (int(cut) for cut in np.searchsorted(index[0], np.array(bounds, np.uint64)))
+        if number == ranges - 1:
+            last = piece.rows
+        contents.append(np.array(index[0, first:last]))
+        rows.append(index[1, first:last].astype(np.int64) + piece.first_row)
+    duplicates = later_of_equal(np.concatenate(contents), np.concatenate(rows))
+    write_array(work.file("duplicates", f"{number:06d}.npy"), duplicates)
+
+
+def mark_documents(work: Work, number: int) -> None:
+    """Marks the documents of a group that are kept, and counts their keys."""
+    dropped = [np.load(file, mmap_mode="r") for file in sorted(_dropped_files(work))]
+    keys, rows = [], []
+    for piece in work.group(number):
+        is_kept = np.ones(piece.rows, np.bool_)
+        for part in dropped:
+            first, last = np.searchsorted(part, [piece.first_row, piece.first_row + piece.rows])
+            is_kept[part[first:last] - piece.first_row] = False
+        write_array(work.file("kept", f"{piece.name}.npy"), is_kept)
+        keys.append(_keys(work, piece)[is_kept])
+        rows.append(piece.first_row + np.flatnonzero(is_kept))
+    fraction = work.config.validation_fraction
+    counts = KeyCounts.of(np.concatenate(keys), np.concatenate(rows), fraction)
+    write_json(work.file("kept", f"{number:06d}.json"), asdict(counts))
+
+
+def count_kept(work: Work) -> KeyCounts:
+    """Returns the sum of the counts of all groups."""
+    reports = [work.read_json(f"kept/{n:06d}.json") for n in range(len(work.groups()))]
+    return KeyCounts.sum(KeyCounts(**report) for report in reports)
+
+
+def splits_of(work: Work, piece: Piece) -> NDArray[np.uint8]:
+    """Returns `[documents]`: the split of each document of a piece."""
+    is_kept = np.load(work.file("kept", f"{piece.name}.npy"))
+    rows = piece.first_row + np.arange(piece.rows)
+    bound = KeyAndRow(*work.read_json("hold_out.json"))
+    return split_codes(_keys(work, piece), rows, is_kept, bound)
+
+
+def _dropped_files(work: Work) -> list[Path]:
+    return list(work.file("duplicates", "x").parent.glob("*.npy"))
+
+
+def _keys(work: Work, piece: Piece) -> UInt64Array:
+    keys: UInt64Array = work.documents(piece).column("key").to_numpy()
+    return keys
