@@ -134,6 +134,11 @@ class Corpus:
         return corpus
 
     @property
+    def place(self) -> str:
+        """The folder's path or URL, for messages."""
+        return str(self.folder)
+
+    @property
     def tokenizer_file(self) -> Path:
         """The tokenizer file, in the format of the `tokenizers` library."""
         return self.folder / TOKENIZER_FILE
@@ -180,6 +185,19 @@ def _read_manifest(folder: Path) -> Manifest:
         text = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_manifest(text, str(path))
+
+
+def parse_manifest(text: bytes, path: str) -> Manifest:
+    """Parses a manifest.
+
+    Args:
+        text: Its JSON.
+        path: Its file, for messages.
+
+    Raises:
+        DataError: It is not a manifest, or has a newer format.
+    """
     try:
         version = _Versioned.model_validate_json(text).format_version
         if version > FORMAT_VERSION:
