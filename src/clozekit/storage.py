@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from clozekit.errors import DataError
 from clozekit.files import name_path, sha256_of_file, write_atomically
-from clozekit.storage_errors import first_line, in_words, is_final, is_of_a_store
+from clozekit.storage_errors import first_line, in_words, is_final, is_missing, is_of_a_store
 from clozekit.urls import EXTRAS, WEB, check_url, is_url, shown
 
 TRIES = 3
@@ -53,8 +53,23 @@ class StoredFile:
 
 
 def exists(url: str) -> bool:
-    """Whether there is a file or folder of this URL."""
-    return _tried(url, "be read", lambda system: bool(system.exists(url)))
+    """Whether there is a file or folder of this URL.
+
+    Raises:
+        DataError: The store does not say, or cannot be reached.
+    """
+
+    # fsspec's own `exists` also says no when the store cannot be reached.
+    def look(system: Any) -> bool:
+        try:
+            system.info(url)
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return False
+            raise
+        return True
+
+    return _tried(url, "be read", look)
 
 
 def stat(url: str) -> StoredFile:
@@ -80,8 +95,10 @@ def files(url: str) -> list[StoredFile]:
     def find(system: Any) -> list[StoredFile]:
         try:
             return _found(system, url, system.find(url, detail=True))
-        except FileNotFoundError:
-            return []
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
 
     return _tried(url, "be listed", find)
 

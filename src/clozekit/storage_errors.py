@@ -32,6 +32,12 @@ def is_final(error: BaseException) -> bool:
     return isinstance(error, kinds) or type(error).__name__ in _NO_CREDENTIALS
 
 
+def is_missing(error: FileNotFoundError) -> bool:
+    """Whether the server said that there is no such file, and not that it cannot be reached."""
+    cause = _cause(error)
+    return cause is error or _status(cause) == 404
+
+
 def is_of_a_store(error: Exception) -> bool:
     """Whether an error that came while a file was read is that of its store."""
     module = type(error).__module__.partition(".")[0]
