@@ -91,6 +91,15 @@ def test_a_copy_that_is_damaged_on_this_machine_is_fetched_again(
     assert len(Shelf.requests("get")) == 4
 
 
+def test_a_cache_that_the_user_removes_is_filled_again(stored: Path, tmp_path: Path) -> None:
+    datamodule = opened(tmp_path)
+    file = datamodule.shards["train"][0]
+    first = file.open()
+    shutil.rmtree(tmp_path / "cache")
+    assert file.open().num_tokens == first.num_tokens
+    first.check_size()
+
+
 def test_a_datamodule_can_be_pickled_for_workers_that_are_started_anew(
     stored: Path, tmp_path: Path
 ) -> None:

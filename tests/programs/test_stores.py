@@ -36,11 +36,11 @@ def test_the_cache_keeps_its_limit(results: dict[str, Any]) -> None:
     assert 0 < results["on_s3"]["cache"]["bytes"] <= 4 * results["largest"]
 
 
-def test_a_killed_run_goes_on_with_an_empty_cache_and_failing_requests(
+def test_a_run_begun_in_a_folder_goes_on_from_a_store_through_kills_and_failing_requests(
     results: dict[str, Any],
 ) -> None:
     result = results["killed"]
-    assert result["killed"]
+    assert result["killed"] == [-9, -9]
     assert result["resumed"] == [0], result["log"]
     assert result["differences"] == []
 
@@ -55,12 +55,6 @@ def test_a_resumed_run_fetches_only_the_shards_from_the_one_at_hand_on(
     # Each is fetched twice: the first time with another byte.
     distinct = list(dict.fromkeys(fetched))
     assert distinct == list(dict.fromkeys(order[begin : begin + len(distinct)]))
-
-
-def test_a_run_begun_in_a_folder_goes_on_from_a_store(results: dict[str, Any]) -> None:
-    result = results["from_local_to_store"]
-    assert result["killed"] and result["resumed"] == [0]
-    assert result["differences"] == []
 
 
 def test_a_killed_run_goes_on_from_its_mirror_on_a_new_machine(results: dict[str, Any]) -> None:

@@ -64,6 +64,14 @@ class Hold:
         """Whether this process took it; a fork of it holds nothing."""
         return self._descriptor is not None and self._process_id == os.getpid()
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is still in the folder; the user may have removed it."""
+        try:
+            return self.path.stat().st_ino == self.inode
+        except OSError:
+            return False
+
     def release(self) -> None:
         """Lets other processes remove the file. What is mapped of it can still be read."""
         if self._descriptor is None:
@@ -108,9 +116,8 @@ class ShardCache:
 
     def remove(self, hold: Hold) -> None:
         """Releases and removes a shard that turned out to be damaged."""
-        with suppress(OSError):
-            if hold.path.stat().st_ino == hold.inode:
-                hold.path.unlink()
+        if hold.is_there:
+            hold.path.unlink(missing_ok=True)
         hold.release()
 
     def _hold(self, shard: StoredShard, needs_room: bool) -> Hold | None:

@@ -159,6 +159,9 @@ class StoredShardFile(ShardFile):
         """
         state = self._own_state()
         with state.lock:
+            if state.hold is not None and not state.hold.is_there:
+                state.hold.release()
+                state.hold = None
             if state.hold is None:
                 get = self.cache.hold_if_room if needs_room else self.cache.hold
                 state.hold = get(self.stored)
