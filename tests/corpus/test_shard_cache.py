@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -216,6 +217,32 @@ def test_a_process_that_waited_does_not_wait_for_the_end_of_the_reading(
         os.kill(user, signal.SIGKILL)
         wait(user)
     assert len(Shelf.requests("get")) == 1
+
+
+def test_a_process_forked_in_a_download_does_not_keep_others_waiting(
+    cache: ShardCache, bucket: Path, tmp_path: Path
+) -> None:
+    (shard,) = shards_in(bucket, 1)
+    with shelf(tmp_path / "shelf", seconds=0.3):
+        loader = threading.Thread(target=lambda: cache.hold(shard).release())
+        loader.start()
+        while not list(cache.folder.glob("*.part") if cache.folder.is_dir() else []):
+            time.sleep(0.01)
+        child = fork(signal.pause)
+        waiter = fork(lambda: cache.hold(shard).release())
+        loader.join()
+    try:
+        for _ in range(1000):
+            if (ended := os.waitpid(waiter, os.WNOHANG))[0]:
+                break
+            time.sleep(0.01)
+        else:
+            os.kill(waiter, signal.SIGKILL)
+            ended = os.waitpid(waiter, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        wait(child)
+    assert os.waitstatus_to_exitcode(ended[1]) == 0
 
 
 def test_a_flipped_byte_is_fetched_again(cache: ShardCache, bucket: Path, tmp_path: Path) -> None:

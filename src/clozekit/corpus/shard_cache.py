@@ -77,9 +77,9 @@ class Hold:
         if self._descriptor is None:
             return
         if self.is_own:
-            # A process forked meanwhile has the descriptor, too; it does not keep the lock.
-            _lock(self._descriptor, fcntl.LOCK_UN)
-        os.close(self._descriptor)
+            _unlock(self._descriptor)
+        else:
+            os.close(self._descriptor)
         self._descriptor = None
 
 
@@ -200,7 +200,7 @@ def _existing(path: Path) -> Hold | None:
     # Waits for a process that is about to remove it.
     _lock(descriptor, fcntl.LOCK_SH)
     if not _is_at(path, descriptor):
-        os.close(descriptor)
+        _unlock(descriptor)
         return None
     with suppress(OSError):  # The file of another user cannot be touched.
         os.utime(descriptor)
@@ -224,7 +224,7 @@ def _removed_if_unused(path: Path) -> bool:
     except OSError:
         return False
     finally:
-        os.close(descriptor)
+        _unlock(descriptor)
     return True
 
 
@@ -242,7 +242,7 @@ def _removed_if_abandoned(path: Path, lock: Path) -> bool:
     except OSError:
         return False
     finally:
-        os.close(descriptor)
+        _unlock(descriptor)
     return True
 
 
@@ -277,7 +277,7 @@ def _locked(path: Path) -> Iterator[bool]:
     finally:
         if is_locked:
             path.unlink(missing_ok=True)
-        os.close(descriptor)
+        _unlock(descriptor)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -286,6 +286,12 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+def _unlock(descriptor: int) -> None:
+    """Releases a lock. A process forked meanwhile has the descriptor too; it does not keep it."""
+    _lock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _lock(descriptor: int, operation: int) -> None:
