@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,7 +148,7 @@ def show_others(documents: dict[str, Planted], kept: set[str], dedup: NearDedup)
     words = normalized_words(pa.array([[document.text] for document in documents.values()]))
     hashes, offsets = shingles(words, dedup.ngram_size)
     signed = signatures(hashes, offsets, 112)
-    sets = [set(hashes[a:b].tolist()) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    sets = [set(hashes[a:b].tolist()) for a, b in pairwise(offsets)]
     others = []
     for row, key in enumerate(keys):
         if key not in kept and key not in planted:

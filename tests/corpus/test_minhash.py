@@ -30,8 +30,8 @@ def sign(documents: list[str], ngram_size: int, num_hashes: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("sentences", "words"),
     [
-        (["Don't stop, it's 3.5 %!", "", "OK?"], "don t stop it s 3 5 ok".split()),
-        (["snake_case – Élan E\u0301lan"], ["snake", "case", "élan", "élan"]),
+        (["Don't stop, it's 3.5 %!", "", "OK?"], ["don", "t", "stop", "it", "s", "3", "5", "ok"]),
+        (["snake_case - Élan E\u0301lan"], ["snake", "case", "élan", "élan"]),
         (["東京へ行く BERT"], ["東", "京", "へ", "行", "く", "bert"]),
         (["नमस्ते दुनिया"], ["नमस्ते", "दुनिया"]),
         (["...", " "], []),

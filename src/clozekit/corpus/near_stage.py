@@ -20,7 +20,6 @@ from clozekit.corpus.work_folder import Work, write_array
 from clozekit.files import write_atomically
 from clozekit.rng import UInt64Array
 
-_ROUNDS = 16
 _VALUES_AT_ONCE = 1 << 23
 
 
@@ -70,31 +69,23 @@ def num_near_tasks(work: Work) -> int:
 def find_near_duplicates(work: Work, number: int) -> None:
     """Finds similar documents among those with the same hash of a band, for a range of hashes.
 
-    Of the documents with the same hash, the first in text order is compared with all others. Those
-    that are not similar to it are compared among themselves in the same way, up to 16 times.
+    Of the documents with the same hash, the first in text order is compared with all others. Where
+    it is the odd one out, the others usually meet without it in another band.
 
     Writes the rows of documents that are similar to an earlier one, ascending, and `[pairs, 2]`:
     the row of each with the row of the earlier one.
     """
     hashes, rows = _entries(work, number)
-    threshold = _config(work).threshold
-    signed = _Signatures(work)
     order = np.lexsort((rows, hashes))
     hashes, rows = hashes[order], rows[order]
-    pairs: list[Rows] = [np.zeros((0, 2), np.int64)]
-    for _ in range(_ROUNDS):
-        is_first = np.concatenate([[True], hashes[1:] != hashes[:-1]])[: len(hashes)]
-        first = rows[is_first][np.cumsum(is_first) - 1][~is_first]
-        hashes, rows = hashes[~is_first], rows[~is_first]
-        is_similar = signed.similarity(rows, first) >= threshold
-        pairs.append(np.stack([rows[is_similar], first[is_similar]], axis=1))
-        hashes, rows = hashes[~is_similar], rows[~is_similar]
-        if not len(rows):
-            break
-    found = np.concatenate(pairs)
-    found = found[np.argsort(found[:, 0])]
-    write_array(work.file("near_pairs", f"{number:06d}.npy"), found)
-    write_array(work.file("near_duplicates", f"{number:06d}.npy"), found[:, 0])
+    is_first = np.concatenate([[True], hashes[1:] != hashes[:-1]])[: len(hashes)]
+    first = rows[is_first][np.cumsum(is_first) - 1]
+    pairs = np.stack([rows, first], axis=1)[~is_first]
+    is_similar = _Signatures(work).similarity(pairs) >= _config(work).threshold
+    pairs = pairs[is_similar]
+    pairs = pairs[np.argsort(pairs[:, 0])]
+    write_array(work.file("near_pairs", f"{number:06d}.npy"), pairs)
+    write_array(work.file("near_duplicates", f"{number:06d}.npy"), pairs[:, 0])
 
 
 def near_examples(work: Work, count: int, length: int) -> list[list[str]]:
@@ -137,12 +128,12 @@ class _Signatures:
         last = groups[-1][-1]
         self._bounds = [*(group[0].first_row for group in groups), last.first_row + last.rows]
 
-    def similarity(self, rows: Rows, others: Rows) -> NDArray[np.float64]:
-        """Returns `[pairs]`: the estimated similarity of pairs of documents."""
+    def similarity(self, pairs: Rows) -> NDArray[np.float64]:
+        """Returns `[pairs]`: the estimated similarity of pairs of rows, `[pairs, 2]`."""
         step = _VALUES_AT_ONCE // self._num_hashes
         parts = [
-            estimated_similarity(self._read(rows[i : i + step]), self._read(others[i : i + step]))
-            for i in range(0, len(rows), step)
+            estimated_similarity(*(self._read(rows) for rows in pairs[first : first + step].T))
+            for first in range(0, len(pairs), step)
         ]
         return np.concatenate([np.zeros(0), *parts])
 
