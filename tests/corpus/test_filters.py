@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from clozekit.config.filters import FiltersConfig
-from clozekit.corpus.filters import failed_rule, has_known_tokens
+from clozekit.corpus import filters as filters_module
+from clozekit.corpus.filters import Filter, failed_rules, has_known_tokens
 from clozekit.corpus.languages import check_language
 from clozekit.corpus.tokenized import TokenizedDocuments
 from clozekit.errors import ConfigError, DataError
@@ -19,6 +20,11 @@ from tests.corpus.texts import config, decoded, make_documents, prepare_text, wr
 
 ENGLISH = "The committee has decided that the work on the bridge will begin in the spring."
 GERMAN = "Der Ausschuss hat beschlossen, dass die Arbeiten an der Brücke im Frühjahr beginnen."
+
+
+def failed_rule(sentences: list[str], filters: FiltersConfig) -> str | None:
+    (rule,) = failed_rules([sentences], filters)
+    return rule
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,15 @@ def test_the_first_rule_that_is_not_met_is_counted() -> None:
     filters = FiltersConfig(min_words=3, max_symbol_word_ratio=0, max_words=100)
     assert failed_rule(["#"], filters) == "min_words"
     assert failed_rule(["# one two three"], filters) == "max_symbol_word_ratio"
+
+
+def test_documents_of_several_batches_stay_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters_module, "_CHARACTERS_AT_ONCE", 20)
+    documents = [(row, [f"word {row}"] * (1 + row % 3)) for row in range(50)]
+    keep = Filter(FiltersConfig(min_words=4))
+    assert list(keep(iter(documents))) == [d for d in documents if d[0] % 3]
+    assert keep.counts == {"min_words": 17}
+    assert list(keep(iter([]))) == []
 
 
 def test_a_language_with_a_low_score_is_dropped() -> None:

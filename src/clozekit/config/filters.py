@@ -32,7 +32,7 @@ class FiltersConfig(Closed):
 
     min_words: int | None = Field(None, ge=1)
     max_words: int | None = Field(None, ge=1)
-    max_symbol_word_ratio: float | None = Field(None, ge=0)
+    max_symbol_word_ratio: float | None = Field(None, ge=0, allow_inf_nan=False)
     max_duplicate_sentence_fraction: float | None = Field(None, ge=0, le=1)
     max_top_2_gram_fraction: float | None = Field(None, ge=0, le=1)
     max_top_3_gram_fraction: float | None = Field(None, ge=0, le=1)

@@ -1,7 +1,9 @@
 """Rules that a document must meet, after Gopher (Rae et al., 2021, appendix A.1.1)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import compress, pairwise, repeat
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,16 +16,49 @@ from clozekit.corpus.tokenized import TokenizedDocuments
 
 UNKNOWN_RULE = "max_unknown_fraction"
 """The only rule that is checked after tokenization."""
+_RULES_WITHOUT_WORDS = {
+    *(UNKNOWN_RULE, "max_duplicate_sentence_fraction", "language", "min_language_score"),
+}
+_CHARACTERS_AT_ONCE = 1 << 20
+_DocumentT = TypeVar("_DocumentT", bound=tuple[Any, list[str]])
 
 
-def failed_rule(sentences: list[str], filters: FiltersConfig) -> str | None:
-    """Returns the first rule that a document does not meet, or None.
+class Filter:
+    """Leaves out the documents that do not meet the rules, and counts them.
 
-    `max_unknown_fraction` needs tokens, see `has_known_tokens`.
+    Args:
+        config: The rules. `max_unknown_fraction` needs tokens, see `has_known_tokens`.
+
+    Attributes:
+        counts: The number of documents by the first rule that they do not meet.
     """
-    if not filters.model_dump(exclude_none=True, exclude={UNKNOWN_RULE}):
-        return None
-    return next(_failed_rules(sentences, filters), None)
+
+    def __init__(self, config: FiltersConfig) -> None:
+        self.counts: Counter[str] = Counter()
+        self._config = config
+        self._rules = config.model_dump(exclude_none=True, exclude={UNKNOWN_RULE}).keys()
+
+    def __call__(self, documents: Iterable[_DocumentT]) -> Iterator[_DocumentT]:
+        """Yields the documents that meet the rules, each with its sentences as the last item."""
+        if not self._rules:
+            yield from documents
+            return
+        for batch in _batches(documents):
+            all_sentences = [document[-1] for document in batch]
+            rules = failed_rules(all_sentences, self._config)
+            self.counts.update(rule for rule in rules if rule is not None)
+            kept = (rule is None for rule in rules)
+            yield from compress(batch, kept)
+
+
+def failed_rules(documents: list[list[str]], filters: FiltersConfig) -> list[str | None]:
+    """Returns for each document, a list of sentences, the first rule that it does not meet."""
+    all_words: Iterable[list[str]] = repeat([])
+    if filters.model_dump(exclude_none=True, exclude=_RULES_WITHOUT_WORDS):
+        all_words = _words(documents)
+    # Only the documents determine the number.
+    pairs = zip(documents, all_words, strict=False)
+    return [next(_failed_rules(*pair, filters), None) for pair in pairs]
 
 
 def has_known_tokens(
@@ -42,8 +77,21 @@ def has_known_tokens(
     return known
 
 
-def _failed_rules(sentences: list[str], filters: FiltersConfig) -> Iterator[str]:
-    words = _words(sentences)
+def _batches(documents: Iterable[_DocumentT]) -> Iterator[list[_DocumentT]]:
+    """Splits documents into batches, whose words are found in one go."""
+    batch: list[_DocumentT] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += sum(map(len, document[-1]))
+        if characters >= _CHARACTERS_AT_ONCE:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _failed_rules(sentences: list[str], words: list[str], filters: FiltersConfig) -> Iterator[str]:
     if filters.min_words is not None and len(words) < filters.min_words:
         yield "min_words"
     if filters.max_words is not None and len(words) > filters.max_words:
@@ -66,9 +114,11 @@ def _failed_rules(sentences: list[str], filters: FiltersConfig) -> Iterator[str]
             yield "min_language_score"
 
 
-def _words(sentences: list[str]) -> list[str]:
-    distinct, indices, _ = normalized_words(pa.array([sentences], pa.list_(pa.string())))
-    return [distinct[index] for index in indices]
+def _words(documents: list[list[str]]) -> Iterator[list[str]]:
+    distinct, indices, offsets = normalized_words(pa.array(documents, pa.list_(pa.string())))
+    words = np.array(distinct, object)
+    for first, last in pairwise(offsets):
+        yield words[indices[first:last]].tolist()
 
 
 def _count_symbols(sentences: list[str]) -> int:

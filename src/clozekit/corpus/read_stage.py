@@ -6,6 +6,7 @@ task.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow as pa
 from clozekit.corpus.cut_stage import is_part, read_part
 from clozekit.corpus.division import Piece
 from clozekit.corpus.documents import Document
-from clozekit.corpus.filters import failed_rule
+from clozekit.corpus.filters import Filter
 from clozekit.corpus.readers import read_documents
 from clozekit.corpus.sentences import hash_content, hash_text, split_sentences
 from clozekit.corpus.shards import write_record_batch
@@ -80,7 +81,7 @@ def read_partition(work: Work, number: int) -> None:
         read_part(partition) if is_part(work, partition) else read_documents(source, partition)
     )
     rows, empty = _Rows(), 0
-    filtered: Counter[str] = Counter()
+    keep = Filter(work.config.filters)
     sizes: list[int] = []
 
     def write_piece() -> _Rows:
@@ -88,20 +89,22 @@ def read_partition(work: Work, number: int) -> None:
         sizes.append(len(rows.ids))
         return _Rows()
 
-    for document in documents:
-        sentences = split_sentences(document.text, source.sentences, source.language)
-        if not sentences:
-            empty += 1
-            continue
-        if rule := failed_rule(sentences, work.config.filters):
-            filtered[rule] += 1
-            continue
+    def split() -> Iterator[tuple[Document, list[str]]]:
+        nonlocal empty
+        for document in documents:
+            sentences = split_sentences(document.text, source.sentences, source.language)
+            if sentences:
+                yield document, sentences
+            else:
+                empty += 1
+
+    for document, sentences in keep(split()):
         rows.add(document, sentences)
         if rows.size >= piece_bytes:
             rows = write_piece()
     if rows.ids:
         write_piece()
-    report = {"pieces": sizes, "empty": empty, "filtered": filtered}
+    report = {"pieces": sizes, "empty": empty, "filtered": keep.counts}
     write_json(work.file("documents", f"{number:06d}.json"), report)
 
 
