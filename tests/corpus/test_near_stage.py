@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clozekit.config.dedup import NearDedup
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus import division, near_stage, pipeline
 from clozekit.corpus.minhash import estimated_similarity
-from clozekit.corpus.near_stage import find_near_duplicates, near_examples, num_near_tasks
-from clozekit.corpus.split_stage import find_duplicates, num_ranges
+from clozekit.corpus.near_stage import find_near_duplicates, near_examples
+from clozekit.corpus.split_stage import find_duplicates
 from clozekit.corpus.work_folder import Work
 
 DEDUP = {"method": "near", "ngram_size": 2, "num_buckets": 8, "hashes_per_bucket": 4}
@@ -37,9 +38,9 @@ def signed(folder: Path, documents: list[list[str]], dedup: Mapping[str, Any] = 
     work.folder.mkdir(parents=True)
     pipeline.plan_reading(work)
     pipeline.read_source(work)
-    for number in range(num_ranges(work)):
+    for number in range(work.division().num_ranges):
         find_duplicates(work, number)
-    for number in range(len(work.groups())):
+    for number in range(len(work.division().groups)):
         near_stage.sign_group(work, number)
     return work
 
@@ -47,7 +48,8 @@ def signed(folder: Path, documents: list[list[str]], dedup: Mapping[str, Any] = 
 def found(work: Work) -> list[int]:
     """The rows of the near-duplicates."""
     rows: set[int] = set()
-    for number in range(num_near_tasks(work)):
+    assert isinstance(work.config.dedup, NearDedup)
+    for number in range(work.config.dedup.num_buckets * work.division().num_ranges):
         find_near_duplicates(work, number)
         task = np.load(work.file("near_duplicates", f"{number:06d}.npy")).tolist()
         assert task == sorted(set(task))
@@ -102,8 +104,8 @@ def test_the_rows_are_those_of_a_naive_search_for_any_division_of_the_work(
     monkeypatch.setattr(pipeline, "PARTITION_BYTES", 1_500)
     monkeypatch.setattr(near_stage, "_VALUES_AT_ONCE", 100)
     divided = signed(tmp_path / "divided", documents)
-    assert num_near_tasks(divided) == 8 * 4
-    assert 1 < len(divided.groups()) < len(divided.pieces())
+    assert divided.division().num_ranges == 4
+    assert 1 < len(divided.division().groups) < len(divided.division().pieces)
     assert found(divided) == expected
 
 

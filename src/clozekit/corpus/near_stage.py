@@ -15,7 +15,7 @@ from clozekit.config.dedup import NearDedup
 from clozekit.corpus.hold_out import Rows
 from clozekit.corpus.minhash import band_hash, estimated_similarity, shingles, signatures
 from clozekit.corpus.normalized_words import normalized_words
-from clozekit.corpus.split_stage import dropped_rows, num_ranges, slice_of_range
+from clozekit.corpus.split_stage import dropped_rows, slice_of_range
 from clozekit.corpus.work_folder import Work, write_array
 from clozekit.files import write_atomically
 from clozekit.rng import UInt64Array
@@ -30,7 +30,7 @@ def sign_group(work: Work, number: int) -> None:
     without words have no meaning and are not in the index. The index is `[bands, 2, documents]`,
     uint64: for each band its hashes, ascending, and the rows they belong to.
     """
-    dedup, group = _config(work), work.group(number)
+    dedup, group = _config(work), work.division().groups[number]
     dropped = dropped_rows(work, group)
     num_rows = sum(piece.rows for piece in group)
     indexed: list[Rows] = []
@@ -61,13 +61,10 @@ def sign_group(work: Work, number: int) -> None:
                 file.write(values.astype("<u8").tobytes())
 
 
-def num_near_tasks(work: Work) -> int:
-    """Returns the number of tasks of `find_near_duplicates`."""
-    return _config(work).num_buckets * num_ranges(work)
-
-
 def find_near_duplicates(work: Work, number: int) -> None:
     """Finds similar documents among those with the same hash of a band, for a range of hashes.
+
+    There are as many tasks as bands times ranges.
 
     Of the documents with the same hash, the first in text order is compared with all others. Where
     it is the odd one out, the others usually meet without it in another band.
@@ -99,7 +96,7 @@ def near_examples(work: Work, count: int, length: int) -> list[list[str]]:
     Returns:
         Each example's id, the id of the similar earlier document, and the start of both texts.
     """
-    files = (work.file("near_pairs", f"{number:06d}.npy") for number in range(num_near_tasks(work)))
+    files = work.file("near_pairs", "x").parent.glob("*.npy")
     pairs = sorted(
         (int(row), int(earlier))
         for file in files
@@ -124,7 +121,7 @@ class _Signatures:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._num_hashes = _config(work).num_hashes
-        groups = work.groups()
+        groups = work.division().groups
         last = groups[-1][-1]
         self._bounds = [*(group[0].first_row for group in groups), last.first_row + last.rows]
 
@@ -151,13 +148,13 @@ class _Signatures:
 
 def _entries(work: Work, number: int) -> tuple[UInt64Array, Rows]:
     """Returns the band hashes of a task, and the rows they belong to."""
-    ranges = num_ranges(work)
-    band, part = divmod(number, ranges)
+    division = work.division()
+    band, part = divmod(number, division.num_ranges)
     hashes: list[UInt64Array] = []
     rows: list[Rows] = []
-    for group in range(len(work.groups())):
+    for group in range(len(division.groups)):
         index = np.load(work.file("bands", f"{group:06d}.npy"), mmap_mode="r")[band]
-        of_range = slice_of_range(index[0], part, ranges)
+        of_range = slice_of_range(index[0], part, division.num_ranges)
         hashes.append(np.array(index[0, of_range]))
         rows.append(index[1, of_range].astype(np.int64))
     return np.concatenate(hashes), np.concatenate(rows)
@@ -165,7 +162,8 @@ def _entries(work: Work, number: int) -> tuple[UInt64Array, Rows]:
 
 def _document(work: Work, row: int, length: int) -> tuple[str, str]:
     """Returns a document's id, and the start of its text."""
-    piece = next(piece for piece in work.pieces() if row < piece.first_row + piece.rows)
+    pieces = work.division().pieces
+    piece = next(piece for piece in pieces if row < piece.first_row + piece.rows)
     document: pa.RecordBatch = work.documents(piece).slice(row - piece.first_row, 1)
     text = ""
     for sentence in document.column("sentences")[0]:

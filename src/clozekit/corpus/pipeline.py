@@ -18,8 +18,9 @@ from clozekit.config.prepare import (
     TextSource,
     WordPieceConfig,
 )
+from clozekit.console import PlainConsole
 from clozekit.corpus.cut_stage import cut_file, partitions_to_read
-from clozekit.corpus.division import SMALLEST_PARTITION
+from clozekit.corpus.division import SMALLEST_PARTITION, divide
 from clozekit.corpus.executor import run_tasks
 from clozekit.corpus.hold_out import MIN_DOCUMENTS
 from clozekit.corpus.manifest import (
@@ -36,10 +37,10 @@ from clozekit.corpus.manifest import (
 from clozekit.corpus.near_stage import (
     find_near_duplicates,
     near_examples,
-    num_near_tasks,
     sign_group,
 )
 from clozekit.corpus.output import erase, remove_shards
+from clozekit.corpus.progress import print_plain
 from clozekit.corpus.read_stage import count_filtered, number_pieces, read_partition
 from clozekit.corpus.readers import plan_partitions
 from clozekit.corpus.shard_stage import build_shard
@@ -48,7 +49,6 @@ from clozekit.corpus.split_stage import (
     count_kept,
     find_duplicates,
     mark_documents,
-    num_ranges,
 )
 from clozekit.corpus.token_stage import (
     choose_num_shards,
@@ -63,7 +63,6 @@ from clozekit.corpus.word_stage import (
     all_counts,
     count_group,
     count_occurrences,
-    num_buckets,
 )
 from clozekit.corpus.work_folder import Plan, ShardPlan, Work
 from clozekit.errors import DataError
@@ -99,13 +98,20 @@ def read_source(work: Work) -> None:
         DataError: There is no text, or a row is invalid.
     """
     large = [partition for partition in work.plan().partitions if partition.is_cut]
+    if work.config.num_workers > 1:
+        for partition in large:
+            print_plain(
+                PlainConsole(stderr=True),
+                f"{partition.path} is read by one worker, because a gzipped or CSV file cannot be "
+                "read from the middle; several smaller files are read by several",
+            )
     run_tasks("cut", cut_file, work, len(large))
     work.write_json("partitions.json", partitions_to_read(work))
     run_tasks("read", read_partition, work, len(work.partitions()))
     pieces = number_pieces(work)
     if not pieces:
         raise DataError(f"{_name(work.config.source)}{_NO_TEXT}{_dropped(count_filtered(work))}")
-    work.write_json("pieces.json", pieces)
+    work.write_json("division.json", divide(pieces, work.plan().partition_bytes))
     for file in work.file("cut", "x").parent.glob("*.arrow"):
         file.unlink()
 
@@ -116,14 +122,15 @@ def split_documents(work: Work) -> None:
     Raises:
         DataError: There are fewer than four distinct documents.
     """
-    dedup = work.config.dedup
+    dedup, division = work.config.dedup, work.division()
     if not isinstance(dedup, NoDedup):
-        run_tasks("find duplicates", find_duplicates, work, num_ranges(work))
+        run_tasks("find duplicates", find_duplicates, work, division.num_ranges)
     if isinstance(dedup, NearDedup):
-        run_tasks("compute signatures", sign_group, work, len(work.groups()))
-        run_tasks("find near-duplicates", find_near_duplicates, work, num_near_tasks(work))
+        run_tasks("compute signatures", sign_group, work, len(division.groups))
+        num_tasks = dedup.num_buckets * division.num_ranges
+        run_tasks("find near-duplicates", find_near_duplicates, work, num_tasks)
         work.write_json("near_examples.json", near_examples(work, _EXAMPLES, _EXAMPLE_LENGTH))
-    run_tasks("split", mark_documents, work, len(work.groups()))
+    run_tasks("split", mark_documents, work, len(division.groups))
     counts, source = count_kept(work), work.config.source
     if counts.documents < MIN_DOCUMENTS * len(SPLITS):
         raise DataError(
@@ -143,9 +150,9 @@ def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
 
 def train_vocabulary(work: Work, config: WordPieceConfig) -> None:
     """Trains the vocabulary on the training documents."""
-    run_tasks("count words", count_group, work, len(work.groups()))
+    run_tasks("count words", count_group, work, len(work.division().groups))
     work.write_json("occurrences.json", count_occurrences(work))
-    run_tasks("add counts", add_counts, work, num_buckets(work))
+    run_tasks("add counts", add_counts, work, work.division().num_buckets)
     if not work.tokenizer_file.exists():
         _save(work, train_from_counts(all_counts(work), config))
 
@@ -156,7 +163,7 @@ def tokenize(work: Work) -> None:
     Raises:
         DataError: A split has fewer than two documents with tokens.
     """
-    run_tasks("tokenize", tokenize_group, work, len(work.groups()))
+    run_tasks("tokenize", tokenize_group, work, len(work.division().groups))
     plans: list[ShardPlan] = []
     for split in SPLITS:
         num_documents = count_documents(work, split)
@@ -195,7 +202,7 @@ def write_manifest(work: Work) -> Corpus:
     """Writes the manifest, which completes the corpus."""
     num_partitions = len(work.partitions())
     reports = [work.read_json(f"documents/{number:06d}.json") for number in range(num_partitions)]
-    num_documents = sum(piece.rows for piece in work.pieces())
+    num_documents = sum(piece.rows for piece in work.division().pieces)
     duplicates = count_duplicates(work)
     manifest = Manifest(
         format_version=FORMAT_VERSION,

@@ -6,16 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clozekit.corpus.division import Piece, count_ranges
+from clozekit.corpus.division import Piece
 from clozekit.corpus.hold_out import KeyAndRow, KeyCounts, Rows, later_of_equal, split_codes
 from clozekit.corpus.work_folder import Work, write_array
 from clozekit.files import write_json
 from clozekit.rng import UInt64Array
-
-
-def num_ranges(work: Work) -> int:
-    """Returns the number of tasks of `find_duplicates`."""
-    return count_ranges(sum(piece.rows for piece in work.pieces()))
 
 
 def find_duplicates(work: Work, number: int) -> None:
@@ -23,10 +18,11 @@ def find_duplicates(work: Work, number: int) -> None:
 
     Writes their rows, ascending.
     """
-    ranges = num_ranges(work)
+    division = work.division()
+    ranges = division.num_ranges
     contents: list[UInt64Array] = []
     rows: list[Rows] = []
-    for piece in work.pieces():
+    for piece in division.pieces:
         index = np.load(work.file("documents", f"{piece.name}.npy"), mmap_mode="r")
         of_range = slice_of_range(index[0], number, ranges)
         contents.append(np.array(index[0, of_range]))
@@ -44,7 +40,7 @@ def slice_of_range(hashes: UInt64Array, number: int, ranges: int) -> slice:
 
 def mark_documents(work: Work, number: int) -> None:
     """Marks the documents of a group that are kept, and counts their keys."""
-    group = work.group(number)
+    group = work.division().groups[number]
     dropped = dropped_rows(work, group)
     keys, rows = [], []
     for piece in group:
@@ -61,7 +57,7 @@ def mark_documents(work: Work, number: int) -> None:
 
 def count_kept(work: Work) -> KeyCounts:
     """Returns the sum of the counts of all groups."""
-    reports = [work.read_json(f"kept/{n:06d}.json") for n in range(len(work.groups()))]
+    reports = [work.read_json(f"kept/{n:06d}.json") for n in range(len(work.division().groups))]
     return KeyCounts.sum(KeyCounts(**report) for report in reports)
 
 
