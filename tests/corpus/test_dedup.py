@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clozekit.config.prepare import PrepareConfig
-from clozekit.corpus import pipeline
+from clozekit.corpus import division, pipeline
 from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ConfigError
 from clozekit.prepare import prepare
@@ -68,6 +68,8 @@ def test_near_duplicates_are_dropped_with_any_number_of_workers(
     assert lines[first + 2].startswith(r"  \x1b[31m [bold] text ")
     assert written.count("was dropped, because") == 10
     monkeypatch.setattr(pipeline, "PARTITION_BYTES", 5_000)
+    monkeypatch.setattr(division, "_GROUPS", 4)
+    monkeypatch.setattr(division, "_DOCUMENTS_PER_RANGE", 60)
     one, two = (prepare(wanted(tmp_path, documents, "near", workers=n)) for n in (1, 2))
     assert content_of(one.folder) == content_of(two.folder)
     assert counts(one) == (5, 12)

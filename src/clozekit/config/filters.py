@@ -27,7 +27,8 @@ class FiltersConfig(Closed):
         language: The ISO 639 code of the language that py3langid must identify, such as `en`.
         min_language_score: The minimum probability of the language; 0.65 in FineWeb, which uses
             another identifier.
-        max_unknown_fraction: The maximum fraction of [UNK] among the document's tokens.
+        max_unknown_fraction: The maximum fraction of [UNK] among the document's tokens. Checked
+            after the vocabulary is trained.
     """
 
     min_words: int | None = Field(None, ge=1)
