@@ -76,6 +76,35 @@ def test_near_duplicates_are_dropped_with_any_number_of_workers(
     assert decoded(one).keys() == decoded(whole).keys()
 
 
+@pytest.mark.parametrize("stage", ["tokenize", "build_shards"])
+def test_an_interrupted_run_goes_on_and_shows_the_same_examples(
+    tmp_path: Path,
+    documents: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    stage: str,
+) -> None:
+    whole = prepare(wanted(tmp_path, documents, "near"))
+    expected = capsys.readouterr().out.partition("doc-105")[2]
+    assert "was dropped" in expected
+    interrupted = wanted(tmp_path, documents, "near", workers=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, stage, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(interrupted)
+    work = Path(interrupted.out) / ".work"
+    assert not any(name.name in ("signatures", "bands") for name in work.iterdir())
+    if stage == "build_shards":
+        assert not list(work.glob("documents/*.arrow"))
+    resumed = prepare(interrupted)
+    assert capsys.readouterr().out.partition("doc-105")[2] == expected
+    assert content_of(resumed.folder) == content_of(whole.folder)
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_exact_duplicates_alone_or_none_are_dropped(
     tmp_path: Path, documents: list[list[str]]
 ) -> None:

@@ -5,6 +5,7 @@ threshold. As each dropped document is similar to an earlier one by itself, no c
 built, and the memory of a task does not grow with the corpus.
 """
 
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -113,6 +114,12 @@ def near_examples(work: Work, count: int, length: int) -> list[list[str]]:
         ]
         for row in chosen
     ]
+
+
+def remove_signatures(work: Work) -> None:
+    """Removes the large files that only the search needs."""
+    for stage in ("signatures", "bands"):
+        shutil.rmtree(work.folder / stage, ignore_errors=True)
 
 
 class _Signatures:

@@ -37,6 +37,7 @@ from clozekit.corpus.manifest import (
 from clozekit.corpus.near_stage import (
     find_near_duplicates,
     near_examples,
+    remove_signatures,
     sign_group,
 )
 from clozekit.corpus.output import erase, remove_shards
@@ -70,6 +71,7 @@ from clozekit.files import sha256_of_file, write_atomically
 
 PARTITION_BYTES = SMALLEST_PARTITION
 _NO_TEXT = " does not contain any text"
+_EXAMPLES_FILE = "near_examples.json"
 _EXAMPLES = 10
 _EXAMPLE_LENGTH = 100
 
@@ -125,11 +127,13 @@ def split_documents(work: Work) -> None:
     dedup, division = work.config.dedup, work.division()
     if not isinstance(dedup, NoDedup):
         run_tasks("find duplicates", find_duplicates, work, division.num_ranges)
-    if isinstance(dedup, NearDedup):
+    # A resumed run may not have the documents any more that the examples are taken from.
+    if isinstance(dedup, NearDedup) and not (work.folder / _EXAMPLES_FILE).exists():
         run_tasks("compute signatures", sign_group, work, len(division.groups))
         num_tasks = dedup.num_buckets * division.num_ranges
         run_tasks("find near-duplicates", find_near_duplicates, work, num_tasks)
-        work.write_json("near_examples.json", near_examples(work, _EXAMPLES, _EXAMPLE_LENGTH))
+        work.write_json(_EXAMPLES_FILE, near_examples(work, _EXAMPLES, _EXAMPLE_LENGTH))
+        remove_signatures(work)
     run_tasks("split", mark_documents, work, len(division.groups))
     counts, source = count_kept(work), work.config.source
     if counts.documents < MIN_DOCUMENTS * len(SPLITS):
@@ -192,7 +196,7 @@ def read_examples(work: Work) -> list[str]:
     if not isinstance(work.config.dedup, NearDedup):
         return []
     lines: list[str] = []
-    for dropped, earlier, text, earlier_text in work.read_json("near_examples.json"):
+    for dropped, earlier, text, earlier_text in work.read_json(_EXAMPLES_FILE):
         lines += [f"{dropped} was dropped, because it is similar to {earlier}:"]
         lines += [f"  {text}", f"  {earlier_text}"]
     return lines

@@ -124,5 +124,6 @@ def count_filtered(work: Work) -> Counter[str]:
     """Returns the number of documents that each rule of `filters` left out."""
     filtered: Counter[str] = Counter()
     for number in range(len(work.partitions())):
-        filtered.update(work.read_json(f"documents/{number:06d}.json")["filtered"])
+        report = work.read_json(f"documents/{number:06d}.json")
+        filtered.update(report["filtered"])
     return filtered
