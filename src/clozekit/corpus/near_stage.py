@@ -1,8 +1,8 @@
 """Finds near-duplicate documents with MinHash.
 
 A document is a near-duplicate if its estimated similarity to an earlier document is at least the
-threshold. As each dropped document is similar to an earlier one by itself, no clusters need to be
-built, and the memory of a task does not grow with the corpus.
+threshold. This depends on pairs alone, so no clusters need to be built, and the memory of a task does
+not grow with the corpus. The earlier document may be a near-duplicate of a third one itself.
 """
 
 import shutil
@@ -103,17 +103,13 @@ def near_examples(work: Work, count: int, length: int) -> list[list[str]]:
         for file in files
         for row, earlier in np.load(file, mmap_mode="r")[:count]
     )
-    examples = dict(reversed(pairs))
-    chosen = sorted(examples)[:count]
-    documents = {row: _document(work, row, length) for row in {*chosen, *examples.values()}}
-    return [
-        [
-            part
-            for pair in zip(documents[row], documents[examples[row]], strict=True)
-            for part in pair
-        ]
-        for row in chosen
-    ]
+    first_pairs = dict(reversed(pairs))  # with the earliest similar document
+    examples: list[list[str]] = []
+    for row in sorted(first_pairs)[:count]:
+        identity, text = _document(work, row, length)
+        earlier, earlier_text = _document(work, first_pairs[row], length)
+        examples.append([identity, earlier, text, earlier_text])
+    return examples
 
 
 def remove_signatures(work: Work) -> None:
