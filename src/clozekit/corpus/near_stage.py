@@ -1,8 +1,8 @@
 """Finds near-duplicate documents with MinHash.
 
 A document is a near-duplicate if its estimated similarity to an earlier document is at least the
-threshold. This depends on pairs alone, so no clusters need to be built, and the memory of a task does
-not grow with the corpus. The earlier document may be a near-duplicate of a third one itself.
+threshold. This depends on pairs alone, so no clusters need to be built, and the memory of a task
+does not grow with the corpus. The earlier document may itself be similar to a third one.
 """
 
 import shutil
