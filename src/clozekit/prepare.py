@@ -8,7 +8,8 @@ from rich.table import Table
 
 from clozekit.config.prepare import ExistingTokenizerConfig, PrepareConfig, WordPieceConfig
 from clozekit.console import PlainConsole
-from clozekit.corpus.manifest import SPLITS, Corpus
+from clozekit.corpus.languages import check_language
+from clozekit.corpus.manifest import SPLITS, Corpus, Manifest, filtered_in_words
 from clozekit.corpus.output import claim_output, finished_corpus
 from clozekit.corpus.progress import print_plain
 
@@ -27,6 +28,8 @@ def prepare(config: PrepareConfig) -> Corpus:
     if (finished := finished_corpus(config)) is not None:
         print_plain(console, f"{config.out} is already prepared; nothing to do")
         return finished
+    if config.filters.language is not None:
+        check_language(config.filters.language)
     with claim_output(config) as work:
         pipeline.plan_reading(work)
         if isinstance(config.tokenizer, ExistingTokenizerConfig):
@@ -38,9 +41,10 @@ def prepare(config: PrepareConfig) -> Corpus:
         pipeline.tokenize(work)
         pipeline.build_shards(work)
         corpus = pipeline.write_manifest(work)
+        examples = pipeline.read_examples(work)
         shutil.rmtree(work.folder)
     console.print(_summary(corpus))
-    for line in _documents_without_pairs(corpus):
+    for line in (*examples, *_documents_without_pairs(corpus)):
         print_plain(console, line)
     return corpus
 
@@ -80,8 +84,17 @@ def _summary(corpus: Corpus) -> Table:
             f"{counts.unknown_tokens / max(counts.tokens, 1):.3%}",
             f"{len(counts.shards):,}",
         )
-    table.caption = (
+    table.caption = _skipped(manifest)
+    return table
+
+
+def _skipped(manifest: Manifest) -> str:
+    skipped = (
         f"skipped: {manifest.empty_documents:,} empty and "
         f"{manifest.duplicate_documents:,} duplicate documents"
     )
-    return table
+    if manifest.near_duplicate_documents:
+        skipped += f", {manifest.near_duplicate_documents:,} near-duplicates"
+    if manifest.filtered_documents:
+        skipped += f"; filtered: {filtered_in_words(manifest.filtered_documents)}"
+    return skipped

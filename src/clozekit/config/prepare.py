@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from clozekit.config.dedup import DedupConfig, ExactDedup
+from clozekit.config.filters import FiltersConfig
 from clozekit.config.paths import PathText
 
 
@@ -143,6 +145,8 @@ class PrepareConfig(_Closed):
         out: The output folder of the corpus.
         source: The documents.
         tokenizer: A vocabulary to train, or an existing tokenizer.
+        dedup: Which duplicate documents are dropped.
+        filters: Rules that a document must meet. A rule that is null is off.
         validation_fraction: The fraction of documents held out for validation, by a hash of their
             id.
         shard_tokens: The target size of a shard, in tokens.
@@ -157,6 +161,8 @@ class PrepareConfig(_Closed):
         | Annotated[ExistingTokenizerConfig, Tag("existing")],
         Discriminator(_kind_of_tokenizer),
     ] = WordPieceConfig()
+    dedup: Annotated[DedupConfig, Field(discriminator="method")] = ExactDedup()
+    filters: FiltersConfig = FiltersConfig()
     validation_fraction: float = Field(0.05, gt=0, lt=1)
     shard_tokens: int = Field(32_000_000, gt=0, le=1_000_000_000)
     workers: int | None = Field(None, gt=0, le=4096)
@@ -168,5 +174,13 @@ class PrepareConfig(_Closed):
         return self.workers or os.cpu_count() or 1
 
     def identity(self) -> dict[str, Any]:
-        """The part of the configuration that determines the corpus's content."""
-        return self.model_dump(mode="json", exclude={"out", "workers", "overwrite"})
+        """The part of the configuration that determines the corpus's content.
+
+        Keys that did not exist in earlier versions are left out if they have no effect.
+        """
+        identity = self.model_dump(mode="json", exclude={"out", "workers", "overwrite"})
+        identity["filters"] = self.filters.model_dump(mode="json", exclude_none=True)
+        for key, default in (("dedup", ExactDedup().model_dump()), ("filters", {})):
+            if identity[key] == default:
+                del identity[key]
+        return identity
