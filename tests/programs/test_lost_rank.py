@@ -21,7 +21,7 @@ from tests.programs.commands import (
     start_clozekit,
 )
 from tests.programs.loss import Loss
-from tests.programs.test_signals import processes_in
+from tests.programs.test_signals import is_there, processes_in
 
 pytestmark = pytest.mark.slow
 
@@ -74,12 +74,12 @@ def wait(process: Process, folder: Path, seconds: float = SECONDS) -> Ended:
         began = float(killed_at.read_text() or time.time())
         while time.time() < began + seconds + 5:
             process.poll()
-            if not processes_in(process.pid):
+            if not is_there(process.pid):
                 break
             time.sleep(0.1)
         return Ended(process.wait(timeout=1), (folder / "output").read_text(), time.time() - began)
     finally:
-        if processes_in(process.pid):
+        if is_there(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -168,7 +168,7 @@ def test_nobody_outlives_a_first_process_that_is_killed_at_its_start(
     while time.monotonic() < deadline:
         if any("train_ddp_process_1" in line for line in processes_in(process.pid)):
             break
-        time.sleep(0.02)
+        time.sleep(0.05)
     (tmp_path / "killed_at").write_text(str(time.time()))
     process.kill()
     ended = wait(process, tmp_path)
