@@ -148,7 +148,7 @@ def test_a_process_that_stands_still_ends_the_run(corpus: Path, tmp_path: Path) 
     values = (f"_target_={Loss.__module__}.Loss", "rank=1", "step=6", "stands_still=true")
     overrides = [f"+callbacks.loss.{value}" for value in values]
     overrides.append(f"trainer.strategy.timeout.minutes={timeout / 60}")
-    process = start("torchrun", corpus, tmp_path, *overrides)
+    process = start("Lightning", corpus, tmp_path, *overrides)
     ended = wait(process, tmp_path, seconds=timeout + SECONDS)
     assert ended.seconds < timeout + SECONDS
     assert ended.code == 1, ended.output
@@ -156,8 +156,7 @@ def test_a_process_that_stands_still_ends_the_run(corpus: Path, tmp_path: Path) 
         ended.output
     )
     assert "Timed out waiting" in ended.output
-    ours, _, _ = ended.output.partition("torch/distributed/elastic")
-    assert "Traceback" not in ours
+    assert "Traceback" not in ended.output
 
 
 def test_nobody_outlives_a_first_process_that_is_killed_at_its_start(
