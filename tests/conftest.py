@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         share_server(environment)
         return
     os.environ["PYTHONPATH"] = environment["PYTHONPATH"]
+    gc.disable()
     import_torchmetrics()
     make_hydra_quick()
     # How long an example takes says nothing where other programs share the machine.
@@ -59,6 +60,7 @@ def pytest_collection_finish() -> None:
     # What all tests have imported lives to the end; the collector need not visit it each time.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ of its own.
 """
 
 import atexit
+import gc
 import importlib
 import importlib.util
 import json
@@ -196,6 +197,7 @@ def _start(environment: dict[str, str], *listening: socket.socket) -> socket.soc
 
 
 def _import_everything() -> None:
+    gc.disable()  # `warm_up` collects what is to be collected
     # Not wandb: it makes a temporary folder when imported, which the first child would remove.
     import datasets  # noqa: F401
     import lightning.pytorch.loggers  # noqa: F401
@@ -204,6 +206,7 @@ def _import_everything() -> None:
     from tests.harness.warm import warm_up
 
     warm_up()
+    gc.enable()
 
 
 def _serve(owner: socket.socket, *listening: socket.socket) -> dict[str, Any]:
