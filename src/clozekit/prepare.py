@@ -2,15 +2,15 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.table import Table
 
 from clozekit.config.prepare import ExistingTokenizerConfig, PrepareConfig, WordPieceConfig
 from clozekit.console import PlainConsole
-from clozekit.corpus.manifest import SPLITS, Corpus
+from clozekit.corpus.manifest import SPLITS, Corpus, Manifest
 from clozekit.corpus.output import claim_output, finished_corpus
 from clozekit.corpus.progress import print_plain
+from clozekit.corpus.work_folder import Work
 
 
 def prepare(config: PrepareConfig) -> Corpus:
@@ -38,31 +38,28 @@ def prepare(config: PrepareConfig) -> Corpus:
         pipeline.tokenize(work)
         pipeline.build_shards(work)
         corpus = pipeline.write_manifest(work)
+        remarks = list(_documents_without_pairs(work, corpus.manifest))
         shutil.rmtree(work.folder)
     console.print(_summary(corpus))
-    for line in _documents_without_pairs(corpus):
+    for line in remarks:
         print_plain(console, line)
     return corpus
 
 
-def _documents_without_pairs(corpus: Corpus) -> Iterator[str]:
+def _documents_without_pairs(work: Work, manifest: Manifest) -> Iterator[str]:
     """Yields a line for each split in which most documents have only one sentence."""
+    # A heavy import, which is not needed to reject a folder.
+    from clozekit.corpus.shard_stage import count_lone_sentences
+
     for split in SPLITS:
-        total = corpus.manifest.splits[split].documents
-        lone = sum(_count_lone_sentences(path) for path in corpus.shards(split))
+        total = manifest.splits[split].documents
+        lone = count_lone_sentences(work, split)
         if 2 * lone > total:
             yield (
                 f"{split}: {lone:,} of {total:,} documents have only one sentence, and give no "
                 "sentence pairs for task=pretraining; source.sentences=split finds sentences "
                 "within lines, and task=masked_lm data=masked_lm needs no pairs"
             )
-
-
-def _count_lone_sentences(path: Path) -> int:
-    # A heavy import, which is not needed to reject a folder.
-    from clozekit.corpus.shards import Shard
-
-    return Shard.open(path).num_lone_sentences
 
 
 def _summary(corpus: Corpus) -> Table:

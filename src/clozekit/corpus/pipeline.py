@@ -26,14 +26,13 @@ from clozekit.corpus.manifest import (
     SPLITS,
     Corpus,
     Manifest,
-    ShardRecord,
     Split,
     SplitRecord,
 )
 from clozekit.corpus.output import erase, remove_shards
 from clozekit.corpus.read_stage import number_pieces, read_partition
 from clozekit.corpus.readers import plan_partitions
-from clozekit.corpus.shard_stage import build_shard
+from clozekit.corpus.shard_stage import build_shard, shard_records
 from clozekit.corpus.split_stage import count_kept, find_duplicates, mark_documents, num_ranges
 from clozekit.corpus.token_stage import (
     choose_num_shards,
@@ -179,16 +178,12 @@ def _save(work: Work, tokenizer: Tokenizer) -> None:
 
 
 def _split_record(work: Work, split: Split) -> SplitRecord:
-    shards = [
-        ShardRecord.model_validate(work.read_json(f"shards/{plan.file}.json"))
-        for plan in work.shard_plans()
-        if plan.split == split
-    ]
+    shards = shard_records(work, split)
     counts = {
         name: sum(getattr(shard, name) for shard in shards)
         for name in ("documents", "sentences", "tokens", "unknown_tokens")
     }
-    return SplitRecord(shards=tuple(shards), **counts)
+    return SplitRecord(shards=shards, **counts)
 
 
 def _signature(file: Path) -> list[str | int]:
