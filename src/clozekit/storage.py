@@ -1,0 +1,264 @@
+"""Files of object stores and web servers, by URL: the only module that uses fsspec.
+
+fsspec and the package of a store are imported when a URL is first used, so local files cost
+nothing. Credentials come from the environment alone, by the names that the store's package reads.
+Every call is tried three times, except where another try cannot help.
+
+A file system is made by the process that uses it: s3fs and its kind do not survive a fork.
+"""
+
+import errno
+import importlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from clozekit.errors import DataError
+from clozekit.files import name_path, sha256_of_file, write_atomically
+from clozekit.storage_errors import first_line, in_words, is_final, is_of_a_store
+from clozekit.urls import EXTRAS, WEB, check_url, is_url, shown
+
+TRIES = 3
+PAUSE_S = 0.3
+"""The pause before the second try; the next ones are four times as long each."""
+
+_LOCAL_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
+)
+_VERSION_KEYS = (
+    *("ETag", "etag", "generation", "md5Hash", "content_settings", "blob_id", "mtime"),
+    *("LastModified", "last_modified", "updated"),
+)
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a store.
+
+    Attributes:
+        url: Its URL.
+        size: Its number of bytes; None if the server does not say.
+        version: What changes with its content: its ETag, checksum or time; None if the server does
+            not say.
+    """
+
+    url: str
+    size: int | None
+    version: str | None
+
+
+def exists(url: str) -> bool:
+    """Whether there is a file or folder of this URL."""
+    return _tried(url, "be read", lambda system: bool(system.exists(url)))
+
+
+def stat(url: str) -> StoredFile:
+    """Describes a file.
+
+    Raises:
+        DataError: It does not exist, is a folder, or cannot be read.
+    """
+    info: Mapping[str, Any] = _tried(url, "be read", lambda system: system.info(url))
+    if info.get("type") == "directory":
+        raise DataError(f"{url} is a folder, not a file")
+    return _stored(url, info)
+
+
+def files(url: str) -> list[StoredFile]:
+    """Lists all files of a folder, at any depth, sorted by URL; none if there is no such folder.
+
+    Raises:
+        DataError: The folder cannot be listed.
+    """
+    _refuse_web(url, "listed")
+
+    def find(system: Any) -> list[StoredFile]:
+        try:
+            return _found(system, url, system.find(url, detail=True))
+        except FileNotFoundError:
+            return []
+
+    return _tried(url, "be listed", find)
+
+
+def glob(pattern: str) -> list[StoredFile]:
+    """Lists the files that match a pattern with `*`, `?`, `[…]` or `**`, sorted by URL.
+
+    Raises:
+        DataError: The folder cannot be listed.
+    """
+    _refuse_web(pattern, "listed")
+
+    def find(system: Any) -> list[StoredFile]:
+        try:
+            return _found(system, pattern, system.glob(pattern, detail=True))
+        except FileNotFoundError:
+            return []
+
+    return _tried(pattern, "be listed", find)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[BinaryIO]:
+    """Opens a file for reading. It can be sought; blocks of it are fetched when they are read.
+
+    Raises:
+        DataError: It cannot be opened, or, later in the block, read.
+    """
+    file: BinaryIO = _tried(url, "be read", lambda system: system.open(url, "rb"))
+    try:
+        with file:
+            yield file
+    except DataError:
+        raise
+    except Exception as error:
+        if not is_of_a_store(error):
+            raise
+        raise in_words(error, url, "be read") from error
+
+
+def read_bytes(url: str, most: int = 2**28) -> bytes:
+    """Reads a small file.
+
+    Raises:
+        DataError: It cannot be read, or has more than `most` bytes.
+    """
+    size = stat(url).size
+    if size is not None and size > most:
+        raise DataError(f"{url} has {size:,} bytes; it should have at most {most:,}")
+    content: bytes = _tried(url, "be read", lambda system: system.cat_file(url))
+    return content
+
+
+def download(url: str, target: Path) -> str:
+    """Downloads a file. `target` appears when it is complete, and is replaced if it exists.
+
+    Returns:
+        The SHA-256 of what was written.
+
+    Raises:
+        DataError: The file cannot be read.
+        OSError: `target` cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(target) as file:
+        part = Path(file.name)
+        _tried(url, "be read", lambda system: system.get_file(url, str(part)), target)
+        return sha256_of_file(part)
+
+
+def upload(source: Path, url: str) -> None:
+    """Uploads a local file. It replaces that of the URL when it is complete.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    _refuse_web(url, "written")
+    _tried(url, "be written", lambda system: system.put_file(str(source), url))
+
+
+def write_bytes(url: str, content: bytes) -> None:
+    """Writes a small file.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    _refuse_web(url, "written")
+    _tried(url, "be written", lambda system: system.pipe_file(url, content))
+
+
+def remove(url: str) -> None:
+    """Removes a file, if it exists.
+
+    Raises:
+        DataError: It cannot be removed.
+    """
+    _refuse_web(url, "removed")
+
+    def delete(system: Any) -> None:
+        try:
+            system.rm_file(url)
+        except FileNotFoundError:
+            return
+
+    _tried(url, "be removed", delete)
+
+
+def _refuse_web(url: str, verb: str) -> None:
+    if url.partition("://")[0].lower() in WEB:
+        raise DataError(f"{shown(url)} cannot be {verb}: a web server serves single files only")
+
+
+def _system(url: str) -> Any:
+    """Makes the file system of a URL, once per process."""
+    check_url(url)
+    protocol = url.partition("://")[0].lower()
+    import fsspec
+
+    # Listings are not cached, for what they list may change.
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if protocol in WEB:
+        aiohttp = importlib.import_module("aiohttp")
+        # The default gives up on any file after five minutes.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+        options["client_kwargs"] = {"timeout": timeout}
+    try:
+        return fsspec.filesystem(protocol, **options)
+    except ImportError as error:
+        if extra := EXTRAS.get(protocol):
+            raise DataError(f"{protocol}:// needs pip install 'clozekit[{extra}]'") from error
+        raise DataError(f"{protocol}:// cannot be used: {first_line(error)}") from error
+    except ValueError as error:
+        if "Protocol not known" not in str(error):
+            raise
+        raise DataError(
+            f"{shown(url)}: {protocol}:// is not a known kind of store; those that clozekit "
+            "installs are s3://, gs://, az://, hf:// and https://"
+        ) from error
+
+
+def _tried(
+    url: str, verb: str, call: Callable[[Any], ResultT], target: Path | None = None
+) -> ResultT:
+    """Calls a function with the file system of a URL, again after an error that may pass."""
+    pause = PAUSE_S
+    for number in range(1, TRIES + 1):
+        try:
+            return call(_system(url))
+        except DataError:
+            raise
+        except Exception as error:
+            if target is not None and isinstance(error, OSError) and error.errno in _LOCAL_ERRORS:
+                name_path(error, target)
+                raise
+            if number == TRIES or is_final(error):
+                raise in_words(error, url, verb) from error
+        time.sleep(pause)
+        pause *= 4
+    raise AssertionError
+
+
+def _found(system: Any, url: str, infos: Mapping[str, Mapping[str, Any]]) -> list[StoredFile]:
+    protocol = url.partition("://")[0]
+    found = []
+    for path, info in infos.items():
+        if info.get("type") == "directory" or path.endswith("/"):
+            continue
+        full = path if is_url(path) else f"{protocol}://{path}"
+        found.append(_stored(full, info))
+    return sorted(found, key=lambda file: file.url)
+
+
+def _stored(url: str, info: Mapping[str, Any]) -> StoredFile:
+    size = info.get("size")
+    version = next((info[key] for key in _VERSION_KEYS if info.get(key) is not None), None)
+    return StoredFile(
+        url,
+        None if size is None else int(size),
+        None if version is None else str(version).strip('"'),
+    )
