@@ -10,16 +10,15 @@ A file system is made by the process that uses it: s3fs and its kind do not surv
 import errno
 import importlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
-from clozekit.errors import DataError
+from clozekit.errors import DataError, StoreError
 from clozekit.files import name_path, sha256_of_file, write_atomically
-from clozekit.storage_errors import first_line, in_words, is_final, is_of_a_store
-from clozekit.urls import EXTRAS, WEB, check_url, is_url, shown
+from clozekit.storage_errors import first_line, in_words, is_final
+from clozekit.urls import EXTRAS, WEB, check_url, is_url, name_of, shown
 
 TRIES = 3
 PAUSE_S = 0.3
@@ -30,7 +29,7 @@ _LOCAL_ERRORS = frozenset(
 )
 _VERSION_KEYS = (
     *("ETag", "etag", "generation", "md5Hash", "content_settings", "blob_id", "mtime"),
-    *("LastModified", "last_modified", "updated"),
+    *("LastModified", "last_modified", "updated", "Content-MD5", "Digest", "Last-Modified"),
 )
 
 ResultT = TypeVar("ResultT")
@@ -54,7 +53,7 @@ class StoredFile:
 
 def exists(url: str) -> bool:
     """Whether there is a file or folder of this URL."""
-    return _tried(url, "be read", lambda system: bool(system.exists(url)))
+    return tried(url, "be read", lambda system: bool(system.exists(url)))
 
 
 def stat(url: str) -> StoredFile:
@@ -63,10 +62,40 @@ def stat(url: str) -> StoredFile:
     Raises:
         DataError: It does not exist, is a folder, or cannot be read.
     """
-    info: Mapping[str, Any] = _tried(url, "be read", lambda system: system.info(url))
+    info: Mapping[str, Any] = tried(url, "be read", lambda system: system.info(url))
     if info.get("type") == "directory":
         raise DataError(f"{url} is a folder, not a file")
     return _stored(url, info)
+
+
+def find(url: str) -> list[StoredFile]:
+    """Describes a file, or lists all files of a folder, at any depth, sorted by URL.
+
+    Raises:
+        DataError: There is no such file or folder, or it cannot be read.
+    """
+    info: Mapping[str, Any] = tried(url, "be read", lambda system: system.info(url))
+    return files(url) if info.get("type") == "directory" else [_stored(url, info)]
+
+
+def names(url: str) -> list[str]:
+    """Lists the names of the files and folders in a folder; none if there is no such folder.
+
+    Raises:
+        DataError: The folder cannot be listed.
+    """
+    _refuse_web(url, "listed")
+
+    def find_names(system: Any) -> list[str]:
+        try:
+            paths = system.ls(url, detail=False)
+        except FileNotFoundError:
+            return []
+        # A store may list the folder itself as a file of no bytes.
+        folder = url.partition("://")[2].strip("/")
+        return [name_of(f"x://{path}") for path in paths if path.strip("/") != folder]
+
+    return sorted(tried(url, "be listed", find_names))
 
 
 def files(url: str) -> list[StoredFile]:
@@ -83,7 +112,7 @@ def files(url: str) -> list[StoredFile]:
         except FileNotFoundError:
             return []
 
-    return _tried(url, "be listed", find)
+    return tried(url, "be listed", find)
 
 
 def glob(pattern: str) -> list[StoredFile]:
@@ -100,26 +129,7 @@ def glob(pattern: str) -> list[StoredFile]:
         except FileNotFoundError:
             return []
 
-    return _tried(pattern, "be listed", find)
-
-
-@contextmanager
-def opened(url: str) -> Iterator[BinaryIO]:
-    """Opens a file for reading. It can be sought; blocks of it are fetched when they are read.
-
-    Raises:
-        DataError: It cannot be opened, or, later in the block, read.
-    """
-    file: BinaryIO = _tried(url, "be read", lambda system: system.open(url, "rb"))
-    try:
-        with file:
-            yield file
-    except DataError:
-        raise
-    except Exception as error:
-        if not is_of_a_store(error):
-            raise
-        raise in_words(error, url, "be read") from error
+    return tried(pattern, "be listed", find)
 
 
 def read_bytes(url: str, most: int = 2**28) -> bytes:
@@ -131,7 +141,7 @@ def read_bytes(url: str, most: int = 2**28) -> bytes:
     size = stat(url).size
     if size is not None and size > most:
         raise DataError(f"{url} has {size:,} bytes; it should have at most {most:,}")
-    content: bytes = _tried(url, "be read", lambda system: system.cat_file(url))
+    content: bytes = tried(url, "be read", lambda system: system.cat_file(url))
     return content
 
 
@@ -148,7 +158,7 @@ def download(url: str, target: Path) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(target) as file:
         part = Path(file.name)
-        _tried(url, "be read", lambda system: system.get_file(url, str(part)), target)
+        tried(url, "be read", lambda system: system.get_file(url, str(part)), target)
         return sha256_of_file(part)
 
 
@@ -156,10 +166,17 @@ def upload(source: Path, url: str) -> None:
     """Uploads a local file. It replaces that of the URL when it is complete.
 
     Raises:
-        DataError: It cannot be written.
+        DataError: It cannot be written, or has another size afterwards.
     """
     _refuse_web(url, "written")
-    _tried(url, "be written", lambda system: system.put_file(str(source), url))
+
+    def put(system: Any) -> None:
+        system.put_file(str(source), url)
+        stored, size = system.info(url)["size"], source.stat().st_size
+        if stored != size:
+            raise OSError(f"it has {stored:,} bytes after {size:,} were uploaded")
+
+    tried(url, "be written", put)
 
 
 def write_bytes(url: str, content: bytes) -> None:
@@ -169,7 +186,7 @@ def write_bytes(url: str, content: bytes) -> None:
         DataError: It cannot be written.
     """
     _refuse_web(url, "written")
-    _tried(url, "be written", lambda system: system.pipe_file(url, content))
+    tried(url, "be written", lambda system: system.pipe_file(url, content))
 
 
 def remove(url: str) -> None:
@@ -186,7 +203,7 @@ def remove(url: str) -> None:
         except FileNotFoundError:
             return
 
-    _tried(url, "be removed", delete)
+    tried(url, "be removed", delete)
 
 
 def _refuse_web(url: str, verb: str) -> None:
@@ -206,26 +223,38 @@ def _system(url: str) -> Any:
         aiohttp = importlib.import_module("aiohttp")
         # The default gives up on any file after five minutes.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
-        options["client_kwargs"] = {"timeout": timeout}
+        # Compressed on the way, parts of a file would not be those of the file itself.
+        headers = {"Accept-Encoding": "identity"}
+        options["client_kwargs"] = {"timeout": timeout, "headers": headers}
     try:
         return fsspec.filesystem(protocol, **options)
     except ImportError as error:
         if extra := EXTRAS.get(protocol):
-            raise DataError(f"{protocol}:// needs pip install 'clozekit[{extra}]'") from error
-        raise DataError(f"{protocol}:// cannot be used: {first_line(error)}") from error
+            raise StoreError(f"{protocol}:// needs pip install 'clozekit[{extra}]'") from error
+        raise StoreError(f"{protocol}:// cannot be used: {first_line(error)}") from error
     except ValueError as error:
         if "Protocol not known" not in str(error):
             raise
-        raise DataError(
+        raise StoreError(
             f"{shown(url)}: {protocol}:// is not a known kind of store; those that clozekit "
             "installs are s3://, gs://, az://, hf:// and https://"
         ) from error
 
 
-def _tried(
+def tried(
     url: str, verb: str, call: Callable[[Any], ResultT], target: Path | None = None
 ) -> ResultT:
-    """Calls a function with the file system of a URL, again after an error that may pass."""
+    """Calls a function with the file system of a URL, again after an error that may pass.
+
+    Args:
+        url: The URL.
+        verb: What is done with it, such as "be read".
+        call: The function.
+        target: The local file that is written, if any.
+
+    Raises:
+        DataError: It failed three times, or another try cannot help.
+    """
     pause = PAUSE_S
     for number in range(1, TRIES + 1):
         try:
