@@ -76,7 +76,7 @@ class _StoredBytes(io.RawIOBase):
         self._file = tried(url, "be read", lambda system: system.open(url, "rb", cache_type="none"))
         self._size: int | None = getattr(self._file, "size", None)
         self.is_stream = self._size is None
-        self._stream = self._file if self.is_stream else None
+        self._stream: Any = self._file if self.is_stream else None
         self._stream_position = 0
 
     def readable(self) -> bool:

@@ -33,6 +33,7 @@ from clozekit.corpus.output import erase, remove_shards
 from clozekit.corpus.read_stage import number_pieces, read_partition
 from clozekit.corpus.readers import plan_partitions
 from clozekit.corpus.shard_stage import build_shard, shard_records
+from clozekit.corpus.source_files import signature_of
 from clozekit.corpus.split_stage import count_kept, find_duplicates, mark_documents, num_ranges
 from clozekit.corpus.token_stage import (
     choose_num_shards,
@@ -57,15 +58,13 @@ PARTITION_BYTES = SMALLEST_PARTITION
 
 def plan_reading(work: Work) -> None:
     """Splits the source into partitions; discards earlier results if the input files changed."""
-    partitions, partition_bytes = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
-    if not partitions:
+    source = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
+    if not source.partitions:
         raise DataError(f"{_name(work.config.source)} does not contain any text")
-    files = {partition.path for partition in partitions}
+    inputs = source.inputs
     if isinstance(work.config.tokenizer, ExistingTokenizerConfig):
-        files.add(work.config.tokenizer.path)
-    # Files in the work folder are rewritten at each start; their names identify their content.
-    inputs = [_signature(Path(file)) for file in sorted(files) if Path(file).parent != work.folder]
-    plan = Plan(partitions, partition_bytes, inputs).to_json()
+        inputs = [*inputs, signature_of(Path(work.config.tokenizer.path))]
+    plan = Plan(source.partitions, source.partition_bytes, inputs).to_json()
     if (work.folder / "plan.json").exists() and work.read_json("plan.json") != plan:
         erase(work)
         plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
@@ -184,12 +183,6 @@ def _split_record(work: Work, split: Split) -> SplitRecord:
         for name in ("documents", "sentences", "tokens", "unknown_tokens")
     }
     return SplitRecord(shards=shards, **counts)
-
-
-def _signature(file: Path) -> list[str | int]:
-    status = file.stat()
-    # Other than the time of modification, a program cannot set the time of the last change.
-    return [str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _name(source: SourceConfig) -> str:
