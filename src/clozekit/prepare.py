@@ -1,6 +1,5 @@
 """`clozekit prepare`: converts text to token shards."""
 
-import shutil
 from collections.abc import Iterator
 
 from rich.table import Table
@@ -8,12 +7,13 @@ from rich.table import Table
 from clozekit.config.prepare import ExistingTokenizerConfig, PrepareConfig, WordPieceConfig
 from clozekit.console import PlainConsole
 from clozekit.corpus.manifest import SPLITS, Corpus, Manifest
-from clozekit.corpus.output import claim_output, finished_corpus
+from clozekit.corpus.output import claim_output, finished_corpus, release
 from clozekit.corpus.progress import print_plain
+from clozekit.corpus.stored_output import PreparedCorpus
 from clozekit.corpus.work_folder import Work
 
 
-def prepare(config: PrepareConfig) -> Corpus:
+def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
     """Prepares a corpus folder, or resumes an unfinished one.
 
     Raises:
@@ -39,8 +39,8 @@ def prepare(config: PrepareConfig) -> Corpus:
         pipeline.build_shards(work)
         corpus = pipeline.write_manifest(work)
         remarks = list(_documents_without_pairs(work, corpus.manifest))
-        shutil.rmtree(work.folder)
-    console.print(_summary(corpus))
+        release(work)
+    console.print(_summary(config.out, corpus.manifest))
     for line in remarks:
         print_plain(console, line)
     return corpus
@@ -62,9 +62,8 @@ def _documents_without_pairs(work: Work, manifest: Manifest) -> Iterator[str]:
             )
 
 
-def _summary(corpus: Corpus) -> Table:
-    manifest = corpus.manifest
-    table = Table(title=f"{corpus.folder}: {manifest.vocab_size:,} tokens in the vocabulary")
+def _summary(out: str, manifest: Manifest) -> Table:
+    table = Table(title=f"{out}: {manifest.vocab_size:,} tokens in the vocabulary")
     for column in ("split", "documents", "sentences", "tokens", "[UNK]", "shards"):
         table.add_column(column, justify="left" if column == "split" else "right")
     for split in SPLITS:

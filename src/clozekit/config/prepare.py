@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from clozekit.config.paths import PathText
+from clozekit.urls import WEB, is_url
+
+_READ_ONLY = WEB | {"hf"}
 
 
 class _Closed(BaseModel):
@@ -28,7 +31,8 @@ class TextSource(_Sentences):
     """Plain text, with a blank line between documents.
 
     Attributes:
-        path: A file, a folder or a glob; files may be gzipped.
+        path: A file, a folder or a glob; it may be a URL, such as `s3://bucket/texts/*.txt`. Files
+            may be gzipped.
     """
 
     format: Literal["text"]
@@ -40,7 +44,8 @@ class TableSource(_Sentences):
     """Files with one document per row.
 
     Attributes:
-        path: A file, a folder or a glob; files may be gzipped (except Parquet).
+        path: A file, a folder or a glob; it may be a URL, such as `s3://bucket/texts/*.jsonl`.
+            Files may be gzipped (except Parquet).
         text_column: The column with the document's text; rows without text are skipped.
         id_column: The column with the document's id; null to derive ids from the text.
     """
@@ -140,7 +145,7 @@ class PrepareConfig(_Closed):
     """Converts text to token shards.
 
     Attributes:
-        out: The output folder of the corpus.
+        out: The output folder of the corpus; it may be a URL, such as `s3://bucket/corpus`.
         source: The documents.
         tokenizer: A vocabulary to train, or an existing tokenizer.
         validation_fraction: The fraction of documents held out for validation, by a hash of their
@@ -148,6 +153,8 @@ class PrepareConfig(_Closed):
         shard_tokens: The target size of a shard, in tokens.
         workers: The number of processes; null for the number of CPU cores.
         overwrite: Whether to replace an existing corpus in `out`.
+        work_dir: A folder for intermediate files, about 2.2 times as large as the text, on a file
+            system that all workers share; null for a folder in `out`. Required if `out` is a URL.
     """
 
     out: PathText
@@ -161,6 +168,29 @@ class PrepareConfig(_Closed):
     shard_tokens: int = Field(32_000_000, gt=0, le=1_000_000_000)
     workers: int | None = Field(None, gt=0, le=4096)
     overwrite: bool = False
+    work_dir: PathText | None = None
+
+    @model_validator(mode="after")
+    def _check_folders(self) -> Self:
+        if self.work_dir is not None and is_url(self.work_dir):
+            raise ValueError(
+                f"work_dir={self.work_dir} is a URL; it should be a local folder, because its "
+                "files are memory-mapped"
+            )
+        if not is_url(self.out):
+            return self
+        protocol = self.out.partition("://")[0].lower()
+        if protocol in _READ_ONLY:
+            raise ValueError(
+                f"out={self.out}: {protocol}:// can only be read; write to a folder or a bucket"
+            )
+        if self.work_dir is None:
+            raise ValueError(
+                f"work_dir is missing: the intermediate files of out={self.out} need a local "
+                "folder that all workers share, with room for about 2.2 times the text; set "
+                "work_dir=…"
+            )
+        return self
 
     @property
     def num_workers(self) -> int:
@@ -169,4 +199,4 @@ class PrepareConfig(_Closed):
 
     def identity(self) -> dict[str, Any]:
         """The part of the configuration that determines the corpus's content."""
-        return self.model_dump(mode="json", exclude={"out", "workers", "overwrite"})
+        return self.model_dump(mode="json", exclude={"out", "workers", "overwrite", "work_dir"})

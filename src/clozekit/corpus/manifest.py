@@ -106,6 +106,14 @@ class Manifest(_Record):
             raise ValueError("splits has a shard twice")
         return self
 
+    @property
+    def hash(self) -> str:
+        """A hexadecimal hash of the content of all shards and the tokenizer."""
+        parts = [self.tokenizer_sha256]
+        for split in SPLITS:
+            parts += [split, *(shard.sha256 for shard in self.splits[split].shards)]
+        return sha256_of(["\n".join(parts).encode()])
+
 
 class _Versioned(BaseModel):
     format_version: int
@@ -159,10 +167,7 @@ class Corpus:
     @property
     def hash(self) -> str:
         """A hexadecimal hash of the content of all shards and the tokenizer."""
-        parts = [self.manifest.tokenizer_sha256]
-        for split in SPLITS:
-            parts += [split, *(shard.sha256 for shard in self.manifest.splits[split].shards)]
-        return sha256_of(["\n".join(parts).encode()])
+        return self.manifest.hash
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -180,6 +185,19 @@ def _read_manifest(folder: Path) -> Manifest:
         text = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_manifest(text, str(path))
+
+
+def parse_manifest(text: bytes, path: str) -> Manifest:
+    """Reads a manifest.
+
+    Args:
+        text: The content of the file.
+        path: Its name for messages.
+
+    Raises:
+        DataError: It is not a manifest, or has a newer format.
+    """
     try:
         version = _Versioned.model_validate_json(text).format_version
         if version > FORMAT_VERSION:

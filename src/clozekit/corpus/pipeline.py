@@ -24,17 +24,19 @@ from clozekit.corpus.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
     SPLITS,
+    TOKENIZER_FILE,
     Corpus,
     Manifest,
     Split,
     SplitRecord,
 )
-from clozekit.corpus.output import erase, remove_shards
+from clozekit.corpus.output import erase, remove_other_shards
 from clozekit.corpus.read_stage import number_pieces, read_partition
 from clozekit.corpus.readers import plan_partitions
 from clozekit.corpus.shard_stage import build_shard, shard_records
 from clozekit.corpus.source_files import signature_of
 from clozekit.corpus.split_stage import count_kept, find_duplicates, mark_documents, num_ranges
+from clozekit.corpus.stored_output import PreparedCorpus
 from clozekit.corpus.token_stage import (
     choose_num_shards,
     count_documents,
@@ -49,7 +51,7 @@ from clozekit.corpus.word_stage import (
     count_occurrences,
     num_buckets,
 )
-from clozekit.corpus.work_folder import Plan, ShardPlan, Work
+from clozekit.corpus.work_folder import PLAN_FILE, Plan, ShardPlan, Work
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file, write_atomically
 
@@ -65,10 +67,10 @@ def plan_reading(work: Work) -> None:
     if isinstance(work.config.tokenizer, ExistingTokenizerConfig):
         inputs = [*inputs, signature_of(Path(work.config.tokenizer.path))]
     plan = Plan(source.partitions, source.partition_bytes, inputs).to_json()
-    if (work.folder / "plan.json").exists() and work.read_json("plan.json") != plan:
+    if (work.folder / PLAN_FILE).exists() and work.read_json(PLAN_FILE) != plan:
         erase(work)
         plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
-    work.write_json("plan.json", plan)
+    work.write_json(PLAN_FILE, plan)
 
 
 def read_source(work: Work) -> None:
@@ -149,10 +151,10 @@ def build_shards(work: Work) -> None:
     """Writes all shards."""
     plans = work.shard_plans()
     run_tasks("write shards", build_shard, work, len(plans))
-    remove_shards(work.out, keep=tuple(plan.file for plan in plans))
+    remove_other_shards(work, keep=tuple(plan.file for plan in plans))
 
 
-def write_manifest(work: Work) -> Corpus:
+def write_manifest(work: Work) -> Corpus | PreparedCorpus:
     """Writes the manifest, which completes the corpus."""
     num_partitions = len(work.partitions())
     reports = [work.read_json(f"documents/{number:06d}.json") for number in range(num_partitions)]
@@ -168,7 +170,12 @@ def write_manifest(work: Work) -> Corpus:
     )
     with write_atomically(work.out / MANIFEST_FILE) as file:
         file.write(manifest.model_dump_json(indent=2).encode() + b"\n")
-    return Corpus.open(work.out)
+    if not work.is_stored:
+        return Corpus.open(work.out)
+    work.upload(TOKENIZER_FILE)
+    work.check_uploaded(TOKENIZER_FILE, *(plan.file for plan in work.shard_plans()))
+    work.upload(MANIFEST_FILE)
+    return PreparedCorpus(work.config.out, manifest)
 
 
 def _save(work: Work, tokenizer: Tokenizer) -> None:

@@ -14,7 +14,10 @@ from clozekit.files import sha256_of_file, write_json
 
 
 def build_shard(work: Work, number: int) -> None:
-    """Assembles a shard from its slices of all groups, and records its size and checksum."""
+    """Assembles a shard from its slices of all groups, and records its size and checksum.
+
+    A shard of a store is uploaded at once, so all of them never take up local disk together.
+    """
     shard = work.shard_plans()[number]
     bounds = shard_bounds(shard.num_shards)[shard.number : shard.number + 2]
     parts = []
@@ -37,6 +40,9 @@ def build_shard(work: Work, number: int) -> None:
         tokens=len(documents.tokens),
         unknown_tokens=int(np.count_nonzero(documents.tokens == unknown)),
     )
+    if work.is_stored:
+        work.upload(shard.file)
+        path.unlink()
     lone = int(np.count_nonzero(np.diff(documents.document_offsets) == 1))
     report = {"record": record.model_dump(), "lone_sentences": lone}
     write_json(work.file("shards", f"{shard.file}.json"), report)
