@@ -158,8 +158,25 @@ def download(url: str, target: Path) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(target) as file:
         part = Path(file.name)
-        tried(url, "be read", lambda system: system.get_file(url, str(part)), target)
-        return sha256_of_file(part)
+        try:
+            return download_into(url, part)
+        except OSError as error:
+            name_path(error, target, part)
+            raise
+
+
+def download_into(url: str, part: Path) -> str:
+    """Downloads a file into an existing file, which is incomplete until then.
+
+    Returns:
+        The SHA-256 of what was written.
+
+    Raises:
+        DataError: The file cannot be read.
+        OSError: `part` cannot be written.
+    """
+    tried(url, "be read", lambda system: system.get_file(url, str(part)), part)
+    return sha256_of_file(part)
 
 
 def upload(source: Path, url: str) -> None:

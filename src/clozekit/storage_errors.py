@@ -32,13 +32,6 @@ def is_final(error: BaseException) -> bool:
     return isinstance(error, kinds) or type(error).__name__ in _NO_CREDENTIALS
 
 
-def is_of_a_store(error: Exception) -> bool:
-    """Whether an error that came while a file was read is that of its store."""
-    module = type(error).__module__.partition(".")[0]
-    packages = {"botocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "google", "azure", "httpx"}
-    return isinstance(error, OSError | TimeoutError) or module in packages | {"huggingface_hub"}
-
-
 def in_words(error: BaseException, url: str, verb: str) -> StoreError:
     """Returns the error of a store as one sentence.
 

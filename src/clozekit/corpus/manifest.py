@@ -142,6 +142,11 @@ class Corpus:
         return corpus
 
     @property
+    def place(self) -> str:
+        """The folder's path or URL, for messages."""
+        return str(self.folder)
+
+    @property
     def tokenizer_file(self) -> Path:
         """The tokenizer file, in the format of the `tokenizers` library."""
         return self.folder / TOKENIZER_FILE
@@ -189,11 +194,11 @@ def _read_manifest(folder: Path) -> Manifest:
 
 
 def parse_manifest(text: bytes, path: str) -> Manifest:
-    """Reads a manifest.
+    """Parses a manifest.
 
     Args:
-        text: The content of the file.
-        path: Its name for messages.
+        text: Its JSON.
+        path: Its file, for messages.
 
     Raises:
         DataError: It is not a manifest, or has a newer format.
