@@ -9,20 +9,27 @@ A file system is made by the process that uses it: s3fs and its kind do not surv
 
 import errno
 import importlib
+import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from clozekit.errors import DataError, StoreError
 from clozekit.files import name_path, sha256_of_file, write_atomically
 from clozekit.storage_errors import first_line, in_words, is_final
+from clozekit.storage_reading import StoredBytes
 from clozekit.urls import EXTRAS, WEB, check_url, is_url, name_of, shown
 
 TRIES = 3
 PAUSE_S = 0.3
 """The pause before the second try; the next ones are four times as long each."""
+
+BUFFER_BYTES = 2**22
+"""How much of a file is fetched at once."""
 
 _LOCAL_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
@@ -132,6 +139,43 @@ def glob(pattern: str) -> list[StoredFile]:
     return tried(pattern, "be listed", find)
 
 
+@contextmanager
+def opened(
+    url: str, stop: int | None = None, buffer_bytes: int = BUFFER_BYTES
+) -> Iterator[BinaryIO]:
+    """Opens a file for reading. It can be sought; only what is read is fetched, in blocks.
+
+    Each block is tried three times on its own, so a large file can be read over a bad connection.
+
+    Args:
+        url: The URL.
+        stop: Where reading probably ends, so that little is fetched behind it.
+        buffer_bytes: The size of a block.
+
+    Raises:
+        DataError: The file cannot be opened, or, later in the block, read.
+    """
+    with io.BufferedReader(_bytes_of(url, stop), buffer_bytes) as file:
+        yield file
+
+
+def can_seek(url: str) -> bool:
+    """Tells whether the middle of a file can be read without what is before it.
+
+    All stores can. A web server may send whole files only.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    if url.partition("://")[0].lower() not in WEB:
+        return True
+    size = stat(url).size
+    with _bytes_of(url) as file:
+        file.seek(max((size or 0) - 1, 0))
+        file.read(1)
+        return not file.is_stream
+
+
 def read_bytes(url: str, most: int = 2**28) -> bytes:
     """Reads a small file.
 
@@ -221,6 +265,10 @@ def remove(url: str) -> None:
             return
 
     tried(url, "be removed", delete)
+
+
+def _bytes_of(url: str, stop: int | None = None) -> StoredBytes:
+    return StoredBytes(url, partial(tried, url, "be read"), stop)
 
 
 def _refuse_web(url: str, verb: str) -> None:

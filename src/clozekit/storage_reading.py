@@ -1,94 +1,62 @@
-"""Reads parts of files of object stores and web servers, by URL."""
+"""The bytes of a file of an object store or a web server, fetched as they are read."""
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from clozekit.errors import StoreError
-from clozekit.storage import stat, tried
-from clozekit.urls import WEB
 
-BUFFER_BYTES = 4 * 2**20
+Tried: TypeAlias = Callable[[Callable[[Any], Any]], Any]
+"""Calls a function with a file system, again after an error that may pass."""
+
 _BEHIND_STOP = 2**18
-
-
-@contextmanager
-def opened(
-    url: str, stop: int | None = None, buffer_bytes: int = BUFFER_BYTES
-) -> Iterator[BinaryIO]:
-    """Opens a file for reading. It can be sought; only what is read is fetched, in blocks.
-
-    Each block is tried three times on its own, so a large file can be read over a bad connection.
-
-    Args:
-        url: The URL.
-        stop: Where reading probably ends, so that little is fetched behind it.
-        buffer_bytes: The size of a block.
-
-    Yields:
-        A binary file.
-
-    Raises:
-        DataError: The file cannot be opened, or, later in the block, read.
-    """
-    with io.BufferedReader(_StoredBytes(url, stop), buffer_bytes) as file:
-        yield cast(BinaryIO, file)
-
-
-def can_seek(url: str) -> bool:
-    """Tells whether the middle of a file can be read without what is before it.
-
-    All stores can. A web server may send whole files only.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
-    if url.partition("://")[0].lower() not in WEB:
-        return True
-    size = stat(url).size
-    if size is None:
-        return False
-    with _StoredBytes(url) as file:
-        file.seek(max(size - 1, 0))
-        file.read(1)
-        return not file.is_stream
+_SKIPPED_AT_ONCE = 2**22
 
 
 class _NoRangesError(StoreError):
     """The server sends only whole files."""
 
 
-class _StoredBytes(io.RawIOBase):
+class StoredBytes(io.RawIOBase):
     """The bytes of a file, without a buffer.
 
     If a server sends only whole files, they are read from their beginning up to what is wanted.
+
+    Args:
+        url: The URL of the file.
+        tried: Calls a function with its file system.
+        stop: Where reading probably ends, so that little is fetched behind it.
 
     Attributes:
         is_stream: Whether the server sends only whole files, as far as is known.
     """
 
-    def __init__(self, url: str, stop: int | None = None) -> None:
+    def __init__(self, url: str, tried: Tried, stop: int | None = None) -> None:
         self._url = url
+        self._tried = tried
         self._stop = stop
         self._position = 0
         # The caches of fsspec fetch up to 50 MB in advance.
-        self._file = tried(url, "be read", lambda system: system.open(url, "rb", cache_type="none"))
-        self._size: int | None = getattr(self._file, "size", None)
+        self._file = tried(lambda system: system.open(url, "rb", cache_type="none"))
+        self._size = _size_of(self._file)
         self.is_stream = self._size is None
         self._stream: Any = self._file if self.is_stream else None
         self._stream_position = 0
 
     def readable(self) -> bool:
+        """Whether it can be read."""
         return True
 
     def seekable(self) -> bool:
+        """Whether it can be sought."""
         return True
 
     def tell(self) -> int:
+        """Returns the position."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Sets the position; nothing is fetched."""
         if whence == io.SEEK_END and self._size is None:
             raise StoreError(f"{self._url}: the server does not tell the size of the file")
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size or 0}[whence]
@@ -96,13 +64,15 @@ class _StoredBytes(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
+        """Fetches bytes into a buffer, and returns their number."""
         count = self._count(len(buffer))
-        content = self._read(count) if count > 0 else b""
+        content: bytes = self._read(count) if count > 0 else b""
         buffer[: len(content)] = content
         self._position += len(content)
         return len(content)
 
     def close(self) -> None:
+        """Closes the connections."""
         if not self.closed:
             self._close_stream()
             self._file.close()
@@ -114,16 +84,13 @@ class _StoredBytes(io.RawIOBase):
             wanted = min(wanted, max(self._stop - self._position, _BEHIND_STOP))
         return wanted if self._size is None else min(wanted, self._size - self._position)
 
-    def _read(self, count: int) -> bytes:
+    def _read(self, count: int) -> Any:
         if not self.is_stream:
             try:
-                return self._tried(lambda: self._read_range(count))
+                return self._tried(lambda _: self._read_range(count))
             except _NoRangesError:
                 self.is_stream = True
-        return self._tried(lambda: self._read_stream(count))
-
-    def _tried(self, read: Callable[[], bytes]) -> bytes:
-        return tried(self._url, "be read", lambda _: read())
+        return self._tried(lambda _: self._read_stream(count))
 
     def _read_range(self, count: int) -> bytes:
         self._file.seek(self._position)
@@ -141,10 +108,8 @@ class _StoredBytes(io.RawIOBase):
         try:
             if self._stream is None or self._stream_position > self._position:
                 self._close_stream()
-                self._stream = tried(
-                    self._url, "be read", lambda system: system.open(self._url, block_size=0)
-                )
-            while skipped := min(self._position - self._stream_position, BUFFER_BYTES):
+                self._stream = self._tried(lambda system: system.open(self._url, block_size=0))
+            while skipped := min(self._position - self._stream_position, _SKIPPED_AT_ONCE):
                 self._read_on(skipped)
             return self._read_on(count)
         except Exception:
@@ -164,3 +129,11 @@ class _StoredBytes(io.RawIOBase):
         if self._stream is not None:
             self._stream.close()
         self._stream, self._stream_position = None, 0
+
+
+def _size_of(file: Any) -> int | None:
+    """Returns the size of a file; None if its server does not say."""
+    if hasattr(file, "size"):
+        size: int | None = file.size
+        return size
+    return int(file.seek(0, io.SEEK_END))

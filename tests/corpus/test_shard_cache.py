@@ -167,9 +167,7 @@ def test_a_killed_download_is_begun_again_and_leaves_nothing(
 ) -> None:
     first, second = shards_in(bucket, 2)
     with shelf(tmp_path / "shelf", seconds=60):
-        loaders = [
-            fork(lambda shard=shard: cache.hold(shard).release()) for shard in (first, second)
-        ]  # type: ignore[misc]
+        loaders = [fork(lambda shard=shard: cache.hold(shard).release()) for shard in (first, second)]  # type: ignore[misc]
         while len(list(cache.folder.glob("*.part")) if cache.folder.is_dir() else []) < 2:
             time.sleep(0.01)
         while not all(path.stat().st_size for path in cache.folder.glob("*.part")):

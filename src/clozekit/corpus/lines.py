@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from clozekit.corpus.source_files import is_gzipped
 from clozekit.errors import DataError
-from clozekit.storage_reading import opened
+from clozekit.storage import opened
 from clozekit.urls import is_url
 
 MAX_DOCUMENT_BYTES = 64 * 2**20

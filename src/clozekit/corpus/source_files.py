@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from clozekit import storage
 from clozekit.errors import DataError
-from clozekit.storage_reading import can_seek
 from clozekit.urls import WEB, is_url, name_of, shown
 
 _GZIP_RATIO = 4
@@ -115,7 +114,7 @@ def _local_file(path: Path) -> SourceFile:
 
 def _stored_file(file: storage.StoredFile) -> SourceFile:
     signature = [file.url, file.size, file.version]
-    seeks = not is_gzipped(file.url) and can_seek(file.url)
+    seeks = not is_gzipped(file.url) and storage.can_seek(file.url)
     return SourceFile(file.url, file.size, signature, seeks)
 
 

@@ -22,7 +22,7 @@ from clozekit.data.files.arrow_rows import checked_columns
 from clozekit.data.files.hub import quiet_datasets
 from clozekit.errors import DataError
 from clozekit.files import write_atomically
-from clozekit.storage_reading import opened
+from clozekit.storage import opened
 from clozekit.urls import is_url
 
 _ROWS_AT_ONCE = 1_024

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from clozekit import storage
 from clozekit.errors import DataError
-from clozekit.storage_reading import opened as stored
 from clozekit.urls import is_url, name_of
 
 MAX_ROW_BYTES = 16 * 2**20
@@ -79,7 +79,7 @@ def opened(path: str) -> Iterator[OpenFile]:
     """
     compression = endings(path)[1]
     try:
-        with stored(path) if is_url(path) else Path(path).open("rb") as raw:
+        with storage.opened(path) if is_url(path) else Path(path).open("rb") as raw:
             content = _COMPRESSIONS[compression](raw) if compression else raw
             yield OpenFile(raw, cast(BinaryIO, content))
     except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
