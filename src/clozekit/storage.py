@@ -169,11 +169,8 @@ def can_seek(url: str) -> bool:
     """
     if url.partition("://")[0].lower() not in WEB:
         return True
-    size = stat(url).size
     with _bytes_of(url) as file:
-        file.seek(max((size or 0) - 1, 0))
-        file.read(1)
-        return not file.is_stream
+        return file.has_ranges()
 
 
 def read_bytes(url: str, most: int = 2**28) -> bytes:

@@ -67,7 +67,8 @@ def first_line(error: BaseException) -> str:
 
 def _cause(error: BaseException) -> BaseException:
     """Returns why a web server's file is said not to exist, which may be a lost connection."""
-    cause = error.__cause__
+    # The cause of another error may be a broken answer, which has a status of its own.
+    cause = error.__cause__ if isinstance(error, FileNotFoundError) else None
     is_of_web = cause is not None and type(cause).__module__.startswith("aiohttp")
     return cause if cause is not None and is_of_web else error
 

@@ -26,9 +26,6 @@ class StoredBytes(io.RawIOBase):
         url: The URL of the file.
         tried: Calls a function with its file system.
         stop: Where reading probably ends, so that little is fetched behind it.
-
-    Attributes:
-        is_stream: Whether the server sends only whole files, as far as is known.
     """
 
     def __init__(self, url: str, tried: Tried, stop: int | None = None) -> None:
@@ -39,9 +36,24 @@ class StoredBytes(io.RawIOBase):
         # The caches of fsspec fetch up to 50 MB in advance.
         self._file = tried(lambda system: system.open(url, "rb", cache_type="none"))
         self._size = _size_of(self._file)
-        self.is_stream = self._size is None
-        self._stream: Any = self._file if self.is_stream else None
+        self._is_stream = self._size is None
+        self._stream: Any = self._file if self._is_stream else None
         self._stream_position = 0
+
+    def has_ranges(self) -> bool:
+        """Whether the server sends parts of the file, and not only all of it.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        if self._size is None:
+            return False
+        self._position = max(self._size - 1, 0)
+        try:
+            self._tried(lambda _: self._read_range(min(self._size or 0, 1)))
+        except _NoRangesError:
+            return False
+        return True
 
     def readable(self) -> bool:
         """Whether it can be read."""
@@ -85,11 +97,11 @@ class StoredBytes(io.RawIOBase):
         return wanted if self._size is None else min(wanted, self._size - self._position)
 
     def _read(self, count: int) -> Any:
-        if not self.is_stream:
+        if not self._is_stream:
             try:
                 return self._tried(lambda _: self._read_range(count))
             except _NoRangesError:
-                self.is_stream = True
+                self._is_stream = True
         return self._tried(lambda _: self._read_stream(count))
 
     def _read_range(self, count: int) -> bytes:

@@ -14,6 +14,7 @@ _SETTINGS = {
     "AWS_SECRET_ACCESS_KEY": "not-a-secret",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_MAX_ATTEMPTS": "1",  # The tries of clozekit are tested, not those of the client.
 }
 
 
