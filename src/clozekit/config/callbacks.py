@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from clozekit.config.groups import Closed
 from clozekit.config.paths import PathText
 from clozekit.config.train import TrainConfig
 from clozekit.config.values import LARGEST, Count
+from clozekit.urls import WEB, is_url
 
 Mode = Literal["min", "max", "auto"]
 
@@ -35,6 +36,18 @@ class CheckpointsConfig(MonitoringConfig):
     every_n_steps: Count | None = 500
     every_n_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     save_top_k: Annotated[int, Field(ge=-1, le=LARGEST)] = 1
+    mirror: PathText | None = None
+
+    @field_validator("mirror")
+    @classmethod
+    def _check_mirror(cls, mirror: str | None) -> str | None:
+        if mirror is not None and not is_url(mirror):
+            raise ValueError(
+                f"{mirror} is a local path; it should be a URL such as s3://bucket/run"
+            )
+        if mirror is not None and mirror.partition("://")[0].lower() in WEB:
+            raise ValueError(f"{mirror} is of a web server, which cannot be written")
+        return mirror
 
 
 class EarlyStoppingConfig(MonitoringConfig):
@@ -50,6 +63,16 @@ SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.training.monitoring.EarlyStopping": EarlyStoppingConfig,
 }
 """Schemas by callback class. The arguments of other classes are checked by their constructors."""
+
+
+def mirror_of(config: TrainConfig) -> str | None:
+    """Returns the URL of the run's copy in an object store, if any."""
+    for callback in config.callbacks.values():
+        if callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig:
+            mirror = (callback.model_extra or {}).get("mirror")
+            if mirror is not None and not config.trainer.fast_dev_run:
+                return str(mirror)
+    return None
 
 
 def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
