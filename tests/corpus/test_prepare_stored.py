@@ -24,6 +24,7 @@ from tests.corpus.texts import (
     write_text,
 )
 from tests.harness.s3 import Request, S3Server
+from tests.programs.in_process import invoke
 
 DOCUMENTS = make_documents(80)
 FORMATS: dict[str, tuple[str, Callable[..., Path]]] = {
@@ -295,3 +296,24 @@ def test_what_cannot_be_used_is_told_at_the_start(
     if "out" not in changes:
         assert content_of_store(s3, wanted.out) == {}
     assert not any(path.is_dir() for path in (tmp_path / "work").glob("*"))
+
+
+def test_the_command_says_it_in_one_line(tmp_path: Path, s3: S3Server) -> None:
+    write_text(tmp_path / "a.txt", DOCUMENTS)
+    out = ("out=s3://no-such-bucket/corpus", "work_dir=work")
+    ended = invoke("prepare", "source.path=a.txt", *out, "workers=1", folder=tmp_path)
+    assert ended.code == 2
+    assert ended.messages == [
+        "clozekit prepare: s3://no-such-bucket/corpus/.preparing.json cannot be written: the "
+        "bucket does not exist"
+    ]
+
+
+def test_a_tokenizer_may_be_in_the_store(
+    wanted: PrepareConfig, s3: S3Server, bucket: str, tmp_path: Path, local: dict[str, bytes]
+) -> None:
+    url = f"{bucket}/tokenizer.json"
+    storage.write_bytes(url, local["tokenizer.json"])
+    values = wanted.model_dump() | {"tokenizer": {"path": url}}
+    prepare(PrepareConfig.model_validate(values))
+    assert without_manifest(content_of_store(s3, wanted.out)) == local

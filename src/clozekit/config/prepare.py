@@ -107,7 +107,7 @@ class ExistingTokenizerConfig(_Closed):
     """An existing tokenizer.
 
     Attributes:
-        path: A `tokenizer.json`, or a `vocab.txt` with one WordPiece per line.
+        path: A `tokenizer.json`, or a `vocab.txt` with one WordPiece per line; it may be a URL.
         lowercase: Whether to lowercase text; null for true. Only for a `vocab.txt`, because a
             `tokenizer.json` includes it.
         strip_accents: Whether to remove accents; null for the value of `lowercase`. Only for a

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from clozekit import storage
 from clozekit.config.prepare import (
     ExistingTokenizerConfig,
     HubSource,
@@ -55,6 +56,7 @@ from clozekit.corpus.word_stage import (
 from clozekit.corpus.work_folder import PLAN_FILE, Plan, ShardPlan, Work
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file, write_atomically
+from clozekit.urls import is_url, name_of
 
 PARTITION_BYTES = SMALLEST_PARTITION
 
@@ -66,7 +68,7 @@ def plan_reading(work: Work) -> None:
         raise DataError(f"{_name(work.config.source)} does not contain any text")
     inputs = source.inputs
     if isinstance(work.config.tokenizer, ExistingTokenizerConfig):
-        inputs = [*inputs, signature_of(Path(work.config.tokenizer.path))]
+        inputs = [*inputs, signature_of(work.config.tokenizer.path)]
     plan = Plan(source.partitions, source.partition_bytes, inputs).to_json()
     if (work.folder / PLAN_FILE).exists() and work.read_json(PLAN_FILE) != plan:
         erase(work)
@@ -119,8 +121,10 @@ def split_documents(work: Work) -> None:
 
 def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
     """Copies an existing tokenizer to the corpus folder, as a complete `tokenizer.json`."""
-    path = Path(config.path)
-    chars = config.handle_chinese_chars
+    path, chars = Path(config.path), config.handle_chinese_chars
+    if is_url(config.path):
+        path = work.file("tokenizer", name_of(config.path))
+        storage.download(config.path, path)
     _save(work, load_tokenizer(path, config.lowercase, config.strip_accents, chars))
 
 

@@ -51,9 +51,11 @@ def find_files(path: str, file_format: str) -> list[SourceFile]:
     return [_local_file(file) for file in _find_local(path, suffixes)]
 
 
-def signature_of(file: Path) -> list[Any]:
-    """Returns what differs once a local file is written again."""
-    status = file.stat()
+def signature_of(file: Path | str) -> list[Any]:
+    """Returns what differs once a file, of a path or URL, is written again."""
+    if isinstance(file, str) and is_url(file):
+        return _signature_of_stored(storage.stat(file))
+    status = Path(file).stat()
     # Other than the time of modification, a program cannot set the time of the last change.
     return [str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
@@ -113,9 +115,12 @@ def _local_file(path: Path) -> SourceFile:
 
 
 def _stored_file(file: storage.StoredFile) -> SourceFile:
-    signature = [file.url, file.size, file.version]
     seeks = not is_gzipped(file.url) and storage.can_seek(file.url)
-    return SourceFile(file.url, file.size, signature, seeks)
+    return SourceFile(file.url, file.size, _signature_of_stored(file), seeks)
+
+
+def _signature_of_stored(file: storage.StoredFile) -> list[Any]:
+    return [file.url, file.size, file.version]
 
 
 def _is_hidden(parts: tuple[str, ...]) -> bool:

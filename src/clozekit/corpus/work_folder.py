@@ -78,12 +78,14 @@ class Work:
     @classmethod
     def of(cls, config: PrepareConfig) -> Self:
         """Returns the work of a configuration. No folder is created."""
+        # A process on another machine may have another current folder.
+        out = config.out if is_url(config.out) else str(Path(config.out).absolute())
         if config.work_dir is None:
-            return cls(config, Path(config.out) / WORK_FOLDER, Path(config.out))
+            return cls(config, Path(out) / WORK_FOLDER, Path(out))
         # Several corpora may be prepared with one `work_dir`.
-        out = config.out.rstrip("/") if is_url(config.out) else str(Path(config.out).resolve())
-        folder = Path(config.work_dir) / f"prepare-{sha256_of([out.encode()])[:16]}"
-        return cls(config, folder, folder / "corpus" if is_url(config.out) else Path(config.out))
+        digest = sha256_of([out.rstrip("/").encode()])
+        folder = Path(config.work_dir).absolute() / f"prepare-{digest[:16]}"
+        return cls(config, folder, folder / "corpus" if is_url(out) else Path(out))
 
     @property
     def is_stored(self) -> bool:
