@@ -13,7 +13,6 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -22,7 +21,8 @@ from clozekit.errors import DataError, StoreError
 from clozekit.files import name_path, sha256_of_file, write_atomically
 from clozekit.storage_errors import first_line, in_words, is_final
 from clozekit.storage_reading import StoredBytes
-from clozekit.urls import EXTRAS, WEB, check_url, is_url, name_of, shown
+from clozekit.stored_file import StoredFile, found_files, stored_file
+from clozekit.urls import EXTRAS, WEB, check_url, name_of, shown
 
 TRIES = 3
 PAUSE_S = 0.3
@@ -34,28 +34,8 @@ BUFFER_BYTES = 2**22
 _LOCAL_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
 )
-_VERSION_KEYS = (
-    *("ETag", "etag", "generation", "md5Hash", "content_settings", "blob_id", "mtime"),
-    *("LastModified", "last_modified", "updated", "Content-MD5", "Digest", "Last-Modified"),
-)
 
 ResultT = TypeVar("ResultT")
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file of a store.
-
-    Attributes:
-        url: Its URL.
-        size: Its number of bytes; None if the server does not say.
-        version: What changes with its content: its ETag, checksum or time; None if the server does
-            not say.
-    """
-
-    url: str
-    size: int | None
-    version: str | None
 
 
 def exists(url: str) -> bool:
@@ -72,7 +52,7 @@ def stat(url: str) -> StoredFile:
     info: Mapping[str, Any] = tried(url, "be read", lambda system: system.info(url))
     if info.get("type") == "directory":
         raise DataError(f"{url} is a folder, not a file")
-    return _stored(url, info)
+    return stored_file(url, info)
 
 
 def find(url: str) -> list[StoredFile]:
@@ -82,7 +62,7 @@ def find(url: str) -> list[StoredFile]:
         DataError: There is no such file or folder, or it cannot be read.
     """
     info: Mapping[str, Any] = tried(url, "be read", lambda system: system.info(url))
-    return files(url) if info.get("type") == "directory" else [_stored(url, info)]
+    return files(url) if info.get("type") == "directory" else [stored_file(url, info)]
 
 
 def names(url: str) -> list[str]:
@@ -115,7 +95,7 @@ def files(url: str) -> list[StoredFile]:
 
     def find(system: Any) -> list[StoredFile]:
         try:
-            return _found(system, url, system.find(url, detail=True))
+            return found_files(url, system.find(url, detail=True))
         except FileNotFoundError:
             return []
 
@@ -132,7 +112,7 @@ def glob(pattern: str) -> list[StoredFile]:
 
     def find(system: Any) -> list[StoredFile]:
         try:
-            return _found(system, pattern, system.glob(pattern, detail=True))
+            return found_files(pattern, system.glob(pattern, detail=True))
         except FileNotFoundError:
             return []
 
@@ -332,24 +312,3 @@ def tried(
         time.sleep(pause)
         pause *= 4
     raise AssertionError
-
-
-def _found(system: Any, url: str, infos: Mapping[str, Mapping[str, Any]]) -> list[StoredFile]:
-    protocol = url.partition("://")[0]
-    found = []
-    for path, info in infos.items():
-        if info.get("type") == "directory" or path.endswith("/"):
-            continue
-        full = path if is_url(path) else f"{protocol}://{path}"
-        found.append(_stored(full, info))
-    return sorted(found, key=lambda file: file.url)
-
-
-def _stored(url: str, info: Mapping[str, Any]) -> StoredFile:
-    size = info.get("size")
-    version = next((info[key] for key in _VERSION_KEYS if info.get(key) is not None), None)
-    return StoredFile(
-        url,
-        None if size is None else int(size),
-        None if version is None else str(version).strip('"'),
-    )

@@ -61,6 +61,8 @@ def problem_of(url: str) -> str | None:
             f"{shown(url)} has a part after a #, which may be a credential; remove it, credentials "
             "are read from the environment"
         )
+    if protocol != found["protocol"]:
+        return f"{shown(url)} should begin with {protocol}:// in lower case"
     if protocol in _LOCAL:
         return f"{url} is a local path; write {rest} without the scheme"
     if "::" in url:

@@ -183,6 +183,17 @@ def test_what_was_removed_from_the_store_meanwhile_is_written_again(
     assert without_manifest(content_of_store(s3, wanted.out)) == local
 
 
+def test_a_run_that_is_killed_after_its_manifest_is_finished(
+    tmp_path: Path, wanted: PrepareConfig, s3: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kill_at("manifest.json", wanted, after=True)
+    assert ".preparing.json" in content_of_store(s3, wanted.out)
+    prepare(wanted)
+    assert "nothing to do" in capsys.readouterr().out
+    assert ".preparing.json" not in content_of_store(s3, wanted.out)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
 def test_a_finished_corpus_is_left_alone(
     tmp_path: Path, wanted: PrepareConfig, s3: S3Server, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,8 +96,9 @@ def test_a_folder_and_a_glob_have_the_files_of_local_ones_in_their_order(
     names = ("b.txt", "a/deep.txt.gz", "a-b/c.txt", "c.txt", ".hidden/no.txt", ".no.txt", "no.md")
     for name in names:
         put(s3, write_bytes(tmp_path / "texts" / name, b"text"), f"{bucket}/texts/{name}")
+    put(s3, write_bytes(tmp_path / "texts" / "a[1].txt", b"text"), f"{bucket}/texts/a[1].txt")
     storage.write_bytes(f"{bucket}/texts-2/other.txt", b"text")
-    for pattern in ("", "/", "/*.txt", "/[bc].txt", "/**/c.txt", "/b.txt"):
+    for pattern in ("", "/", "/*.txt", "/[bc].txt", "/**/c.txt", "/b.txt", "/a[1].txt"):
         local = [file.path for file in find_files(f"{tmp_path}/texts{pattern}", "text")]
         stored = find_files(f"{bucket}/texts{pattern}", "text")
         assert [file.path for file in stored] == [

@@ -42,7 +42,7 @@ def build_shard(work: Work, number: int) -> None:
     )
     if work.is_stored:
         work.upload(shard.file)
-        path.unlink()
+        path.unlink(missing_ok=True)
     lone = int(np.count_nonzero(np.diff(documents.document_offsets) == 1))
     report = {"record": record.model_dump(), "lone_sentences": lone}
     write_json(work.file("shards", f"{shard.file}.json"), report)
