@@ -82,6 +82,16 @@ def test_denied_access_is_one_sentence_and_one_request(bucket: Path, tmp_path: P
     assert len(Shelf.requests("put")) == 1
 
 
+def test_a_store_that_cannot_be_reached_does_not_lack_the_file(
+    bucket: Path, tmp_path: Path
+) -> None:
+    for call in (storage.exists, storage.files):
+        with shelf(tmp_path / "shelf", errors=100), pytest.raises(DataError, match="reset"):
+            call(f"{URL}/file")
+    with pytest.raises(DataError, match="cannot be read: Cannot connect to host 127"):
+        storage.exists("http://127.0.0.1:1/file")
+
+
 def test_a_folder_is_not_a_file(bucket: Path) -> None:
     (bucket / "folder").mkdir()
     with pytest.raises(DataError, match="is a folder, not a file"):
@@ -129,11 +139,11 @@ def test_a_web_server_cannot_be_listed_or_written(tmp_path: Path) -> None:
     ],
 )
 def test_no_error_shows_a_secret(reason: str, bucket: Path) -> None:
+    (bucket / "file").write_bytes(b"x")
     with (
         mock.patch.object(Shelf, "cat_file", side_effect=OSError(reason)),
         pytest.raises(DataError) as caught,
     ):
-        (bucket / "file").write_bytes(b"x")
         storage.read_bytes(f"{URL}/file")
     assert "geheim" not in str(caught.value)
     assert "server/file" in str(caught.value)

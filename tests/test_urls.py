@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from clozekit.config.train import TrainConfig
+from clozekit.config.components import check_components
+from clozekit.config.messages import of_validation
+from clozekit.errors import ConfigError
 from clozekit.urls import is_url, join, name_of, problem_of, shown
 from tests.programs.commands import train_config
 
@@ -47,16 +50,9 @@ def test_a_url_with_a_secret_is_refused_without_showing_it(url: str) -> None:
 @pytest.mark.parametrize("key", ["data.path", "callbacks.checkpoints.mirror", "resume", "runs_dir"])
 @pytest.mark.parametrize("url", WITH_SECRETS[:2] + WITH_SECRETS[4:5])
 def test_no_key_shows_a_secret(key: str, url: str) -> None:
-    from clozekit.config.components import check_components
-    from clozekit.config.messages import of_validation
-    from clozekit.errors import ConfigError
-    from pydantic import ValidationError
-
     overrides = ["name=a", "max_steps=1", "data.path=corpus"]
     with pytest.raises((ConfigError, ValidationError)) as caught:
-        config = train_config(*overrides, f"{key}='{url}'")
-        assert isinstance(config, TrainConfig)
-        check_components(config)
+        check_components(train_config(*overrides, f"{key}='{url}'"))
     error = caught.value
     message = of_validation(error) if isinstance(error, ValidationError) else str(error)
     assert SECRET not in message

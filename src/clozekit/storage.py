@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from clozekit.errors import DataError, StoreError
 from clozekit.files import name_path, sha256_of_file, write_atomically
-from clozekit.storage_errors import first_line, in_words, is_final
+from clozekit.storage_errors import first_line, in_words, is_final, is_missing
 from clozekit.storage_reading import StoredBytes
 from clozekit.stored_file import StoredFile, found_files, stored_file
 from clozekit.urls import EXTRAS, WEB, check_url, name_of, shown
@@ -39,8 +39,23 @@ ResultT = TypeVar("ResultT")
 
 
 def exists(url: str) -> bool:
-    """Whether there is a file or folder of this URL."""
-    return tried(url, "be read", lambda system: bool(system.exists(url)))
+    """Whether there is a file or folder of this URL.
+
+    Raises:
+        DataError: The store does not say, or cannot be reached.
+    """
+
+    # fsspec's own `exists` also says no when the store cannot be reached.
+    def look(system: Any) -> bool:
+        try:
+            system.info(url)
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return False
+            raise
+        return True
+
+    return tried(url, "be read", look)
 
 
 def stat(url: str) -> StoredFile:
@@ -76,8 +91,10 @@ def names(url: str) -> list[str]:
     def find_names(system: Any) -> list[str]:
         try:
             paths = system.ls(url, detail=False)
-        except FileNotFoundError:
-            return []
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
         # A store may list the folder itself as a file of no bytes.
         folder = url.partition("://")[2].strip("/")
         return [name_of(f"x://{path}") for path in paths if path.strip("/") != folder]
@@ -96,8 +113,10 @@ def files(url: str) -> list[StoredFile]:
     def find(system: Any) -> list[StoredFile]:
         try:
             return found_files(url, system.find(url, detail=True))
-        except FileNotFoundError:
-            return []
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
 
     return tried(url, "be listed", find)
 
@@ -113,8 +132,10 @@ def glob(pattern: str) -> list[StoredFile]:
     def find(system: Any) -> list[StoredFile]:
         try:
             return found_files(pattern, system.glob(pattern, detail=True))
-        except FileNotFoundError:
-            return []
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
 
     return tried(pattern, "be listed", find)
 

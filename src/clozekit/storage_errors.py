@@ -32,6 +32,12 @@ def is_final(error: BaseException) -> bool:
     return isinstance(error, kinds) or type(error).__name__ in _NO_CREDENTIALS
 
 
+def is_missing(error: FileNotFoundError) -> bool:
+    """Whether the server said that there is no such file, and not that it cannot be reached."""
+    cause = _cause(error)
+    return cause is error or _status(cause) == 404
+
+
 def in_words(error: BaseException, url: str, verb: str) -> StoreError:
     """Returns the error of a store as one sentence.
 

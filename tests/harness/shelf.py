@@ -1,4 +1,4 @@
-"""A store for tests: fsspec's `shelf://` is a local folder, with a record of requests and faults."""
+"""A store for tests: `shelf://` is a local folder, with a record of requests and faults."""
 
 import json
 import os
@@ -122,6 +122,7 @@ class Shelf(AbstractFileSystem):
 
 
 def hash_of(number: int) -> int:
+    """A number in which those of a row are spread."""
     return (number * 2654435761 >> 8) % 1_000_003
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.harness import cases, running
 from tests.harness.cases import Case
@@ -74,9 +74,12 @@ class Lab:
         return self.folder / name / "log.txt"
 
 
-def main(scenarios: Callable[[Lab], dict[str, Any]]) -> None:
+LabT = TypeVar("LabT", bound=Lab)
+
+
+def main(scenarios: Callable[[LabT], dict[str, Any]], lab: type[LabT] = Lab) -> None:  # type: ignore[assignment]
     """Runs scenarios in the folder that the command line names, and writes what came out."""
     folder = Path(sys.argv[1])
     warm_up()
-    results = scenarios(Lab(folder))
+    results = scenarios(lab(folder))
     (folder / "results.json").write_text(json.dumps(results))

@@ -1,16 +1,17 @@
 """A folder of shards that were fetched from a store, shared by all processes of a machine.
 
-A shard is the file `SHA256.arrow`. While a process downloads it, it is `SHA256.SIZE.part`, locked
-by that process; the others wait for the lock. A process that uses a shard holds a shared lock on
-it, so no other removes it. Locks are the kernel's: they end with their process, however it ends,
-and what a killed process had begun to download is then removed by the next one.
+A shard is the file `SHA256.arrow`. A process that downloads it locks `SHA256.lock`, for which the
+others wait, and writes `SHA256.SIZE.part`. A process that uses a shard holds a shared lock on it,
+so no other removes it. Locks are the kernel's: they end with their process, however it ends, and
+what a killed process had begun to download is then removed by the next one.
 """
 
 import errno
 import fcntl
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ TRIES = 3
 LOCK_FILE = ".lock"
 """The file that is locked while shards are removed."""
 
-_NAME = re.compile(r"[0-9a-f]{64}\.(arrow|(?P<size>\d+)\.part)")
+_NAME = re.compile(r"(?P<sha256>[0-9a-f]{64})\.(arrow|lock|(?P<size>\d+)\.part)")
 
 
 @dataclass(frozen=True)
@@ -114,26 +115,14 @@ class ShardCache:
 
     def _hold(self, shard: StoredShard, needs_room: bool) -> Hold | None:
         path = self.folder / f"{shard.sha256}.arrow"
-        part = self.folder / f"{shard.sha256}.{shard.num_bytes}.part"
+        lock = self.folder / f"{shard.sha256}.lock"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            while True:
-                if (hold := _existing(path)) is not None:
-                    return hold
-                descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-                try:
-                    # Waits for a process that downloads it.
-                    _lock(descriptor, fcntl.LOCK_EX)
-                    if _is_at(part, descriptor) and not path.exists():
-                        if not self._make_room() and needs_room:
-                            part.unlink()
-                            return None
-                        hold = self._download(shard, part, path, descriptor)
-                        self._make_room()
-                        return hold
-                finally:
-                    if hold is None:
-                        os.close(descriptor)
+            while (hold := _existing(path)) is None:
+                with _locked(lock) as is_locked:
+                    if is_locked and not path.exists():
+                        return self._fetch(shard, path, needs_room)
+            return hold
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DataError(
@@ -144,20 +133,27 @@ class ShardCache:
                 f"data.cache.dir={self.folder} cannot be used: {of_os_error(error)}"
             ) from error
 
-    def _download(self, shard: StoredShard, part: Path, path: Path, descriptor: int) -> Hold:
-        """Downloads a shard and puts it in its place, with its lock shared from then on."""
+    def _fetch(self, shard: StoredShard, path: Path, needs_room: bool) -> Hold | None:
+        """Downloads a shard and puts it in its place; None if it needs room that is not there."""
+        part = self.folder / f"{shard.sha256}.{shard.num_bytes}.part"
+        descriptor = os.open(part, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
+            if not self._make_room() and needs_room:
+                return None
             for _ in range(TRIES):
                 digest = storage.download_into(shard.url, part)
                 if digest == shard.sha256:
-                    hold = Hold(path, descriptor, is_checked=True)
-                    os.replace(part, path)
                     _lock(descriptor, fcntl.LOCK_SH)
+                    os.replace(part, path)
+                    hold = Hold(path, descriptor, is_checked=True)
+                    descriptor = -1
+                    # Its size may have been an estimate.
+                    self._make_room()
                     return hold
-        except BaseException:
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
             part.unlink(missing_ok=True)
-            raise
-        part.unlink(missing_ok=True)
         raise DataError(
             f"{shard.url} has been changed or damaged: its SHA-256 is {digest[:12]}…, but the "
             f"corpus was prepared with {shard.sha256[:12]}…; it was downloaded {TRIES} times"
@@ -179,10 +175,12 @@ class ShardCache:
                         size = max(status.st_size, int(found["size"] or 0))
                         entries.append((status.st_mtime_ns, path.name, size, path))
             total = sum(size for _, _, size, _ in entries)
-            for _, _, size, path in sorted(entries):
-                is_abandoned = path.suffix == ".part"
-                if (is_abandoned or total > self.limit) and _removed_if_unused(path):
-                    total -= size
+            for _, name, size, path in sorted(entries):
+                if path.suffix == ".arrow":
+                    is_removed = total > self.limit and _removed_if_unused(path)
+                else:
+                    is_removed = _removed_if_abandoned(path, path.with_name(f"{name[:64]}.lock"))
+                total -= size if is_removed else 0
         return total <= self.limit
 
 
@@ -203,7 +201,7 @@ def _existing(path: Path) -> Hold | None:
 
 
 def _removed_if_unused(path: Path) -> bool:
-    """Removes a file unless a process holds a lock on it; returns whether it is gone."""
+    """Removes a shard unless a process holds a lock on it; returns whether it is gone."""
     try:
         # Some file systems give exclusive locks only for writing.
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
@@ -212,22 +210,67 @@ def _removed_if_unused(path: Path) -> bool:
     except OSError:
         return False  # It is another user's.
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return False
-    except OSError:
-        # Without locks, a download may be going on. What is mapped of a shard can still be read.
-        if path.suffix == ".part":
-            os.close(descriptor)
+        # Without locks it is removed, too: what is mapped of it can still be read.
+        if _is_locked_by_another(descriptor):
             return False
-    try:
         path.unlink(missing_ok=True)
     except OSError:
         return False
     finally:
         os.close(descriptor)
     return True
+
+
+def _removed_if_abandoned(path: Path, lock: Path) -> bool:
+    """Removes what is left of a download unless it goes on; returns whether it is gone."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError:
+        return False
+    try:
+        if _is_locked_by_another(descriptor, without_locks=True):
+            return False
+        path.unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _is_locked_by_another(descriptor: int, without_locks: bool = False) -> bool:
+    """Takes an exclusive lock, unless another process has one.
+
+    Args:
+        descriptor: The file.
+        without_locks: What to return for a file system that has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return without_locks
+    return False
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Waits for the lock of a download; removes the file at the end.
+
+    Gives whether the lock is held: the file may have been removed by the one that held it before.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    is_locked = False
+    try:
+        _lock(descriptor, fcntl.LOCK_EX)
+        is_locked = _is_at(path, descriptor)
+        yield is_locked
+    finally:
+        if is_locked:
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
