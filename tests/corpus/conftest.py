@@ -1,4 +1,4 @@
-"""A server of S3 that all tests of a process share."""
+"""A server of S3 that the tests of a file share."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from clozekit import storage
 from tests.harness.s3 import S3Server, s3_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _s3() -> Iterator[S3Server]:
     with s3_server() as server:
         yield server

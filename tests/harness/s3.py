@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -62,7 +63,9 @@ class S3Server:
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     """Starts a server, and sets the environment of its clients."""
+    # Heavy imports, which other tests do not need.
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from s3fs import S3FileSystem
 
     moto = DomainDispatcherApplication(create_backend_app)
     server = S3Server()
@@ -84,16 +87,13 @@ def s3_server() -> Iterator[S3Server]:
     thread = threading.Thread(target=wsgi.serve_forever, daemon=True)
     thread.start()
     server.address = f"http://127.0.0.1:{wsgi.port}"
-    settings = {**_SETTINGS, "AWS_ENDPOINT_URL": server.address}
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ |= settings
     try:
-        yield server
+        # s3fs keeps clients by their options, and another server may be found by the environment.
+        S3FileSystem.clear_instance_cache()
+        with mock.patch.dict(os.environ, _SETTINGS | {"AWS_ENDPOINT_URL_S3": server.address}):
+            yield server
+        S3FileSystem.clear_instance_cache()
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
         wsgi.shutdown()
         thread.join()
 
