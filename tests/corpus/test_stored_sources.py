@@ -30,6 +30,7 @@ from tests.corpus.texts import (
     write_parquet,
     write_text,
 )
+from tests.harness.fake_hub import REPOSITORY, fake_hub
 from tests.harness.s3 import S3Server
 
 DOCUMENTS = make_documents(60)
@@ -238,3 +239,30 @@ def test_reading_a_stream_backwards_begins_again(
             assert file.read(5_000) == content[start : start + 5_000]
         file.seek(-10, io.SEEK_END)
         assert file.read() == content[-10:]
+
+
+def test_files_on_the_hub_are_read_as_those_of_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import HfFileSystem, constants
+
+    for name, (_, write) in WRITERS.items():
+        write(tmp_path / "data" / name, DOCUMENTS)
+    with fake_hub(tmp_path) as (address, ranges):
+        HfFileSystem.clear_instance_cache()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        folder = f"hf://datasets/{REPOSITORY}/data"
+        for pattern in ("", "/*.jsonl", "/a.jsonl"):
+            found = find_files(f"{folder}{pattern}", "jsonl")
+            assert [file.path for file in found] == [f"{folder}/a.jsonl"]
+        for name, (file_format, _) in WRITERS.items():
+            ranges.clear()
+            texts = read_texts(file_format, f"{folder}/{name}")
+            assert texts == read_texts(file_format, str(tmp_path / "data" / name))
+            assert all(ranges)
+        with pytest.raises(StoreError, match=r"none.txt does not exist$"):
+            find_files(f"{folder}/none.txt", "text")
+    HfFileSystem.clear_instance_cache()
