@@ -18,19 +18,26 @@ _UNITS = {"": 1} | {
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[KMGT]i?B|B|)", re.IGNORECASE)
 
 
-def num_bytes(value: object) -> object:
+def num_bytes(size: str) -> int:
     """Converts a size such as `50GB` or `54MiB` to a number of bytes.
 
     Raises:
-        ValueError: It is not a size.
+        ValueError: It is not a size above 0.
     """
-    if not isinstance(value, str):
-        return value
-    found = _SIZE.fullmatch(value.strip())
-    if found is None:
-        raise ValueError(f"{value} should be a number of bytes, or a size such as 50GB or 500MiB")
-    unit = found["unit"].upper().replace("I", "i")
-    return int(float(found["number"]) * _UNITS["" if unit == "B" else unit])
+    found = _SIZE.fullmatch(size.strip())
+    unit = "" if found is None else found["unit"].upper().replace("I", "i")
+    number = 0 if found is None else float(found["number"]) * _UNITS["" if unit == "B" else unit]
+    if not 1 <= number < 2**62:
+        raise ValueError(f"{size} should be a size such as 50GB or 500MiB")
+    return int(number)
+
+
+def _checked_size(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    text = str(value) if is_number else value
+    if isinstance(text, str):
+        num_bytes(text)
+    return text
 
 
 class CacheConfig(Closed):
@@ -39,13 +46,13 @@ class CacheConfig(Closed):
     Attributes:
         dir: The folder of the shards that were fetched; None for `clozekit/shards` in the user's
             cache folder. Use a local disk.
-        limit: The size that they may have together: a number of bytes, or such as `50GB`. The ones
-            that were not used for longest are removed.
+        limit: The size that they may have together, such as `50GB` or `500MiB`. The ones that were
+            not used for longest are removed.
         ahead: The number of shards that are fetched before they are needed.
     """
 
     dir: FilePath | None = None
-    limit: Annotated[int, BeforeValidator(num_bytes), Field(gt=0, le=2**62)] = 50 * 10**9
+    limit: Annotated[str, BeforeValidator(_checked_size)] = "50GB"
     ahead: int = Field(1, ge=0, le=64)
 
     @property

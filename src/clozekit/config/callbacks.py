@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from clozekit.config.checking import checked
 from clozekit.config.groups import Closed
 from clozekit.config.paths import PathText
 from clozekit.config.train import TrainConfig
@@ -66,12 +67,16 @@ SCHEMAS: dict[str, type[Closed]] = {
 
 
 def mirror_of(config: TrainConfig) -> str | None:
-    """Returns the URL of the run's copy in an object store, if any."""
-    for callback in config.callbacks.values():
-        if callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig:
-            mirror = (callback.model_extra or {}).get("mirror")
-            if mirror is not None and not config.trainer.fast_dev_run:
-                return str(mirror)
+    """Returns the URL of the run's copy in an object store, if any.
+
+    Raises:
+        ConfigError: An argument of the checkpoints is invalid.
+    """
+    for name, callback in config.callbacks.items():
+        is_ours = callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig
+        if callback is not None and is_ours and not config.trainer.fast_dev_run:
+            arguments = callback.model_extra or {}
+            return checked(f"callbacks.{name}", CheckpointsConfig, arguments).mirror
     return None
 
 

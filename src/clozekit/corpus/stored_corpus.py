@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from clozekit import storage
-from clozekit.config.cache import CacheConfig
+from clozekit.config.cache import CacheConfig, num_bytes
 from clozekit.corpus.manifest import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
@@ -52,7 +52,7 @@ class StoredCorpus(Corpus):
             DataError: It is not a complete corpus, it cannot be read, or the cache is too small.
         """
         manifest = parse_manifest(_read_manifest(url), join(url, MANIFEST_FILE))
-        cache = ShardCache(config.folder, config.limit)
+        cache = ShardCache(config.folder, num_bytes(config.limit))
         corpus = cls(config.folder, manifest, url, cache, _sizes(url))
         corpus._check_files()
         corpus._check_limit(config)
@@ -120,7 +120,7 @@ class StoredCorpus(Corpus):
         records = [record for split in self.manifest.splits.values() for record in split.shards]
         largest = max(map(self._stored, records), key=lambda shard: shard.num_bytes)
         needed = max(FEWEST_SHARDS, config.ahead + 2) * largest.num_bytes
-        if config.limit < needed:
+        if self.cache.limit < needed:
             raise DataError(
                 f"data.cache.limit={config.limit} has no room for "
                 f"{needed // largest.num_bytes} shards: {largest.url} has "

@@ -170,8 +170,8 @@ class CorpusDataModule(StreamDataModule):
         facts = {}
         if isinstance(self.corpus, StoredCorpus):
             facts["corpus"] = (
-                f"{self.corpus.url}, with at most {self.corpus.cache.limit / 1e9:,.1f} GB of its "
-                f"shards in {self.corpus.folder}"
+                f"{self.corpus.url}, with at most {self.config.cache.limit} of its shards in "
+                f"{self.corpus.folder}"
             )
         if self.first_phase is None:
             return facts
