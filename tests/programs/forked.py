@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tests.harness import cases, running
 from tests.harness.cases import Case
@@ -74,12 +74,9 @@ class Lab:
         return self.folder / name / "log.txt"
 
 
-LabT = TypeVar("LabT", bound=Lab)
-
-
-def main(scenarios: Callable[[LabT], dict[str, Any]], lab: type[LabT] = Lab) -> None:  # type: ignore[assignment]
+def main(scenarios: Callable[[Lab], dict[str, Any]]) -> None:
     """Runs scenarios in the folder that the command line names, and writes what came out."""
     folder = Path(sys.argv[1])
     warm_up()
-    results = scenarios(lab(folder))
+    results = scenarios(Lab(folder))
     (folder / "results.json").write_text(json.dumps(results))

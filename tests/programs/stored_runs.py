@@ -1,6 +1,5 @@
 """Runs on a corpus in a store, and runs that are copied to one; see `test_stores`."""
 
-import os
 import random
 import shutil
 from dataclasses import replace
@@ -147,8 +146,8 @@ def mirrored(lab: StoreLab) -> dict[str, Any]:
         }
 
 
-def scenarios(lab: StoreLab) -> dict[str, Any]:
-    os.environ.pop("AWS_ENDPOINT_URL_S3", None)
+def scenarios(given: Lab) -> dict[str, Any]:
+    lab = StoreLab(given.folder / "stored")
     lab.run("local1", ONE, *LONG)
     lab.run("local2", TWO_RANKS, *LONG)
     results: dict[str, Any] = {"num_shards": lab.num_shards, "largest": lab.largest}
@@ -160,4 +159,4 @@ def scenarios(lab: StoreLab) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(scenarios, StoreLab)
+    main(scenarios)
