@@ -224,6 +224,8 @@ def test_a_web_server_cannot_be_searched(tmp_path: Path) -> None:
     with web_server(tmp_path) as address:
         with pytest.raises(DataError, match=r"cannot be listed: a web server serves single files"):
             find_files(f"{address}/*.txt", "text")
+        with pytest.raises(DataError, match=r"/ is a folder of a web server, which cannot be li"):
+            find_files(f"{address}/", "text")
         with pytest.raises(StoreError, match=r"/none.txt does not exist$"):
             find_files(f"{address}/none.txt", "text")
 

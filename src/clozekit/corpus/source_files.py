@@ -87,6 +87,11 @@ def _find_local(path: str, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def _find_stored(url: str, suffixes: tuple[str, ...]) -> list[StoredFile]:
+    if _is_of_web(url) and url.endswith("/"):
+        raise DataError(
+            f"source.path={shown(url)} is a folder of a web server, which cannot be listed; set "
+            "the URL of a file"
+        )
     if glob.has_magic(url) and not _is_of_web(url) and not storage.exists(url):
         files = [file for file in storage.glob(url) if not name_of(file.url).startswith(".")]
         if not files:
