@@ -63,7 +63,7 @@ def train(config: TrainConfig) -> dict[str, float]:
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
     if (mirror := mirror_of(config)) is not None:
-        find_copy(mirror, config.run_dir, resumes=config.resume == "auto")
+        find_copy(mirror, config.run_dir, config.resume)
     if config.trainer.fast_dev_run or not is_first_process():
         return _train(config, None)
     with claimed(config.run_dir, resumes=config.resume is not None) as claim:
@@ -114,7 +114,8 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
             results = _run(trainer, module, datamodule, folder, resumed)
     except Exception as error:
         first_step = 0 if resumed is None else resumed.step
-        is_failed_start = trainer.global_step == first_step
+        # The step is 0 until Lightning has restored the checkpoint.
+        is_failed_start = trainer.global_step <= first_step
         if claim is not None and is_failed_start and not isinstance(error, DivergenceError):
             claim.discard()
         raise

@@ -1,9 +1,12 @@
 """A corpus in a store: what is fetched when, and what is refused before anything is."""
 
+import errno
 import json
 import pickle
 import shutil
+import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +165,40 @@ def test_a_store_that_cannot_list_is_read_all_the_same(
 
     monkeypatch.setattr(Shelf, "find", find)
     assert opened(tmp_path).sources["train"].num_samples(0, 0) > 0
+
+
+def test_a_web_server_is_a_store_too(corpus: Path, tmp_path: Path) -> None:
+    class Files(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(corpus.parent))
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{corpus.name}"
+        datamodule = opened(tmp_path, path=url)
+        assert datamodule.sources["train"].num_samples(0, 0) > 0
+        with pytest.raises(DataError, match=r"none has no manifest\.json"):
+            opened(tmp_path, path=f"{url}/none")
+        server.shutdown()
+
+
+def test_a_full_disk_is_one_sentence(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = opened(tmp_path).sources["train"]
+
+    def get_file(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Shelf, "get_file", get_file)
+    with pytest.raises(DataError) as caught:
+        source.num_samples(0, 0)
+    assert "train-00000.arrow cannot be fetched to data.cache.dir=" in str(caught.value)
+    assert "No space left on device; set a smaller data.cache.limit or" in str(caught.value)
+    assert not list((tmp_path / "cache").glob("*.part"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The copy of a run in a store: whole at any time, and never that of another run."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from clozekit.errors import ConfigError, DataError
 from clozekit.exit_codes import PREEMPTED
+from clozekit.files import copy_atomically
 from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.runs.mirror import read_record, restore
 from clozekit.tasks.base import TaskModule
@@ -180,6 +182,46 @@ def test_a_resumed_run_does_not_replace_the_copy_of_another(
     folder = Path(shutil.copytree(ended[0].parent, tmp_path / "runs"))
     with pytest.raises(ConfigError, match="with the id another, but this run has the id"):
         run(folder, "resume=auto")
+
+
+def test_a_run_goes_back_to_an_older_checkpoint_of_its_own(
+    run: Run, ended: tuple[Path, Path], store: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(ended[0].parent, tmp_path / "runs"))
+    older = next(path for path in (folder / "first" / "checkpoints").glob("step-*.ckpt"))
+    run(folder, f"resume={older}")
+    record = read_record(COPY)
+    assert record is not None and record.step == 6
+
+
+def test_a_run_from_the_checkpoint_of_another_does_not_replace_its_copy(
+    run: Run, ended: tuple[Path, Path], store: Path, tmp_path: Path
+) -> None:
+    before = files_of(store)
+    with pytest.raises(ConfigError, match="of the run with the id"):
+        run(tmp_path / "runs", f"resume={ended[0]}", name="other")
+    assert files_of(store) == before
+    assert not (tmp_path / "runs" / "other").exists()
+
+
+def test_a_disk_that_is_full_does_not_end_the_training(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[int] = []
+
+    def copy(source: Path, target: Path) -> None:
+        calls.append(1)
+        if 4 < len(calls) < 7:
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        copy_atomically(source, target)
+
+    monkeypatch.setattr("clozekit.training.mirror.copy_atomically", copy)
+    with shelf(tmp_path / "shelf"):
+        run(tmp_path / "runs")
+        record = read_record(COPY)
+    assert record is not None and record.step == 6
+    assert "was not copied: " in (printed := capsys.readouterr().err)
+    assert "No space left on device" in printed
 
 
 def test_a_folder_that_is_behind_its_copy_is_not_continued(

@@ -91,21 +91,22 @@ def read_record(url: str) -> MirrorRecord | None:
     return record
 
 
-def find_copy(url: str, folder: Path, resumes: bool) -> None:
+def find_copy(url: str, folder: Path, resume: str | None) -> None:
     """Restores a run that is resumed from its copy; checks that a new run has none.
 
     Args:
         url: The URL of the copy.
         folder: The run's folder.
-        resumes: Whether the run is resumed from its newest checkpoint.
+        resume: `auto` to resume from the newest checkpoint; None for a new run. For a run that is
+            resumed from a named checkpoint nothing is done.
 
     Raises:
         ConfigError: The copy is of a new run's name, or has a later checkpoint than the folder.
         DataError: The copy cannot be read, or is damaged.
     """
-    if resumes:
+    if resume == "auto":
         restore(url, folder)
-    elif is_first_process():
+    elif resume is None and is_first_process():
         check_is_free(url)
 
 

@@ -76,7 +76,11 @@ class Mirror:
 
     def copy(self, step: int) -> None:
         """Copies the files of the run as they are now, in the background."""
-        snapshot = self._snapshot()
+        try:
+            snapshot = self._snapshot()
+        except OSError as error:
+            self._error = self._warned(step, error)
+            return
         with self._changed:
             if self._waiting is not None:
                 shutil.rmtree(self._waiting[0], ignore_errors=True)
@@ -113,13 +117,16 @@ class Mirror:
         try:
             self._copy(snapshot)
         except Exception as error:
-            reason = of_os_error(error) if isinstance(error, OSError) else str(error)
-            told = DataError(f"{_KEY}: step {step} was not copied: {reason}")
-            say(f"warning: {told}", file=sys.stderr)
-            return told
+            return self._warned(step, error)
         finally:
             shutil.rmtree(snapshot, ignore_errors=True)
         return None
+
+    def _warned(self, step: int, error: Exception) -> DataError:
+        reason = of_os_error(error) if isinstance(error, OSError) else str(error)
+        told = DataError(f"{_KEY}: step {step} was not copied: {reason}")
+        say(f"warning: {told}", file=sys.stderr)
+        return told
 
     def _snapshot(self) -> Path:
         """Keeps the files as they are now: the next checkpoint replaces them.
