@@ -1,8 +1,6 @@
 """`clozekit prepare`: converts text to token shards."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.table import Table
 
@@ -10,11 +8,13 @@ from clozekit.config.prepare import ExistingTokenizerConfig, PrepareConfig, Word
 from clozekit.console import PlainConsole
 from clozekit.corpus.languages import check_language
 from clozekit.corpus.manifest import SPLITS, Corpus, Manifest, filtered_in_words
-from clozekit.corpus.output import claim_output, finished_corpus
+from clozekit.corpus.output import claim_output, finished_corpus, release
 from clozekit.corpus.progress import print_plain
+from clozekit.corpus.stored_output import PreparedCorpus
+from clozekit.corpus.work_folder import Work
 
 
-def prepare(config: PrepareConfig) -> Corpus:
+def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
     """Prepares a corpus folder, or resumes an unfinished one.
 
     Raises:
@@ -41,19 +41,25 @@ def prepare(config: PrepareConfig) -> Corpus:
         pipeline.tokenize(work)
         pipeline.build_shards(work)
         corpus = pipeline.write_manifest(work)
-        examples = pipeline.read_examples(work)
-        shutil.rmtree(work.folder)
-    console.print(_summary(corpus))
-    for line in (*examples, *_documents_without_pairs(corpus)):
+        remarks = [
+            *pipeline.read_examples(work),
+            *_documents_without_pairs(work, corpus.manifest),
+        ]
+        release(work)
+    console.print(_summary(config.out, corpus.manifest))
+    for line in remarks:
         print_plain(console, line)
     return corpus
 
 
-def _documents_without_pairs(corpus: Corpus) -> Iterator[str]:
+def _documents_without_pairs(work: Work, manifest: Manifest) -> Iterator[str]:
     """Yields a line for each split in which most documents have only one sentence."""
+    # A heavy import, which is not needed to reject a folder.
+    from clozekit.corpus.shard_stage import count_lone_sentences
+
     for split in SPLITS:
-        total = corpus.manifest.splits[split].documents
-        lone = sum(_count_lone_sentences(path) for path in corpus.shards(split))
+        total = manifest.splits[split].documents
+        lone = count_lone_sentences(work, split)
         if 2 * lone > total:
             yield (
                 f"{split}: {lone:,} of {total:,} documents have only one sentence, and give no "
@@ -62,16 +68,8 @@ def _documents_without_pairs(corpus: Corpus) -> Iterator[str]:
             )
 
 
-def _count_lone_sentences(path: Path) -> int:
-    # A heavy import, which is not needed to reject a folder.
-    from clozekit.corpus.shards import Shard
-
-    return Shard.open(path).num_lone_sentences
-
-
-def _summary(corpus: Corpus) -> Table:
-    manifest = corpus.manifest
-    table = Table(title=f"{corpus.folder}: {manifest.vocab_size:,} tokens in the vocabulary")
+def _summary(out: str, manifest: Manifest) -> Table:
+    table = Table(title=f"{out}: {manifest.vocab_size:,} tokens in the vocabulary")
     for column in ("split", "documents", "sentences", "tokens", "[UNK]", "shards"):
         table.add_column(column, justify="left" if column == "split" else "right")
     for split in SPLITS:

@@ -120,6 +120,14 @@ class Manifest(_Record):
             raise ValueError("splits has a shard twice")
         return self
 
+    @property
+    def hash(self) -> str:
+        """A hexadecimal hash of the content of all shards and the tokenizer."""
+        parts = [self.tokenizer_sha256]
+        for split in SPLITS:
+            parts += [split, *(shard.sha256 for shard in self.splits[split].shards)]
+        return sha256_of(["\n".join(parts).encode()])
+
 
 def filtered_in_words(filtered: Mapping[str, int]) -> str:
     """Names the number of documents that each rule of `filters` left out."""
@@ -153,6 +161,11 @@ class Corpus:
         return corpus
 
     @property
+    def place(self) -> str:
+        """The folder's path or URL, for messages."""
+        return str(self.folder)
+
+    @property
     def tokenizer_file(self) -> Path:
         """The tokenizer file, in the format of the `tokenizers` library."""
         return self.folder / TOKENIZER_FILE
@@ -178,10 +191,7 @@ class Corpus:
     @property
     def hash(self) -> str:
         """A hexadecimal hash of the content of all shards and the tokenizer."""
-        parts = [self.manifest.tokenizer_sha256]
-        for split in SPLITS:
-            parts += [split, *(shard.sha256 for shard in self.manifest.splits[split].shards)]
-        return sha256_of(["\n".join(parts).encode()])
+        return self.manifest.hash
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -199,6 +209,19 @@ def _read_manifest(folder: Path) -> Manifest:
         text = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_manifest(text, str(path))
+
+
+def parse_manifest(text: bytes, path: str) -> Manifest:
+    """Parses a manifest.
+
+    Args:
+        text: Its JSON.
+        path: Its file, for messages.
+
+    Raises:
+        DataError: It is not a manifest, or has a newer format.
+    """
     try:
         version = _Versioned.model_validate_json(text).format_version
         if version > FORMAT_VERSION:

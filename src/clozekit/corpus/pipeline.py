@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from clozekit import storage
 from clozekit.config.dedup import NearDedup, NoDedup
 from clozekit.config.prepare import (
     ExistingTokenizerConfig,
@@ -27,9 +28,9 @@ from clozekit.corpus.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
     SPLITS,
+    TOKENIZER_FILE,
     Corpus,
     Manifest,
-    ShardRecord,
     Split,
     SplitRecord,
     filtered_in_words,
@@ -40,17 +41,19 @@ from clozekit.corpus.near_stage import (
     remove_signatures,
     sign_group,
 )
-from clozekit.corpus.output import erase, remove_shards
+from clozekit.corpus.output import erase, remove_other_shards
 from clozekit.corpus.progress import print_plain
 from clozekit.corpus.read_stage import count_filtered, number_pieces, read_partition
 from clozekit.corpus.readers import plan_partitions
-from clozekit.corpus.shard_stage import build_shard
+from clozekit.corpus.shard_stage import build_shard, shard_records
+from clozekit.corpus.source_files import signature_of
 from clozekit.corpus.split_stage import (
     count_duplicates,
     count_kept,
     find_duplicates,
     mark_documents,
 )
+from clozekit.corpus.stored_output import PreparedCorpus
 from clozekit.corpus.token_stage import (
     choose_num_shards,
     count_documents,
@@ -65,9 +68,10 @@ from clozekit.corpus.word_stage import (
     count_group,
     count_occurrences,
 )
-from clozekit.corpus.work_folder import Plan, ShardPlan, Work
+from clozekit.corpus.work_folder import PLAN_FILE, Plan, ShardPlan, Work
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file, write_atomically
+from clozekit.urls import is_url, name_of
 
 PARTITION_BYTES = SMALLEST_PARTITION
 _NO_TEXT = " does not contain any text"
@@ -78,19 +82,17 @@ _EXAMPLE_LENGTH = 100
 
 def plan_reading(work: Work) -> None:
     """Splits the source into partitions; discards earlier results if the input files changed."""
-    partitions, partition_bytes = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
-    if not partitions:
+    source = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
+    if not source.partitions:
         raise DataError(f"{_name(work.config.source)}{_NO_TEXT}")
-    files = {partition.path for partition in partitions}
+    inputs = source.inputs
     if isinstance(work.config.tokenizer, ExistingTokenizerConfig):
-        files.add(work.config.tokenizer.path)
-    # Files in the work folder are rewritten at each start; their names identify their content.
-    inputs = [_signature(Path(file)) for file in sorted(files) if Path(file).parent != work.folder]
-    plan = Plan(partitions, partition_bytes, inputs).to_json()
-    if (work.folder / "plan.json").exists() and work.read_json("plan.json") != plan:
+        inputs = [*inputs, signature_of(work.config.tokenizer.path)]
+    plan = Plan(source.partitions, source.partition_bytes, inputs).to_json()
+    if (work.folder / PLAN_FILE).exists() and work.read_json(PLAN_FILE) != plan:
         erase(work)
         plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
-    work.write_json("plan.json", plan)
+    work.write_json(PLAN_FILE, plan)
 
 
 def read_source(work: Work) -> None:
@@ -147,8 +149,10 @@ def split_documents(work: Work) -> None:
 
 def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
     """Copies an existing tokenizer to the corpus folder, as a complete `tokenizer.json`."""
-    path = Path(config.path)
-    chars = config.handle_chinese_chars
+    path, chars = Path(config.path), config.handle_chinese_chars
+    if is_url(config.path):
+        path = work.file("tokenizer", name_of(config.path))
+        storage.download(config.path, path)
     _save(work, load_tokenizer(path, config.lowercase, config.strip_accents, chars))
 
 
@@ -188,7 +192,7 @@ def build_shards(work: Work) -> None:
     """Writes all shards."""
     plans = work.shard_plans()
     run_tasks("write shards", build_shard, work, len(plans))
-    remove_shards(work.out, keep=tuple(plan.file for plan in plans))
+    remove_other_shards(work, keep=tuple(plan.file for plan in plans))
 
 
 def read_examples(work: Work) -> list[str]:
@@ -202,7 +206,7 @@ def read_examples(work: Work) -> list[str]:
     return lines
 
 
-def write_manifest(work: Work) -> Corpus:
+def write_manifest(work: Work) -> Corpus | PreparedCorpus:
     """Writes the manifest, which completes the corpus."""
     num_partitions = len(work.partitions())
     reports = [work.read_json(f"documents/{number:06d}.json") for number in range(num_partitions)]
@@ -221,7 +225,12 @@ def write_manifest(work: Work) -> Corpus:
     )
     with write_atomically(work.out / MANIFEST_FILE) as file:
         file.write(manifest.to_json().encode() + b"\n")
-    return Corpus.open(work.out)
+    if not work.is_stored:
+        return Corpus.open(work.out)
+    work.upload(TOKENIZER_FILE)
+    work.check_uploaded(TOKENIZER_FILE, *(plan.file for plan in work.shard_plans()))
+    work.upload(MANIFEST_FILE)
+    return PreparedCorpus(work.config.out, manifest)
 
 
 def _save(work: Work, tokenizer: Tokenizer) -> None:
@@ -230,22 +239,12 @@ def _save(work: Work, tokenizer: Tokenizer) -> None:
 
 
 def _split_record(work: Work, split: Split) -> SplitRecord:
-    shards = [
-        ShardRecord.model_validate(work.read_json(f"shards/{plan.file}.json"))
-        for plan in work.shard_plans()
-        if plan.split == split
-    ]
+    shards = shard_records(work, split)
     counts = {
         name: sum(getattr(shard, name) for shard in shards)
         for name in ("documents", "sentences", "tokens", "unknown_tokens")
     }
-    return SplitRecord(shards=tuple(shards), **counts)
-
-
-def _signature(file: Path) -> list[str | int]:
-    status = file.stat()
-    # Other than the time of modification, a program cannot set the time of the last change.
-    return [str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return SplitRecord(shards=shards, **counts)
 
 
 def _name(source: SourceConfig) -> str:
