@@ -23,9 +23,11 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from clozekit.config.data import SCHEMAS
+from clozekit.config.dedup import ExactDedup, NearDedup, NoDedup
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
+from clozekit.config.filters import FiltersConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import (
@@ -69,8 +71,9 @@ VERBS: dict[str, type[BaseModel]] = {
 NESTED: dict[str, type[BaseModel]] = {
     "divergence": DivergenceConfig,
     "fine_tuning": FineTuningConfig,
+    "filters": FiltersConfig,
 }
-"""Keys of `train` with nested keys but without choices."""
+"""Keys with nested keys but without choices."""
 
 CLOSED: dict[str, dict[str, type[BaseModel]]] = {
     "source": {
@@ -80,6 +83,7 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
         "movie_reviews": MovieReviewsSource,
     },
     "tokenizer": {"wordpiece": WordPieceConfig, "existing": ExistingTokenizerConfig},
+    "dedup": {"exact": ExactDedup, "near": NearDedup, "none": NoDedup},
 }
 """Groups with one schema per choice."""
 
@@ -139,7 +143,7 @@ def _group(group: str) -> Iterator[str]:
         yield f"#### {', '.join(f'`{choice}`' for choice in choices)}\n\n{title}\n"
         if group in CLOSED:
             schema = CLOSED[group][choices[0]]
-            names = [name for name in schema.model_fields if name != "format"]
+            names = [name for name in schema.model_fields if name not in ("format", "method")]
             yield _table(_closed_rows(schema, names, _file(group, choices[0]), group))
         else:
             yield _table(_open_rows(group, choices))

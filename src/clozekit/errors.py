@@ -15,6 +15,10 @@ class DataError(UserError):
     """A data file is invalid; the message names the file and line."""
 
 
+class StoreError(DataError):
+    """A store cannot be reached, or refuses; what was done before can be used again."""
+
+
 class WorkerError(Exception):
     """A worker process was killed; the message says how. The same command may succeed again."""
 

@@ -9,47 +9,33 @@ A file system is made by the process that uses it: s3fs and its kind do not surv
 
 import errno
 import importlib
+import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from clozekit.errors import DataError
+from clozekit.errors import DataError, StoreError
 from clozekit.files import name_path, sha256_of_file, write_atomically
-from clozekit.storage_errors import first_line, in_words, is_final, is_missing, is_of_a_store
-from clozekit.urls import EXTRAS, WEB, check_url, is_url, shown
+from clozekit.storage_errors import first_line, in_words, is_final, is_missing
+from clozekit.storage_reading import StoredBytes
+from clozekit.stored_file import StoredFile, found_files, stored_file
+from clozekit.urls import EXTRAS, WEB, check_url, name_of, shown
 
 TRIES = 3
 PAUSE_S = 0.3
 """The pause before the second try; the next ones are four times as long each."""
 
+BUFFER_BYTES = 2**22
+"""How much of a file is fetched at once."""
+
 _LOCAL_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
 )
-_VERSION_KEYS = (
-    *("ETag", "etag", "generation", "md5Hash", "content_settings", "blob_id", "mtime"),
-    *("LastModified", "last_modified", "updated"),
-)
 
 ResultT = TypeVar("ResultT")
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file of a store.
-
-    Attributes:
-        url: Its URL.
-        size: Its number of bytes; None if the server does not say.
-        version: What changes with its content: its ETag, checksum or time; None if the server does
-            not say.
-    """
-
-    url: str
-    size: int | None
-    version: str | None
 
 
 def exists(url: str) -> bool:
@@ -69,7 +55,7 @@ def exists(url: str) -> bool:
             raise
         return True
 
-    return _tried(url, "be read", look)
+    return tried(url, "be read", look)
 
 
 def stat(url: str) -> StoredFile:
@@ -78,10 +64,42 @@ def stat(url: str) -> StoredFile:
     Raises:
         DataError: It does not exist, is a folder, or cannot be read.
     """
-    info: Mapping[str, Any] = _tried(url, "be read", lambda system: system.info(url))
+    info: Mapping[str, Any] = tried(url, "be read", lambda system: system.info(url))
     if info.get("type") == "directory":
         raise DataError(f"{url} is a folder, not a file")
-    return _stored(url, info)
+    return stored_file(url, info)
+
+
+def find(url: str) -> list[StoredFile]:
+    """Describes a file, or lists all files of a folder, at any depth, sorted by URL.
+
+    Raises:
+        DataError: There is no such file or folder, or it cannot be read.
+    """
+    info: Mapping[str, Any] = tried(url, "be read", lambda system: system.info(url))
+    return files(url) if info.get("type") == "directory" else [stored_file(url, info)]
+
+
+def names(url: str) -> list[str]:
+    """Lists the names of the files and folders in a folder; none if there is no such folder.
+
+    Raises:
+        DataError: The folder cannot be listed.
+    """
+    _refuse_web(url, "listed")
+
+    def find_names(system: Any) -> list[str]:
+        try:
+            paths = system.ls(url, detail=False)
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
+        # A store may list the folder itself as a file of no bytes.
+        folder = url.partition("://")[2].strip("/")
+        return [name_of(f"x://{path}") for path in paths if path.strip("/") != folder]
+
+    return sorted(tried(url, "be listed", find_names))
 
 
 def files(url: str) -> list[StoredFile]:
@@ -94,13 +112,13 @@ def files(url: str) -> list[StoredFile]:
 
     def find(system: Any) -> list[StoredFile]:
         try:
-            return _found(system, url, system.find(url, detail=True))
+            return found_files(url, system.find(url, detail=True))
         except FileNotFoundError as error:
             if is_missing(error):
                 return []
             raise
 
-    return _tried(url, "be listed", find)
+    return tried(url, "be listed", find)
 
 
 def glob(pattern: str) -> list[StoredFile]:
@@ -113,30 +131,47 @@ def glob(pattern: str) -> list[StoredFile]:
 
     def find(system: Any) -> list[StoredFile]:
         try:
-            return _found(system, pattern, system.glob(pattern, detail=True))
-        except FileNotFoundError:
-            return []
+            return found_files(pattern, system.glob(pattern, detail=True))
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
 
-    return _tried(pattern, "be listed", find)
+    return tried(pattern, "be listed", find)
 
 
 @contextmanager
-def opened(url: str) -> Iterator[BinaryIO]:
-    """Opens a file for reading. It can be sought; blocks of it are fetched when they are read.
+def opened(
+    url: str, stop: int | None = None, buffer_bytes: int = BUFFER_BYTES
+) -> Iterator[BinaryIO]:
+    """Opens a file for reading. It can be sought; only what is read is fetched, in blocks.
+
+    Each block is tried three times on its own, so a large file can be read over a bad connection.
+
+    Args:
+        url: The URL.
+        stop: Where reading probably ends, so that little is fetched behind it.
+        buffer_bytes: The size of a block.
 
     Raises:
-        DataError: It cannot be opened, or, later in the block, read.
+        DataError: The file cannot be opened, or, later in the block, read.
     """
-    file: BinaryIO = _tried(url, "be read", lambda system: system.open(url, "rb"))
-    try:
-        with file:
-            yield file
-    except DataError:
-        raise
-    except Exception as error:
-        if not is_of_a_store(error):
-            raise
-        raise in_words(error, url, "be read") from error
+    with io.BufferedReader(_bytes_of(url, stop), buffer_bytes) as file:
+        yield file
+
+
+def can_seek(url: str) -> bool:
+    """Tells whether the middle of a file can be read without what is before it.
+
+    All stores can. A web server may send whole files only.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    if url.partition("://")[0].lower() not in WEB:
+        return True
+    with _bytes_of(url) as file:
+        return file.has_ranges()
 
 
 def read_bytes(url: str, most: int = 2**28) -> bytes:
@@ -148,7 +183,7 @@ def read_bytes(url: str, most: int = 2**28) -> bytes:
     size = stat(url).size
     if size is not None and size > most:
         raise DataError(f"{url} has {size:,} bytes; it should have at most {most:,}")
-    content: bytes = _tried(url, "be read", lambda system: system.cat_file(url))
+    content: bytes = tried(url, "be read", lambda system: system.cat_file(url))
     return content
 
 
@@ -182,7 +217,7 @@ def download_into(url: str, part: Path) -> str:
         DataError: The file cannot be read.
         OSError: `part` cannot be written.
     """
-    _tried(url, "be read", lambda system: system.get_file(url, str(part)), part)
+    tried(url, "be read", lambda system: system.get_file(url, str(part)), part)
     return sha256_of_file(part)
 
 
@@ -190,10 +225,17 @@ def upload(source: Path, url: str) -> None:
     """Uploads a local file. It replaces that of the URL when it is complete.
 
     Raises:
-        DataError: It cannot be written.
+        DataError: It cannot be written, or has another size afterwards.
     """
     _refuse_web(url, "written")
-    _tried(url, "be written", lambda system: system.put_file(str(source), url))
+
+    def put(system: Any) -> None:
+        system.put_file(str(source), url)
+        stored, size = system.info(url)["size"], source.stat().st_size
+        if stored != size:
+            raise OSError(f"it has {stored:,} bytes after {size:,} were uploaded")
+
+    tried(url, "be written", put)
 
 
 def write_bytes(url: str, content: bytes) -> None:
@@ -203,7 +245,7 @@ def write_bytes(url: str, content: bytes) -> None:
         DataError: It cannot be written.
     """
     _refuse_web(url, "written")
-    _tried(url, "be written", lambda system: system.pipe_file(url, content))
+    tried(url, "be written", lambda system: system.pipe_file(url, content))
 
 
 def remove(url: str) -> None:
@@ -220,7 +262,11 @@ def remove(url: str) -> None:
         except FileNotFoundError:
             return
 
-    _tried(url, "be removed", delete)
+    tried(url, "be removed", delete)
+
+
+def _bytes_of(url: str, stop: int | None = None) -> StoredBytes:
+    return StoredBytes(url, partial(tried, url, "be read"), stop)
 
 
 def _refuse_web(url: str, verb: str) -> None:
@@ -240,26 +286,38 @@ def _system(url: str) -> Any:
         aiohttp = importlib.import_module("aiohttp")
         # The default gives up on any file after five minutes.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
-        options["client_kwargs"] = {"timeout": timeout}
+        # Compressed on the way, parts of a file would not be those of the file itself.
+        headers = {"Accept-Encoding": "identity"}
+        options["client_kwargs"] = {"timeout": timeout, "headers": headers}
     try:
         return fsspec.filesystem(protocol, **options)
     except ImportError as error:
         if extra := EXTRAS.get(protocol):
-            raise DataError(f"{protocol}:// needs pip install 'clozekit[{extra}]'") from error
-        raise DataError(f"{protocol}:// cannot be used: {first_line(error)}") from error
+            raise StoreError(f"{protocol}:// needs pip install 'clozekit[{extra}]'") from error
+        raise StoreError(f"{protocol}:// cannot be used: {first_line(error)}") from error
     except ValueError as error:
         if "Protocol not known" not in str(error):
             raise
-        raise DataError(
+        raise StoreError(
             f"{shown(url)}: {protocol}:// is not a known kind of store; those that clozekit "
             "installs are s3://, gs://, az://, hf:// and https://"
         ) from error
 
 
-def _tried(
+def tried(
     url: str, verb: str, call: Callable[[Any], ResultT], target: Path | None = None
 ) -> ResultT:
-    """Calls a function with the file system of a URL, again after an error that may pass."""
+    """Calls a function with the file system of a URL, again after an error that may pass.
+
+    Args:
+        url: The URL.
+        verb: What is done with it, such as "be read".
+        call: The function.
+        target: The local file that is written, if any.
+
+    Raises:
+        DataError: It failed three times, or another try cannot help.
+    """
     pause = PAUSE_S
     for number in range(1, TRIES + 1):
         try:
@@ -275,24 +333,3 @@ def _tried(
         time.sleep(pause)
         pause *= 4
     raise AssertionError
-
-
-def _found(system: Any, url: str, infos: Mapping[str, Mapping[str, Any]]) -> list[StoredFile]:
-    protocol = url.partition("://")[0]
-    found = []
-    for path, info in infos.items():
-        if info.get("type") == "directory" or path.endswith("/"):
-            continue
-        full = path if is_url(path) else f"{protocol}://{path}"
-        found.append(_stored(full, info))
-    return sorted(found, key=lambda file: file.url)
-
-
-def _stored(url: str, info: Mapping[str, Any]) -> StoredFile:
-    size = info.get("size")
-    version = next((info[key] for key in _VERSION_KEYS if info.get(key) is not None), None)
-    return StoredFile(
-        url,
-        None if size is None else int(size),
-        None if version is None else str(version).strip('"'),
-    )

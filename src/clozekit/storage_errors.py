@@ -2,7 +2,7 @@
 
 import re
 
-from clozekit.errors import DataError
+from clozekit.errors import StoreError
 from clozekit.urls import shown
 
 _NO_CREDENTIALS = frozenset(
@@ -38,14 +38,7 @@ def is_missing(error: FileNotFoundError) -> bool:
     return cause is error or _status(cause) == 404
 
 
-def is_of_a_store(error: Exception) -> bool:
-    """Whether an error that came while a file was read is that of its store."""
-    module = type(error).__module__.partition(".")[0]
-    packages = {"botocore", "aiohttp", "fsspec", "s3fs", "gcsfs", "google", "azure", "httpx"}
-    return isinstance(error, OSError | TimeoutError) or module in packages | {"huggingface_hub"}
-
-
-def in_words(error: BaseException, url: str, verb: str) -> DataError:
+def in_words(error: BaseException, url: str, verb: str) -> StoreError:
     """Returns the error of a store as one sentence.
 
     Args:
@@ -57,15 +50,17 @@ def in_words(error: BaseException, url: str, verb: str) -> DataError:
     name, url = type(error).__name__, shown(url)
     status = _status(error)
     if name in _NO_CREDENTIALS:
-        return DataError(f"{url} cannot {verb}: there are no credentials in the environment")
+        return StoreError(f"{url} cannot {verb}: there are no credentials in the environment")
     if isinstance(error, FileNotFoundError) or status == 404:
-        return DataError(f"{url} does not exist")
+        if verb == "be written":  # A store has no folders, so it is not that which is missing.
+            return StoreError(f"{url} cannot be written: the bucket does not exist")
+        return StoreError(f"{url} does not exist")
     if isinstance(error, PermissionError) or status in (401, 403):
-        return DataError(
+        return StoreError(
             f"{url} cannot {verb}: access is denied ({first_line(error)}); check the credentials "
             "in the environment"
         )
-    return DataError(f"{url} cannot {verb}: {first_line(error)}")
+    return StoreError(f"{url} cannot {verb}: {first_line(error)}")
 
 
 def first_line(error: BaseException) -> str:
@@ -78,7 +73,8 @@ def first_line(error: BaseException) -> str:
 
 def _cause(error: BaseException) -> BaseException:
     """Returns why a web server's file is said not to exist, which may be a lost connection."""
-    cause = error.__cause__
+    # The cause of another error may be a broken answer, which has a status of its own.
+    cause = error.__cause__ if isinstance(error, FileNotFoundError) else None
     is_of_web = cause is not None and type(cause).__module__.startswith("aiohttp")
     return cause if cause is not None and is_of_web else error
 

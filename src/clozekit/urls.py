@@ -24,6 +24,8 @@ WEB = frozenset({"http", "https"})
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
 _AZURE = frozenset(name for name, extra in EXTRAS.items() if extra == "azure")
 _LOCAL = frozenset({"file", "local"})
+# A password may have slashes. A number after the colon is a port.
+_PASSWORD = re.compile(r"(?!\[)[^/@]*:(?!\d*/)[^@]*@")
 _HARMLESS_QUERIES = frozenset({"download", "raw", "dl", "version", "versionId", "alt", "format"})
 
 
@@ -43,7 +45,7 @@ def problem_of(url: str) -> str | None:
     protocol, rest = found["protocol"].lower(), found["rest"]
     authority = rest.partition("/")[0]
     user = authority.rpartition("@")[0]
-    if ":" in user or (user and protocol not in _AZURE):
+    if ":" in user or (user and protocol not in _AZURE) or _PASSWORD.match(rest):
         return (
             f"{shown(url)} has a user or password before the @; remove it, credentials are read "
             "from the environment"
@@ -54,6 +56,13 @@ def problem_of(url: str) -> str | None:
             f"{shown(url)} has the query {key[:40]}=…, which may be a credential; remove it, "
             "credentials are read from the environment"
         )
+    if protocol in WEB and "#" in rest:
+        return (
+            f"{shown(url)} has a part after a #, which may be a credential; remove it, credentials "
+            "are read from the environment"
+        )
+    if protocol != found["protocol"]:
+        return f"{shown(url)} should begin with {protocol}:// in lower case"
     if protocol in _LOCAL:
         return f"{url} is a local path; write {rest} without the scheme"
     if "::" in url:
@@ -78,7 +87,9 @@ def shown(url: str) -> str:
     found = _URL.fullmatch(url)
     if found is None:
         return url
-    protocol, rest = found["protocol"], found["rest"]
+    protocol, rest = found["protocol"], _PASSWORD.sub("…@", found["rest"])
+    if protocol.lower() in WEB:
+        rest, _, _ = rest.partition("#")
     authority, slash, path = rest.partition("/")
     user, at, host = authority.rpartition("@")
     if at and (":" in user or protocol.lower() not in _AZURE):
@@ -105,5 +116,7 @@ def _query_key(protocol: str, rest: str) -> str | None:
     # A store's names and patterns may have a `?`.
     if not query or ("=" not in query and protocol not in WEB):
         return None
-    keys = [part.partition("=")[0] for part in re.split("[&;]", query)]
+    # What has no value may be the value itself.
+    parts = (part.partition("=") for part in re.split("[&;]", query))
+    keys = [key if equals or key in _HARMLESS_QUERIES else "…" for key, equals, _ in parts]
     return next((key for key in keys if key not in _HARMLESS_QUERIES), keys[0])

@@ -9,6 +9,7 @@ import pytest
 from clozekit.config.callbacks import CheckpointsConfig
 from clozekit.config.data import SCHEMAS
 from clozekit.config.overrides import as_overrides
+from clozekit.config.prepare import PrepareConfig
 from clozekit.config.train import TrainConfig
 from tests.programs.commands import compose_values
 
@@ -23,6 +24,7 @@ def commands_in(text: str) -> list[list[str]]:
 
 
 COMMANDS = [each for each in commands_in(GUIDE.read_text()) if each[0] == "train"]
+PREPARATIONS = [each for each in commands_in(GUIDE.read_text()) if each[0] == "prepare"]
 SWEEP = re.findall(r"`'(callbacks\.checkpoints\.mirror=.*?)'`", GUIDE.read_text())
 
 
@@ -37,8 +39,15 @@ def test_a_command_of_the_guide_is_valid(command: list[str]) -> None:
     CheckpointsConfig.model_validate(checkpoints.model_extra)
 
 
+@pytest.mark.parametrize("command", PREPARATIONS, ids=" ".join)
+def test_a_preparation_of_the_guide_is_valid(command: list[str]) -> None:
+    values = compose_values("prepare", *as_overrides("prepare", command[1:]))
+    assert PrepareConfig.model_validate(values).out == "s3://my-bucket/corpus"
+
+
 def test_the_guide_has_commands() -> None:
     assert len(COMMANDS) == 3
+    assert len(PREPARATIONS) == 1
     assert len(SWEEP) == 1
 
 

@@ -35,7 +35,7 @@ def run_tasks(title: str, task: Task, work: Work, num_tasks: int) -> None:
     """
     if not num_tasks:
         return
-    logs = work.folder / "logs" / task.__name__
+    logs = work.logs(task.__name__)
     executor = _Executor(
         [_Step(task, work)],
         tasks=num_tasks,
