@@ -2,7 +2,10 @@
 
 import errno
 import json
+import os
 import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +96,26 @@ def test_a_restored_run_has_every_file(
     assert files_of(tmp_path / "runs" / "again") == files_of(ended[0])
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["again"]
     assert {"results.json", "checkpoints/best.ckpt"} <= files_of(ended[0]).keys()
+
+
+def test_a_restore_that_was_killed_leaves_nothing(
+    ended: tuple[Path, Path], store: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs" / ("long" * 63)
+    process_id = os.fork()
+    if process_id == 0:
+        with shelf(tmp_path / "shelf", seconds=60):
+            restore(COPY, folder)
+        os._exit(1)
+    while not list((tmp_path / "runs").rglob("*.tmp") if (tmp_path / "runs").is_dir() else []):
+        time.sleep(0.01)
+    os.kill(process_id, signal.SIGKILL)
+    os.waitpid(process_id, 0)
+    folder.mkdir()
+    (folder / ".run.lock").touch()
+    restore(COPY, folder)
+    assert files_of(folder) == files_of(ended[0])
+    assert list((tmp_path / "runs").iterdir()) == [folder]
 
 
 def test_the_store_has_what_the_record_names_and_nothing_else(store: Path) -> None:

@@ -6,7 +6,7 @@ checksum in its name, so a copy that was interrupted is never read as a whole on
 
 import os
 import re
-import tempfile
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from clozekit import storage
 from clozekit.display import say
 from clozekit.errors import ConfigError, DataError
-from clozekit.files import locked
+from clozekit.files import locked, sha256_of
 from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.runs.folder import RUN_LOCK, is_first_process, is_taken
 from clozekit.runs.lock import is_held
@@ -141,13 +141,15 @@ def restore(url: str, folder: Path) -> None:
     if record is None or record.step is None:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = folder.with_name(f".{folder.name}.restore.lock")
+    # A run's own name may be as long as a name can be.
+    own = folder.with_name(f".restore-{sha256_of([folder.name.encode()])[:16]}")
+    lock = own.with_suffix(".lock")
     with locked(lock):
         try:
             if is_taken(folder):
                 _check_is_older(url, record.step, folder)
             else:
-                _download(url, record, folder)
+                _download(url, record, folder, own)
                 say(f"restored {folder} at step {record.step} from {url}")
         finally:
             lock.unlink(missing_ok=True)
@@ -180,11 +182,12 @@ def _check_is_older(url: str, step: int, folder: Path) -> None:
         )
 
 
-def _download(url: str, record: MirrorRecord, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-        whole = Path(temporary) / "run"
+def _download(url: str, record: MirrorRecord, folder: Path, temporary: Path) -> None:
+    # What a process had downloaded that was killed.
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
         for file in record.files:
-            source, target = join(url, file.stored), whole / file.name
+            source, target = join(url, file.stored), temporary / file.name
             digest = storage.download(source, target)
             if digest != file.sha256:
                 raise DataError(
@@ -194,4 +197,6 @@ def _download(url: str, record: MirrorRecord, folder: Path) -> None:
         lock = folder / RUN_LOCK
         if lock.exists() and not is_held(lock):
             lock.unlink()  # of a start that was killed; the folder has nothing else
-        os.replace(whole, folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
