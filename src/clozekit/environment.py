@@ -72,5 +72,12 @@ def _of_glibc(function: str) -> Any:
 def num_cores() -> int:
     """Returns the number of cores that this process may use, which a cluster may limit."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    if "SLURM_JOB_ID" in os.environ:
+        # Without its plugins for affinity and cgroups, Slurm does not bind a job to its cores.
+        names = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+        numbers = [os.environ[name] for name in names if os.environ.get(name, "").isdecimal()]
+        cores = min([cores, *map(int, numbers[:1])])
+    return max(1, cores)

@@ -15,6 +15,10 @@ class DataError(UserError):
     """A data file is invalid; the message names the file and line."""
 
 
+class ExecutorError(UserError):
+    """A cluster cannot run the tasks of `prepare`. What is done is kept for another start."""
+
+
 class WorkerError(Exception):
     """A worker process was killed; the message says how. The same command may succeed again."""
 

@@ -1,11 +1,12 @@
 """The configuration of `clozekit prepare`: the source of text, the tokenizer and the shards."""
 
-import os
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from clozekit.config.executor import ExecutorConfig, LocalExecutorConfig
 from clozekit.config.paths import PathText
+from clozekit.environment import num_cores
 
 
 class _Closed(BaseModel):
@@ -146,7 +147,10 @@ class PrepareConfig(_Closed):
         validation_fraction: The fraction of documents held out for validation, by a hash of their
             id.
         shard_tokens: The target size of a shard, in tokens.
-        workers: The number of processes; null for the number of CPU cores.
+        executor: Where the tasks run. All executors write the same bytes, and each continues what
+            another one has begun.
+        workers: The number of processes; null for the number of CPU cores. On a cluster, the number
+            of jobs at once; null for no limit.
         overwrite: Whether to replace an existing corpus in `out`.
     """
 
@@ -159,14 +163,15 @@ class PrepareConfig(_Closed):
     ] = WordPieceConfig()
     validation_fraction: float = Field(0.05, gt=0, lt=1)
     shard_tokens: int = Field(32_000_000, gt=0, le=1_000_000_000)
+    executor: ExecutorConfig = LocalExecutorConfig()
     workers: int | None = Field(None, gt=0, le=4096)
     overwrite: bool = False
 
     @property
     def num_workers(self) -> int:
         """`workers`, or the number of CPU cores if it is null."""
-        return self.workers or os.cpu_count() or 1
+        return self.workers or num_cores()
 
     def identity(self) -> dict[str, Any]:
         """The part of the configuration that determines the corpus's content."""
-        return self.model_dump(mode="json", exclude={"out", "workers", "overwrite"})
+        return self.model_dump(mode="json", exclude={"out", "executor", "workers", "overwrite"})

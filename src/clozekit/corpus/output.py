@@ -11,8 +11,9 @@ from typing import Any
 
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.manifest import MANIFEST_FILE, TOKENIZER_FILE, Corpus
+from clozekit.corpus.slurm_executor import end_jobs
 from clozekit.corpus.work_folder import Work
-from clozekit.errors import ConfigError, UserError
+from clozekit.errors import ConfigError, ExecutorError, UserError
 from clozekit.files import leftovers, open_lock_file, refuse_links
 
 _LOCK_FILE = ".lock"
@@ -46,7 +47,8 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
         ConfigError: `out` contains something else or another configuration's corpus, or is being
             written by another process.
     """
-    work = Work(Path(config.out), config)
+    # A process on another machine may have another current folder.
+    work = Work(Path(config.out).absolute(), config)
     if work.out.exists() and not work.out.is_dir():
         raise ConfigError(f"out={work.out} is a file; it should be a folder")
     refuse_links(work.folder)
@@ -55,6 +57,7 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
     _refuse_foreign_folder(work)
     work.out.mkdir(parents=True, exist_ok=True)
     with _locked(work.out):
+        end_jobs(work)  # of a process that was killed
         if (work.out / MANIFEST_FILE).exists():
             erase(work)
         elif (work.folder / _STATE_FILE).exists():
@@ -67,6 +70,8 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
         work.write_json(_STATE_FILE, config.identity())
         try:
             yield work
+        except ExecutorError:
+            raise
         except UserError:
             # The run cannot continue, and its remains would block a corrected configuration.
             erase(work)

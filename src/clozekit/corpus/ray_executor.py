@@ -1,0 +1,131 @@
+"""Runs the tasks of a stage as tasks of Ray, on this machine or on a cluster."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from clozekit.config.executor import RayExecutorConfig
+from clozekit.corpus.bundles import Bundles, bundle_size, run_bundle
+from clozekit.corpus.stage import Stage
+from clozekit.environment import num_cores
+from clozekit.errors import ConfigError, ExecutorError
+
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_CANCEL = 60.0
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Without it, Ray warns of a future change for tasks without GPUs.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def check_installed() -> None:
+    """Checks that Ray is there.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if find_spec("ray") is None:
+        raise ConfigError("executor=ray requires Ray: run pip install 'clozekit[ray]'")
+
+
+@contextmanager
+def connected(config: RayExecutorConfig) -> Iterator[None]:
+    """Starts Ray or joins a cluster, and leaves it at the end.
+
+    Raises:
+        ExecutorError: The cluster cannot be joined, or no node has the cores of a task.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    options: dict[str, Any] = {"address": config.address}
+    if config.address is None:
+        cores = max(num_cores(), config.cpus_per_task)
+        options = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    except Exception as error:  # Ray raises errors of many kinds.
+        raise ExecutorError(
+            f"executor.address={config.address}: Ray cannot be started or joined: "
+            f"{next(iter(str(error).splitlines()), type(error).__name__)}"
+        ) from error
+    finally:
+        # Ray's own would end the process without cleaning up.
+        signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run_stage(stage: Stage, numbers: Sequence[int], config: RayExecutorConfig) -> None:
+    """Runs tasks on Ray, and waits until all are done or one of them fails.
+
+    Args:
+        stage: The stage.
+        numbers: The numbers of the tasks.
+        config: The options of the tasks.
+
+    Raises:
+        WorkerError: The processes of a task ended again and again.
+        Exception: A task failed with it.
+    """
+    import ray
+
+    size = bundle_size(len(numbers), config.tasks_per_job)
+    bundles = Bundles.of(stage, numbers, size, stage.work.config.workers)
+    memory = (config.mem_per_cpu_gb or 0) * config.cpus_per_task * 2**30
+    # Ray would run a lost bundle again from its start, and counts the losses of all of its tasks.
+    task = ray.remote(max_retries=0, num_cpus=config.cpus_per_task, memory=memory or None)(
+        run_bundle
+    )
+    arguments = (stage, config.cpus_per_task, str(Path.cwd()))
+    references: dict[Any, str] = {}
+    names = map(str, count())
+    try:
+        while not bundles.look():
+            for bundle in bundles.take():
+                name = next(names)
+                references[task.remote(*arguments, bundle)] = name
+                bundles.running[name] = bundle
+            ready, _ = ray.wait(list(references), timeout=SECONDS_BETWEEN_LOOKS)
+            reasons = {references.pop(reference): _reason(reference) for reference in ready}
+            if reasons:
+                bundles.ended(list(reasons), reasons.__getitem__)
+    except BaseException:
+        _cancel(list(references))
+        raise
+
+
+def _reason(reference: Any) -> str:
+    """Returns what Ray says about the end of a task."""
+    import ray
+
+    try:
+        ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        return f"a task of Ray, which failed: {error.cause}"
+    except ray.exceptions.RayError as error:
+        return f"a task of Ray, which was lost: {next(iter(str(error).splitlines()), '')}"
+    return "a task of Ray, whose files are not here; do all nodes share the folder?"
+
+
+def _cancel(references: list[Any]) -> None:
+    """Kills the processes of tasks, and waits for their end."""
+    import ray
+
+    with suppress(ray.exceptions.RayError):
+        for reference in references:
+            ray.cancel(reference, force=True)
+        if references:
+            ray.wait(references, num_returns=len(references), timeout=SECONDS_TO_CANCEL)
