@@ -59,8 +59,7 @@ def run_tasks(title: str, task: Task, work: Work, num_tasks: int) -> None:
     """
     if not num_tasks:
         return
-    stage = Stage(title, task, work, num_tasks)
-    stage.forget_failures()
+    stage = Stage.of(title, task, work, num_tasks)
     with show_progress(title, num_tasks, lambda: len(stage.done())):
         if missing := stage.missing():
             _run(stage, missing)

@@ -4,6 +4,7 @@ The files are all that a process on another machine shares with the one that wai
 """
 
 import json
+import secrets
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,10 +14,11 @@ from typing import Any, TypeAlias
 
 from clozekit.corpus.work_folder import Work
 from clozekit.errors import ConfigError, DataError, UserError, WorkerError
-from clozekit.files import write_json
+from clozekit.files import write_json, write_text
 
 Task: TypeAlias = Callable[[Work, int], None]
 
+_TOKEN_FILE = "token"
 _KINDS: dict[str, type[Exception]] = {
     kind.__name__: kind for kind in (UserError, ConfigError, DataError, WorkerError)
 }
@@ -32,23 +34,41 @@ class Stage:
             machine imports it by its name.
         work: The work folder.
         num_tasks: The number of tasks, which is independent of the number of workers.
+        token: What the work folder's token file must say. A lost process that outlives the erasure
+            of the folder does not mark tasks of the new configuration as done.
     """
 
     title: str
     task: Task
     work: Work
     num_tasks: int
+    token: str
+
+    @classmethod
+    def of(cls, title: str, task: Task, work: Work, num_tasks: int) -> "Stage":
+        """Begins or continues a stage. The errors of an earlier run are removed."""
+        token_file = work.folder / _TOKEN_FILE
+        if not token_file.exists():
+            write_text(token_file, secrets.token_hex(8))
+        stage = cls(title, task, work, num_tasks, token_file.read_text())
+        for name in _names(stage._failures):
+            (stage._failures / name).unlink(missing_ok=True)
+        return stage
 
     def run(self, number: int) -> None:
         """Runs a task in this process, and writes down that it is done, or why it failed."""
+        if not self._is_current():
+            return
         try:
             self.task(self.work, number)
         except Exception as error:
             # On a full disk, the error itself is what matters.
             with suppress(OSError):
-                write_json(_created(self._failures) / f"{number:05d}.json", _to_json(error))
+                if self._is_current():
+                    write_json(_created(self._failures) / f"{number:05d}.json", _to_json(error))
             raise
-        (_created(self._completions) / f"{number:05d}").touch()
+        if self._is_current():
+            (_created(self._completions) / f"{number:05d}").touch()
 
     def is_done(self, number: int) -> bool:
         """Whether a task is done."""
@@ -71,11 +91,6 @@ class Stage:
             probe.touch()
             probe.unlink(missing_ok=True)
 
-    def forget_failures(self) -> None:
-        """Removes the errors of an earlier run, whose tasks are tried again."""
-        for name in _names(self._failures):
-            (self._failures / name).unlink(missing_ok=True)
-
     def first_failure(self) -> Exception | None:
         """Returns the error of the failed task with the lowest number; None if none failed."""
         numbers = [name for name in _names(self._failures) if name.endswith(".json")]
@@ -83,6 +98,12 @@ class Stage:
             return None
         first = min(numbers, key=lambda name: int(name.removesuffix(".json")))
         return _from_json(json.loads((self._failures / first).read_text(encoding="utf-8")))
+
+    def _is_current(self) -> bool:
+        try:
+            return (self.work.folder / _TOKEN_FILE).read_text() == self.token
+        except FileNotFoundError:
+            return False
 
     @property
     def _completions(self) -> Path:

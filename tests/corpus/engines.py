@@ -1,0 +1,95 @@
+"""What holds for `prepare` on each cluster, whatever it is."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clozekit.corpus import pipeline
+from clozekit.corpus.manifest import Corpus
+from tests.corpus.texts import config, make_documents, prepare_text, write_jsonl, write_text
+from tests.programs.commands import environment_with_tests
+from tests.programs.in_process import invoke
+
+PARTITION_BYTES = 3_000
+SHARD_TOKENS = 1_000
+
+
+@contextmanager
+def small_partitions() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "PARTITION_BYTES", PARTITION_BYTES)
+        yield
+
+
+def prepare_locally(folder: Path, workers: int) -> Corpus:
+    with small_partitions():
+        path = write_text(folder / "a.txt", make_documents(120))
+        return prepare_text(folder / f"out{workers}", path, **_changes({}, workers))
+
+
+def prepare_on(executor: dict[str, Any], out: Path, path: Path, task: Any = None) -> Corpus:
+    """Prepares a corpus; `task` takes the place of the task that tokenizes."""
+    with small_partitions(), pytest.MonkeyPatch.context() as patch:
+        if task is not None:
+            patch.setattr(pipeline, "tokenize_group", task)
+        return prepare_text(out, path, **_changes({"executor": executor}, None))
+
+
+@contextmanager
+def waiting_prepare(
+    executor: dict[str, Any], out: Path, path: Path
+) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """Starts a process whose tokenizing tasks wait for ever; yields it, and that of a task."""
+    source = {"format": "text", "path": str(path)}
+    wanted = config(out, source, **_changes({"executor": executor}, None))
+    program = Path(__file__).with_name("waiting_prepare.py")
+    command = [sys.executable, str(program), wanted.model_dump_json(), str(PARTITION_BYTES)]
+    process = subprocess.Popen(
+        command,
+        env=environment_with_tests(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    note = out.parent / "waiting"
+    try:
+        wait_until(lambda: process.poll() is not None or (note.exists() and note.read_text() != ""))
+        assert process.poll() is None, process.communicate()[1]
+        yield process, int(note.read_text())
+    finally:
+        process.kill()
+        process.communicate()
+        note.unlink(missing_ok=True)
+
+
+def check_failing_document(folder: Path, executor: str, *overrides: str) -> None:
+    """Checks that the command says the same as on this machine, and leaves the folder free."""
+    path = write_jsonl(folder / "a.jsonl", make_documents(20))
+    path.write_bytes(path.read_bytes() + b"\n{oops}\n")
+    arguments = ["prepare", "source=jsonl", "source.path=a.jsonl", "out=out"]
+    here = invoke(*arguments, folder=folder)
+    there = invoke(*arguments, f"executor={executor}", *overrides, folder=folder)
+    assert (there.code, there.messages) == (here.code, here.messages)
+    assert there.code == 2
+    assert there.messages[0].startswith("clozekit prepare: a.jsonl:21 is not JSON: ")
+    assert len(there.err.splitlines()) == 1
+    assert there.out == ""
+    assert list((folder / "out").iterdir()) == []
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _changes(more: dict[str, Any], workers: int | None) -> dict[str, Any]:
+    return {"shard_tokens": SHARD_TOKENS, "workers": workers} | more

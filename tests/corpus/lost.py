@@ -1,0 +1,37 @@
+"""Tasks of `prepare` that wait, or whose process is killed once."""
+
+import os
+import signal
+import time
+
+from clozekit.corpus import token_stage
+from clozekit.corpus.work_folder import Work
+
+
+def wait_for_ever(work: Work, number: int) -> None:
+    """Says which process it is in, and waits."""
+    (work.out.parent / "waiting").write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.05)
+
+
+def die_once(work: Work, number: int) -> None:
+    """Kills its process at the first attempt at task 2."""
+    died = work.out.parent / "died"
+    if number == 2 and not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    token_stage.tokenize_group(work, number)
+
+
+def die(work: Work, number: int) -> None:
+    """Kills its process at each attempt at task 2."""
+    if number == 2:
+        print("the last words", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    token_stage.tokenize_group(work, number)
+
+
+# A stage's files are in a folder named after its function.
+for task in (wait_for_ever, die_once, die):
+    task.__name__ = "tokenize_group"
