@@ -2,7 +2,7 @@
 
 import logging
 import os
-import signal
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -15,9 +15,11 @@ from clozekit.corpus.bundles import Bundles, bundle_size, run_bundle
 from clozekit.corpus.stage import Stage
 from clozekit.environment import num_cores
 from clozekit.errors import ConfigError, ExecutorError
+from clozekit.signals import delayed_signals
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_CANCEL = 60.0
+SECONDS_TO_CONNECT = 10.0
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -51,17 +53,14 @@ def connected(config: RayExecutorConfig) -> Iterator[None]:
     if config.address is None:
         cores = max(num_cores(), config.cpus_per_task)
         options = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except Exception as error:  # Ray raises errors of many kinds.
-        raise ExecutorError(
-            f"executor.address={config.address}: Ray cannot be started or joined: "
-            f"{next(iter(str(error).splitlines()), type(error).__name__)}"
-        ) from error
-    finally:
-        # Ray's own would end the process without cleaning up.
-        signal.signal(signal.SIGTERM, handler)
+    else:
+        _check_address(config.address)
+    # Ray's own handler of SIGTERM does not stay.
+    with delayed_signals():
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except Exception as error:  # Ray raises errors of many kinds.
+            raise _refusal(config.address, error) from error
     try:
         yield
     finally:
@@ -92,8 +91,9 @@ def run_stage(stage: Stage, numbers: Sequence[int], config: RayExecutorConfig) -
     arguments = (stage, config.cpus_per_task, str(Path.cwd()))
     references: dict[Any, str] = {}
     names = map(str, count())
-    try:
+    with delayed_signals() as call_handlers, _cancelling(references):
         while not bundles.look():
+            call_handlers()
             for bundle in bundles.take():
                 name = next(names)
                 references[task.remote(*arguments, bundle)] = name
@@ -102,9 +102,6 @@ def run_stage(stage: Stage, numbers: Sequence[int], config: RayExecutorConfig) -
             reasons = {references.pop(reference): _reason(reference) for reference in ready}
             if reasons:
                 bundles.ended(list(reasons), reasons.__getitem__)
-    except BaseException:
-        _cancel(list(references))
-        raise
 
 
 def _reason(reference: Any) -> str:
@@ -120,12 +117,38 @@ def _reason(reference: Any) -> str:
     return "a task of Ray, whose files are not here; do all nodes share the folder?"
 
 
-def _cancel(references: list[Any]) -> None:
-    """Kills the processes of tasks, and waits for their end."""
+@contextmanager
+def _cancelling(references: dict[Any, str]) -> Iterator[None]:
+    """Kills the processes of tasks at an error, and waits for their end."""
     import ray
 
-    with suppress(ray.exceptions.RayError):
-        for reference in references:
-            ray.cancel(reference, force=True)
-        if references:
-            ray.wait(references, num_returns=len(references), timeout=SECONDS_TO_CANCEL)
+    try:
+        yield
+    except BaseException:
+        with suppress(ray.exceptions.RayError):
+            for reference in references:
+                ray.cancel(reference, force=True)
+            if references:
+                number = len(references)
+                ray.wait(list(references), num_returns=number, timeout=SECONDS_TO_CANCEL)
+        raise
+
+
+def _check_address(address: str) -> None:
+    """Checks that a cluster can be reached, which Ray itself tries for minutes.
+
+    Raises:
+        ExecutorError: It cannot.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon:
+        return  # such as `auto`
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_CONNECT).close()
+    except (OSError, ValueError) as error:
+        raise _refusal(address, error) from error
+
+
+def _refusal(address: str | None, error: Exception) -> ExecutorError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ExecutorError(f"executor.address={address}: Ray cannot be started or joined: {reason}")
