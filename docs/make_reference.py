@@ -25,6 +25,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from clozekit.config.data import SCHEMAS
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.evaluate import EvaluateConfig
+from clozekit.config.executor import LocalExecutorConfig, RayExecutorConfig, SlurmExecutorConfig
 from clozekit.config.export import ExportConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
@@ -80,8 +81,16 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
         "movie_reviews": MovieReviewsSource,
     },
     "tokenizer": {"wordpiece": WordPieceConfig, "existing": ExistingTokenizerConfig},
+    "executor": {
+        "local": LocalExecutorConfig,
+        "slurm": SlurmExecutorConfig,
+        "ray": RayExecutorConfig,
+    },
 }
 """Groups with one schema per choice."""
+
+KINDS = ("format", "engine")
+"""Keys that name the choice itself."""
 
 ALIKE: dict[str, type[BaseModel]] = {
     "encoder": EncoderConfig,
@@ -139,7 +148,7 @@ def _group(group: str) -> Iterator[str]:
         yield f"#### {', '.join(f'`{choice}`' for choice in choices)}\n\n{title}\n"
         if group in CLOSED:
             schema = CLOSED[group][choices[0]]
-            names = [name for name in schema.model_fields if name != "format"]
+            names = [name for name in schema.model_fields if name not in KINDS]
             yield _table(_closed_rows(schema, names, _file(group, choices[0]), group))
         else:
             yield _table(_open_rows(group, choices))
