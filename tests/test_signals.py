@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clozekit.signals import exit_on_stop_signals, stop_signals
+from clozekit.signals import delayed_signals, exit_on_stop_signals, stop_signals
 
 STOP = (signal.SIGTERM, signal.SIGHUP)
 
@@ -36,3 +36,18 @@ def test_only_the_first_signal_ends_the_process(number: signal.Signals) -> None:
     assert ended.value.code == 75
     for again in STOP:
         signal.raise_signal(again)
+
+
+def test_delayed_signals_arrive_when_they_are_let_in_and_at_the_end() -> None:
+    exit_on_stop_signals()
+    handler = signal.getsignal(signal.SIGTERM)
+    with delayed_signals() as call_handlers:
+        call_handlers()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            call_handlers()
+        call_handlers()
+    assert signal.getsignal(signal.SIGTERM) == handler
+    with pytest.raises(SystemExit) as ended, delayed_signals():
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 75

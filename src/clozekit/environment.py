@@ -81,3 +81,11 @@ def num_cores() -> int:
         numbers = [os.environ[name] for name in names if os.environ.get(name, "").isdecimal()]
         cores = min([cores, *map(int, numbers[:1])])
     return max(1, cores)
+
+
+def cores_per_process(processes: int) -> int:
+    """Returns the number of cores for each of this machine's processes that train together."""
+    environment = os.environ
+    if "SLURM_CPUS_PER_TASK" in environment and environment.get("SLURM_STEP_NUM_TASKS", "1") != "1":
+        return num_cores()  # srun gives each process its own
+    return num_cores() // processes

@@ -12,6 +12,7 @@ import pytest
 
 from clozekit.corpus import pipeline
 from clozekit.corpus.manifest import Corpus
+from tests.corpus import lost
 from tests.corpus.texts import config, make_documents, prepare_text, write_jsonl, write_text
 from tests.programs.commands import environment_with_tests
 from tests.programs.in_process import invoke
@@ -39,6 +40,12 @@ def prepare_on(executor: dict[str, Any], out: Path, path: Path, task: Any = None
         if task is not None:
             patch.setattr(pipeline, "tokenize_group", task)
         return prepare_text(out, path, **_changes({"executor": executor}, None))
+
+
+def begin_locally(out: Path, path: Path) -> None:
+    """Does everything before the tasks that tokenize on this machine, which takes a second."""
+    with pytest.raises(OSError, match="not now"):
+        prepare_on({"engine": "local"}, out, path, lost.stop)
 
 
 @contextmanager

@@ -32,6 +32,11 @@ def die(work: Work, number: int) -> None:
     token_stage.tokenize_group(work, number)
 
 
+def stop(work: Work, number: int) -> None:
+    """Fails, and the work that is done stays."""
+    raise OSError("not now")
+
+
 # A stage's files are in a folder named after its function.
-for task in (wait_for_ever, die_once, die):
+for task in (wait_for_ever, die_once, die, stop):
     task.__name__ = "tokenize_group"

@@ -15,6 +15,7 @@ from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ExecutorError, WorkerError
 from tests.corpus import lost
 from tests.corpus.engines import (
+    begin_locally,
     check_failing_document,
     prepare_locally,
     prepare_on,
@@ -72,6 +73,7 @@ def test_two_nodes_write_the_same_bytes(cluster: Slurm, local: Corpus, tmp_path:
 
 def test_it_goes_on_after_kills(cluster: Slurm, local: Corpus, tmp_path: Path) -> None:
     path, out = local.folder.parent / "a.txt", tmp_path / "killed"
+    begin_locally(out, path)
     with waiting_prepare(EXECUTOR, out, path) as (process, _):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -102,6 +104,7 @@ def test_a_job_that_is_lost_again_and_again_is_told(
 ) -> None:
     monkeypatch.setattr(bundles, "RETRIES", 1)
     out, path = tmp_path / "lost", local.folder.parent / "a.txt"
+    begin_locally(out, path)
     # A job that runs two tasks at once.
     executor = EXECUTOR | {"cpus_per_task": 2, "tasks_per_job": 6}
     with pytest.raises(WorkerError, match=r"task 2 .* any of 2 jobs; .* Slurm's job") as told:
