@@ -43,7 +43,7 @@ def prepare(config: PrepareConfig) -> Corpus:
             pipeline.build_shards(work)
         corpus = pipeline.write_manifest(work)
         shutil.rmtree(work.folder)
-    console.print(_summary(corpus))
+    console.print(_summary(config.out, corpus))
     for line in _documents_without_pairs(corpus):
         print_plain(console, line)
     return corpus
@@ -69,9 +69,9 @@ def _count_lone_sentences(path: Path) -> int:
     return Shard.open(path).num_lone_sentences
 
 
-def _summary(corpus: Corpus) -> Table:
+def _summary(out: str, corpus: Corpus) -> Table:
     manifest = corpus.manifest
-    table = Table(title=f"{corpus.folder}: {manifest.vocab_size:,} tokens in the vocabulary")
+    table = Table(title=f"{out}: {manifest.vocab_size:,} tokens in the vocabulary")
     for column in ("split", "documents", "sentences", "tokens", "[UNK]", "shards"):
         table.add_column(column, justify="left" if column == "split" else "right")
     for split in SPLITS:

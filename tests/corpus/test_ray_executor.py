@@ -95,6 +95,14 @@ def test_a_cluster_that_is_not_there_is_told(local: Corpus, tmp_path: Path) -> N
         prepare_on(on("127.0.0.1:1"), tmp_path / "out", local.folder.parent / "a.txt")
 
 
+@pytest.mark.parametrize("more", [{"cpus_per_task": 64}, {"mem_per_cpu_gb": 5000}])
+def test_what_no_node_has_is_told(
+    address: str, local: Corpus, tmp_path: Path, more: dict[str, object]
+) -> None:
+    with pytest.raises(ExecutorError, match=r"no node of Ray has as much; they have up to 1 cores"):
+        prepare_on(on(address, **more), tmp_path / "out", local.folder.parent / "a.txt")
+
+
 def is_running(pid: int) -> bool:
     try:
         status = Path(f"/proc/{pid}/stat").read_text()

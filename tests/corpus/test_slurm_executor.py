@@ -12,7 +12,7 @@ import pytest
 
 from clozekit.corpus import bundles, slurm_executor
 from clozekit.corpus.manifest import Corpus
-from clozekit.errors import ExecutorError, WorkerError
+from clozekit.errors import ConfigError, ExecutorError, WorkerError
 from tests.corpus import lost
 from tests.corpus.engines import (
     begin_locally,
@@ -107,7 +107,7 @@ def test_a_job_that_is_lost_again_and_again_is_told(
     begin_locally(out, path)
     # A job that runs two tasks at once.
     executor = EXECUTOR | {"cpus_per_task": 2, "tasks_per_job": 6}
-    with pytest.raises(WorkerError, match=r"task 2 .* any of 2 jobs; .* Slurm's job") as told:
+    with pytest.raises(WorkerError, match=r"task \d .* any of 2 jobs; .* Slurm's job") as told:
         prepare_on(executor, out, path, lost.die)
     (log,) = re.findall(r"whose log (.+) ends with: .*killed by SIGKILL", str(told.value))
     assert "the last words" in Path(log).read_text()
@@ -122,6 +122,17 @@ def test_a_failing_document_is_told_as_on_one_machine(cluster: Slurm, tmp_path: 
     assert jobs_of(cluster, "out") == []
 
 
+def test_a_job_that_cannot_start_is_told(cluster: Slurm, local: Corpus, tmp_path: Path) -> None:
+    path, out = local.folder.parent / "a.txt", tmp_path / "long"
+    cluster.run("scontrol", "update", "PartitionName=main", "MaxTime=30")
+    try:
+        with pytest.raises(ExecutorError, match=r"cannot start, .* PartitionTimeLimit; check"):
+            prepare_on(EXECUTOR | {"time": 60}, out, path)
+    finally:
+        cluster.run("scontrol", "update", "PartitionName=main", "MaxTime=INFINITE")
+    assert jobs_of(cluster, "long") == []
+
+
 def test_what_sbatch_refuses_is_told_and_nothing_is_lost(
     cluster: Slurm, local: Corpus, tmp_path: Path
 ) -> None:
@@ -129,3 +140,17 @@ def test_what_sbatch_refuses_is_told_and_nothing_is_lost(
     with pytest.raises(ExecutorError, match=r"^executor=slurm: sbatch failed: .*partition"):
         prepare_on(EXECUTOR | {"partition": "nowhere"}, out, path)
     assert (out / ".work" / "plan.json").exists()
+
+
+def test_jobs_that_nobody_can_ask_about_are_told(
+    local: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = local.folder.parent / "a.txt", tmp_path / "moved"
+    begin_locally(out, path)
+    (out / ".work" / "slurm.json").write_text("{}")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        with pytest.raises(ExecutorError, match=r"named clozekit-moved-\w+ .* no squeue here; "):
+            prepare_on({"engine": "local"}, out, path)
+        with pytest.raises(ConfigError, match=r"there is no sbatch here"):
+            prepare_on(EXECUTOR, out, path)

@@ -52,6 +52,9 @@ def run_bundle(stage: Stage, cores: int, current_folder: str, numbers: Sequence[
                 stage.run(number)
         elif missing:
             run_in_processes(stage.run, missing, cores, ["clozekit.corpus.pipeline"])
+    except WorkerError as error:
+        # What it advises is for one machine.
+        raise WorkerError(str(error).partition(";")[0]) from None
     except Exception:
         # What is written down reaches the user from there.
         if stage.first_failure() is None:
@@ -136,8 +139,10 @@ class Bundles:
             self._losses[left[0]] += 1
             if self._losses[left[0]] > RETRIES:
                 raise WorkerError(
-                    f"{self.stage.title}: task {left[0]} was not done by any of "
-                    f"{RETRIES + 1} jobs; the last one was {describe(job)}"
+                    f"{self.stage.title}: task {left[0]} was not done by any of {RETRIES + 1} jobs; "
+                    "run the same command again to continue, with a larger "
+                    "executor.mem_per_cpu_gb if memory is short; the last job was "
+                    f"{describe(job)}"
                 )
             self.waiting.appendleft(left)
 

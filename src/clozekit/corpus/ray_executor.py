@@ -62,6 +62,7 @@ def connected(config: RayExecutorConfig) -> Iterator[None]:
         except Exception as error:  # Ray raises errors of many kinds.
             raise _refusal(config.address, error) from error
     try:
+        _check_nodes(config, ray.nodes())
         yield
     finally:
         ray.shutdown()
@@ -83,11 +84,9 @@ def run_stage(stage: Stage, numbers: Sequence[int], config: RayExecutorConfig) -
 
     size = bundle_size(len(numbers), config.tasks_per_job)
     bundles = Bundles.of(stage, numbers, size, stage.work.config.workers)
-    memory = (config.mem_per_cpu_gb or 0) * config.cpus_per_task * 2**30
     # Ray would run a lost bundle again from its start, and counts the losses of all of its tasks.
-    task = ray.remote(max_retries=0, num_cpus=config.cpus_per_task, memory=memory or None)(
-        run_bundle
-    )
+    options = {"num_cpus": config.cpus_per_task, "memory": _memory(config) or None}
+    task = ray.remote(max_retries=0, **options)(run_bundle)
     arguments = (stage, config.cpus_per_task, str(Path.cwd()))
     references: dict[Any, str] = {}
     names = map(str, count())
@@ -147,6 +146,28 @@ def _check_address(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_CONNECT).close()
     except (OSError, ValueError) as error:
         raise _refusal(address, error) from error
+
+
+def _check_nodes(config: RayExecutorConfig, nodes: list[dict[str, Any]]) -> None:
+    """Checks that a node has what a task needs, which Ray would wait for without end.
+
+    Raises:
+        ExecutorError: No node has it.
+    """
+    wanted = {"CPU": config.cpus_per_task, "memory": _memory(config)}
+    resources = [node["Resources"] for node in nodes if node["Alive"]]
+    if not any(all(has.get(name, 0) >= n for name, n in wanted.items()) for has in resources):
+        most = [max((has.get(name, 0) for has in resources), default=0) for name in wanted]
+        raise ExecutorError(
+            f"executor.cpus_per_task={config.cpus_per_task} and mem_per_cpu_gb="
+            f"{config.mem_per_cpu_gb}: no node of Ray has as much; they have up to {most[0]:.0f} "
+            f"cores and {most[1] / 2**30:.1f} GiB"
+        )
+
+
+def _memory(config: RayExecutorConfig) -> int:
+    """Returns the number of bytes to reserve for a task."""
+    return int((config.mem_per_cpu_gb or 0) * config.cpus_per_task * 2**30)
 
 
 def _refusal(address: str | None, error: Exception) -> ExecutorError:

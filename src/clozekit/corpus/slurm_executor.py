@@ -38,6 +38,11 @@ _FOLDER = "slurm"
 _RECORD = "slurm.json"
 _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
 _HELD = "launch failed requeued held"
+_HOPELESS = (
+    *("PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "DependencyNeverSatisfied"),
+    *("InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed", "PartitionInactive"),
+)
+"""Reasons for which Slurm queues a job that it will not start as it is."""
 
 
 def check_installed() -> None:
@@ -58,6 +63,8 @@ def check_installed() -> None:
 @contextmanager
 def ending_jobs(work: Work) -> Iterator[None]:
     """Ends the jobs of the corpus at the end: at once, unless all their tasks are done."""
+    # A job would run a function that someone else has left for a job of its number.
+    shutil.rmtree(work.folder / _FOLDER, ignore_errors=True)
     try:
         yield
     except BaseException:
@@ -181,6 +188,12 @@ class _Jobs:
         jobs = slurm.jobs_named(self._name)
         if jobs is None:
             return
+        for job, state in jobs.items():
+            if state.reason in _HOPELESS:
+                raise ExecutorError(
+                    f"executor=slurm: job {job} cannot start, because Slurm says {state.reason}; "
+                    "check executor.partition, time, qos, account and sbatch"
+                )
         held = [job for job, state in jobs.items() if state.reason == _HELD]
         if held:
             slurm.cancel(held)
