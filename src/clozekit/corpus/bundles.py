@@ -139,8 +139,8 @@ class Bundles:
             self._losses[left[0]] += 1
             if self._losses[left[0]] > RETRIES:
                 raise WorkerError(
-                    f"{self.stage.title}: task {left[0]} was not done by any of {RETRIES + 1} jobs; "
-                    "run the same command again to continue, with a larger "
+                    f"{self.stage.title}: task {left[0]} was not done by any of "
+                    f"{RETRIES + 1} jobs; run the same command again to continue, with a larger "
                     "executor.mem_per_cpu_gb if memory is short; the last job was "
                     f"{describe(job)}"
                 )
