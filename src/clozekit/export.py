@@ -45,6 +45,13 @@ def export(config: ExportConfig) -> None:
             f"format={config.format}: the encoder of {checkpoint.path} is of class "
             f"{model.encoder.target}, which can only be exported with format=safetensors"
         )
+    if not model.encoder.is_bert and config.format == "transformers":
+        parts = model.encoder.other_parts() or {"type_vocab_size": 0}
+        named = ", ".join(f"{key}={value}" for key, value in parts.items())
+        raise ConfigError(
+            f"format=transformers: the encoder of {checkpoint.path} has {named}, but only BERT can "
+            "be exported; use format=safetensors or format=onnx"
+        )
     # Atomic, so that a half-written folder cannot be mistaken for a model.
     with write_folder_atomically(config.out) as unfinished:
         _write(checkpoint, model, config, unfinished)
@@ -60,7 +67,7 @@ def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, fold
         save_onnx(model, folder)
         save_description(model, folder)
     card = model_card(
-        architecture_of(model) if model.encoder.is_own else None,
+        architecture_of(model) if model.encoder.is_bert else None,
         _LIBRARIES[config.format],
         checkpoint.step,
         checkpoint.config,

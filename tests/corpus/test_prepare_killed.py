@@ -78,7 +78,7 @@ def test_a_killed_run_whose_source_has_changed_starts_anew(tmp_path: Path) -> No
     out = tmp_path / "out"
     wanted = config(out, {"format": "text", "path": str(path)})
     run_and_kill(wanted, "tokenize_group", "2", tmp_path / "killed.log")
-    assert (out / ".work" / "pieces.json").exists()
+    assert (out / ".work" / "division.json").exists()
     write_text(path, DOCUMENTS[:-1])
     changed = prepare(wanted)
     assert changed.manifest == prepare_text(tmp_path / "fresh", path).manifest

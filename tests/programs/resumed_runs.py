@@ -94,6 +94,25 @@ def broken(lab: Lab) -> dict[str, Any]:
     }
 
 
+def modern(lab: Lab) -> dict[str, Any]:
+    """The encoder with the parts of ModernBERT, on two ranks with dropout."""
+    parts = (
+        *("encoder=modern_tiny", "encoder.hidden_size=32", "encoder.intermediate_size=48"),
+        *("encoder.local_attention=6", "encoder.hidden_dropout_prob=0.1"),
+        "encoder.attention_probs_dropout_prob=0.1",
+    )
+    whole = lab.run("modern-whole", TWO_RANKS, *parts)
+    killed = lab.run("modern", TWO_RANKS, *parts, *Moment("before backward", 7).overrides())
+    resumed = lab.run("modern", TWO_RANKS, *parts)
+    return {
+        "whole": whole,
+        "killed": -9 in killed,
+        "resumed": resumed,
+        "differences": differences(lab.folder / "modern", lab.folder / "modern-whole"),
+        "log": lab.log("modern").read_text(),
+    }
+
+
 def elastic(lab: Lab) -> dict[str, Any]:
     """Saved on some processes and micro-batches, resumed on others; without dropout."""
     four = replace(ONE, accumulation=4)
@@ -266,7 +285,7 @@ def scenarios(lab: Lab) -> dict[str, Any]:
             lab.run(case.name, case)
     file = lab.folder / ONE.name / "run" / "metrics.csv"
     results["checkpoint_cost"] = [row for row in read_rows(file) if row["train/loss"]]
-    for scenario in (broken, elastic, changed, named, full_disk, wandb_parts):
+    for scenario in (broken, modern, elastic, changed, named, full_disk, wandb_parts):
         results[scenario.__name__] = scenario(lab)
     return results
 

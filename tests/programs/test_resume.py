@@ -43,6 +43,13 @@ def test_masks_from_a_global_generator_are_noticed(results: dict[str, Any]) -> N
     assert expected <= set(results["broken"]["resumed"])
 
 
+def test_a_run_with_the_parts_of_modernbert_resumes_exactly(results: dict[str, Any]) -> None:
+    result = results["modern"]
+    assert result["killed"], result["log"]
+    assert (result["whole"], result["resumed"]) == ([0, 0], [0, 0]), result["log"]
+    assert result["differences"] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_run_goes_on_shared_out_otherwise(change: str, results: dict[str, Any]) -> None:

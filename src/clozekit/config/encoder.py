@@ -10,9 +10,21 @@ from clozekit.config.values import Count
 OWN_ENCODER = "clozekit.models.encoder.Encoder"
 """The default of `encoder._target_`."""
 
+_PARTS = (
+    *("norm_position", "position_embedding_type", "global_rope_theta", "local_rope_theta"),
+    *("local_attention", "global_attn_every_n_layers", "gated_feed_forward"),
+    *("attention_bias", "mlp_bias", "norm_bias"),
+)
+"""The keys that published configurations of BERT do not have."""
+
 
 class EncoderConfig(BaseModel):
-    """The sizes and constants of a BERT encoder (Devlin et al., 2019, section 3 and appendix A.2).
+    """The sizes and the parts of an encoder.
+
+    The defaults are BERT (Devlin et al., 2019, section 3 and appendix A.2). ModernBERT (Warner et
+    al., 2024, section 2.1) has `norm_position=pre`, `position_embedding_type=rotary`,
+    `gated_feed_forward=true`, `local_attention=128`, `global_attn_every_n_layers=3`,
+    `type_vocab_size=0`, and no biases.
 
     If `target` is not the default, keys that are not listed here are allowed. They are attributes
     of this object, for use by the custom class.
@@ -28,7 +40,22 @@ class EncoderConfig(BaseModel):
         num_attention_heads: The number of attention heads per block.
         intermediate_size: The hidden size of the feed-forward layers.
         max_position_embeddings: The maximum sequence length.
-        type_vocab_size: The number of segment ids.
+        type_vocab_size: The number of segment ids; 0 for none, so that only [SEP] separates texts.
+        norm_position: `post` normalizes after each residual (BERT), `pre` before each sub-layer
+            (Xiong et al., 2020), with one more LayerNorm after the last block.
+        position_embedding_type: `absolute` adds a learned vector to each token, `rotary` rotates
+            queries and keys (Su et al., 2021).
+        global_rope_theta: The base of the rotations in layers with global attention.
+        local_rope_theta: The base of the rotations in layers with local attention.
+        local_attention: The width of the window around each token in layers with local attention;
+            null for global attention in all layers.
+        global_attn_every_n_layers: With `local_attention`, layers 0, n, 2n, … have global
+            attention.
+        gated_feed_forward: Whether a second projection multiplies the activation (GeGLU; Shazeer,
+            2020).
+        attention_bias: Whether the linear layers of attention have biases.
+        mlp_bias: Whether the linear layers of the feed-forward part have biases.
+        norm_bias: Whether each LayerNorm of the encoder has a bias.
         hidden_act: `gelu` (exact, with the error function) or `gelu_pytorch_tanh` (approximate).
         hidden_dropout_prob: The dropout of the embeddings and of each sub-layer's output.
         attention_probs_dropout_prob: The dropout of the attention probabilities.
@@ -47,7 +74,17 @@ class EncoderConfig(BaseModel):
     num_attention_heads: int = Field(12, gt=0, le=2**16)
     intermediate_size: int = Field(3072, gt=0, le=2**20)
     max_position_embeddings: int = Field(512, gt=0, le=2**24)
-    type_vocab_size: int = Field(2, gt=0, le=2**16)
+    type_vocab_size: int = Field(2, ge=0, le=2**16)
+    norm_position: Literal["post", "pre"] = "post"
+    position_embedding_type: Literal["absolute", "rotary"] = "absolute"
+    global_rope_theta: float = Field(160_000.0, gt=1, le=1e12)
+    local_rope_theta: float = Field(10_000.0, gt=1, le=1e12)
+    local_attention: int | None = Field(None, ge=2, le=2**24)
+    global_attn_every_n_layers: int = Field(1, gt=0, le=1024)
+    gated_feed_forward: bool = False
+    attention_bias: bool = True
+    mlp_bias: bool = True
+    norm_bias: bool = True
     hidden_act: Literal["gelu", "gelu_pytorch_tanh"] = "gelu"
     hidden_dropout_prob: float = Field(0.1, ge=0, lt=1)
     attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
@@ -60,9 +97,24 @@ class EncoderConfig(BaseModel):
         """Whether the encoder is clozekit's own class."""
         return self.target == OWN_ENCODER
 
+    def has_local_attention(self, layer: int) -> bool:
+        """Whether a layer, counted from 0, has local attention."""
+        return self.local_attention is not None and layer % self.global_attn_every_n_layers > 0
+
+    @property
+    def is_bert(self) -> bool:
+        """Whether the encoder is clozekit's own class with the parts of BERT."""
+        return self.is_own and self.type_vocab_size > 0 and not self.other_parts()
+
+    def other_parts(self) -> dict[str, Any]:
+        """Returns the keys and values in which the encoder has other parts than BERT."""
+        defaults = type(self)()
+        return {key: v for key in _PARTS if (v := getattr(self, key)) != getattr(defaults, key)}
+
     def published(self) -> dict[str, Any]:
-        """Returns the keys that published configurations share, with their values."""
-        return self.model_dump(exclude={"target", "pretrained"})
+        """Returns the keys that published configurations of BERT have, and those of other parts."""
+        excluded = {"target", "pretrained", *_PARTS} - self.other_parts().keys()
+        return self.model_dump(exclude=excluded)
 
     @model_validator(mode="after")
     def _check_unknown_keys(self) -> Self:
@@ -77,10 +129,31 @@ class EncoderConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_local_attention(self) -> Self:
+        if self.local_attention is not None and self.global_attn_every_n_layers == 1:
+            raise ValueError(
+                f"local_attention={self.local_attention} has no effect with "
+                "global_attn_every_n_layers=1, which makes every layer global"
+            )
+        if self.local_attention is None and self.global_attn_every_n_layers > 1:
+            raise ValueError(
+                f"global_attn_every_n_layers={self.global_attn_every_n_layers} needs "
+                "local_attention, the width of the window of the other layers"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_head_size(self) -> Self:
         if self.is_own and self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} is not divisible by "
                 f"num_attention_heads={self.num_attention_heads}"
+            )
+        head_dim = self.hidden_size // self.num_attention_heads
+        if self.is_own and self.position_embedding_type == "rotary" and head_dim % 2:
+            raise ValueError(
+                f"position_embedding_type=rotary needs heads of even width, but hidden_size="
+                f"{self.hidden_size} and num_attention_heads={self.num_attention_heads} make "
+                f"heads of {head_dim}"
             )
         return self

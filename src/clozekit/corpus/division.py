@@ -46,6 +46,36 @@ def partition_bytes(source_bytes: int, smallest: int = SMALLEST_PARTITION) -> in
     return size
 
 
+class Division(NamedTuple):
+    """How the documents that were read are divided.
+
+    Attributes:
+        groups: The pieces that one task counts or tokenizes.
+        num_ranges: The number of ranges of content hashes in which duplicates are searched.
+        num_buckets: The number of parts in which the word counts of all groups are added.
+    """
+
+    groups: list[list[Piece]]
+    num_ranges: int
+    num_buckets: int
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """All pieces, in the order of the text."""
+        return [piece for group in self.groups for piece in group]
+
+
+def divide(pieces: Sequence[Piece], piece_bytes: int) -> Division:
+    """Divides pieces of about `piece_bytes` of text."""
+    groups = group_pieces(pieces, piece_bytes)
+    num_documents = sum(piece.rows for piece in pieces)
+    return Division(
+        groups,
+        num_ranges=max(1, -(-num_documents // _DOCUMENTS_PER_RANGE)),
+        num_buckets=max(1, min(len(groups) // _GROUPS_PER_BUCKET, _MOST_BUCKETS)),
+    )
+
+
 def group_pieces(pieces: Sequence[Piece], piece_bytes: int) -> list[list[Piece]]:
     """Returns the pieces that one task counts or tokenizes, in order.
 
@@ -55,13 +85,3 @@ def group_pieces(pieces: Sequence[Piece], piece_bytes: int) -> list[list[Piece]]
     wanted = -(-len(pieces) // _GROUPS)
     size = max(1, min(wanted, _LARGEST_GROUP // piece_bytes))
     return [list(pieces[first : first + size]) for first in range(0, len(pieces), size)]
-
-
-def count_ranges(num_documents: int) -> int:
-    """Returns the number of ranges of content hashes in which duplicates are searched."""
-    return max(1, -(-num_documents // _DOCUMENTS_PER_RANGE))
-
-
-def count_buckets(num_groups: int) -> int:
-    """Returns the number of parts in which the word counts of all groups are added."""
-    return max(1, min(num_groups // _GROUPS_PER_BUCKET, _MOST_BUCKETS))

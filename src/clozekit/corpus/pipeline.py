@@ -16,8 +16,9 @@ from clozekit.config.prepare import (
     TextSource,
     WordPieceConfig,
 )
+from clozekit.console import PlainConsole
 from clozekit.corpus.cut_stage import cut_file, partitions_to_read
-from clozekit.corpus.division import SMALLEST_PARTITION
+from clozekit.corpus.division import SMALLEST_PARTITION, divide
 from clozekit.corpus.executor import run_tasks
 from clozekit.corpus.hold_out import MIN_DOCUMENTS
 from clozekit.corpus.manifest import (
@@ -31,10 +32,11 @@ from clozekit.corpus.manifest import (
     SplitRecord,
 )
 from clozekit.corpus.output import erase, remove_shards
+from clozekit.corpus.progress import print_plain
 from clozekit.corpus.read_stage import number_pieces, read_partition
 from clozekit.corpus.readers import plan_partitions
 from clozekit.corpus.shard_stage import build_shard
-from clozekit.corpus.split_stage import count_kept, find_duplicates, mark_documents, num_ranges
+from clozekit.corpus.split_stage import count_kept, find_duplicates, mark_documents
 from clozekit.corpus.token_stage import (
     choose_num_shards,
     count_documents,
@@ -47,7 +49,6 @@ from clozekit.corpus.word_stage import (
     all_counts,
     count_group,
     count_occurrences,
-    num_buckets,
 )
 from clozekit.corpus.work_folder import Plan, ShardPlan, Work
 from clozekit.errors import DataError
@@ -80,13 +81,20 @@ def read_source(work: Work) -> None:
         DataError: There is no text, or a row is invalid.
     """
     large = [partition for partition in work.plan().partitions if partition.is_cut]
+    if work.config.num_workers > 1:
+        for partition in large:
+            print_plain(
+                PlainConsole(stderr=True),
+                f"{partition.path} is read by one worker, because a gzipped or CSV file cannot be "
+                "read from the middle; several smaller files are read by several",
+            )
     run_tasks("cut", cut_file, work, len(large))
     work.write_json("partitions.json", partitions_to_read(work))
     run_tasks("read", read_partition, work, len(work.partitions()))
     pieces = number_pieces(work)
     if not pieces:
         raise DataError(f"{_name(work.config.source)} does not contain any text")
-    work.write_json("pieces.json", pieces)
+    work.write_json("division.json", divide(pieces, work.plan().partition_bytes))
     for file in work.file("cut", "x").parent.glob("*.arrow"):
         file.unlink()
 
@@ -97,8 +105,8 @@ def split_documents(work: Work) -> None:
     Raises:
         DataError: There are fewer than four distinct documents.
     """
-    run_tasks("find duplicates", find_duplicates, work, num_ranges(work))
-    run_tasks("split", mark_documents, work, len(work.groups()))
+    run_tasks("find duplicates", find_duplicates, work, work.division().num_ranges)
+    run_tasks("split", mark_documents, work, len(work.division().groups))
     counts, source = count_kept(work), work.config.source
     if counts.documents < MIN_DOCUMENTS * len(SPLITS):
         raise DataError(
@@ -118,9 +126,9 @@ def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
 
 def train_vocabulary(work: Work, config: WordPieceConfig) -> None:
     """Trains the vocabulary on the training documents."""
-    run_tasks("count words", count_group, work, len(work.groups()))
+    run_tasks("count words", count_group, work, len(work.division().groups))
     work.write_json("occurrences.json", count_occurrences(work))
-    run_tasks("add counts", add_counts, work, num_buckets(work))
+    run_tasks("add counts", add_counts, work, work.division().num_buckets)
     if not work.tokenizer_file.exists():
         _save(work, train_from_counts(all_counts(work), config))
 
@@ -131,7 +139,7 @@ def tokenize(work: Work) -> None:
     Raises:
         DataError: A split has fewer than two documents with tokens.
     """
-    run_tasks("tokenize", tokenize_group, work, len(work.groups()))
+    run_tasks("tokenize", tokenize_group, work, len(work.division().groups))
     plans: list[ShardPlan] = []
     for split in SPLITS:
         num_documents = count_documents(work, split)
@@ -158,7 +166,7 @@ def write_manifest(work: Work) -> Corpus:
     """Writes the manifest, which completes the corpus."""
     num_partitions = len(work.partitions())
     reports = [work.read_json(f"documents/{number:06d}.json") for number in range(num_partitions)]
-    num_documents = sum(piece.rows for piece in work.pieces())
+    num_documents = sum(piece.rows for piece in work.division().pieces)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         vocab_size=max(work.tokenizer().get_vocab().values()) + 1,

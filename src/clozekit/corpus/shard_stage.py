@@ -15,7 +15,7 @@ def build_shard(work: Work, number: int) -> None:
     shard = work.shard_plans()[number]
     bounds = shard_bounds(shard.num_shards)[shard.number : shard.number + 2]
     parts = []
-    for group in range(len(work.groups())):
+    for group in range(len(work.division().groups)):
         name = f"{group:06d}-{shard.split}"
         keys = np.load(work.file("tokens", f"{name}.npy"), mmap_mode="r")
         first, last = (int(cut) for cut in np.searchsorted(keys, bounds))

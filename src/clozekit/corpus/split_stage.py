@@ -6,16 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clozekit.corpus.division import Piece, count_ranges
+from clozekit.corpus.division import Piece
 from clozekit.corpus.hold_out import KeyAndRow, KeyCounts, Rows, later_of_equal, split_codes
 from clozekit.corpus.work_folder import Work, write_array
 from clozekit.files import write_json
 from clozekit.rng import UInt64Array
-
-
-def num_ranges(work: Work) -> int:
-    """Returns the number of tasks of `find_duplicates`."""
-    return count_ranges(sum(piece.rows for piece in work.pieces()))
 
 
 def find_duplicates(work: Work, number: int) -> None:
@@ -23,11 +18,12 @@ def find_duplicates(work: Work, number: int) -> None:
 
     Writes their rows, ascending.
     """
-    ranges = num_ranges(work)
+    division = work.division()
+    ranges = division.num_ranges
     bounds = [min(cut * 2**64 // ranges, 2**64 - 1) for cut in (number, number + 1)]
     contents: list[UInt64Array] = []
     rows: list[Rows] = []
-    for piece in work.pieces():
+    for piece in division.pieces:
         index = np.load(work.file("documents", f"{piece.name}.npy"), mmap_mode="r")
         first, last = (int(cut) for cut in np.searchsorted(index[0], np.array(bounds, np.uint64)))
         if number == ranges - 1:
@@ -42,7 +38,7 @@ def mark_documents(work: Work, number: int) -> None:
     """Marks the documents of a group that are kept, and counts their keys."""
     dropped = [np.load(file, mmap_mode="r") for file in sorted(_dropped_files(work))]
     keys, rows = [], []
-    for piece in work.group(number):
+    for piece in work.division().groups[number]:
         is_kept = np.ones(piece.rows, np.bool_)
         for part in dropped:
             first, last = np.searchsorted(part, [piece.first_row, piece.first_row + piece.rows])
@@ -57,7 +53,7 @@ def mark_documents(work: Work, number: int) -> None:
 
 def count_kept(work: Work) -> KeyCounts:
     """Returns the sum of the counts of all groups."""
-    reports = [work.read_json(f"kept/{n:06d}.json") for n in range(len(work.groups()))]
+    reports = [work.read_json(f"kept/{n:06d}.json") for n in range(len(work.division().groups))]
     return KeyCounts.sum(KeyCounts(**report) for report in reports)
 
 

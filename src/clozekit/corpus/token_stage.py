@@ -26,7 +26,7 @@ _DOCUMENTS_PER_SHARD = 1_000
 def tokenize_group(work: Work, number: int) -> None:
     """Tokenizes a group into one file per split, sorted by shard key."""
     encoder = Encoder(work.tokenizer())
-    pieces = [_tokenize(work, piece, encoder) for piece in work.group(number)]
+    pieces = [_tokenize(work, piece, encoder) for piece in work.division().groups[number]]
     documents = TokenizedDocuments.concatenate([piece[0] for piece in pieces])
     splits = np.concatenate([piece[1] for piece in pieces])
     keys = np.concatenate([piece[2] for piece in pieces])
@@ -60,7 +60,7 @@ def choose_num_shards(work: Work, split: Split) -> int:
     num_shards = most_shards(num_documents, num_tokens, work.config.shard_tokens)
     if num_documents > _DOCUMENTS_PER_SHARD * num_shards:
         return num_shards
-    groups = range(len(work.groups()))
+    groups = range(len(work.division().groups))
     files = [work.file("tokens", f"{number:06d}-{split}.npy") for number in groups]
     return count_shards(np.sort(np.concatenate([np.load(file) for file in files])), num_shards)
 
@@ -82,4 +82,6 @@ def _tokenize(
 
 
 def _reports(work: Work) -> list[dict[str, int]]:
-    return [work.read_json(f"tokens/{number:06d}.json") for number in range(len(work.groups()))]
+    return [
+        work.read_json(f"tokens/{number:06d}.json") for number in range(len(work.division().groups))
+    ]

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from clozekit.config.prepare import WordPieceConfig
-from clozekit.corpus.division import count_buckets
 from clozekit.corpus.hold_out import SPLIT_CODES
 from clozekit.corpus.shards import write_record_batch
 from clozekit.corpus.split_stage import splits_of
@@ -28,33 +27,30 @@ _TABLES_AT_ONCE = 64
 def count_group(work: Work, number: int) -> None:
     """Counts the words of a group's training documents, sorted by bucket."""
     assert isinstance(work.config.tokenizer, WordPieceConfig)
+    division = work.division()
     counts: Counter[str] = Counter()
-    for piece in work.group(number):
+    for piece in division.groups[number]:
         is_train = pa.array(splits_of(work, piece) == SPLIT_CODES["train"])
         sentences = work.documents(piece).column("sentences").filter(is_train).flatten()
         counts.update(count_words(sentences, work.config.tokenizer))
-    num_buckets = count_buckets(len(work.groups()))
     words = list(counts)
-    buckets = np.array([zlib.crc32(word.encode()) % num_buckets for word in words], np.int64)
+    buckets = np.array(
+        [zlib.crc32(word.encode()) % division.num_buckets for word in words], np.int64
+    )
     order = np.argsort(buckets, kind="stable")
     batch = pa.record_batch(
         {"word": pa.array(words, pa.string()), "count": pa.array(counts.values(), pa.int64())}
     )
     write_record_batch(work.file("words", f"{number:06d}.arrow"), batch.take(pa.array(order)))
-    cuts = np.searchsorted(buckets[order], np.arange(num_buckets + 1))
+    cuts = np.searchsorted(buckets[order], np.arange(division.num_buckets + 1))
     write_array(work.file("words", f"{number:06d}.npy"), cuts)
     write_json(work.file("words", f"{number:06d}.json"), {"occurrences": counts.total()})
-
-
-def num_buckets(work: Work) -> int:
-    """Returns the number of tasks of `add_counts`."""
-    return count_buckets(len(work.groups()))
 
 
 def add_counts(work: Work, number: int) -> None:
     """Adds the counts of a bucket's words, and scales them down if the corpus is very large."""
     parts: list[pa.Table] = []
-    for group in range(len(work.groups())):
+    for group in range(len(work.division().groups)):
         first, last = np.load(work.file("words", f"{group:06d}.npy"))[number : number + 2]
         batch = map_slice(work.file("words", f"{group:06d}.arrow"), int(first), int(last))
         parts.append(pa.table(batch))
@@ -72,14 +68,14 @@ def add_counts(work: Work, number: int) -> None:
 
 def count_occurrences(work: Work) -> int:
     """Returns the number of words of the training documents."""
-    groups = range(len(work.groups()))
+    groups = range(len(work.division().groups))
     return sum(work.read_json(f"words/{n:06d}.json")["occurrences"] for n in groups)
 
 
 def all_counts(work: Work) -> dict[str, int]:
     """Returns the counts of all words."""
     counts: dict[str, int] = {}
-    for number in range(num_buckets(work)):
+    for number in range(work.division().num_buckets):
         batch = map_slice(work.file("counts", f"{number:06d}.arrow"))
         words, occurrences = batch.columns
         counts.update(zip(words.to_pylist(), occurrences.to_pylist(), strict=True))

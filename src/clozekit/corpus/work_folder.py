@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from clozekit.config.prepare import PrepareConfig
-from clozekit.corpus.division import Piece, group_pieces
+from clozekit.corpus.division import Division, Piece
 from clozekit.corpus.documents import Partition
 from clozekit.corpus.manifest import FORMAT_VERSION, TOKENIZER_FILE, Split
 from clozekit.files import write_atomically, write_json
@@ -97,21 +97,15 @@ class Work:
         """Returns the partitions to read; available after large files are cut."""
         return [Partition(*partition) for partition in self.read_json("partitions.json")]
 
-    def pieces(self) -> list[Piece]:
-        """Returns the pieces; available after all partitions are read."""
-        return [Piece(*piece) for piece in self.read_json("pieces.json")]
+    def division(self) -> Division:
+        """Returns how documents are divided; available after all partitions are read."""
+        groups, num_ranges, num_buckets = self.read_json("division.json")
+        pieces = [[Piece(*piece) for piece in group] for group in groups]
+        return Division(pieces, num_ranges, num_buckets)
 
     def shard_plans(self) -> list[ShardPlan]:
         """Returns the shards to write; available after all pieces are tokenized."""
         return [ShardPlan(*shard) for shard in self.read_json("shards.json")]
-
-    def groups(self) -> list[list[Piece]]:
-        """Returns the pieces that each task counts and tokenizes."""
-        return group_pieces(self.pieces(), self.plan().partition_bytes)
-
-    def group(self, number: int) -> list[Piece]:
-        """Returns the pieces of one group."""
-        return self.groups()[number]
 
     def documents(self, piece: Piece) -> pa.RecordBatch:
         """Returns a piece's documents, memory-mapped: id, key, content and sentences."""

@@ -25,12 +25,17 @@ def check_sizes(encoder: EncoderConfig, weights: Mapping[str, Tensor], source: P
     """
     hidden = encoder.hidden_size
     embeddings = "encoder.embeddings"
+    inner = encoder.intermediate_size * (2 if encoder.gated_feed_forward else 1)
     expected = {
         f"{embeddings}.token_embeddings.weight": (encoder.vocab_size, hidden),
-        f"{embeddings}.position_embeddings.weight": (encoder.max_position_embeddings, hidden),
-        f"{embeddings}.token_type_embeddings.weight": (encoder.type_vocab_size, hidden),
-        "encoder.blocks.0.feed_forward.intermediate.weight": (encoder.intermediate_size, hidden),
+        "encoder.blocks.0.feed_forward.intermediate.weight": (inner, hidden),
     }
+    if encoder.position_embedding_type == "absolute":
+        positions = (encoder.max_position_embeddings, hidden)
+        expected[f"{embeddings}.position_embeddings.weight"] = positions
+    if encoder.type_vocab_size:
+        segments = (encoder.type_vocab_size, hidden)
+        expected[f"{embeddings}.token_type_embeddings.weight"] = segments
     blocks = count_blocks(weights, _BLOCK)
     if blocks != encoder.num_hidden_layers:
         raise DataError(

@@ -1,12 +1,12 @@
-"""The Transformer block."""
+"""The Transformer blocks."""
 
 from torch import Tensor, nn
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.models.attention import SelfAttention
 from clozekit.models.kernels.dropout import Dropout
-from clozekit.models.kernels.grouping import Grouping
-from clozekit.models.kernels.linear import GELULinear, Linear
+from clozekit.models.kernels.linear import GatedGELULinear, GELULinear, Linear
+from clozekit.models.layout import Layout
 
 
 def gelu_approximation(config: EncoderConfig) -> str:
@@ -22,10 +22,11 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.intermediate = Linear(config.hidden_size, config.intermediate_size)
-        self.output = GELULinear(
-            config.intermediate_size, config.hidden_size, gelu_approximation(config)
-        )
+        inner, bias = config.intermediate_size, config.mlp_bias
+        make = GatedGELULinear if config.gated_feed_forward else GELULinear
+        width = 2 * inner if config.gated_feed_forward else inner
+        self.intermediate = Linear(config.hidden_size, width, bias=bias)
+        self.output = make(inner, config.hidden_size, gelu_approximation(config), bias=bias)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps `[tokens, hidden]` to `[tokens, hidden]`, through `[tokens, intermediate]`."""
@@ -37,20 +38,57 @@ class Block(nn.Module):
     """Attention, then feed-forward; after each dropout, the residual and LayerNorm (post-norm).
 
     Devlin et al. (2019), section 3; Vaswani et al. (2017), section 3.1.
+
+    Args:
+        config: The encoder's configuration.
+        layer: The number of the layer, from 0.
     """
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, layer: int) -> None:
         super().__init__()
-        self.attention = SelfAttention(config)
-        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attention = SelfAttention(config, layer)
+        self.attention_norm = layer_norm(config)
         self.feed_forward = FeedForward(config)
-        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward_norm = layer_norm(config)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden_states: Tensor, grouping: Grouping) -> Tensor:
+    def forward(self, hidden_states: Tensor, layout: Layout) -> Tensor:
         """Maps `[tokens, hidden]` to `[tokens, hidden]`; arguments as in `SelfAttention`."""
-        attended = self.dropout(self.attention(hidden_states, grouping))
+        attended = self.dropout(self.attention(hidden_states, layout))
         hidden_states = self.attention_norm(hidden_states + attended)
         transformed = self.dropout(self.feed_forward(hidden_states))
         output: Tensor = self.feed_forward_norm(hidden_states + transformed)
         return output
+
+
+class PreNormBlock(nn.Module):
+    """Attention, then feed-forward; LayerNorm before each, and a residual around both (pre-norm).
+
+    Xiong et al. (2020), figure 1b. The input of the first layer is normalized already, so its
+    `attention_norm` is left out, as in ModernBERT (Warner et al., 2024).
+
+    Args:
+        config: The encoder's configuration.
+        layer: The number of the layer, from 0.
+    """
+
+    def __init__(self, config: EncoderConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = layer_norm(config) if layer else nn.Identity()
+        self.attention = SelfAttention(config, layer)
+        self.feed_forward_norm = layer_norm(config)
+        self.feed_forward = FeedForward(config)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: Tensor, layout: Layout) -> Tensor:
+        """Maps `[tokens, hidden]` to `[tokens, hidden]`; arguments as in `SelfAttention`."""
+        attended = self.attention(self.attention_norm(hidden_states), layout)
+        hidden_states = hidden_states + self.dropout(attended)
+        transformed = self.feed_forward(self.feed_forward_norm(hidden_states))
+        output: Tensor = hidden_states + self.dropout(transformed)
+        return output
+
+
+def layer_norm(config: EncoderConfig) -> nn.LayerNorm:
+    """Makes a LayerNorm over the hidden size."""
+    return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=config.norm_bias)

@@ -10,7 +10,8 @@ class Embeddings(nn.Module):
     """The sum of token, position and segment embeddings, then LayerNorm and dropout.
 
     Devlin et al. (2019), section 3, figure 2; LayerNorm and dropout as in `embedding_postprocessor`
-    of google-research/bert.
+    of google-research/bert. With rotary positions there are no position embeddings, and without
+    segment ids no segment embeddings.
 
     Raises:
         ValueError: If the configuration has no `vocab_size`.
@@ -20,10 +21,19 @@ class Embeddings(nn.Module):
         super().__init__()
         if config.vocab_size is None:
             raise ValueError("vocab_size=None must be the number of token ids of the tokenizer")
-        self.token_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        hidden = config.hidden_size
+        self.token_embeddings = nn.Embedding(config.vocab_size, hidden)
+        self.position_embeddings = (
+            nn.Embedding(config.max_position_embeddings, hidden)
+            if config.position_embedding_type == "absolute"
+            else NoEmbedding()
+        )
+        self.token_type_embeddings = (
+            SegmentEmbedding(config.type_vocab_size, hidden)
+            if config.type_vocab_size
+            else NoEmbedding()
+        )
+        self.layer_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps, bias=config.norm_bias)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(
@@ -39,10 +49,23 @@ class Embeddings(nn.Module):
         Returns:
             `[tokens, hidden]`.
         """
-        if token_type_ids is None:
-            segments: Tensor = self.token_type_embeddings.weight[0]
-        else:
-            segments = self.token_type_embeddings(token_type_ids)
         embeddings = self.token_embeddings(input_ids) + self.position_embeddings(position_ids)
-        normalized: Tensor = self.dropout(self.layer_norm(embeddings + segments))
+        embeddings = embeddings + self.token_type_embeddings(token_type_ids)
+        normalized: Tensor = self.dropout(self.layer_norm(embeddings))
         return normalized
+
+
+class SegmentEmbedding(nn.Embedding):
+    """An embedding of segment ids, which may be left out if all are 0."""
+
+    def forward(self, input: Tensor | None) -> Tensor:  # noqa: A002 (nn.Embedding's name)
+        """Maps `[tokens]` to `[tokens, hidden]`; None to `[hidden]`, that of segment 0."""
+        return self.weight[0] if input is None else super().forward(input)
+
+
+class NoEmbedding(nn.Module):
+    """Stands for an embedding that the encoder does not have."""
+
+    def forward(self, ids: Tensor | None) -> float:
+        """Returns 0, which changes no sum."""
+        return 0.0

@@ -9,10 +9,11 @@ from torch.utils.checkpoint import checkpoint
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.attention import reason_for_padding
-from clozekit.models.blocks import Block
+from clozekit.models.blocks import Block, PreNormBlock, layer_norm
 from clozekit.models.embeddings import Embeddings
 from clozekit.models.initialization import init_weights
 from clozekit.models.kernels.grouping import Grouping
+from clozekit.models.layout import Layout
 from clozekit.models.precision import product_dtype
 
 
@@ -30,7 +31,10 @@ class EncoderOutput(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """BERT (Devlin et al., 2019): embeddings, then post-norm Transformer blocks.
+    """Embeddings, then Transformer blocks.
+
+    BERT (Devlin et al., 2019) by default. Other parts, such as pre-norm blocks and rotary
+    positions, are chosen by the configuration.
 
     Args:
         config: The sizes; `vocab_size` must be given.
@@ -50,7 +54,10 @@ class Encoder(nn.Module):
         self.config = config
         self.activation_checkpointing = False
         self.embeddings = Embeddings(config)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        is_pre_norm = config.norm_position == "pre"
+        make_block = PreNormBlock if is_pre_norm else Block
+        self.blocks = nn.ModuleList(make_block(config, i) for i in range(config.num_hidden_layers))
+        self.final_norm = layer_norm(config) if is_pre_norm else nn.Identity()
         self.pooler = (
             nn.Linear(config.hidden_size, config.hidden_size) if add_pooling_layer else None
         )
@@ -104,12 +111,13 @@ class Encoder(nn.Module):
             None if token_type_ids is None else grouping.arrange(token_type_ids),
             grouping.arrange(packing.position_ids),
         )
+        layout = Layout.of(grouping, self.config)
         for block in self.blocks:
             if self.activation_checkpointing and torch.is_grad_enabled():
-                hidden_states = checkpoint(block, hidden_states, grouping, use_reentrant=False)
+                hidden_states = checkpoint(block, hidden_states, layout, use_reentrant=False)
             else:
-                hidden_states = block(hidden_states, grouping)
-        hidden_states = grouping.restore(hidden_states)
+                hidden_states = block(hidden_states, layout)
+        hidden_states = grouping.restore(self.final_norm(hidden_states))
         return EncoderOutput(hidden_states, self._pool(hidden_states, packing))
 
     def _pool(self, hidden_states: Tensor, packing: Packing) -> Tensor | None:

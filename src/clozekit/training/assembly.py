@@ -66,10 +66,10 @@ def check_segments(config: EncoderConfig, arguments: dict[str, Any]) -> None:
     """
     kind = DATA.get(arguments["_target_"])
     has_pairs = kind in OF_PAIRS or arguments.get("text_pair_column") is not None
-    if has_pairs and config.type_vocab_size < 2:
+    if has_pairs and config.type_vocab_size == 1:
         raise ConfigError(
             f"encoder.type_vocab_size={config.type_vocab_size} but data={kind} has pairs of texts, "
-            "which need 2 segment ids"
+            "which need 2 segment ids, or none (0)"
         )
 
 

@@ -96,7 +96,11 @@ def used_so_far() -> int:
 def _per_layer(encoder: EncoderConfig, seq_length: int, keeps_attention: bool) -> float:
     """Returns the number of float32 values per token and layer."""
     hidden = encoder.hidden_size
-    values: float = 8 * hidden + encoder.intermediate_size
+    inner = encoder.intermediate_size * (2 if encoder.gated_feed_forward else 1)
+    values: float = 8 * hidden + inner
+    if encoder.local_attention is not None:
+        # Keys and values are copied to windows, of twice the tokens.
+        values += 4 * hidden
     if encoder.hidden_dropout_prob:
         values += 2 * hidden / 4
     if encoder.attention_probs_dropout_prob and keeps_attention:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from clozekit.models.kernels import onednn
-from clozekit.models.kernels.linear import GELULinear, Linear, gelu_linear
+from clozekit.models.kernels.linear import GELULinear, Linear, activated_linear
 from tests.models.saved import saved_tensors
 
 
@@ -113,7 +113,7 @@ def test_other_numbers_and_shapes_go_torchs_way(products: list[torch.Size]) -> N
 
 
 class GELUThenLinear(nn.Module):
-    """The plain twin of `gelu_linear`, and the same weights in it."""
+    """The plain twin of `activated_linear`, and the same weights in it."""
 
     def __init__(self, approximate: str) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class GELUThenLinear(nn.Module):
         if self.is_plain:
             activated = nn.functional.gelu(inputs, approximate=self.approximate)
             return nn.functional.linear(activated, self.weight, self.bias)
-        return gelu_linear(inputs, self.weight, self.bias, self.approximate)
+        return activated_linear(inputs, self.weight, self.bias, self.approximate)
 
 
 def outputs_and_gradients(layer: GELUThenLinear, inputs: Tensor, is_plain: bool) -> list[Tensor]:
@@ -174,7 +174,7 @@ def test_a_recomputed_gelu_gives_the_same_under_autocast(
             results.append([output, *torch.autograd.grad(loss, [given, *layer.parameters()])])
         for theirs, mine in zip(*results, strict=True):
             assert mine.dtype == theirs.dtype
-            # The twin rounds inputs of float32 after the GELU, and `gelu_linear` before it.
+            # The twin rounds inputs of float32 after the GELU, and `activated_linear` before it.
             tolerance = 4 * torch.finfo(dtype).eps * float(theirs.detach().abs().max())
             torch.testing.assert_close(mine, theirs, rtol=0, atol=tolerance)
 

@@ -1,7 +1,7 @@
 """The linear layers of the blocks."""
 
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,13 @@ class Linear(nn.Linear):
         return linear(input, self.weight, self.bias)
 
 
-def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Computes `inputs @ weight.T + bias`; float32 on x86 with oneDNN, forward and backward.
 
     Args:
         inputs: `[tokens, in_features]`; for any other shape this is `torch.nn.functional.linear`.
         weight: `[out_features, in_features]`.
-        bias: `[out_features]`.
+        bias: `[out_features]`, or None.
 
     Returns:
         `[tokens, out_features]`.
@@ -42,7 +42,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 class _OneDNNLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(inputs, weight)
         return onednn.product(inputs, weight, bias)
 
@@ -67,30 +67,113 @@ class GELULinear(Linear):
         in_features: The width of the input.
         out_features: The width of the output.
         approximate: GELU's approximation, "none" or "tanh".
+        bias: Whether the linear layer has a bias.
     """
 
-    def __init__(self, in_features: int, out_features: int, approximate: str) -> None:
-        super().__init__(in_features, out_features)
+    activation: type["Activation"]
+
+    def __init__(
+        self, in_features: int, out_features: int, approximate: str, bias: bool = True
+    ) -> None:
+        super().__init__(in_features, out_features, bias=bias)
         self.approximate = approximate
+        self.activation = GELU
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Maps `[tokens, in_features]` to `[tokens, out_features]`."""
+        activation = self.activation
         if torch.is_grad_enabled():
             if onednn.can_multiply(input, self.weight):
-                return _recomputed(input, self.weight, self.bias, self.approximate, onednn)
+                return _recomputed(
+                    input, self.weight, self.bias, self.approximate, activation, onednn
+                )
             if _is_eager_on_gpu(input):
-                return gelu_linear(input, self.weight, self.bias, self.approximate)
-        return linear(F.gelu(input, approximate=self.approximate), self.weight, self.bias)
+                return activated_linear(input, self.weight, self.bias, self.approximate, activation)
+        activated = activation.forward(input, self.approximate)
+        return linear(activated, self.weight, self.bias)
 
 
-def gelu_linear(inputs: Tensor, weight: Tensor, bias: Tensor, approximate: str) -> Tensor:
-    """Computes `gelu(inputs) @ weight.T + bias`, and recomputes the GELU in backward.
+class GatedGELULinear(GELULinear):
+    """GeGLU, then a linear layer (Shazeer, 2020, equation 5). Otherwise like `GELULinear`.
+
+    Its input, of width `2 * in_features`, is the input of the GELU and then the gate.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, approximate: str, bias: bool = True
+    ) -> None:
+        super().__init__(in_features, out_features, approximate, bias)
+        self.activation = GatedGELU
+
+
+class Activation(Protocol):
+    """An activation with its gradient, for layers that compute it again in backward."""
+
+    @staticmethod
+    def forward(inputs: Tensor, approximate: str) -> Tensor:
+        """Computes the activation of `[tokens, width]`."""
+        ...
+
+    @staticmethod
+    def backward(gradient: Tensor, inputs: Tensor, approximate: str) -> Tensor:
+        """Computes the gradient of the input. It may overwrite `gradient`, that of the output."""
+        ...
+
+
+class GELU:
+    """Hendrycks and Gimpel (2016)."""
+
+    @staticmethod
+    def forward(inputs: Tensor, approximate: str) -> Tensor:
+        """Maps `[tokens, width]` to the same shape."""
+        return F.gelu(inputs, approximate=approximate)
+
+    @staticmethod
+    def backward(gradient: Tensor, inputs: Tensor, approximate: str) -> Tensor:
+        """Returns the gradient of the input, in the memory of that of the output."""
+        torch.ops.aten.gelu_backward.grad_input(
+            gradient, inputs, approximate=approximate, grad_input=gradient
+        )
+        return gradient
+
+
+class GatedGELU:
+    """The GELU of the first half of the input, times the second half (GeGLU)."""
+
+    @staticmethod
+    def forward(inputs: Tensor, approximate: str) -> Tensor:
+        """Maps `[tokens, 2 * width]` to `[tokens, width]`."""
+        inner, gate = inputs.chunk(2, dim=-1)
+        return F.gelu(inner, approximate=approximate) * gate
+
+    @staticmethod
+    def backward(gradient: Tensor, inputs: Tensor, approximate: str) -> Tensor:
+        """Maps the gradient `[tokens, width]` to that of the input, `[tokens, 2 * width]`."""
+        inner, gate = inputs.chunk(2, dim=-1)
+        of_inputs = torch.empty_like(inputs)
+        of_inner, of_gate = of_inputs.chunk(2, dim=-1)
+        torch.mul(gradient, F.gelu(inner, approximate=approximate), out=of_gate)
+        of_inner.copy_(
+            torch.ops.aten.gelu_backward(gradient.mul_(gate), inner, approximate=approximate)
+        )
+        return of_inputs
+
+
+def activated_linear(
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    approximate: str,
+    activation: type[Activation] = GELU,
+) -> Tensor:
+    """Computes `activation(inputs) @ weight.T + bias`, and the activation again in backward.
 
     Args:
-        inputs: `[tokens, in_features]`.
+        inputs: `[tokens, in_features]`, or twice as wide for `GatedGELU`.
         weight: `[out_features, in_features]`.
-        bias: `[out_features]`.
+        bias: `[out_features]`, or None.
         approximate: GELU's approximation, "none" or "tanh".
+        activation: `GELU` or `GatedGELU`.
 
     Returns:
         `[tokens, out_features]`; under autocast in its dtype.
@@ -99,9 +182,10 @@ def gelu_linear(inputs: Tensor, weight: Tensor, bias: Tensor, approximate: str) 
     if torch.is_autocast_enabled(device):
         # Here, because autocast does not reach into the function's backward.
         dtype = torch.get_autocast_dtype(device)
-        inputs, weight, bias = inputs.to(dtype), weight.to(dtype), bias.to(dtype)
+        inputs, weight = inputs.to(dtype), weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
     with torch.autocast(device, enabled=False):
-        return _recomputed(inputs, weight, bias, approximate, plain_products)
+        return _recomputed(inputs, weight, bias, approximate, activation, plain_products)
 
 
 def _is_eager_on_gpu(inputs: Tensor) -> bool:
@@ -109,27 +193,33 @@ def _is_eager_on_gpu(inputs: Tensor) -> bool:
 
 
 def _recomputed(
-    inputs: Tensor, weight: Tensor, bias: Tensor, approximate: str, products: ModuleType
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    approximate: str,
+    activation: type[Activation],
+    products: ModuleType,
 ) -> Tensor:
-    output: Tensor = _GELULinear.apply(  # type: ignore[no-untyped-call]
-        inputs, weight, bias, approximate, products
+    output: Tensor = _ActivatedLinear.apply(  # type: ignore[no-untyped-call]
+        inputs, weight, bias, approximate, activation, products
     )
     return output
 
 
-class _GELULinear(torch.autograd.Function):
+class _ActivatedLinear(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         inputs: Tensor,
         weight: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         approximate: str,
+        activation: type[Activation],
         products: ModuleType,
     ) -> Tensor:
         ctx.save_for_backward(inputs, weight)
-        ctx.approximate, ctx.products = approximate, products
-        output: Tensor = products.product(F.gelu(inputs, approximate=approximate), weight, bias)
+        ctx.approximate, ctx.activation, ctx.products = approximate, activation, products
+        output: Tensor = products.product(activation.forward(inputs, approximate), weight, bias)
         return output
 
     @staticmethod
@@ -137,19 +227,16 @@ class _GELULinear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
         of_inputs, of_weight, of_bias = ctx.needs_input_grad[:3]
-        activated = F.gelu(inputs, approximate=ctx.approximate)
+        activated = ctx.activation.forward(inputs, ctx.approximate)
         of_parameters = _parameter_gradients(
             (of_weight, of_bias), gradient, activated, ctx.products
         )
         del activated
         if not of_inputs:
-            return None, *of_parameters, None, None
+            return None, *of_parameters, None, None, None
         of_activated = ctx.products.product(gradient, weight.t())
-        # In place, because both have the same shape.
-        torch.ops.aten.gelu_backward.grad_input(
-            of_activated, inputs, approximate=ctx.approximate, grad_input=of_activated
-        )
-        return of_activated, *of_parameters, None, None
+        of_input = ctx.activation.backward(of_activated, inputs, ctx.approximate)
+        return of_input, *of_parameters, None, None, None
 
 
 def _parameter_gradients(
