@@ -134,12 +134,14 @@ def test_a_job_that_cannot_start_is_told(cluster: Slurm, local: Corpus, tmp_path
 
 
 def test_what_sbatch_refuses_is_told_and_nothing_is_lost(
-    cluster: Slurm, local: Corpus, tmp_path: Path
+    cluster: Slurm, local: Corpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path, out = local.folder.parent / "a.txt", tmp_path / "refused"
     with pytest.raises(ExecutorError, match=r"^executor=slurm: sbatch failed: .*partition"):
         prepare_on(EXECUTOR | {"partition": "nowhere"}, out, path)
     assert (out / ".work" / "plan.json").exists()
+    assert not (out / ".work" / "slurm.json").exists()
+    assert "sbatch" not in capfd.readouterr().err
 
 
 def test_jobs_that_nobody_can_ask_about_are_told(

@@ -150,7 +150,7 @@ class PrepareConfig(_Closed):
         executor: Where the tasks run. All executors write the same bytes, and each continues what
             another one has begun.
         workers: The number of processes; null for the number of CPU cores. On a cluster, the number
-            of jobs at once; null for no limit.
+            of jobs at once; null for 1,000.
         overwrite: Whether to replace an existing corpus in `out`.
     """
 

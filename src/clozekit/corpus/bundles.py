@@ -15,6 +15,8 @@ from clozekit.corpus.stage import Stage
 from clozekit.errors import DataError, WorkerError
 
 MOST_JOBS = 256
+MOST_AT_ONCE = 1_000
+"""Slurm's default limit for an array. Many clusters limit the queued jobs of a user similarly."""
 LEAST_TASKS = 8
 RETRIES = 3
 """A task whose job is lost this often is run again; at the next loss, the stage fails."""
@@ -76,7 +78,7 @@ class Bundles:
     Args:
         stage: The stage.
         waiting: The bundles that are not given to a job yet.
-        most_jobs: The number of bundles that may run at once; None for no limit.
+        most_jobs: The number of bundles that may run at once; None for 1,000.
 
     Attributes:
         running: The bundle of each running job, by the job's name.
@@ -101,8 +103,8 @@ class Bundles:
 
     def take(self) -> list[list[int]]:
         """Returns the bundles to give to jobs now, which the caller adds to `running`."""
-        free = MOST_JOBS if self.most_jobs is None else self.most_jobs - len(self.running)
-        number = min(len(self.waiting), free, MOST_JOBS)
+        free = (self.most_jobs or MOST_AT_ONCE) - len(self.running)
+        number = min(len(self.waiting), free, MOST_AT_ONCE)
         return [self.waiting.popleft() for _ in range(number)]
 
     def look(self) -> bool:

@@ -49,6 +49,9 @@ def connected(config: RayExecutorConfig) -> Iterator[None]:
         os.environ.setdefault(name, value)
     import ray
 
+    if ray.is_initialized():  # by a program that calls `prepare`
+        yield
+        return
     options: dict[str, Any] = {"address": config.address}
     if config.address is None:
         cores = max(num_cores(), config.cpus_per_task)

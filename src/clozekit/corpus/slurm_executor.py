@@ -5,13 +5,14 @@ that was killed are found again, even if it was killed while it submitted them.
 """
 
 import hashlib
+import io
 import os
 import re
 import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -159,15 +160,20 @@ class _Jobs:
         taken = self._bundles.take() if time.monotonic() >= self._next_submission else []
         if not taken:
             return
+        record = self._work.folder / _RECORD
+        is_first = not record.exists()
         self._work.write_json(_RECORD, {"job_name": self._name})
         stage, cores = self._bundles.stage, self._config.cpus_per_task
         task = partial(_run_in_job, partial(run_bundle, stage, cores, str(Path.cwd())))
         try:
-            with _outside_of_jobs():
+            # submitit prints what sbatch says.
+            with _outside_of_jobs(), redirect_stderr(io.StringIO()):
                 jobs = self._executor(len(taken)).map_array(task, taken)
         except (RuntimeError, ValueError) as error:  # submitit's errors, for what sbatch says
             self._bundles.waiting.extendleft(reversed(taken))
             reason = "; ".join(line.removeprefix("sbatch: error: ") for line in _lines(error))
+            if is_first and "timed out" not in reason:
+                record.unlink()
             if not self._bundles.running:
                 raise ExecutorError(f"executor=slurm: sbatch failed: {reason}") from error
             self._next_submission = time.monotonic() + SECONDS_BETWEEN_SUBMISSIONS
