@@ -1,5 +1,7 @@
 """What holds for `prepare` on each cluster, whatever it is."""
 
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -36,7 +38,7 @@ def prepare_locally(folder: Path, workers: int) -> Corpus:
 
 def prepare_on(executor: dict[str, Any], out: Path, path: Path, task: Any = None) -> Corpus:
     """Prepares a corpus; `task` takes the place of the task that tokenizes."""
-    with small_partitions(), pytest.MonkeyPatch.context() as patch:
+    with small_partitions(), pytest.MonkeyPatch.context() as patch, _time_limit():
         if task is not None:
             patch.setattr(pipeline, "tokenize_group", task)
         return prepare_text(out, path, **_changes({"executor": executor}, None))
@@ -51,12 +53,18 @@ def begin_locally(out: Path, path: Path) -> None:
 @contextmanager
 def waiting_prepare(
     executor: dict[str, Any], out: Path, path: Path
-) -> Iterator[tuple["subprocess.Popen[str]", int]]:
-    """Starts a process whose tokenizing tasks wait for ever; yields it, and that of a task."""
+) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
+    """Starts a process whose tokenizing tasks wait for ever, in two processes.
+
+    Yields:
+        The process, and the ids of the two that wait.
+    """
     source = {"format": "text", "path": str(path)}
     wanted = config(out, source, **_changes({"executor": executor}, None))
     program = Path(__file__).with_name("waiting_prepare.py")
     command = [sys.executable, str(program), wanted.model_dump_json(), str(PARTITION_BYTES)]
+    notes = out.parent / "waiting"
+    notes.mkdir()
     process = subprocess.Popen(
         command,
         env=environment_with_tests(),
@@ -65,15 +73,14 @@ def waiting_prepare(
         text=True,
         start_new_session=True,
     )
-    note = out.parent / "waiting"
     try:
-        wait_until(lambda: process.poll() is not None or (note.exists() and note.read_text() != ""))
+        wait_until(lambda: process.poll() is not None or len(list(notes.iterdir())) == 2)
         assert process.poll() is None, process.communicate()[1]
-        yield process, int(note.read_text())
+        yield process, [int(note.name) for note in notes.iterdir()]
     finally:
         process.kill()
         process.communicate()
-        note.unlink(missing_ok=True)
+        shutil.rmtree(notes)
 
 
 def check_failing_document(folder: Path, executor: str, *overrides: str) -> None:
@@ -96,6 +103,22 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Turns an endless wait for a cluster into a failure."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("it waits for jobs that do not end")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(240)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _changes(more: dict[str, Any], workers: int | None) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from clozekit.corpus.work_folder import Work
 
 def wait_for_ever(work: Work, number: int) -> None:
     """Says which process it is in, and waits."""
-    (work.out.parent / "waiting").write_text(str(os.getpid()))
+    notes = work.out.parent / "waiting"
+    notes.mkdir(exist_ok=True)
+    (notes / str(os.getpid())).touch()
     while True:
         time.sleep(0.05)
 

@@ -61,13 +61,13 @@ def test_two_nodes_write_the_same_bytes(address: str, local: Corpus, tmp_path: P
 
 def test_it_goes_on_after_kills(address: str, local: Corpus, tmp_path: Path) -> None:
     path, out = local.folder.parent / "a.txt", tmp_path / "out"
-    with waiting_prepare(on(address), out, path) as (process, worker):
+    with waiting_prepare(on(address), out, path) as (process, workers):
         os.killpg(process.pid, signal.SIGKILL)
-        wait_until(lambda: not is_running(worker))
-    with waiting_prepare(on(address), out, path) as (process, worker):
+        wait_until(lambda: not any(map(is_running, workers)))
+    with waiting_prepare(on(address), out, path) as (process, workers):
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 75
-        assert not is_running(worker)
+        assert not any(map(is_running, workers))
         assert process.stderr is not None
         lines = process.stderr.read().splitlines()
     assert [line.partition(":")[0] for line in lines] == [

@@ -36,18 +36,25 @@ EXECUTOR = {"engine": "slurm", "tasks_per_job": 5, "sbatch": {"exclusive": True}
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Slurm]:
+def started() -> Iterator[Slurm]:
     # Not pytest's folder, whose name is too long for a socket.
     folder = Path(tempfile.mkdtemp())
     try:
-        with slurm.running(folder) as started, pytest.MonkeyPatch.context() as patch:
-            for name, value in started.environment.items():
+        with slurm.running(folder) as nodes, pytest.MonkeyPatch.context() as patch:
+            for name, value in nodes.environment.items():
                 patch.setenv(name, value)
             patch.setenv("PYTHONPATH", environment_with_tests()["PYTHONPATH"])
             patch.setattr(slurm_executor, "SECONDS_BETWEEN_QUESTIONS", 1.0)
-            yield started
+            yield nodes
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cluster(started: Slurm) -> Iterator[Slurm]:
+    yield started
+    # The jobs of a test that failed would keep the nodes.
+    started.run("scancel", f"--user={os.getuid()}")
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +84,8 @@ def test_it_goes_on_after_kills(cluster: Slurm, local: Corpus, tmp_path: Path) -
     with waiting_prepare(EXECUTOR, out, path) as (process, _):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    left = jobs_of(cluster, "killed")
-    assert len(left) == 2
+        left = jobs_of(cluster, "killed")
+        assert len(left) == 2
 
     # The next start ends the jobs that are left. SIGTERM ends it and its own.
     with waiting_prepare(EXECUTOR, out, path) as (process, _):
