@@ -12,9 +12,11 @@ STOP = (signal.SIGTERM, signal.SIGHUP)
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in STOP}
+    before = {number: signal.getsignal(number) for number in (*STOP, signal.SIGINT)}
     for number in STOP:
         signal.signal(number, signal.SIG_DFL)
+    # A command in this process leaves it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
