@@ -17,8 +17,9 @@ demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-t
 # Two more than cores: tests of lost processes mostly wait.
 TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
+# Compiled files are kept, whatever the environment says: four processes read the same tests.
 test: $(VENV)/.dev ## run all tests, one file per process at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
 	  --no-loadscope-reorder
 
 lint: $(VENV)/.dev ## check style and types

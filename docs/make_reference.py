@@ -23,10 +23,12 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from clozekit.config.data import SCHEMAS
+from clozekit.config.dedup import ExactDedup, NearDedup, NoDedup
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.executor import LocalExecutorConfig, RayExecutorConfig, SlurmExecutorConfig
 from clozekit.config.export import ExportConfig
+from clozekit.config.filters import FiltersConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import (
@@ -70,8 +72,9 @@ VERBS: dict[str, type[BaseModel]] = {
 NESTED: dict[str, type[BaseModel]] = {
     "divergence": DivergenceConfig,
     "fine_tuning": FineTuningConfig,
+    "filters": FiltersConfig,
 }
-"""Keys of `train` with nested keys but without choices."""
+"""Keys with nested keys but without choices."""
 
 CLOSED: dict[str, dict[str, type[BaseModel]]] = {
     "source": {
@@ -81,6 +84,7 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
         "movie_reviews": MovieReviewsSource,
     },
     "tokenizer": {"wordpiece": WordPieceConfig, "existing": ExistingTokenizerConfig},
+    "dedup": {"exact": ExactDedup, "near": NearDedup, "none": NoDedup},
     "executor": {
         "local": LocalExecutorConfig,
         "slurm": SlurmExecutorConfig,
@@ -89,7 +93,7 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
 }
 """Groups with one schema per choice."""
 
-KINDS = ("format", "engine")
+KINDS = ("format", "method", "engine")
 """Keys that name the choice itself."""
 
 ALIKE: dict[str, type[BaseModel]] = {

@@ -1,16 +1,19 @@
 """What all tests share: a small corpus and a run on it, each made once."""
 
+import fcntl
 import gc
+import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from hypothesis import settings
 
+from tests.harness.command_server import share_server
 from tests.harness.quick_hydra import make_hydra_quick
-from tests.programs.commands import TINY, run_clozekit
+from tests.programs.commands import TINY, child_environment, run_clozekit
 from tests.programs.texts import make_documents, write_documents
 
 SITE = Path(__file__).parent / "harness" / "site"
@@ -21,15 +24,31 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["WANDB_MODE"] = "offline"
     os.environ["HF_HUB_OFFLINE"] = "1"
-    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
-        # Python imports its `sitecustomize` when a child process starts. This process starts no
-        # processes that run tests.
-        paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
-        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    # Python imports its `sitecustomize` when a child process starts.
+    paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = child_environment() | {"PYTHONPATH": os.pathsep.join(paths)}
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        # The children of this process are those that run tests.
+        share_server(environment)
+        return
+    os.environ["PYTHONPATH"] = environment["PYTHONPATH"]
+    gc.disable()
+    import_torchmetrics()
     make_hydra_quick()
     # How long an example takes says nothing where other programs share the machine.
     settings.register_profile("no_deadline", deadline=None)
     settings.load_profile("no_deadline")
+
+
+def import_torchmetrics() -> None:
+    """Imports it without the libraries that it imports if they are there; few tests need them."""
+    spec = importlib.util.spec_from_file_location("hiding", SITE / "sitecustomize.py")
+    assert spec is not None and spec.loader is not None
+    hiding = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hiding)
+    import torchmetrics  # noqa: F401
+
+    hiding.show()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,6 +60,7 @@ def pytest_collection_finish() -> None:
     # What all tests have imported lives to the end; the collector need not visit it each time.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,8 +81,11 @@ def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus folder that the command `clozekit prepare` wrote."""
-    folder = tmp_path_factory.mktemp("prepared")
+    """A corpus folder that the command `clozekit prepare` wrote, for all processes of the run."""
+    return made_once(tmp_path_factory, "prepared", prepare_corpus) / "corpus"
+
+
+def prepare_corpus(folder: Path) -> None:
     write_documents(folder / "corpus.txt", make_documents(400))
     finished = run_clozekit(
         "prepare",
@@ -74,7 +97,21 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=folder,
     )
     assert finished.returncode == 0, finished.stderr
-    return folder / "corpus"
+
+
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
+) -> Path:
+    """A folder that the first process of the run that needs it makes for all. Only read it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            folder.with_suffix(".new").mkdir()
+            make(folder.with_suffix(".new"))
+            folder.with_suffix(".new").rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

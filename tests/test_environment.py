@@ -64,6 +64,28 @@ def test_threads_wait_briefly_unless_the_user_says_how(
     assert finished.stdout.strip() == expected
 
 
+COLLECTING = """
+import gc, sys
+from clozekit.environment import without_collector
+told = []
+for module in ("json.tool", "torch"):
+    with without_collector():
+        told.append(gc.isenabled())
+        sys.modules[module] = None
+    told.append(gc.isenabled() and gc.get_freeze_count() > 0)
+with without_collector():
+    told.append(gc.isenabled())
+print(told)
+"""
+
+
+def test_the_collector_rests_during_the_first_imports_alone() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", COLLECTING], check=True, capture_output=True, text=True
+    )
+    assert finished.stdout.strip() == "[False, True, False, True, True]"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and sets glibc's malloc")
 def test_products_of_ever_new_shapes_take_no_memory() -> None:

@@ -27,7 +27,7 @@ from clozekit.config.options import is_multirun, parse_options
 from clozekit.config.overrides import as_overrides, quoted
 from clozekit.config.own_modules import import_from_here, targets_of
 from clozekit.display import say
-from clozekit.environment import prepare_for_torch
+from clozekit.environment import prepare_for_torch, without_collector
 from clozekit.errors import ConfigError, UserError, WorkerError, of_os_error
 from clozekit.exit_codes import FAILED, USER_ERROR
 from clozekit.signals import exit_on_stop_signals
@@ -161,7 +161,8 @@ def _prepare(composed: DictConfig) -> None:
 
     config = validated(composed, PrepareConfig)
     exit_on_stop_signals()
-    from clozekit.prepare import prepare
+    with without_collector():
+        from clozekit.prepare import prepare
 
     prepare(config)
 
@@ -188,9 +189,10 @@ def _train(composed: DictConfig) -> None:
     if is_first_process():
         check_server(config)
     prepare_for_torch()
-    import_from_here(targets_of(config.model_dump(by_alias=True)))
-    import_from_here(config.trusted_modules)
-    from clozekit.train import train
+    with without_collector():
+        import_from_here(targets_of(config.model_dump(by_alias=True)))
+        import_from_here(config.trusted_modules)
+        from clozekit.train import train
 
     if is_first_process():
         exit_on_stop_signals()
@@ -218,8 +220,9 @@ def _predict(composed: DictConfig) -> None:
     config = validated(composed, PredictConfig)
     config.check_output()
     prepare_for_torch()
-    import_from_here(config.trusted_modules)
-    from clozekit.predict import predict
+    with without_collector():
+        import_from_here(config.trusted_modules)
+        from clozekit.predict import predict
 
     predict(config)
 
@@ -231,8 +234,9 @@ def _evaluate(composed: DictConfig) -> None:
     if config.out is not None:
         check_out(config.out)
     prepare_for_torch()
-    import_from_here(config.trusted_modules)
-    from clozekit.evaluate import evaluate
+    with without_collector():
+        import_from_here(config.trusted_modules)
+        from clozekit.evaluate import evaluate
 
     evaluate(config)
 
@@ -242,7 +246,8 @@ def _export(composed: DictConfig) -> None:
 
     config = validated(composed, ExportConfig)
     config.check_out()
-    from clozekit.export import export
+    with without_collector():
+        from clozekit.export import export
 
     export(config)
 
@@ -251,7 +256,8 @@ def _report(composed: DictConfig) -> None:
     from clozekit.config.report import ReportConfig
 
     config = validated(composed, ReportConfig)
-    from clozekit.report import report
+    with without_collector():
+        from clozekit.report import report
 
     report(config)
 

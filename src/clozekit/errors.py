@@ -15,6 +15,10 @@ class DataError(UserError):
     """A data file is invalid; the message names the file and line."""
 
 
+class StoreError(DataError):
+    """A store cannot be reached, or refuses; what was done before can be used again."""
+
+
 class ExecutorError(UserError):
     """A cluster cannot run the tasks of `prepare`. What is done is kept for another start."""
 

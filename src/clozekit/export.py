@@ -9,6 +9,7 @@ from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.files import write_folder_atomically
 from clozekit.interop.card import model_card
+from clozekit.interop.families import family_of_encoder
 from clozekit.interop.onnx import check_packages, save_onnx
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.saving import (
@@ -45,12 +46,11 @@ def export(config: ExportConfig) -> None:
             f"format={config.format}: the encoder of {checkpoint.path} is of class "
             f"{model.encoder.target}, which can only be exported with format=safetensors"
         )
-    if not model.encoder.is_bert and config.format == "transformers":
-        parts = model.encoder.other_parts() or {"type_vocab_size": 0}
-        named = ", ".join(f"{key}={value}" for key, value in parts.items())
+    if config.format == "transformers" and family_of_encoder(model.encoder) is None:
+        named = ", ".join(f"{key}={value}" for key, value in model.encoder.other_parts().items())
         raise ConfigError(
-            f"format=transformers: the encoder of {checkpoint.path} has {named}, but only BERT can "
-            "be exported; use format=safetensors or format=onnx"
+            f"format=transformers: the encoder of {checkpoint.path} has {named}, which no family "
+            "of encoders that clozekit writes has together; use format=safetensors or format=onnx"
         )
     # Atomic, so that a half-written folder cannot be mistaken for a model.
     with write_folder_atomically(config.out) as unfinished:
@@ -67,7 +67,7 @@ def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, fold
         save_onnx(model, folder)
         save_description(model, folder)
     card = model_card(
-        architecture_of(model) if model.encoder.is_bert else None,
+        architecture_of(model) if family_of_encoder(model.encoder) else None,
         _LIBRARIES[config.format],
         checkpoint.step,
         checkpoint.config,

@@ -1,19 +1,20 @@
 """`clozekit prepare`: converts text to token shards."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.table import Table
 
 from clozekit.config.prepare import ExistingTokenizerConfig, PrepareConfig, WordPieceConfig
 from clozekit.console import PlainConsole
-from clozekit.corpus.manifest import SPLITS, Corpus
-from clozekit.corpus.output import claim_output, finished_corpus
+from clozekit.corpus.languages import check_language
+from clozekit.corpus.manifest import SPLITS, Corpus, Manifest, filtered_in_words
+from clozekit.corpus.output import claim_output, finished_corpus, release
 from clozekit.corpus.progress import print_plain
+from clozekit.corpus.stored_output import PreparedCorpus
+from clozekit.corpus.work_folder import Work
 
 
-def prepare(config: PrepareConfig) -> Corpus:
+def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
     """Prepares a corpus folder, or resumes an unfinished one.
 
     Raises:
@@ -29,6 +30,8 @@ def prepare(config: PrepareConfig) -> Corpus:
     if (finished := finished_corpus(config)) is not None:
         print_plain(console, f"{config.out} is already prepared; nothing to do")
         return finished
+    if config.filters.language is not None:
+        check_language(config.filters.language)
     check_executor(config)
     with claim_output(config) as work:
         with executor_of(work):
@@ -42,18 +45,25 @@ def prepare(config: PrepareConfig) -> Corpus:
             pipeline.tokenize(work)
             pipeline.build_shards(work)
         corpus = pipeline.write_manifest(work)
-        shutil.rmtree(work.folder)
-    console.print(_summary(config.out, corpus))
-    for line in _documents_without_pairs(corpus):
+        remarks = [
+            *pipeline.read_examples(work),
+            *_documents_without_pairs(work, corpus.manifest),
+        ]
+        release(work)
+    console.print(_summary(config.out, corpus.manifest))
+    for line in remarks:
         print_plain(console, line)
     return corpus
 
 
-def _documents_without_pairs(corpus: Corpus) -> Iterator[str]:
+def _documents_without_pairs(work: Work, manifest: Manifest) -> Iterator[str]:
     """Yields a line for each split in which most documents have only one sentence."""
+    # A heavy import, which is not needed to reject a folder.
+    from clozekit.corpus.shard_stage import count_lone_sentences
+
     for split in SPLITS:
-        total = corpus.manifest.splits[split].documents
-        lone = sum(_count_lone_sentences(path) for path in corpus.shards(split))
+        total = manifest.splits[split].documents
+        lone = count_lone_sentences(work, split)
         if 2 * lone > total:
             yield (
                 f"{split}: {lone:,} of {total:,} documents have only one sentence, and give no "
@@ -62,15 +72,7 @@ def _documents_without_pairs(corpus: Corpus) -> Iterator[str]:
             )
 
 
-def _count_lone_sentences(path: Path) -> int:
-    # A heavy import, which is not needed to reject a folder.
-    from clozekit.corpus.shards import Shard
-
-    return Shard.open(path).num_lone_sentences
-
-
-def _summary(out: str, corpus: Corpus) -> Table:
-    manifest = corpus.manifest
+def _summary(out: str, manifest: Manifest) -> Table:
     table = Table(title=f"{out}: {manifest.vocab_size:,} tokens in the vocabulary")
     for column in ("split", "documents", "sentences", "tokens", "[UNK]", "shards"):
         table.add_column(column, justify="left" if column == "split" else "right")
@@ -84,8 +86,17 @@ def _summary(out: str, corpus: Corpus) -> Table:
             f"{counts.unknown_tokens / max(counts.tokens, 1):.3%}",
             f"{len(counts.shards):,}",
         )
-    table.caption = (
+    table.caption = _skipped(manifest)
+    return table
+
+
+def _skipped(manifest: Manifest) -> str:
+    skipped = (
         f"skipped: {manifest.empty_documents:,} empty and "
         f"{manifest.duplicate_documents:,} duplicate documents"
     )
-    return table
+    if manifest.near_duplicate_documents:
+        skipped += f", {manifest.near_duplicate_documents:,} near-duplicates"
+    if manifest.filtered_documents:
+        skipped += f"; filtered: {filtered_in_words(manifest.filtered_documents)}"
+    return skipped

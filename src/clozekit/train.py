@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer, seed_everything
 
-from clozekit.config.callbacks import monitoring_arguments
+from clozekit.config.callbacks import mirror_of, monitoring_arguments
 from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
@@ -22,6 +22,7 @@ from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.curves import plot_curves
 from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing
 from clozekit.runs.load_pretrained import from_checkpoint, load_pretrained
+from clozekit.runs.mirror import find_copy
 from clozekit.runs.resume import adopt, check_agreement, check_weights, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceError
@@ -35,7 +36,7 @@ from clozekit.training.assembly import (
     reinitialize,
     resolved,
 )
-from clozekit.training.checkpoints import Checkpoints
+from clozekit.training.checkpoints import Checkpoints, finish_mirror
 from clozekit.training.failures import worker_errors_in_words
 from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
 from clozekit.training.monitoring import check_monitors, monitored
@@ -61,6 +62,8 @@ def train(config: TrainConfig) -> dict[str, float]:
     silence_warnings(shows_profile=config.trainer.profiler is not None)
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
+    if (mirror := mirror_of(config)) is not None:
+        find_copy(mirror, config.run_dir, config.resume)
     if config.trainer.fast_dev_run or not is_first_process():
         return _train(config, None)
     with claimed(config.run_dir, resumes=config.resume is not None) as claim:
@@ -111,7 +114,8 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
             results = _run(trainer, module, datamodule, folder, resumed)
     except Exception as error:
         first_step = 0 if resumed is None else resumed.step
-        is_failed_start = trainer.global_step == first_step
+        # The step is 0 until Lightning has restored the checkpoint.
+        is_failed_start = trainer.global_step <= first_step
         if claim is not None and is_failed_start and not isinstance(error, DivergenceError):
             claim.discard()
         raise
@@ -138,6 +142,10 @@ def _run(
             # Before anything else that may fail.
             write_json(folder.results_file, {"step": trainer.global_step, **results})
         _track_end(trainer, module, datamodule, folder)
+        finish_mirror(trainer, is_complete=True)
+    except Exception:
+        finish_mirror(trainer, is_complete=False)
+        raise
     finally:
         close_loggers(trainer, sys.exception())
     return results

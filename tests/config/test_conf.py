@@ -253,6 +253,14 @@ def check_tokenizer(name: str, given: Given) -> None:
     assert tokenizer.model_dump() == values["tokenizer"], "the file says every key"
 
 
+def check_dedup(name: str, given: Given) -> None:
+    values = compose_values("prepare", f"dedup={name}", "source.path=a", "out=b")
+    dedup = PrepareConfig.model_validate(values).dedup
+    assert dedup.method == name
+    assert dedup.model_dump() == values["dedup"], "the file says every key"
+    assert dedup == type(dedup)(), "the file says the defaults"
+
+
 def check_hydra(name: str, given: Given) -> None:
     group, _, choice = name.rpartition("/")
     if group:
@@ -296,6 +304,7 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "source": check_source,
     "tokenizer": check_tokenizer,
     "executor": check_executor,
+    "dedup": check_dedup,
     "hydra": check_hydra,
 }
 """How the files of each folder are checked; a file without a check fails its test."""

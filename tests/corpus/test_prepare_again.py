@@ -44,6 +44,17 @@ def test_another_configuration_is_refused_unless_told_to_overwrite(tmp_path: Pat
     assert content_of(out) == {**content_of(tmp_path / "fresh"), "notes.md": b"mine"}
 
 
+def test_the_intermediate_files_may_be_elsewhere(tmp_path: Path) -> None:
+    path, work_dir = write_text(tmp_path / "a.txt", DOCUMENTS), tmp_path / "work"
+    write_bytes(work_dir / "notes.md", b"mine")
+    with pytest.raises(DataError, match=r"is not UTF-8"):
+        prepare_text(tmp_path / "b", write_bytes(tmp_path / "b.txt", b"\xff"), work_dir=work_dir)
+    prepare_text(tmp_path / "a", path)
+    prepare_text(tmp_path / "b", path, work_dir=work_dir)
+    assert content_of(tmp_path / "b") == content_of(tmp_path / "a")
+    assert content_of(work_dir) == {"notes.md": b"mine"}
+
+
 @pytest.mark.parametrize("name", ["thesis.tex", ".work/thesis.tex", "manifest.json"])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_of_something_else_is_left_alone(

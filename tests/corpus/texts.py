@@ -68,7 +68,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
     return path
 
 
-def config(out: Path, source: dict[str, Any], **changes: Any) -> PrepareConfig:
+def config(out: Path | str, source: dict[str, Any], **changes: Any) -> PrepareConfig:
     values = {
         "out": str(out),
         "source": {"sentences": "lines", **source},

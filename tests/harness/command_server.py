@@ -8,10 +8,13 @@ of its own.
 """
 
 import atexit
+import gc
 import importlib
 import importlib.util
 import json
 import os
+import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+ADDRESS = "CLOZEKIT_TESTS_COMMAND_SERVER"
 
 
 @dataclass
@@ -67,24 +71,16 @@ class Command:
 
 
 class CommandServer:
-    """The server, for the process that starts it.
+    """The server, for a process that uses it.
 
     Args:
-        environment: The environment variables at the time of the imports.
+        connection: The connection to it.
     """
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._connection, theirs = socket.socketpair()
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
         self._answers = self._connection.makefile("r")
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(theirs.fileno())],
-            cwd=REPOSITORY,
-            env=environment,
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-        )
-        theirs.close()
 
     def start(
         self,
@@ -144,23 +140,64 @@ class CommandServer:
         number: int | None = json.loads(answer)
         return number
 
-    def close(self) -> None:
-        """Ends the server."""
-        self._process.kill()
-        self._process.wait()
-
 
 @cache
 def server() -> CommandServer:
-    """The server of this process, started when it is first used."""
+    """The server that the processes of a run of the tests share; without one, an own one.
+
+    It is started when it is first used.
+    """
+    if ADDRESS in os.environ:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(os.environ[ADDRESS])
+        return CommandServer(connection)
     from tests.programs.commands import child_environment
 
-    started = CommandServer(child_environment())
-    atexit.register(started.close)
-    return started
+    return CommandServer(_start(child_environment()))
+
+
+def share_server(environment: dict[str, str]) -> None:
+    """Starts the server for this process's children, which get its address in a variable.
+
+    Args:
+        environment: The environment variables at the time of the imports.
+    """
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    address = folder / "server"
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(address))
+    listening.listen()
+    # The library reads this when it is imported.
+    _start(environment | {"HF_DATASETS_CACHE": str(folder / "datasets")}, listening)
+    listening.close()
+    os.environ[ADDRESS] = str(address)
+
+
+def _start(environment: dict[str, str], *listening: socket.socket) -> socket.socket:
+    """Starts a server, which ends with this process."""
+    ours, theirs = socket.socketpair()
+    descriptors = [each.fileno() for each in (theirs, *listening)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__, *map(str, descriptors)],
+        cwd=REPOSITORY,
+        env=environment,
+        pass_fds=descriptors,
+        stdin=subprocess.DEVNULL,
+    )
+    theirs.close()
+
+    def end() -> None:
+        ours.close()
+        process.kill()
+        process.wait()
+
+    atexit.register(end)
+    return ours
 
 
 def _import_everything() -> None:
+    gc.disable()  # `warm_up` collects what is to be collected
     # Not wandb: it makes a temporary folder when imported, which the first child would remove.
     import datasets  # noqa: F401
     import lightning.pytorch.loggers  # noqa: F401
@@ -169,23 +206,48 @@ def _import_everything() -> None:
     from tests.harness.warm import warm_up
 
     warm_up()
+    gc.enable()
 
 
-def _serve(connection: socket.socket) -> dict[str, Any]:
-    """Starts and polls commands as it is asked to; returns in the children alone."""
-    for line in connection.makefile("r"):
-        request: dict[str, Any] = json.loads(line)
-        if "poll" in request:
-            pid, status = os.waitpid(request["poll"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if pid else None
-        elif answer := os.fork():
-            # The child does the same; whoever is first, the group exists before it is needed.
-            os.setpgid(answer, answer)
-        else:
-            connection.close()
-            return request
-        connection.sendall((json.dumps(answer) + "\n").encode())
-    os._exit(0)
+def _serve(owner: socket.socket, *listening: socket.socket) -> dict[str, Any]:
+    """Starts and polls commands as it is asked to; returns in the children alone.
+
+    It ends with the process that has started it. Others connect to the sockets it listens at.
+    """
+    requests = {owner: owner.makefile("r")}
+    while True:
+        readable, _, _ = select.select([*requests, *listening], [], [])
+        for connection in readable:
+            if connection in listening:
+                accepted, _ = connection.accept()
+                requests[accepted] = accepted.makefile("r")
+            # Nobody sends a request before the last one is answered, so that a line is all.
+            elif line := requests[connection].readline():
+                request: dict[str, Any] = json.loads(line)
+                answer = _poll(request["poll"]) if "poll" in request else _fork()
+                if answer == 0 and "poll" not in request:
+                    for each in (*requests.values(), *requests, *listening):
+                        each.close()
+                    return request
+                connection.sendall((json.dumps(answer) + "\n").encode())
+            elif connection is owner:
+                os._exit(0)
+            else:
+                requests.pop(connection).close()
+                connection.close()
+
+
+def _poll(child: int) -> int | None:
+    pid, status = os.waitpid(child, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if pid else None
+
+
+def _fork() -> int:
+    child = os.fork()
+    if child:
+        # The child does the same; whoever is first, the group exists before it is needed.
+        os.setpgid(child, child)
+    return child
 
 
 def _become(request: dict[str, Any]) -> str | None:
@@ -213,7 +275,8 @@ def _become(request: dict[str, Any]) -> str | None:
 
 if __name__ == "__main__":
     _import_everything()
-    if scenarios := _become(_serve(socket.socket(fileno=int(sys.argv[1])))):
+    sockets = [socket.socket(fileno=int(each)) for each in sys.argv[1:]]
+    if scenarios := _become(_serve(*sockets)):
         from tests.programs import forked
 
         forked.main(importlib.import_module(scenarios).scenarios)

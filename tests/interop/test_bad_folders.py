@@ -203,7 +203,7 @@ BAD = {
     ),
     "fewer blocks than weights": (
         configured(num_hidden_layers=1),
-        ["unexpected in the weights of BERT with num_hidden_layers=1: bert.enc", "and 12 more"],
+        ["unexpected in the weights of bert with num_hidden_layers=1: bert.enc", "and 12 more"],
     ),
     "more blocks than weights": (
         configured(num_hidden_layers=3),
@@ -211,7 +211,7 @@ BAD = {
     ),
     "an extra tensor": (
         rewritten(lambda weights: weights.update({"bert.adapter": torch.zeros(2)})),
-        ["unexpected in the weights of BERT", ": bert.adapter"],
+        ["unexpected in the weights of bert", ": bert.adapter"],
     ),
     "a lost bias": (
         rewritten(lambda weights: weights.pop("bert.pooler.dense.bias")),

@@ -19,8 +19,9 @@ from transformers import (
 )
 from transformers.activations import ACT2FN
 
+from clozekit.interop.families.bert import ACTIVATIONS
 from clozekit.interop.pretrained import Pretrained
-from clozekit.interop.transformers import ACTIVATIONS, load_transformers
+from clozekit.interop.transformers import load_transformers
 from clozekit.models import EncoderWithHeads
 from tests.interop.folders import padded, random_model, saved, write_vocabulary
 from tests.models.batches import packed_batch

@@ -29,6 +29,7 @@ class Run:
             "global_batch_size": "8",
             "micro_batch_size": "4",
             "validate_every_n_steps": "3",
+            "trainer.limit_val_batches": "2",
             "trainer.log_every_n_steps": "1",
         }
         given = {override.split("=")[0] for override in overrides}

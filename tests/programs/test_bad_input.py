@@ -329,6 +329,26 @@ MISTAKES = {
         ["unknown key 'shard_token'", "did you mean 'shard_tokens'"],
     ),
     "a missing key of prepare": (("prepare", "source.path=a.txt"), ["out is missing"]),
+    "a store without a folder for the work": (
+        ("prepare", "source.path=a.txt", "out=s3://bucket/corpus"),
+        ["work_dir is missing", "out=s3://bucket/corpus", "about 2.2 times the text"],
+    ),
+    "a URL as the folder for the work": (
+        ("prepare", "source.path=a.txt", "out=s3://bucket/corpus", "work_dir=s3://bucket/work"),
+        ["work_dir=s3://bucket/work is a URL", "local folder"],
+    ),
+    "a web server as the output": (
+        ("prepare", "source.path=a.txt", "out=https://server/corpus", "work_dir=work"),
+        ["out=https://server/corpus", "https:// can only be read"],
+    ),
+    "a password in the source": (
+        ("prepare", "source.path=s3://key:word@bucket/a.txt", "out=b"),
+        ["source", "s3://…@bucket/a.txt has a user or password", "environment"],
+    ),
+    "a signed URL": (
+        ("prepare", "source=jsonl", "source.path=https://server/a.jsonl?sig=word", "out=b"),
+        ["source", "https://server/a.jsonl?sig=… has the query sig=…", "environment"],
+    ),
     "a share of validation that is none": (
         ("prepare", "source.path=a.txt", "out=b", "validation_fraction=2"),
         ["validation_fraction=2", "less than 1"],

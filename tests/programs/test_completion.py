@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from tests.programs.commands import child_environment
 
 BIN = Path(sys.executable).parent
 
+INSTALL = "clozekit {verb} -sc install=bash"
 PRESS_TAB = """
-eval "$(clozekit {verb} -sc install=bash)"
+eval {installed}
 COMP_LINE={line} COMP_POINT={cursor} COMP_CWORD={index} COMP_WORDS=({words})
 $(complete -p clozekit | sed 's/.*-F \\([^ ]*\\).*/\\1/')
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
-"""Installs as the help says, and calls what bash would at TAB."""
+"""Evaluates what is printed for that, as the help says, and calls what bash would at TAB."""
 
 
 def press_tab(line: str, folder: Path, verb: str = "train", behind: str = "") -> list[str]:
@@ -31,13 +33,19 @@ def press_tab(line: str, folder: Path, verb: str = "train", behind: str = "") ->
         behind: What stands behind the cursor.
     """
     script = PRESS_TAB.format(
-        verb=verb,
+        installed=shlex.quote(run_in_bash(INSTALL.format(verb=verb))),
         line=shlex.quote(line + behind),
         words=" ".join(map(shlex.quote, (line + behind).split())),
         cursor=len(line.encode()),
         index=len(line.split()) - (0 if line.endswith(" ") else 1),
     )
-    pressed = subprocess.run(
+    return run_in_bash(script, folder).split()
+
+
+@cache
+def run_in_bash(script: str, folder: Path | None = None) -> str:
+    """Runs a script, the same only once, and gives what it prints."""
+    finished = subprocess.run(
         ["bash", "--norc", "-c", script],
         cwd=folder,
         env=child_environment() | {"PATH": f"{BIN}:{os.environ['PATH']}"},
@@ -46,8 +54,8 @@ def press_tab(line: str, folder: Path, verb: str = "train", behind: str = "") ->
         timeout=120,
         check=True,
     )
-    assert pressed.stderr == ""
-    return pressed.stdout.split()
+    assert finished.stderr == ""
+    return finished.stdout
 
 
 def test_verbs(tmp_path: Path) -> None:

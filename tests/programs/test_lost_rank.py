@@ -21,7 +21,7 @@ from tests.programs.commands import (
     start_clozekit,
 )
 from tests.programs.loss import Loss
-from tests.programs.test_signals import processes_in
+from tests.programs.test_signals import is_there, processes_in
 
 pytestmark = pytest.mark.slow
 
@@ -74,12 +74,12 @@ def wait(process: Process, folder: Path, seconds: float = SECONDS) -> Ended:
         began = float(killed_at.read_text() or time.time())
         while time.time() < began + seconds + 5:
             process.poll()
-            if not processes_in(process.pid):
+            if not is_there(process.pid):
                 break
             time.sleep(0.1)
         return Ended(process.wait(timeout=1), (folder / "output").read_text(), time.time() - began)
     finally:
-        if processes_in(process.pid):
+        if is_there(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -148,7 +148,7 @@ def test_a_process_that_stands_still_ends_the_run(corpus: Path, tmp_path: Path) 
     values = (f"_target_={Loss.__module__}.Loss", "rank=1", "step=6", "stands_still=true")
     overrides = [f"+callbacks.loss.{value}" for value in values]
     overrides.append(f"trainer.strategy.timeout.minutes={timeout / 60}")
-    process = start("torchrun", corpus, tmp_path, *overrides)
+    process = start("Lightning", corpus, tmp_path, *overrides)
     ended = wait(process, tmp_path, seconds=timeout + SECONDS)
     assert ended.seconds < timeout + SECONDS
     assert ended.code == 1, ended.output
@@ -156,8 +156,7 @@ def test_a_process_that_stands_still_ends_the_run(corpus: Path, tmp_path: Path) 
         ended.output
     )
     assert "Timed out waiting" in ended.output
-    ours, _, _ = ended.output.partition("torch/distributed/elastic")
-    assert "Traceback" not in ours
+    assert "Traceback" not in ended.output
 
 
 def test_nobody_outlives_a_first_process_that_is_killed_at_its_start(
@@ -168,7 +167,7 @@ def test_nobody_outlives_a_first_process_that_is_killed_at_its_start(
     while time.monotonic() < deadline:
         if any("train_ddp_process_1" in line for line in processes_in(process.pid)):
             break
-        time.sleep(0.02)
+        time.sleep(0.05)
     (tmp_path / "killed_at").write_text(str(time.time()))
     process.kill()
     ended = wait(process, tmp_path)

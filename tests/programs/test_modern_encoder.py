@@ -6,6 +6,8 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 import clozekit
 from clozekit.config.evaluate import EvaluateConfig
@@ -87,9 +89,24 @@ def test_onnx_computes_the_same(folder: Path, pretrained: Path) -> None:
     assert {output.name for output in session.get_outputs()} >= {"prediction_logits"}
 
 
-def test_it_is_not_exported_as_bert(folder: Path, pretrained: Path) -> None:
+def test_transformers_loads_what_is_exported(folder: Path, pretrained: Path) -> None:
+    export(ExportConfig(checkpoint=str(pretrained), out=folder / "exported"))
+    model = AutoModelForMaskedLM.from_pretrained(folder / "exported").eval()
+    assert type(model).__name__ == "ModernBertForMaskedLM"
+    tokenizer = AutoTokenizer.from_pretrained(folder / "exported")
+    text = "the [MASK] sails ."
+    with torch.inference_mode():
+        logits = model(**tokenizer(text, return_tensors="pt")).logits[0, 2]
+    (prediction,) = clozekit.load(pretrained).predict([text])
+    best = prediction["words"][0][0]
+    assert tokenizer.convert_ids_to_tokens(int(logits.argmax())) == best["word"]
+    assert float(logits.softmax(-1).max()) == pytest.approx(best["probability"], rel=1e-3)
+
+
+def test_parts_that_no_family_has_are_not_exported(folder: Path, corpus: Path) -> None:
+    mixed = pretraining(folder, corpus, "mixed", "max_steps=1", "encoder.gated_feed_forward=false")
     with pytest.raises(ConfigError, match=r"norm_position=pre, .*use format=safetensors"):
-        export(ExportConfig(checkpoint=str(pretrained), out=folder / "bert"))
-    export(ExportConfig(checkpoint=str(pretrained), out=folder / "own", format="safetensors"))
+        export(ExportConfig(checkpoint=str(mixed), out=folder / "bert"))
+    export(ExportConfig(checkpoint=str(mixed), out=folder / "own", format="safetensors"))
     encoder = json.loads((folder / "own" / "encoder.json").read_text())
     assert encoder["local_attention"] == 8

@@ -56,7 +56,8 @@ def test_a_share_of_an_epoch_makes_epochs_shorter(run: Run) -> None:
 
 
 def test_limit_val_batches_takes_so_many_or_a_share_or_none(run: Run) -> None:
-    run("all-batches", "max_steps=1", "trainer.num_sanity_val_steps=0")
+    every = ("trainer.limit_val_batches=1.0", "trainer.num_sanity_val_steps=0")
+    run("all-batches", "max_steps=1", *every)
     number = len(run.events("all-batches", "validation batch"))
     assert number > 2
     run("two-batches", "max_steps=1", "trainer.limit_val_batches=2")

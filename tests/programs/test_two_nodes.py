@@ -13,11 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.programs.commands import QUIET, TINY, environment_with_tests, run_clozekit
+from tests.harness.running import torchrun_variables
+from tests.programs.commands import COMMAND, QUIET, TINY, environment_with_tests, run_clozekit
 from tests.programs.nodes import Node, plug_in, two_nodes, why_not
 from tests.programs.test_signals import processes_in
 
 SECONDS = 30
+PORT = 29517
+Launcher = Callable[[tuple[Node, Node], int], tuple[list[str], dict[str, str]]]
 REASON = why_not()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(REASON is not None, reason=str(REASON))]
 
@@ -43,22 +46,40 @@ def arguments(corpus: Path, name: str, max_steps: int = 16) -> list[str]:
     ]
 
 
-def start(nodes: tuple[Node, Node], folder: Path, *overrides: str) -> list[Started]:
-    """Starts torchrun on both nodes, in a session of its own each."""
+def torchrun(nodes: tuple[Node, Node], rank: int) -> tuple[list[str], dict[str, str]]:
+    """What starts a node's process by torchrun, and the variables that it needs."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run"),
+        *("--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"),
+        *("--rdzv-backend=static", f"--master-addr={nodes[0].address}"),
+        *(f"--master-port={PORT}", "-m", "clozekit"),
+    ]
+    return command, {}
+
+
+def directly(nodes: tuple[Node, Node], rank: int) -> tuple[list[str], dict[str, str]]:
+    """The same without torchrun, with the variables that it sets."""
+    variables = torchrun_variables(rank, 2, PORT)
+    of_node = {"MASTER_ADDR": nodes[0].address, "LOCAL_RANK": "0", "GROUP_RANK": str(rank)}
+    return list(COMMAND), variables | of_node | {"LOCAL_WORLD_SIZE": "1"}
+
+
+def start(
+    nodes: tuple[Node, Node], folder: Path, launcher: Launcher, *overrides: str
+) -> list[Started]:
+    """Starts a process on both nodes, in a session of its own each."""
     started = []
     for rank, node in enumerate(nodes):
         log = folder / f"node{rank}.log"
+        command, variables = launcher(nodes, rank)
         with log.open("w") as output:
             process = subprocess.Popen(
                 [
-                    *(*node.command, sys.executable, "-m", "torch.distributed.run"),
-                    *("--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=1"),
-                    *("--rdzv-backend=static", f"--master-addr={nodes[0].address}"),
-                    *("--master-port=29517", "-m", "clozekit", *overrides),
+                    *(*node.command, *command, *overrides),
                     *("trainer.devices=1", "trainer.num_nodes=2"),
                 ],
                 cwd=folder,
-                env=environment_with_tests() | {"GLOO_SOCKET_IFNAME": node.interface},
+                env=environment_with_tests() | variables | {"GLOO_SOCKET_IFNAME": node.interface},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -91,7 +112,7 @@ def test_a_node_is_cut_off_and_the_training_ends_with_the_right_weights(
     try:
         with two_nodes() as nodes:
             slowly = [f"+callbacks.slow_steps.{value}" for value in slow_steps]
-            started = start(nodes, tmp_path, *arguments(corpus, "run"), *slowly)
+            started = start(nodes, tmp_path, torchrun, *arguments(corpus, "run"), *slowly)
             first, second = started
             checkpoint = tmp_path / "runs" / "run" / "checkpoints" / "last.ckpt"
             wait_until(checkpoint.exists, 120)
@@ -107,7 +128,7 @@ def test_a_node_is_cut_off_and_the_training_ends_with_the_right_weights(
             assert "clozekit train: rank 1 (process " in first.log.read_text()
 
             plug_in(nodes[1])
-            started = start(nodes, tmp_path, *arguments(corpus, "run"))
+            started = start(nodes, tmp_path, directly, *arguments(corpus, "run"))
             codes = [each.process.wait(timeout=120) for each in started]
             logs = "\n".join(each.log.read_text() for each in started)
             assert codes == [0, 0], logs

@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from clozekit.config.checking import checked
 from clozekit.config.groups import Closed
 from clozekit.config.paths import PathText
 from clozekit.config.train import TrainConfig
 from clozekit.config.values import LARGEST, Count
+from clozekit.urls import WEB, is_url
 
 Mode = Literal["min", "max", "auto"]
 
@@ -35,6 +37,18 @@ class CheckpointsConfig(MonitoringConfig):
     every_n_steps: Count | None = 500
     every_n_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     save_top_k: Annotated[int, Field(ge=-1, le=LARGEST)] = 1
+    mirror: PathText | None = None
+
+    @field_validator("mirror")
+    @classmethod
+    def _check_mirror(cls, mirror: str | None) -> str | None:
+        if mirror is not None and not is_url(mirror):
+            raise ValueError(
+                f"{mirror} is a local path; it should be a URL such as s3://bucket/run"
+            )
+        if mirror is not None and mirror.partition("://")[0].lower() in WEB:
+            raise ValueError(f"{mirror} is of a web server, which cannot be written")
+        return mirror
 
 
 class EarlyStoppingConfig(MonitoringConfig):
@@ -50,6 +64,20 @@ SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.training.monitoring.EarlyStopping": EarlyStoppingConfig,
 }
 """Schemas by callback class. The arguments of other classes are checked by their constructors."""
+
+
+def mirror_of(config: TrainConfig) -> str | None:
+    """Returns the URL of the run's copy in an object store, if any.
+
+    Raises:
+        ConfigError: An argument of the checkpoints is invalid.
+    """
+    for name, callback in config.callbacks.items():
+        is_ours = callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig
+        if callback is not None and is_ours and not config.trainer.fast_dev_run:
+            arguments = callback.model_extra or {}
+            return checked(f"callbacks.{name}", CheckpointsConfig, arguments).mirror
+    return None
 
 
 def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:

@@ -57,6 +57,7 @@ EFFECTS = {
     "logger": Effect.MANNER,
     "micro_batch_size": Effect.MANNER,
     "data.micro_batch_size": Effect.MANNER,
+    "data.cache": Effect.MANNER,
     "data.num_workers": Effect.MANNER,
     "data.allow_empty_text": Effect.MANNER,
     "data.prefetch_factor": Effect.MANNER,

@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from clozekit.config.cache import CacheConfig
 from clozekit.config.groups import Closed
 from clozekit.config.paths import PathText
 from clozekit.config.reading import (
@@ -95,7 +96,9 @@ class CorpusDataConfig(Masking, StreamConfig):
     """The options of DataModules that read a prepared corpus.
 
     Attributes:
-        path: The folder written by `clozekit prepare`.
+        path: The folder written by `clozekit prepare`, or the URL of a copy of it in an object
+            store, such as `s3://bucket/corpus`.
+        cache: Where the shards of a URL are kept, with the keys of `CacheConfig`.
         short_seq_prob: The probability that a sample has a shorter target length.
         validation_masking: How the tokens of validation are masked, with the keys of `Masking`. It
             is the same for all runs unless it is set, so that runs with different masking can be
@@ -105,6 +108,7 @@ class CorpusDataConfig(Masking, StreamConfig):
     """
 
     path: PathText
+    cache: CacheConfig = CacheConfig()
     short_seq_prob: float = Field(0.1, ge=0, le=1)
     validation_masking: Masking = Masking()
     first_phase: PhaseConfig | None = None
@@ -120,9 +124,9 @@ class CorpusDataConfig(Masking, StreamConfig):
 
     def check_files(self) -> None:
         """Checks that the folder is a corpus."""
-        from clozekit.corpus.manifest import Corpus
+        from clozekit.corpus.opening import open_corpus
 
-        Corpus.open(Path(self.path))
+        open_corpus(self.path, self.cache)
 
 
 class LabelledDataConfig(StreamConfig):

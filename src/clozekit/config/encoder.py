@@ -14,6 +14,7 @@ _PARTS = (
     *("norm_position", "position_embedding_type", "global_rope_theta", "local_rope_theta"),
     *("local_attention", "global_attn_every_n_layers", "gated_feed_forward"),
     *("attention_bias", "mlp_bias", "norm_bias"),
+    *("classifier_activation", "classifier_bias", "classifier_pooling"),
 )
 """The keys that published configurations of BERT do not have."""
 
@@ -55,10 +56,16 @@ class EncoderConfig(BaseModel):
             2020).
         attention_bias: Whether the linear layers of attention have biases.
         mlp_bias: Whether the linear layers of the feed-forward part have biases.
-        norm_bias: Whether each LayerNorm of the encoder has a bias.
+        norm_bias: Whether each LayerNorm has a bias.
         hidden_act: `gelu` (exact, with the error function) or `gelu_pytorch_tanh` (approximate).
         hidden_dropout_prob: The dropout of the embeddings and of each sub-layer's output.
         attention_probs_dropout_prob: The dropout of the attention probabilities.
+        classifier_activation: How heads see the encoder: with `tanh` as in BERT, where heads on a
+            whole sequence are on a dense layer with tanh, and heads on tokens on the tokens; with
+            `gelu` as in ModernBERT, where all are on a dense layer, GELU and LayerNorm.
+        classifier_bias: Whether the dense layers of heads have biases.
+        classifier_pooling: What represents a whole sequence: `cls`, its first token, or `mean`, the
+            mean of its tokens.
         layer_norm_eps: The epsilon added to the variance in each LayerNorm.
         initializer_range: The standard deviation of the truncated normal for weight initialization.
         pretrained: The source of weights and sizes: a clozekit checkpoint or run folder, or a model
@@ -85,6 +92,9 @@ class EncoderConfig(BaseModel):
     attention_bias: bool = True
     mlp_bias: bool = True
     norm_bias: bool = True
+    classifier_activation: Literal["tanh", "gelu"] = "tanh"
+    classifier_bias: bool = True
+    classifier_pooling: Literal["cls", "mean"] = "cls"
     hidden_act: Literal["gelu", "gelu_pytorch_tanh"] = "gelu"
     hidden_dropout_prob: float = Field(0.1, ge=0, lt=1)
     attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
@@ -104,12 +114,13 @@ class EncoderConfig(BaseModel):
     @property
     def is_bert(self) -> bool:
         """Whether the encoder is clozekit's own class with the parts of BERT."""
-        return self.is_own and self.type_vocab_size > 0 and not self.other_parts()
+        return self.is_own and not self.other_parts()
 
     def other_parts(self) -> dict[str, Any]:
         """Returns the keys and values in which the encoder has other parts than BERT."""
         defaults = type(self)()
-        return {key: v for key in _PARTS if (v := getattr(self, key)) != getattr(defaults, key)}
+        parts = {key: v for key in _PARTS if (v := getattr(self, key)) != getattr(defaults, key)}
+        return parts if self.type_vocab_size else {**parts, "type_vocab_size": 0}
 
     def published(self) -> dict[str, Any]:
         """Returns the keys that published configurations of BERT have, and those of other parts."""

@@ -13,7 +13,7 @@ FREE_TEXT = ("text", "text_pair")
 
 TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
     "prepare": (
-        *("out", "source.path", "source.name", "source.split", "tokenizer.path"),
+        *("out", "work_dir", "source.path", "source.name", "source.split", "tokenizer.path"),
         *("source.text_column", "source.id_column"),
     ),
     "train": (

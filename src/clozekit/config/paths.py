@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from clozekit.urls import is_url, problem_of, shown
+
 LONGEST_NAME = 255
 """The maximum length of a file or folder name on common file systems, in bytes."""
 
@@ -23,6 +25,8 @@ def checked_path(path: str) -> str:
     # A null character, or bytes of the command line that are not UTF-8.
     if "\0" in path or any("\ud800" <= character <= "\udfff" for character in path):
         raise ValueError(f"{path!a} has a character that a path cannot have")
+    if is_url(path) and (problem := problem_of(path)) is not None:
+        raise ValueError(problem)
     path = expanded(path)
     longest = max(path.split("/"), key=len)
     size = len(longest.encode())
@@ -48,11 +52,13 @@ PathText = Annotated[
     BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value),
     AfterValidator(checked_path),
 ]
-"""A path, or a name on the Hugging Face Hub, as text."""
+"""A path, a URL, or a name on the Hugging Face Hub, as text. A URL may not have credentials."""
 
 FilePath = Annotated[Path, BeforeValidator(lambda value: _as_path(value))]
-"""A path."""
+"""A local path."""
 
 
 def _as_path(value: object) -> object:
+    if isinstance(value, str) and is_url(value):
+        raise ValueError(f"{shown(value)} is a URL; it should be a local path")
     return Path(checked_path(str(value))) if isinstance(value, str | Path) else value

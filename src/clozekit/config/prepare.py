@@ -4,9 +4,14 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from clozekit.config.dedup import DedupConfig, ExactDedup
 from clozekit.config.executor import ExecutorConfig, LocalExecutorConfig
+from clozekit.config.filters import FiltersConfig
 from clozekit.config.paths import PathText
 from clozekit.environment import num_cores
+from clozekit.urls import WEB, is_url
+
+_READ_ONLY = WEB | {"hf"}
 
 
 class _Closed(BaseModel):
@@ -29,7 +34,8 @@ class TextSource(_Sentences):
     """Plain text, with a blank line between documents.
 
     Attributes:
-        path: A file, a folder or a glob; files may be gzipped.
+        path: A file, a folder or a glob; it may be a URL, such as `s3://bucket/texts/*.txt`. Files
+            may be gzipped.
     """
 
     format: Literal["text"]
@@ -41,7 +47,8 @@ class TableSource(_Sentences):
     """Files with one document per row.
 
     Attributes:
-        path: A file, a folder or a glob; files may be gzipped (except Parquet).
+        path: A file, a folder or a glob; it may be a URL, such as `s3://bucket/texts/*.jsonl`.
+            Files may be gzipped (except Parquet).
         text_column: The column with the document's text; rows without text are skipped.
         id_column: The column with the document's id; null to derive ids from the text.
     """
@@ -103,7 +110,7 @@ class ExistingTokenizerConfig(_Closed):
     """An existing tokenizer.
 
     Attributes:
-        path: A `tokenizer.json`, or a `vocab.txt` with one WordPiece per line.
+        path: A `tokenizer.json`, or a `vocab.txt` with one WordPiece per line; it may be a URL.
         lowercase: Whether to lowercase text; null for true. Only for a `vocab.txt`, because a
             `tokenizer.json` includes it.
         strip_accents: Whether to remove accents; null for the value of `lowercase`. Only for a
@@ -141,9 +148,11 @@ class PrepareConfig(_Closed):
     """Converts text to token shards.
 
     Attributes:
-        out: The output folder of the corpus.
+        out: The output folder of the corpus; it may be a URL, such as `s3://bucket/corpus`.
         source: The documents.
         tokenizer: A vocabulary to train, or an existing tokenizer.
+        dedup: Which duplicate documents are dropped.
+        filters: Rules that a document must meet. A rule that is null is off.
         validation_fraction: The fraction of documents held out for validation, by a hash of their
             id.
         shard_tokens: The target size of a shard, in tokens.
@@ -152,6 +161,8 @@ class PrepareConfig(_Closed):
         workers: The number of processes; null for the number of CPU cores. On a cluster, the number
             of jobs at once; null for 1,000.
         overwrite: Whether to replace an existing corpus in `out`.
+        work_dir: A folder for intermediate files, about 2.2 times as large as the text, on a file
+            system that all workers share; null for a folder in `out`. Required if `out` is a URL.
     """
 
     out: PathText
@@ -161,11 +172,36 @@ class PrepareConfig(_Closed):
         | Annotated[ExistingTokenizerConfig, Tag("existing")],
         Discriminator(_kind_of_tokenizer),
     ] = WordPieceConfig()
+    dedup: Annotated[DedupConfig, Field(discriminator="method")] = ExactDedup()
+    filters: FiltersConfig = FiltersConfig()
     validation_fraction: float = Field(0.05, gt=0, lt=1)
     shard_tokens: int = Field(32_000_000, gt=0, le=1_000_000_000)
     executor: ExecutorConfig = LocalExecutorConfig()
     workers: int | None = Field(None, gt=0, le=4096)
     overwrite: bool = False
+    work_dir: PathText | None = None
+
+    @model_validator(mode="after")
+    def _check_folders(self) -> Self:
+        if self.work_dir is not None and is_url(self.work_dir):
+            raise ValueError(
+                f"work_dir={self.work_dir} is a URL; it should be a local folder, because its "
+                "files are memory-mapped"
+            )
+        if not is_url(self.out):
+            return self
+        protocol = self.out.partition("://")[0].lower()
+        if protocol in _READ_ONLY:
+            raise ValueError(
+                f"out={self.out}: {protocol}:// can only be read; write to a folder or a bucket"
+            )
+        if self.work_dir is None:
+            raise ValueError(
+                f"work_dir is missing: the intermediate files of out={self.out} need a local "
+                "folder that all workers share, with room for about 2.2 times the text; set "
+                "work_dir=…"
+            )
+        return self
 
     @property
     def num_workers(self) -> int:
@@ -173,5 +209,14 @@ class PrepareConfig(_Closed):
         return self.workers or num_cores()
 
     def identity(self) -> dict[str, Any]:
-        """The part of the configuration that determines the corpus's content."""
-        return self.model_dump(mode="json", exclude={"out", "executor", "workers", "overwrite"})
+        """The part of the configuration that determines the corpus's content.
+
+        Keys that did not exist in earlier versions are left out if they have no effect.
+        """
+        excluded = {"out", "executor", "workers", "overwrite", "work_dir"}
+        identity = self.model_dump(mode="json", exclude=excluded)
+        identity["filters"] = self.filters.model_dump(mode="json", exclude_none=True)
+        for key, default in (("dedup", ExactDedup().model_dump()), ("filters", {})):
+            if identity[key] == default:
+                del identity[key]
+        return identity

@@ -3,12 +3,15 @@
 import gzip
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from clozekit.corpus.source_files import is_gzipped
 from clozekit.errors import DataError
+from clozekit.storage import opened
+from clozekit.urls import is_url
 
 MAX_DOCUMENT_BYTES = 64 * 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -31,20 +34,21 @@ class LineRange:
     line once, and a document is never split.
 
     Attributes:
-        path: A UTF-8 file; if its name ends in `.gz`, it is gzipped and read as a whole.
+        path: The path or URL of a UTF-8 file; if its name ends in `.gz`, it is gzipped and read as
+            a whole.
         start: The first byte.
         stop: The end of the range, exclusive; None reads to the end of the file.
         cut_at_blank: Whether documents are separated by blank lines; otherwise each line is one
             document.
     """
 
-    path: Path
+    path: Path | str
     start: int = 0
     stop: int | None = None
     cut_at_blank: bool = False
 
     def __iter__(self) -> Iterator[Line]:
-        with open_binary(self.path) as file:
+        with open_binary(self.path, self.stop) as file:
             first_byte = self._first_line_at_or_after_start(file)
             for number, offset, line in self._raw_lines(file, first_byte):
                 if offset == 0:
@@ -100,16 +104,30 @@ class LineRange:
 
 
 @contextmanager
-def open_binary(path: Path) -> Iterator[BinaryIO]:
+def open_binary(path: Path | str, stop: int | None = None) -> Iterator[BinaryIO]:
     """Opens a file, decompressing it if its name ends in `.gz`.
+
+    Args:
+        path: The path or URL.
+        stop: Where reading probably ends.
 
     Raises:
         DataError: The file cannot be read.
     """
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            yield cast(BinaryIO, file)
+        with _opened_raw(path, stop) as file:
+            if not is_gzipped(path):
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file) as content:
+                yield cast(BinaryIO, content)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path} is not a complete gzip file: {error}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _opened_raw(path: Path | str, stop: int | None) -> AbstractContextManager[BinaryIO]:
+    if isinstance(path, str) and is_url(path):
+        return opened(path, stop)
+    return Path(path).open("rb")

@@ -1,5 +1,6 @@
 """A prepared corpus and its manifest. Opening it does not need heavy imports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -85,6 +86,9 @@ class Manifest(_Record):
         empty_documents: The number of documents skipped because they have no text.
         duplicate_documents: The number of documents skipped because another document has the same
             text.
+        near_duplicate_documents: The number of documents skipped because an earlier document has a
+            similar text.
+        filtered_documents: The number of documents that each rule of `filters` left out.
         configuration: The configuration that the corpus was prepared with.
     """
 
@@ -94,7 +98,17 @@ class Manifest(_Record):
     splits: dict[Split, SplitRecord]
     empty_documents: NonNegativeInt
     duplicate_documents: NonNegativeInt
+    near_duplicate_documents: NonNegativeInt = 0
+    filtered_documents: dict[str, NonNegativeInt] = {}
     configuration: dict[str, Any]
+
+    def to_json(self) -> str:
+        """Returns the text of the manifest file.
+
+        Counts that earlier versions do not know are left out if they are zero, so that these
+        versions can read the corpus.
+        """
+        return self.model_dump_json(indent=2, exclude_defaults=True)
 
     @model_validator(mode="after")
     def _check_splits(self) -> Self:
@@ -105,6 +119,19 @@ class Manifest(_Record):
         if len(set(names)) < len(names):
             raise ValueError("splits has a shard twice")
         return self
+
+    @property
+    def hash(self) -> str:
+        """A hexadecimal hash of the content of all shards and the tokenizer."""
+        parts = [self.tokenizer_sha256]
+        for split in SPLITS:
+            parts += [split, *(shard.sha256 for shard in self.splits[split].shards)]
+        return sha256_of(["\n".join(parts).encode()])
+
+
+def filtered_in_words(filtered: Mapping[str, int]) -> str:
+    """Names the number of documents that each rule of `filters` left out."""
+    return ", ".join(f"{number:,} by {rule}" for rule, number in sorted(filtered.items()))
 
 
 class _Versioned(BaseModel):
@@ -134,6 +161,11 @@ class Corpus:
         return corpus
 
     @property
+    def place(self) -> str:
+        """The folder's path or URL, for messages."""
+        return str(self.folder)
+
+    @property
     def tokenizer_file(self) -> Path:
         """The tokenizer file, in the format of the `tokenizers` library."""
         return self.folder / TOKENIZER_FILE
@@ -159,10 +191,7 @@ class Corpus:
     @property
     def hash(self) -> str:
         """A hexadecimal hash of the content of all shards and the tokenizer."""
-        parts = [self.manifest.tokenizer_sha256]
-        for split in SPLITS:
-            parts += [split, *(shard.sha256 for shard in self.manifest.splits[split].shards)]
-        return sha256_of(["\n".join(parts).encode()])
+        return self.manifest.hash
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -180,6 +209,19 @@ def _read_manifest(folder: Path) -> Manifest:
         text = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_manifest(text, str(path))
+
+
+def parse_manifest(text: bytes, path: str) -> Manifest:
+    """Parses a manifest.
+
+    Args:
+        text: Its JSON.
+        path: Its file, for messages.
+
+    Raises:
+        DataError: It is not a manifest, or has a newer format.
+    """
     try:
         version = _Versioned.model_validate_json(text).format_version
         if version > FORMAT_VERSION:

@@ -3,10 +3,13 @@
 The tasks of a stage run on all workers. What runs between the stages only adds up their reports.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from clozekit import storage
+from clozekit.config.dedup import NearDedup, NoDedup
 from clozekit.config.prepare import (
     ExistingTokenizerConfig,
     HubSource,
@@ -25,22 +28,37 @@ from clozekit.corpus.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
     SPLITS,
+    TOKENIZER_FILE,
     Corpus,
     Manifest,
-    ShardRecord,
     Split,
     SplitRecord,
+    filtered_in_words,
 )
-from clozekit.corpus.output import erase, remove_shards
+from clozekit.corpus.near_stage import (
+    find_near_duplicates,
+    near_examples,
+    remove_signatures,
+    sign_group,
+)
+from clozekit.corpus.output import erase, remove_other_shards
 from clozekit.corpus.progress import print_plain
-from clozekit.corpus.read_stage import number_pieces, read_partition
+from clozekit.corpus.read_stage import count_filtered, number_pieces, read_partition
 from clozekit.corpus.readers import plan_partitions
-from clozekit.corpus.shard_stage import build_shard
-from clozekit.corpus.split_stage import count_kept, find_duplicates, mark_documents
+from clozekit.corpus.shard_stage import build_shard, shard_records
+from clozekit.corpus.source_files import signature_of
+from clozekit.corpus.split_stage import (
+    count_duplicates,
+    count_kept,
+    find_duplicates,
+    mark_documents,
+)
+from clozekit.corpus.stored_output import PreparedCorpus
 from clozekit.corpus.token_stage import (
     choose_num_shards,
     count_documents,
     count_empty,
+    count_unknown,
     tokenize_group,
 )
 from clozekit.corpus.vocabulary import load_tokenizer, train_from_counts
@@ -50,28 +68,31 @@ from clozekit.corpus.word_stage import (
     count_group,
     count_occurrences,
 )
-from clozekit.corpus.work_folder import Plan, ShardPlan, Work
+from clozekit.corpus.work_folder import PLAN_FILE, Plan, ShardPlan, Work
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file, write_atomically
+from clozekit.urls import is_url, name_of
 
 PARTITION_BYTES = SMALLEST_PARTITION
+_NO_TEXT = " does not contain any text"
+_EXAMPLES_FILE = "near_examples.json"
+_EXAMPLES = 10
+_EXAMPLE_LENGTH = 100
 
 
 def plan_reading(work: Work) -> None:
     """Splits the source into partitions; discards earlier results if the input files changed."""
-    partitions, partition_bytes = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
-    if not partitions:
-        raise DataError(f"{_name(work.config.source)} does not contain any text")
-    files = {partition.path for partition in partitions}
+    source = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
+    if not source.partitions:
+        raise DataError(f"{_name(work.config.source)}{_NO_TEXT}")
+    inputs = source.inputs
     if isinstance(work.config.tokenizer, ExistingTokenizerConfig):
-        files.add(work.config.tokenizer.path)
-    # Files in the work folder are rewritten at each start; their names identify their content.
-    inputs = [_signature(Path(file)) for file in sorted(files) if Path(file).parent != work.folder]
-    plan = Plan(partitions, partition_bytes, inputs).to_json()
-    if (work.folder / "plan.json").exists() and work.read_json("plan.json") != plan:
+        inputs = [*inputs, signature_of(work.config.tokenizer.path)]
+    plan = Plan(source.partitions, source.partition_bytes, inputs).to_json()
+    if (work.folder / PLAN_FILE).exists() and work.read_json(PLAN_FILE) != plan:
         erase(work)
         plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
-    work.write_json("plan.json", plan)
+    work.write_json(PLAN_FILE, plan)
 
 
 def read_source(work: Work) -> None:
@@ -93,7 +114,7 @@ def read_source(work: Work) -> None:
     run_tasks("read", read_partition, work, len(work.partitions()))
     pieces = number_pieces(work)
     if not pieces:
-        raise DataError(f"{_name(work.config.source)} does not contain any text")
+        raise DataError(f"{_name(work.config.source)}{_NO_TEXT}{_dropped(count_filtered(work))}")
     work.write_json("division.json", divide(pieces, work.plan().partition_bytes))
     for file in work.file("cut", "x").parent.glob("*.arrow"):
         file.unlink()
@@ -105,22 +126,33 @@ def split_documents(work: Work) -> None:
     Raises:
         DataError: There are fewer than four distinct documents.
     """
-    run_tasks("find duplicates", find_duplicates, work, work.division().num_ranges)
-    run_tasks("split", mark_documents, work, len(work.division().groups))
+    dedup, division = work.config.dedup, work.division()
+    if not isinstance(dedup, NoDedup):
+        run_tasks("find duplicates", find_duplicates, work, division.num_ranges)
+    # A resumed run may not have the documents any more that the examples are taken from.
+    if isinstance(dedup, NearDedup) and not (work.folder / _EXAMPLES_FILE).exists():
+        run_tasks("compute signatures", sign_group, work, len(division.groups))
+        num_tasks = dedup.num_buckets * division.num_ranges
+        run_tasks("find near-duplicates", find_near_duplicates, work, num_tasks)
+        work.write_json(_EXAMPLES_FILE, near_examples(work, _EXAMPLES, _EXAMPLE_LENGTH))
+        remove_signatures(work)
+    run_tasks("split", mark_documents, work, len(division.groups))
     counts, source = count_kept(work), work.config.source
     if counts.documents < MIN_DOCUMENTS * len(SPLITS):
         raise DataError(
             f"{_name(source)} has only {counts.documents} distinct documents with text; at least "
             f"{MIN_DOCUMENTS * len(SPLITS)} are required, two for training and two for validation"
-            f"{_hint(source)}"
+            f"{_dropped(count_filtered(work))}{_hint(source)}"
         )
     work.write_json("hold_out.json", counts.bound(work.config.validation_fraction))
 
 
 def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
     """Copies an existing tokenizer to the corpus folder, as a complete `tokenizer.json`."""
-    path = Path(config.path)
-    chars = config.handle_chinese_chars
+    path, chars = Path(config.path), config.handle_chinese_chars
+    if is_url(config.path):
+        path = work.file("tokenizer", name_of(config.path))
+        storage.download(config.path, path)
     _save(work, load_tokenizer(path, config.lowercase, config.strip_accents, chars))
 
 
@@ -147,6 +179,7 @@ def tokenize(work: Work) -> None:
             raise DataError(
                 f"{_name(work.config.source)}: only {num_documents} documents of the {split} split "
                 f"have tokens after tokenization; at least {MIN_DOCUMENTS} are required"
+                f"{_dropped(count_filtered(work) + count_unknown(work))}"
             )
         count = choose_num_shards(work, split)
         plans += [ShardPlan(split, index, count) for index in range(count)]
@@ -159,26 +192,45 @@ def build_shards(work: Work) -> None:
     """Writes all shards."""
     plans = work.shard_plans()
     run_tasks("write shards", build_shard, work, len(plans))
-    remove_shards(work.out, keep=tuple(plan.file for plan in plans))
+    remove_other_shards(work, keep=tuple(plan.file for plan in plans))
 
 
-def write_manifest(work: Work) -> Corpus:
+def read_examples(work: Work) -> list[str]:
+    """Returns the lines that show examples of near-duplicates."""
+    if not isinstance(work.config.dedup, NearDedup):
+        return []
+    lines: list[str] = []
+    for dropped, earlier, text, earlier_text in work.read_json(_EXAMPLES_FILE):
+        lines += [f"{dropped} was dropped, because it is similar to {earlier}:"]
+        lines += [f"  {text}", f"  {earlier_text}"]
+    return lines
+
+
+def write_manifest(work: Work) -> Corpus | PreparedCorpus:
     """Writes the manifest, which completes the corpus."""
     num_partitions = len(work.partitions())
     reports = [work.read_json(f"documents/{number:06d}.json") for number in range(num_partitions)]
     num_documents = sum(piece.rows for piece in work.division().pieces)
+    duplicates = count_duplicates(work)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         vocab_size=max(work.tokenizer().get_vocab().values()) + 1,
         tokenizer_sha256=sha256_of_file(work.tokenizer_file),
         splits={split: _split_record(work, split) for split in SPLITS},
         empty_documents=sum(report["empty"] for report in reports) + count_empty(work),
-        duplicate_documents=num_documents - count_kept(work).documents,
+        duplicate_documents=duplicates,
+        near_duplicate_documents=num_documents - count_kept(work).documents - duplicates,
+        filtered_documents=count_filtered(work) + count_unknown(work),
         configuration=work.config.identity(),
     )
     with write_atomically(work.out / MANIFEST_FILE) as file:
-        file.write(manifest.model_dump_json(indent=2).encode() + b"\n")
-    return Corpus.open(work.out)
+        file.write(manifest.to_json().encode() + b"\n")
+    if not work.is_stored:
+        return Corpus.open(work.out)
+    work.upload(TOKENIZER_FILE)
+    work.check_uploaded(TOKENIZER_FILE, *(plan.file for plan in work.shard_plans()))
+    work.upload(MANIFEST_FILE)
+    return PreparedCorpus(work.config.out, manifest)
 
 
 def _save(work: Work, tokenizer: Tokenizer) -> None:
@@ -187,22 +239,12 @@ def _save(work: Work, tokenizer: Tokenizer) -> None:
 
 
 def _split_record(work: Work, split: Split) -> SplitRecord:
-    shards = [
-        ShardRecord.model_validate(work.read_json(f"shards/{plan.file}.json"))
-        for plan in work.shard_plans()
-        if plan.split == split
-    ]
+    shards = shard_records(work, split)
     counts = {
         name: sum(getattr(shard, name) for shard in shards)
         for name in ("documents", "sentences", "tokens", "unknown_tokens")
     }
-    return SplitRecord(shards=tuple(shards), **counts)
-
-
-def _signature(file: Path) -> list[str | int]:
-    status = file.stat()
-    # Other than the time of modification, a program cannot set the time of the last change.
-    return [str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return SplitRecord(shards=shards, **counts)
 
 
 def _name(source: SourceConfig) -> str:
@@ -211,6 +253,10 @@ def _name(source: SourceConfig) -> str:
     if isinstance(source, TextSource):
         return f"source.path={source.path} (text, with a blank line between documents)"
     return f"source.path={source.path}"
+
+
+def _dropped(filtered: Mapping[str, int]) -> str:
+    return f"; filters drop {filtered_in_words(filtered)}" if filtered else ""
 
 
 def _hint(source: SourceConfig) -> str:

@@ -5,12 +5,16 @@ files there. Their content depends only on the task's number, so any process can
 task.
 """
 
+from collections import Counter
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 
 from clozekit.corpus.cut_stage import is_part, read_part
 from clozekit.corpus.division import Piece
 from clozekit.corpus.documents import Document
+from clozekit.corpus.filters import Filter
 from clozekit.corpus.readers import read_documents
 from clozekit.corpus.sentences import hash_content, hash_text, split_sentences
 from clozekit.corpus.shards import write_record_batch
@@ -66,6 +70,8 @@ class _Rows:
 def read_partition(work: Work, number: int) -> None:
     """Reads a partition's documents, splits them into sentences and writes them as pieces.
 
+    Documents that do not meet the rules of `filters` are counted and left out.
+
     A partition that cannot be split may be large. Its pieces are small nevertheless, so that the
     later stages can use all processes.
     """
@@ -75,6 +81,7 @@ def read_partition(work: Work, number: int) -> None:
         read_part(partition) if is_part(work, partition) else read_documents(source, partition)
     )
     rows, empty = _Rows(), 0
+    keep = Filter(work.config.filters)
     sizes: list[int] = []
 
     def write_piece() -> _Rows:
@@ -82,17 +89,23 @@ def read_partition(work: Work, number: int) -> None:
         sizes.append(len(rows.ids))
         return _Rows()
 
-    for document in documents:
-        sentences = split_sentences(document.text, source.sentences, source.language)
-        if not sentences:
-            empty += 1
-            continue
+    def split() -> Iterator[tuple[Document, list[str]]]:
+        nonlocal empty
+        for document in documents:
+            sentences = split_sentences(document.text, source.sentences, source.language)
+            if sentences:
+                yield document, sentences
+            else:
+                empty += 1
+
+    for document, sentences in keep(split()):
         rows.add(document, sentences)
         if rows.size >= piece_bytes:
             rows = write_piece()
     if rows.ids:
         write_piece()
-    write_json(work.file("documents", f"{number:06d}.json"), {"pieces": sizes, "empty": empty})
+    report = {"pieces": sizes, "empty": empty, "filtered": keep.counts}
+    write_json(work.file("documents", f"{number:06d}.json"), report)
 
 
 def number_pieces(work: Work) -> list[Piece]:
@@ -105,3 +118,12 @@ def number_pieces(work: Work) -> list[Piece]:
             pieces.append(Piece(f"{number:06d}-{part:06d}", first_row, rows))
             first_row += rows
     return pieces
+
+
+def count_filtered(work: Work) -> Counter[str]:
+    """Returns the number of documents that each rule of `filters` left out."""
+    filtered: Counter[str] = Counter()
+    for number in range(len(work.partitions())):
+        report = work.read_json(f"documents/{number:06d}.json")
+        filtered.update(report["filtered"])
+    return filtered

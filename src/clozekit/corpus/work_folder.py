@@ -1,20 +1,28 @@
-"""The hidden work folder of an unfinished corpus: the plan and the files of each stage."""
+"""The work folder of an unfinished corpus: the plan and the files of each stage."""
 
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from clozekit import storage
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.division import Division, Piece
 from clozekit.corpus.documents import Partition
 from clozekit.corpus.manifest import FORMAT_VERSION, TOKENIZER_FILE, Split
-from clozekit.files import write_atomically, write_json
+from clozekit.errors import StoreError
+from clozekit.files import sha256_of, write_atomically, write_json
+from clozekit.urls import is_url, join
+
+WORK_FOLDER = ".work"
+PLAN_FILE = "plan.json"
+_LOGS = "logs"
 
 
 class ShardPlan(NamedTuple):
@@ -57,21 +65,62 @@ class Work:
     """The paths and files of a corpus that is being prepared.
 
     Attributes:
-        out: The corpus folder.
         config: The configuration.
+        folder: The work folder.
+        out: The local folder of the corpus's files: `out`, or where they are until they are
+            uploaded.
     """
 
-    out: Path
     config: PrepareConfig
+    folder: Path
+    out: Path
+
+    @classmethod
+    def of(cls, config: PrepareConfig) -> Self:
+        """Returns the work of a configuration. No folder is created."""
+        # A process on another machine may have another current folder.
+        out = config.out if is_url(config.out) else str(Path(config.out).absolute())
+        if config.work_dir is None:
+            return cls(config, Path(out) / WORK_FOLDER, Path(out))
+        # Several corpora may be prepared with one `work_dir`.
+        digest = sha256_of([out.rstrip("/").encode()])
+        folder = Path(config.work_dir).absolute() / f"prepare-{digest[:16]}"
+        return cls(config, folder, folder / "corpus" if is_url(out) else Path(out))
 
     @property
-    def folder(self) -> Path:
-        """The hidden work folder."""
-        return self.out / ".work"
+    def is_stored(self) -> bool:
+        """Whether the corpus is written to a store."""
+        return is_url(self.config.out)
+
+    def upload(self, name: str) -> None:
+        """Uploads a finished file of the corpus, if it is written to a store."""
+        if self.is_stored:
+            storage.upload(self.out / name, join(self.config.out, name))
+
+    def check_uploaded(self, *names: str) -> None:
+        """Checks that files of the corpus are in the store, just before its manifest says so.
+
+        Raises:
+            StoreError: Somebody has removed one.
+        """
+        if missing := sorted(set(names) - set(storage.names(self.config.out))):
+            self.forget_shards()
+            raise StoreError(
+                f"{join(self.config.out, missing[0])} was uploaded, but does not exist any more; "
+                "run the same command again to write the shards again"
+            )
+
+    def logs(self, task: str) -> Path:
+        """Returns the folder that tells which tasks of a stage are completed."""
+        return self.folder / _LOGS / task
+
+    def forget_shards(self) -> None:
+        """Lets all shards be written again."""
+        shutil.rmtree(self.logs("build_shard"), ignore_errors=True)
 
     @property
     def tokenizer_file(self) -> Path:
-        """The tokenizer file, in its final location."""
+        """The local tokenizer file."""
         return self.out / TOKENIZER_FILE
 
     def file(self, stage: str, name: str) -> Path:
@@ -90,7 +139,7 @@ class Work:
 
     def plan(self) -> Plan:
         """Reads the plan."""
-        plan = self.read_json("plan.json")
+        plan = self.read_json(PLAN_FILE)
         return Plan(**plan | {"partitions": [Partition(*part) for part in plan["partitions"]]})
 
     def partitions(self) -> list[Partition]:

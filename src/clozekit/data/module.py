@@ -80,6 +80,11 @@ class StreamDataModule(LightningDataModule):
         shape = BatchShape(self.global_batch_size, self.micro_batch_size, rank, world_size)
         return [Phase(self.sources["train"], shape)]
 
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the data can be looked at before training without fetching it from a store."""
+        return True
+
     def steps_per_epoch(self) -> float:
         """Returns the number of optimizer steps per pass over the training data."""
         source = self.sources["train"]

@@ -9,14 +9,15 @@ from huggingface_hub import ModelCard, ModelCardData
 from clozekit.interop.markdown import as_code, as_code_block, as_text
 
 _PIPELINES = {
-    "BertForPreTraining": "fill-mask",
-    "BertForMaskedLM": "fill-mask",
-    "BertForSequenceClassification": "text-classification",
-    "BertForTokenClassification": "token-classification",
-    "BertForQuestionAnswering": "question-answering",
-    "BertForMultipleChoice": "multiple-choice",
-    "BertModel": "feature-extraction",
+    "ForPreTraining": "fill-mask",
+    "ForMaskedLM": "fill-mask",
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMultipleChoice": "multiple-choice",
+    "Model": "feature-extraction",
 }
+"""By the end of the class's name."""
 
 
 def model_card(
@@ -42,8 +43,8 @@ def model_card(
     """
     data = ModelCardData(
         library_name=library,
-        pipeline_tag=None if architecture is None else _PIPELINES.get(architecture),
-        tags=["clozekit"] if architecture is None else ["bert", "clozekit"],
+        pipeline_tag=None if architecture is None else _pipeline(architecture),
+        tags=["clozekit"] if architecture is None else [_family_tag(architecture), "clozekit"],
     )
     kind = (
         f"An encoder of the class {as_code(config['encoder']['_target_'])}"
@@ -72,3 +73,11 @@ def model_card(
     return ModelCard(
         "\n\n".join(line for line in lines if line) + "\n", ignore_metadata_errors=True
     )
+
+
+def _pipeline(architecture: str) -> str | None:
+    return next((tag for end, tag in _PIPELINES.items() if architecture.endswith(end)), None)
+
+
+def _family_tag(architecture: str) -> str:
+    return "modernbert" if architecture.startswith("ModernBert") else "bert"

@@ -1,4 +1,4 @@
-"""Names of heads, and the transformers classes that have them."""
+"""Names of heads, and models that have them."""
 
 from collections.abc import Callable, Iterable
 
@@ -18,23 +18,6 @@ from clozekit.models import (
     make_encoder,
 )
 
-TASK_HEADS = {
-    "BertForSequenceClassification": "classification_head",
-    "BertForTokenClassification": "token_classification_head",
-    "BertForQuestionAnswering": "question_answering_head",
-    "BertForMultipleChoice": "multiple_choice_head",
-}
-"""The head of each transformers class for a fine-tuning task."""
-
-HEADS_OF_ARCHITECTURE: dict[str, set[str]] = {
-    "BertForPreTraining": {"masked_lm_head", "next_sentence_head"},
-    "BertForMaskedLM": {"masked_lm_head"},
-    "BertForNextSentencePrediction": {"next_sentence_head"},
-    **{architecture: {head} for architecture, head in TASK_HEADS.items()},
-    "BertModel": set(),
-}
-"""The heads of each transformers class whose heads clozekit has as well."""
-
 HEADS_WITH_LABELS = frozenset({"classification_head", "token_classification_head"})
 """The heads whose outputs have names (`id2label` of transformers)."""
 
@@ -42,13 +25,6 @@ HEADS_OF_SEQUENCES = frozenset(
     {"next_sentence_head", "classification_head", "multiple_choice_head"}
 )
 """The heads on the pooled output; the others are on the token vectors."""
-
-WITHOUT_POOLER = frozenset(
-    architecture
-    for architecture, heads in HEADS_OF_ARCHITECTURE.items()
-    if heads and not heads & HEADS_OF_SEQUENCES
-)
-"""The transformers classes whose encoder has no pooler."""
 
 # No dropout: for training, each task makes its head itself.
 _MAKE_HEAD: dict[str, Callable[[EncoderProtocol, int], nn.Module]] = {

@@ -109,7 +109,11 @@ class PaddedModel(nn.Module):
         sequence_output = hidden_states.unflatten(0, input_ids.shape)
         encoded: tuple[Tensor, ...] = (sequence_output,)
         if self.encoder.pooler is not None:
-            encoded += (torch.tanh(self.encoder.pooler(sequence_output[:, 0])),)
+            first = sequence_output[:, 0]
+            weights = attention_mask[..., None].to(sequence_output.dtype)
+            means = (sequence_output * weights).sum(dim=1) / weights.sum(dim=1)
+            is_mean = self.encoder.config.classifier_pooling == "mean"
+            encoded += (self.encoder.pooler(means if is_mean else first),)
         if not self.heads:
             return encoded
         outputs: list[Tensor] = []
@@ -142,7 +146,8 @@ def padded_model(pretrained: Pretrained) -> PaddedModel:
         weights = {name: t for name, t in weights.items() if name.startswith("encoder.")}
     biases = (t for n, t in weights.items() if n.endswith("_head.classifier.bias"))
     num_labels = next(map(len, biases), 0)
-    model = make_model(heads, pretrained.encoder, num_labels, "encoder.pooler.weight" in weights)
+    has_pooler = any(name.startswith("encoder.pooler.") for name in weights)
+    model = make_model(heads, pretrained.encoder, num_labels, has_pooler)
     model.load_state_dict(weights)
     assert isinstance(model.encoder, Encoder)
     return PaddedModel(model.encoder, model.heads).eval()

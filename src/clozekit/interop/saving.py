@@ -1,21 +1,23 @@
 """Writes a model folder that other programs can read."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
+from torch import Tensor
 
+from clozekit.config.encoder import EncoderConfig
+from clozekit.errors import ConfigError
 from clozekit.files import write_json, write_text
-from clozekit.interop.head_names import (
-    HEADS_OF_ARCHITECTURE,
-    HEADS_WITH_LABELS,
-    TASK_HEADS,
-    WITHOUT_POOLER,
-)
+from clozekit.interop.families import family_of_encoder
+from clozekit.interop.families.bert import BERT
+from clozekit.interop.families.family import Family, Names
+from clozekit.interop.head_names import HEADS_WITH_LABELS
 from clozekit.interop.pretrained import Pretrained
-from clozekit.interop.tensor_names import correspondence, to_transformers
 
 
 def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[str]:
@@ -31,29 +33,46 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
     Returns:
         The parts that were not written.
     """
+    family = _family(model)
     parts = {name.partition(".")[0] for name in model.weights}
     architecture = architecture_of(model)
-    kept = {"encoder"} | HEADS_OF_ARCHITECTURE[architecture]
+    heads = family.heads_of_architecture[architecture]
+    kept = {"encoder", *heads}
     weights = {n: t.float() for n, t in model.weights.items() if n.partition(".")[0] in kept}
-    if architecture in WITHOUT_POOLER:
+    if not family.keeps_pooler(architecture):
         weights = {n: t for n, t in weights.items() if not n.startswith("encoder.pooler.")}
     save_file(
-        to_transformers(weights, model.encoder.num_hidden_layers),
+        to_transformers(weights, family.names(model.encoder, heads)),
         folder / "model.safetensors",
         metadata={"format": "pt"},
     )
     config = {
         "architectures": [architecture],
-        "model_type": "bert",
-        **model.encoder.published(),
+        "model_type": family.model_type,
+        **family.write_config(model.encoder),
         **settings,
     }
-    config |= _label_settings(model, TASK_HEADS.get(architecture))
+    config |= _label_settings(model, family.task_head(architecture))
     if model.tokenizer is not None:
-        config["pad_token_id"] = model.tokenizer.token_to_id("[PAD]")
-        _save_tokenizer(model.tokenizer, folder, model.encoder.max_position_embeddings)
+        config |= _special_ids(model.tokenizer, family)
+        _save_tokenizer(model.tokenizer, folder, model.encoder)
     write_json(folder / "config.json", config)
     return sorted(parts - kept)
+
+
+def to_transformers(weights: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
+    """Renames weights to the names of transformers, as contiguous copies.
+
+    Args:
+        weights: Weights of a model of `clozekit.models`.
+        names: The names in transformers of each tensor.
+    """
+    theirs: dict[str, Tensor] = {}
+    for name, parts in names.items():
+        if name in weights:
+            for part, tensor in zip(parts, weights[name].chunk(len(parts)), strict=True):
+                theirs[part] = tensor.detach().clone(memory_format=torch.contiguous_format)
+    return theirs
 
 
 def save_safetensors(model: Pretrained, folder: Path) -> None:
@@ -86,14 +105,20 @@ def save_description(model: Pretrained, folder: Path) -> None:
 
 
 def architecture_of(model: Pretrained) -> str:
-    """Returns the transformers class with the same heads, or `BertModel` if there is none."""
-    named = correspondence(model.encoder.num_hidden_layers)
-    heads = {name.partition(".")[0] for name in model.weights} - {"encoder"}
-    is_known = all(name in named for name in model.weights)
-    for architecture, of_class in HEADS_OF_ARCHITECTURE.items():
-        if is_known and heads == of_class:
-            return architecture
-    return "BertModel"
+    """Returns the transformers class with the same heads, or the one without heads if none has.
+
+    A class without the next-sentence head may stand for one that transformers does not have.
+    """
+    family = _family(model)
+    heads = frozenset(name.partition(".")[0] for name in model.weights) - {"encoder"}
+    for wanted in (heads, heads - {"next_sentence_head"}):
+        named = family.names(model.encoder, wanted)
+        poolers = () if family.has_pooler else ("encoder.pooler.", "next_sentence_head.")
+        is_known = all(name in named or name.startswith(poolers) for name in model.weights)
+        for architecture, of_class in family.heads_of_architecture.items():
+            if is_known and wanted and wanted == of_class:
+                return architecture
+    return family.base_class
 
 
 def loading_call(model: Pretrained) -> str:
@@ -103,9 +128,27 @@ def loading_call(model: Pretrained) -> str:
     it.
     """
     architecture = architecture_of(model)
+    is_bert_model = architecture == BERT.base_class
     has_pooler = "encoder.pooler.weight" in model.weights
-    options = "" if architecture != "BertModel" or has_pooler else ", add_pooling_layer=False"
+    options = ", add_pooling_layer=False" if is_bert_model and not has_pooler else ""
     return f"{architecture}.from_pretrained(folder{options})"
+
+
+def _family(model: Pretrained) -> Family:
+    family = family_of_encoder(model.encoder)
+    if family is None:
+        parts = ", ".join(f"{key}={value}" for key, value in model.encoder.other_parts().items())
+        raise ConfigError(f"no class of transformers that clozekit writes has {parts}")
+    return family
+
+
+def _special_ids(tokenizer: Tokenizer, family: Family) -> dict[str, int | None]:
+    """Returns the keys of `config.json` for special tokens."""
+    pad, cls, sep = (tokenizer.token_to_id(f"[{name}]") for name in ("PAD", "CLS", "SEP"))
+    if family is BERT:
+        return {"pad_token_id": pad}
+    ids = {"cls_token_id": cls, "sep_token_id": sep, "bos_token_id": cls, "eos_token_id": sep}
+    return {"pad_token_id": pad, **ids}
 
 
 def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
@@ -123,14 +166,15 @@ def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
     return config
 
 
-def _save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
+def _save_tokenizer(tokenizer: Tokenizer, folder: Path, encoder: EncoderConfig) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     content = json.loads(tokenizer.to_str())
     normalizer = content["normalizer"] or {}
+    segments = ["token_type_ids"] if encoder.type_vocab_size else []
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": max_length,
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "model_max_length": encoder.max_position_embeddings,
+        "model_input_names": ["input_ids", *segments, "attention_mask"],
         **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")},
     }
     if content["model"]["type"] == "WordPiece" and normalizer.get("type") == "BertNormalizer":

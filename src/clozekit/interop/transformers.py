@@ -1,22 +1,20 @@
 """Reads models of transformers from a folder or from the Hugging Face hub."""
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.messages import of_validation
 from clozekit.documents import read_json
 from clozekit.errors import DataError
-from clozekit.interop import tensor_names
+from clozekit.interop.families import family_of_config
+from clozekit.interop.families.family import Family
 from clozekit.interop.foreign_files import refuse_foreign_folder
-from clozekit.interop.head_names import HEADS_OF_ARCHITECTURE, HEADS_WITH_LABELS, TASK_HEADS, shapes
+from clozekit.interop.head_names import HEADS_WITH_LABELS, shapes
 from clozekit.interop.model_folder import (
     download,
     encoder_folder,
@@ -26,34 +24,15 @@ from clozekit.interop.model_folder import (
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.sizes import count_blocks
 
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    # The same function in four implementations that differ only by rounding.
-    "gelu_new": "gelu_pytorch_tanh",
-    "gelu_fast": "gelu_pytorch_tanh",
-    "gelu_accurate": "gelu_pytorch_tanh",
-    "gelu_pytorch_tanh": "gelu_pytorch_tanh",
-}
-"""clozekit's name for each activation of transformers."""
-
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 """Values of `problem_type` in transformers."""
 
-_DEFAULT_VOCAB_SIZE = 30522
 # Each of these may be missing as a whole in a folder without a task head.
 _OPTIONAL = ("encoder.pooler.", "masked_lm_head.", "next_sentence_head.")
-_BLOCK = re.compile(r"bert\.encoder\.layer\.(\d+)\.")
-_MODEL_TYPE_HINTS = {
-    "albert": "its layers share their weights",
-    "roberta": "its positions start after pad_token_id",
-    "xlm-roberta": "its positions start after pad_token_id",
-    "camembert": "its positions start after pad_token_id",
-}
 
 
 def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretrained:
-    """Reads a BERT model of transformers or sentence-transformers. Nothing in it is executed.
+    """Reads a model of transformers or sentence-transformers. Nothing in it is executed.
 
     Args:
         source: A folder with `config.json`, `model.safetensors` or `pytorch_model.bin` (or their
@@ -66,7 +45,7 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
         heads that the folder has. Tensors outside the encoder that are not known are in `unused`.
 
     Raises:
-        DataError: A file is missing or damaged, or the model is not BERT.
+        DataError: A file is missing or damaged, or the model is not of a known family.
     """
     path = Path(source)
     if not (path / "config.json").is_file():
@@ -78,79 +57,46 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
     config = read_json(config_file)
     if not isinstance(config, dict):
         raise DataError(f"{config_file} is not a JSON object")
-    encoder = read_encoder_config(config, config_file)
-    tensors = _canonical(read_tensors(folder), folder)
+    family = family_of_config(config, config_file)
+    _refuse_generators(config, config_file)
+    encoder = family.read_config(config, config_file)
+    tensors = _canonical(read_tensors(folder), family, folder)
     tokenizer = read_tokenizer(folder)
     if tokenizer is not None:
         _check_tokenizer(tokenizer, encoder, config, folder)
     architectures = _architectures(config, config_file) if needs_task_head else []
-    head = next((TASK_HEADS[name] for name in architectures if name in TASK_HEADS), None)
+    head = next(filter(None, map(family.task_head, architectures)), None)
     has_labels = head in HEADS_WITH_LABELS
     label_names = _label_names(config, config_file, tensors) if has_labels else []
     is_classifier = head == "classification_head"
     problem_type = _problem_type(config, len(label_names), config_file) if is_classifier else None
-    weights, unused = _to_ours(tensors, encoder, head, len(label_names), folder)
+    weights, unused = _to_ours(tensors, family, encoder, head, len(label_names), folder)
     names = None if problem_type == "regression" else label_names or None
     return Pretrained(folder, encoder, weights, tokenizer, names, unused, problem_type)
 
 
-def read_encoder_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
-    """Reads the encoder configuration from the content of a `config.json`.
-
-    Missing keys have the defaults of transformers.
-
-    Raises:
-        DataError: The model is not BERT, or a value is not supported.
-    """
-    model_type = config.get("model_type", "bert")
-    if model_type != "bert":
-        hint = _MODEL_TYPE_HINTS.get(model_type) if isinstance(model_type, str) else None
-        because = f" ({hint})" if hint else ""
-        raise DataError(f"{file}: model_type={model_type}{because}; only bert is supported")
+def _refuse_generators(config: Mapping[str, Any], file: Path) -> None:
     for architecture in _architectures(config, file):
         if architecture.startswith("BertGeneration"):
             raise DataError(
                 f"{file}: architectures={architecture}; only BertModel and BertFor… with the "
                 "encoder of BERT are supported"
             )
-    for key, needed in (
-        ("position_embedding_type", "absolute"),
-        ("is_decoder", False),
-        ("add_cross_attention", False),
-        ("tie_word_embeddings", True),
-    ):
-        if (value := config.get(key, needed)) != needed:
-            raise DataError(f"{file}: {key}={value}; only {needed} is supported")
-    activation = config.get("hidden_act", "gelu")
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise DataError(
-            f"{file}: hidden_act={activation}; only {', '.join(ACTIVATIONS)} are supported"
-        )
-    known = EncoderConfig.model_fields.keys() - {"target", "pretrained"}
-    values = {"vocab_size": _DEFAULT_VOCAB_SIZE} | {k: config[k] for k in known & config.keys()}
-    try:
-        return EncoderConfig.model_validate(values | {"hidden_act": ACTIVATIONS[activation]})
-    except ValidationError as error:
-        raise DataError(f"{file}: {of_validation(error)}".replace("\n", "; ")) from error
 
 
-def _canonical(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
+def _canonical(tensors: Mapping[str, Tensor], family: Family, folder: Path) -> dict[str, Tensor]:
     """Renames tensors to current names, in float32, without buffers and tied copies."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        new = tensor_names.canonical_name(name)
+        new = family.canonical_name(name)
         if new in renamed:
             raise DataError(f"{folder}: the weights have {new} twice, once as {name}")
-        if new in tensor_names.BUFFERS:
+        if new in family.buffers:
             continue
         if not tensor.is_floating_point():
             raise DataError(f"{folder}: {name} has dtype {tensor.dtype}; it must be floating-point")
         renamed[new] = tensor.float()
-    tied = (
-        (tensor_names.DECODER_WEIGHT, tensor_names.TOKEN_EMBEDDINGS),
-        (tensor_names.DECODER_BIAS, tensor_names.MASKED_LM_BIAS),
-    )
-    for copy, original in tied:
+    for copy, original in family.tied:
         if copy in renamed:
             value = renamed.pop(copy)
             if not torch.equal(value, renamed.setdefault(original, value)):
@@ -162,6 +108,7 @@ def _canonical(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]
 
 def _to_ours(
     tensors: Mapping[str, Tensor],
+    family: Family,
     encoder: EncoderConfig,
     head: str | None,
     num_labels: int,
@@ -172,13 +119,13 @@ def _to_ours(
     Returns:
         The renamed weights, and the names of unused tensors.
     """
-    _check_blocks(tensors, encoder, folder)
-    heads = HEADS_OF_ARCHITECTURE["BertForPreTraining"] if head is None else {head}
+    _check_blocks(tensors, family, encoder, folder)
+    heads = family.pretraining_heads if head is None else frozenset({head})
     expected = shapes(heads, encoder, num_labels)
     optional = _OPTIONAL if head is None else ()
     weights: dict[str, Tensor] = {}
     used: set[str] = set()
-    for ours, parts in tensor_names.correspondence(encoder.num_hidden_layers).items():
+    for ours, parts in family.names(encoder, heads).items():
         if ours not in expected:
             continue
         absent = [part for part in parts if part not in tensors]
@@ -194,10 +141,11 @@ def _to_ours(
     _check_parts_are_whole(weights, expected, folder)
     left = sorted(tensors.keys() - used)
     # A pooler is part of the encoder, but not of every task.
-    unknown = [n for n in left if n.startswith("bert.") and not n.startswith("bert.pooler.")]
+    pooler = f"{family.prefix}pooler."
+    unknown = [n for n in left if n.startswith(family.prefix) and not n.startswith(pooler)]
     if unknown:
         raise DataError(
-            f"{folder}: unexpected in the weights of BERT with num_hidden_layers="
+            f"{folder}: unexpected in the weights of {family.model_type} with num_hidden_layers="
             f"{encoder.num_hidden_layers}: {_listed(unknown)}"
         )
     return weights, tuple(left)
@@ -248,14 +196,23 @@ def _architectures(config: Mapping[str, Any], file: Path) -> list[str]:
     return names
 
 
-def _check_blocks(tensors: Mapping[str, Tensor], encoder: EncoderConfig, folder: Path) -> None:
+def _check_blocks(
+    tensors: Mapping[str, Tensor], family: Family, encoder: EncoderConfig, folder: Path
+) -> None:
     """Checks that there are weights for all blocks, before tensors of that number are made."""
-    found, needed = count_blocks(tensors, _BLOCK), encoder.num_hidden_layers
+    found, needed = count_blocks(tensors, family.block), encoder.num_hidden_layers
     if found < needed:
+        first = _missing_block(family, encoder, found)
         raise DataError(
-            f"{folder}: missing in the weights: bert.encoder.layer.{found}.attention… and more; "
+            f"{folder}: missing in the weights: {first}… and more; "
             f"config.json has num_hidden_layers={needed}, but there are {found}"
         )
+
+
+def _missing_block(family: Family, encoder: EncoderConfig, number: int) -> str:
+    """Returns the beginning of the names of a block's tensors."""
+    names = family.names(encoder, frozenset())
+    return names[f"encoder.blocks.{number}.attention.output.weight"][0].partition(".output")[0]
 
 
 def _label_names(config: Mapping[str, Any], file: Path, tensors: Mapping[str, Tensor]) -> list[str]:

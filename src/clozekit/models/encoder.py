@@ -14,6 +14,7 @@ from clozekit.models.embeddings import Embeddings
 from clozekit.models.initialization import init_weights
 from clozekit.models.kernels.grouping import Grouping
 from clozekit.models.layout import Layout
+from clozekit.models.pooling import first_tokens, make_pooler, means
 from clozekit.models.precision import product_dtype
 
 
@@ -58,9 +59,8 @@ class Encoder(nn.Module):
         make_block = PreNormBlock if is_pre_norm else Block
         self.blocks = nn.ModuleList(make_block(config, i) for i in range(config.num_hidden_layers))
         self.final_norm = layer_norm(config) if is_pre_norm else nn.Identity()
-        self.pooler = (
-            nn.Linear(config.hidden_size, config.hidden_size) if add_pooling_layer else None
-        )
+        self.pooler = make_pooler(config) if add_pooling_layer else None
+        self._represent = means if config.classifier_pooling == "mean" else first_tokens
         init_weights(self, config.initializer_range)
 
     def forward(
@@ -123,9 +123,8 @@ class Encoder(nn.Module):
     def _pool(self, hidden_states: Tensor, packing: Packing) -> Tensor | None:
         if self.pooler is None:
             return None
-        # Empty sequences at the end, which fill a batch up, have no first token.
-        first_tokens = packing.first_tokens.clamp(max=packing.num_tokens - 1)
-        return torch.tanh(self.pooler(hidden_states.index_select(0, first_tokens)))
+        pooled: Tensor = self.pooler(self._represent(hidden_states, packing))
+        return pooled
 
     def _check(self, input_ids: Tensor, packing: Packing) -> None:
         longest = self.config.max_position_embeddings

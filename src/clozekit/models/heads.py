@@ -10,6 +10,7 @@ from clozekit.models.initialization import init_classifier, init_weights
 from clozekit.models.kernels.dropout import Dropout
 from clozekit.models.kernels.linear import Linear, linear
 from clozekit.models.kernels.linear_cross_entropy import CrossEntropy, linear_cross_entropy
+from clozekit.models.pooling import make_token_layer
 from clozekit.models.precision import upcast
 
 
@@ -30,9 +31,10 @@ class MaskedLMHead(nn.Module):
 
     def __init__(self, config: EncoderConfig, token_embedding: nn.Embedding) -> None:
         super().__init__()
-        self.dense = Linear(config.hidden_size, config.hidden_size)
+        hidden = config.hidden_size
+        self.dense = Linear(hidden, hidden, bias=config.classifier_bias)
         self.activation = nn.GELU(gelu_approximation(config))
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.layer_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps, bias=config.norm_bias)
         self.bias = nn.Parameter(torch.zeros(token_embedding.num_embeddings))
         self.compiles_loss = False
         # In a tuple, so that torch does not register the module a second time.
@@ -120,13 +122,15 @@ class TokenClassificationHead(nn.Module):
 
     def __init__(self, config: EncoderConfig, num_labels: int, dropout: float) -> None:
         super().__init__()
+        self.layer = make_token_layer(config)
         self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(config.hidden_size, num_labels)
+        init_weights(self.layer, config.initializer_range)
         init_classifier(self.classifier, config.initializer_range)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps `[targets, hidden]` to logits `[targets, labels]`."""
-        logits: Tensor = self.classifier(self.dropout(hidden_states))
+        logits: Tensor = self.classifier(self.dropout(self.layer(hidden_states)))
         return logits
 
 
@@ -135,10 +139,12 @@ class AnswerSpanHead(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        self.layer = make_token_layer(config)
         self.outputs = nn.Linear(config.hidden_size, 2)
+        init_weights(self.layer, config.initializer_range)
         init_classifier(self.outputs, config.initializer_range)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Maps `[tokens, hidden]` to logits `[tokens, 2]` of the first and the last token."""
-        logits: Tensor = self.outputs(hidden_states)
+        logits: Tensor = self.outputs(self.layer(hidden_states))
         return logits

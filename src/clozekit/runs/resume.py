@@ -13,6 +13,7 @@ from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import copy_atomically
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
+from clozekit.urls import is_url
 
 NEEDED = frozenset({"loops", "optimizer_states", "lr_schedulers"})
 """The parts of a checkpoint that only a resume needs."""
@@ -33,6 +34,11 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Checkpoint | None:
     """
     if resume is None:
         return None
+    if is_url(resume):
+        raise ConfigError(
+            f"resume={resume} is a URL; to continue a run from its copy in a store, set "
+            "resume=auto callbacks.checkpoints.mirror=URL"
+        )
     if resume != "auto":
         return _newest(Path(resume)) if Path(resume).is_dir() else _resumable(Path(resume))
     try:

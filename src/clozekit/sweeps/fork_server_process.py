@@ -7,7 +7,6 @@ are only imported in the children, and so is wandb: it makes temporary folders a
 the first child would remove.
 """
 
-import gc
 import importlib
 import json
 import os
@@ -21,7 +20,7 @@ import time
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from clozekit.environment import prepare_for_torch
+from clozekit.environment import prepare_for_torch, without_collector
 from clozekit.runs.lock import sign
 from clozekit.standard_streams import open_standard_streams
 from clozekit.sweeps.fork_server import LENGTH
@@ -65,16 +64,15 @@ def _import() -> None:
     # Lightning sets it too: whether there are GPUs is then found out without the CUDA runtime.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     folder = os.environ.get("MPLCONFIGDIR")
-    for name in MODULES:
-        importlib.import_module(name)
+    # The collector of a child does not visit, and so copy, what is imported here either.
+    with without_collector():
+        for name in MODULES:
+            importlib.import_module(name)
     if os.environ.get("MPLCONFIGDIR") != folder:
         sys.exit("matplotlib has made a temporary folder, which the first job would remove")
     if threading.active_count() > 1:
         # A child would not have the threads, but possibly locks that they hold.
         sys.exit("a module has started a thread")
-    # The collector of a child would visit, and so copy, everything that is in memory now.
-    gc.collect()
-    gc.freeze()
 
 
 def _serve(connection: socket.socket, sweep: int) -> _Request:

@@ -9,10 +9,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from clozekit.data.step import StepBatch
 from clozekit.display import say
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, DataError
 from clozekit.files import leftovers, link_atomically
 from clozekit.tasks.base import TaskModule
 from clozekit.training.failures import leaves_weights_good
+from clozekit.training.mirror import Mirror
 from clozekit.training.monitoring import AUTO, check_mode, monitored
 from clozekit.training.validation import validation_follows
 
@@ -35,6 +36,8 @@ class Checkpoints(Callback):
             task's default.
         save_top_k: The number of best checkpoints to keep as `step-N.ckpt`; the best one is also
             `best.ckpt`. -1 keeps the checkpoint of every validation, 0 keeps none.
+        mirror: The URL in an object store to which the run is copied after each save; None for no
+            copy. On another machine, `resume=auto` restores the run from it.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Checkpoints(Callback):
         monitor: str | None = AUTO,
         mode: Literal["min", "max", "auto"] = AUTO,
         save_top_k: int = 1,
+        mirror: str | None = None,
     ) -> None:
         check_mode(monitor, mode)
         self.dirpath = Path(dirpath)
@@ -53,6 +57,8 @@ class Checkpoints(Callback):
         self.monitor = monitor
         self.mode = mode
         self.save_top_k = save_top_k
+        self.mirror_url = mirror
+        self.mirror: Mirror | None = None
         self.scores: dict[int, float] = {}
         self.seconds = 0.0
         self._last_save = time.monotonic()
@@ -80,6 +86,8 @@ class Checkpoints(Callback):
         if trainer.is_global_zero:
             for half_written in leftovers(self.dirpath, r".*\.ckpt"):
                 half_written.unlink()
+            if self.mirror is not None:
+                self.mirror.begin()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes checkpoints that a killed run had saved but not counted as its best."""
@@ -141,6 +149,7 @@ class Checkpoints(Callback):
         except Exception:
             return  # The error that ends the run is the one to report.
         say(f"saved step {trainer.global_step} to {last} before the error")
+        self._copy(trainer)
 
     def _has_unsaved_step(self, trainer: Trainer, module: LightningModule) -> bool:
         assert isinstance(module, TaskModule)
@@ -165,15 +174,20 @@ class Checkpoints(Callback):
             self._saved = (trainer.global_step, is_validated)
             if trainer.is_global_zero:
                 (self.dirpath / PREEMPTED_FILE).unlink(missing_ok=True)
+            self._copy(trainer)
             self._last_save = time.monotonic()
 
     def save_preempted(self, trainer: Trainer) -> None:
         """Saves a step that is not due to its own file, without replacing `last.ckpt`.
 
         A rollback loads `last.ckpt`, which must be the same with and without an interruption.
+        Waits for the copy in the mirror: the machine may be gone soon.
         """
         if self._saved is None or self._saved[0] != trainer.global_step:
             self._save(trainer, self.dirpath / PREEMPTED_FILE)
+            self._copy(trainer)
+        if self.mirror is not None and trainer.is_global_zero:
+            self.mirror.finish()
 
     def _is_due(self, trainer: Trainer) -> bool:
         due = self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0
@@ -215,10 +229,34 @@ class Checkpoints(Callback):
     def _of_step(self, step: int) -> Path:
         return self.dirpath / f"step-{step}.ckpt"
 
+    def _copy(self, trainer: Trainer) -> None:
+        """Begins to copy the run to the mirror, if there is one."""
+        if self.mirror is not None and trainer.is_global_zero:
+            self.mirror.copy(trainer.global_step)
+
     def _save(self, trainer: Trainer, path: Path) -> None:
         began = time.perf_counter()
         trainer.save_checkpoint(path, weights_only=False)
         self.seconds += time.perf_counter() - began
+
+
+def finish_mirror(trainer: Trainer, is_complete: bool) -> None:
+    """Waits until the run is copied to its mirror, if it has one.
+
+    Args:
+        trainer: The Trainer.
+        is_complete: Whether the run has ended well. Then its final state is copied too.
+
+    Raises:
+        DataError: The final state could not be copied.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Checkpoints) and callback.mirror and trainer.is_global_zero:
+            if is_complete:
+                callback.mirror.copy(trainer.global_step)
+            error = callback.mirror.finish()
+            if error is not None and is_complete:
+                raise DataError(f"{error}; run the command again with resume=auto to copy it")
 
 
 def _forget_begun_step(checkpoint: dict[str, Any]) -> None:

@@ -39,6 +39,12 @@ def largest_micro_batch(phases: Sequence[Phase]) -> int:
     return most
 
 
+def most_tokens(phases: Sequence[Phase], seq_length: int) -> int:
+    """Returns the number of tokens that no micro-batch exceeds, without looking at the data."""
+    samples = max(-(-p.shape.global_batch_size // p.shape.num_parts) for p in phases)
+    return samples * seq_length
+
+
 def gradients_and_moments(module: nn.Module) -> int:
     """Returns the bytes of the gradients and of Adam's two moments."""
     return 3 * _BYTES * sum(p.numel() for p in module.parameters() if p.requires_grad)

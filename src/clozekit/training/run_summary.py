@@ -35,7 +35,6 @@ def print_summary(
     """Prints the size of the model, the steps, the batches and the estimated memory."""
     num_parameters = sum(parameter.numel() for parameter in module.parameters())
     max_seq_length = datamodule.max_seq_length
-    steps_per_epoch = datamodule.steps_per_epoch()
     phases = datamodule.phases(trainer.max_steps, trainer.global_rank, trainer.world_size)
     accumulation = max(phase.shape.accumulation for phase in phases)
     rows = {
@@ -43,8 +42,7 @@ def print_summary(
         "encoder": f"{encoder.num_hidden_layers} layers, hidden {encoder.hidden_size}, "
         f"{encoder.num_attention_heads} heads, vocabulary {encoder.vocab_size:,}",
         "parameters": f"{num_parameters:,}",
-        "steps": f"{trainer.max_steps:,} ({trainer.max_steps / steps_per_epoch:.2f} epochs of "
-        f"{steps_per_epoch:,.0f} steps)",
+        "steps": _steps(datamodule, trainer),
         "batch": f"{datamodule.global_batch_size} samples per step, at most "
         f"{datamodule.global_batch_size * max_seq_length:,} tokens, split into "
         f"{trainer.world_size} x {accumulation} (processes x micro-batches)",
@@ -58,6 +56,17 @@ def print_summary(
         if value is not None:
             table.add_row(name, value)
     PlainConsole(soft_wrap=True).print(table)
+
+
+def _steps(datamodule: StreamDataModule, trainer: Trainer) -> str:
+    """Describes the length of training, in epochs too unless a shard must be fetched for that."""
+    if not datamodule.is_at_hand:
+        return f"{trainer.max_steps:,}"
+    steps_per_epoch = datamodule.steps_per_epoch()
+    return (
+        f"{trainer.max_steps:,} ({trainer.max_steps / steps_per_epoch:.2f} epochs of "
+        f"{steps_per_epoch:,.0f} steps)"
+    )
 
 
 def _attention(
@@ -85,7 +94,10 @@ def _memory(
     """Describes the memory of a process on the CPU, or of its GPU."""
     states = memory.gradients_and_moments(module)
     seq_length = datamodule.max_seq_length
-    num_tokens = memory.largest_micro_batch(phases)
+    if datamodule.is_at_hand:
+        num_tokens = memory.largest_micro_batch(phases)
+    else:
+        num_tokens = memory.most_tokens(phases, seq_length)
     checkpointing = bool(getattr(module.encoder, "activation_checkpointing", False))
     is_on_cpu = trainer.strategy.root_device.type == "cpu"
     activations = memory.activations(

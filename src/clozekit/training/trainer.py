@@ -26,6 +26,7 @@ from clozekit.runs.folder import RunFolder
 from clozekit.training.assembly import resolved, steps_of_share
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
+from clozekit.training.mirror import Mirror
 from clozekit.training.preemption import Preemption
 from clozekit.training.progress_bar import TrainingProgress
 from clozekit.training.rank_watch import RankWatch
@@ -89,6 +90,8 @@ def _make_callbacks(
             callback: Callback = build(f"callbacks.{name}", arguments)
             check_kind(f"callbacks.{name}", component.target, callback, Callback)
             _check_callback(name, callback, arguments)
+            if isinstance(callback, Checkpoints):
+                _set_mirror(name, callback, folder)
             given.append(callback)
     if config.trainer.fast_dev_run:
         # fast_dev_run writes no files; Lightning removes its own callbacks in the same way.
@@ -121,6 +124,17 @@ def _check_callback(name: str, callback: Callback, arguments: dict[str, Any]) ->
             f"callbacks.{name}.train_time_interval is not supported; use "
             "callbacks.checkpoints.every_n_minutes"
         )
+
+
+def _set_mirror(name: str, checkpoints: Checkpoints, folder: RunFolder) -> None:
+    if checkpoints.mirror_url is None:
+        return
+    if checkpoints.dirpath != folder.checkpoints:
+        raise ConfigError(
+            f"callbacks.{name}.dirpath={checkpoints.dirpath} cannot be copied to "
+            f"callbacks.{name}.mirror: it should be {folder.checkpoints}"
+        )
+    checkpoints.mirror = Mirror(checkpoints.mirror_url, folder)
 
 
 def _turn(callback: Callback) -> int:

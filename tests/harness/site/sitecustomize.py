@@ -18,6 +18,18 @@ def _visible_distribution(name: str) -> metadata.Distribution:
     return _distribution_of(name)
 
 
-metadata.Distribution.from_name = _visible_distribution  # type: ignore[method-assign, assignment]
-for hidden in HIDDEN:
-    sys.modules[hidden] = None  # type: ignore[assignment]
+def hide() -> None:
+    """Lets the libraries look as if they were not installed."""
+    metadata.Distribution.from_name = _visible_distribution  # type: ignore[method-assign, assignment]
+    for hidden in HIDDEN:
+        sys.modules[hidden] = None  # type: ignore[assignment]
+
+
+def show() -> None:
+    """Lets this process import them from here on."""
+    metadata.Distribution.from_name = _distribution_of  # type: ignore[method-assign]
+    for hidden in HIDDEN:
+        del sys.modules[hidden]
+
+
+hide()

@@ -12,7 +12,9 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from clozekit import storage
 from clozekit.errors import DataError
+from clozekit.urls import is_url, name_of
 
 MAX_ROW_BYTES = 16 * 2**20
 """The maximum size of a row of labelled data."""
@@ -35,7 +37,8 @@ _COMPRESSIONS: dict[str, Callable[[BinaryIO], Any]] = {
 
 def endings(path: str) -> tuple[str, str]:
     """Returns a file's ending in lower case, and the ending of its compression, if any."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    name = name_of(path) if is_url(path) else path
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
     compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
     return (suffixes[-1] if suffixes else ""), compression
 
@@ -69,14 +72,14 @@ class OpenFile:
 
 @contextmanager
 def opened(path: str) -> Iterator[OpenFile]:
-    """Opens a file and decompresses it by its ending.
+    """Opens a file, also of a store by its URL, and decompresses it by its ending.
 
     Raises:
         DataError: The file cannot be opened or read, also later in the block.
     """
     compression = endings(path)[1]
     try:
-        with Path(path).open("rb") as raw:
+        with storage.opened(path) if is_url(path) else Path(path).open("rb") as raw:
             content = _COMPRESSIONS[compression](raw) if compression else raw
             yield OpenFile(raw, cast(BinaryIO, content))
     except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,10 +11,14 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from clozekit.config.data import CorpusDataConfig, Masking
-from clozekit.corpus.manifest import SPLITS, Corpus
+from clozekit.corpus.fetch_ahead import FetchAhead
+from clozekit.corpus.manifest import SPLITS, Counts, Split
+from clozekit.corpus.opening import open_corpus
 from clozekit.corpus.shard_files import ShardFile, check_first, shard_files
+from clozekit.corpus.stored_corpus import StoredCorpus, StoredShardFile
 from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
 from clozekit.data.module import StreamDataModule
+from clozekit.data.order import shard_order
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.planned_source import PlannedSource
 from clozekit.data.stream import Phase, Source
@@ -39,13 +44,14 @@ class CorpusDataModule(StreamDataModule):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         config = self.config
-        self.corpus = Corpus.open(Path(config.path))
+        self.corpus = open_corpus(config.path, config.cache)
         self.tokenizer = self._load_tokenizer()
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
         self.masking = self._masking_rule(config)
         validation_masking = self._masking_rule(config.validation_masking)
-        self.shards = {split: shard_files(self.corpus, split) for split in SPLITS}
-        check_first([*self.shards["validation"], *self.shards["train"]])
+        self.shards = {split: self._shard_files(split) for split in SPLITS}
+        if self.is_at_hand:
+            check_first([*self.shards["validation"], *self.shards["train"]])
         for split in SPLITS:
             masking = self.masking if split == "train" else validation_masking
             self.sources[split] = self.make_source(self.shards[split], self.max_seq_length, masking)
@@ -55,6 +61,32 @@ class CorpusDataModule(StreamDataModule):
             self._first_source = self.make_source(
                 self.shards["train"], self.first_phase.max_seq_length, self.masking
             )
+        if not self.is_at_hand:
+            self._fetch_ahead()
+
+    def _shard_files(self, split: Split) -> list[ShardFile]:
+        if isinstance(self.corpus, StoredCorpus):
+            return [*self.corpus.shard_files(split)]
+        return shard_files(self.corpus, split)
+
+    def _fetch_ahead(self) -> None:
+        """Lets the sources fetch the shards that they read next."""
+        sources = {"train": [self.sources["train"]], "validation": [self.sources["validation"]]}
+        if self.first_phase is not None:
+            sources["train"].append(self._first_source)
+        ahead = self.config.cache.ahead
+        for split in SPLITS:
+            files = self.shards[split]
+            following = (
+                partial(following_shards, len(files), self.seed, ahead)
+                if split == "train"
+                else partial(_following_in_order, len(files), ahead)
+            )
+            stored = [file for file in files if isinstance(file, StoredShardFile)]
+            fetch_ahead = FetchAhead(stored, following)
+            for source in sources[split]:
+                if isinstance(source, PlannedSource):
+                    source.fetch_ahead = fetch_ahead
 
     def _load_tokenizer(self) -> Tokenizer:
         self.corpus.check_tokenizer()
@@ -86,11 +118,16 @@ class CorpusDataModule(StreamDataModule):
         num_steps = round(self.first_phase.ratio * max_steps)
         return [Phase(self._first_source, shape), replace(last, first_step=num_steps)]
 
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the corpus is a local folder."""
+        return not isinstance(self.corpus, StoredCorpus)
+
     def steps_per_epoch(self) -> float:
         """Returns the number of optimizer steps per pass over the corpus.
 
-        It is estimated from the first shard that has samples. With two phases, it is the mean over
-        all steps.
+        It is estimated from the first shard that has samples, which is fetched for that. With two
+        phases, it is the mean over all steps.
         """
         last = self._steps_per_epoch(self.sources["train"])
         if self.first_phase is None:
@@ -105,9 +142,18 @@ class CorpusDataModule(StreamDataModule):
             DataError: A split has no samples.
         """
         for split in SPLITS:
-            shards = range(len(self.corpus.shards(split)))
-            if not any(self.sources[split].num_samples(0, shard) for shard in shards):
-                raise DataError(f"{self.corpus.folder}: the {split} split has {self.no_samples}")
+            if self.is_at_hand:
+                shards = range(len(self.shards[split]))
+                has_samples = any(self.sources[split].num_samples(0, shard) for shard in shards)
+            else:
+                # Without fetching a shard that may not be read for long.
+                has_samples = self.makes_samples(self.corpus.manifest.splits[split])
+            if not has_samples:
+                raise DataError(f"{self.corpus.place}: the {split} split has {self.no_samples}")
+
+    def makes_samples(self, counts: Counts) -> bool:
+        """Whether documents with these counts make at least one sample."""
+        return counts.tokens > 0
 
     def check_files(self) -> None:
         """Checks that the shards in use have not been cut.
@@ -120,11 +166,17 @@ class CorpusDataModule(StreamDataModule):
                 source.check_files()
 
     def facts(self) -> dict[str, str]:
-        """Describes the phases, if there are two."""
+        """Describes the cache of a stored corpus, and the phases, if there are two."""
+        facts = {}
+        if isinstance(self.corpus, StoredCorpus):
+            facts["corpus"] = (
+                f"{self.corpus.url}, with at most {self.config.cache.limit} of its shards in "
+                f"{self.corpus.folder}"
+            )
         if self.first_phase is None:
-            return {}
+            return facts
         first = self.first_phase
-        return {
+        return facts | {
             "phases": f"{first.ratio:.0%} of the steps with at most {first.max_seq_length} tokens "
             f"per sample and micro-batches of {first.micro_batch_size}, then {self.max_seq_length} "
             f"and {self.micro_batch_size}"
@@ -142,11 +194,27 @@ class CorpusDataModule(StreamDataModule):
         )
 
     def _steps_per_epoch(self, source: Source) -> float:
-        for index, file in enumerate(self.shards["train"]):
+        train = self.corpus.manifest.splits["train"]
+        for index, record in enumerate(train.shards):
             if num_samples := source.num_samples(0, index):
-                share = self.corpus.manifest.splits["train"].tokens / file.open().num_tokens
+                share = train.tokens / record.tokens
                 return num_samples * share / self.global_batch_size
         return 0.0
+
+
+def following_shards(num_shards: int, seed: int, number: int, epoch: int, shard: int) -> list[int]:
+    """Returns the shards that training reads after one of them, in this epoch and the next."""
+    order = shard_order(num_shards, seed, epoch).tolist()
+    later = order[order.index(shard) + 1 :]
+    while len(later) < number:
+        epoch += 1
+        later += shard_order(num_shards, seed, epoch).tolist()
+    return [int(each) for each in later[:number]]
+
+
+def _following_in_order(num_shards: int, number: int, epoch: int, shard: int) -> list[int]:
+    """Returns the shards that a validation reads after one of them."""
+    return list(range(shard + 1, min(num_shards, shard + 1 + number)))
 
 
 def replacement_ids(tokenizer: Tokenizer, special_tokens: SpecialTokens) -> np.ndarray:

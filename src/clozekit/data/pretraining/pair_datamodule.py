@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from clozekit.corpus.manifest import Counts
 from clozekit.corpus.shard_files import ShardFile
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.data.pretraining.masking import MaskingRule
@@ -24,8 +25,14 @@ class PretrainingDataModule(CorpusDataModule):
         pairs = PairRule(max_seq_length=max_seq_length, short_seq_prob=self.config.short_seq_prob)
         return PretrainingSource(shards, pairs, masking, self.special_tokens, self.seed)
 
+    def makes_samples(self, counts: Counts) -> bool:
+        """Whether a document has two sentences, and so a pair."""
+        return counts.sentences > counts.documents
+
     def facts(self) -> dict[str, str]:
-        """Describes the pairs of the first shard in epoch 0."""
+        """Describes the pairs of the first shard in epoch 0; not of one that must be fetched."""
+        if not self.is_at_hand:
+            return super().facts()
         source = self.sources["train"]
         assert isinstance(source, PretrainingSource)
         plan = source.plan(0, 0)

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from clozekit.corpus.fetch_ahead import FetchAhead
 from clozekit.corpus.shard_files import ShardFile
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.vocabulary import SpecialTokens
@@ -42,6 +43,9 @@ class PlannedSource(ABC, Generic[PlanT]):
         masking: How the tokens of each sequence are masked.
         special_tokens: The ids of [CLS], [SEP] and the others.
         seed: The seed of samples and masks.
+
+    Attributes:
+        fetch_ahead: Opens the shards of a stored corpus; None for local ones.
     """
 
     num_special_tokens: ClassVar[int]
@@ -58,6 +62,7 @@ class PlannedSource(ABC, Generic[PlanT]):
         self.masking = masking
         self.special_tokens = special_tokens
         self.seed = seed
+        self.fetch_ahead: FetchAhead | None = None
         self._plans: dict[tuple[int, int], tuple[Shard, PlanT]] = {}
 
     @abstractmethod
@@ -80,7 +85,10 @@ class PlannedSource(ABC, Generic[PlanT]):
     def planned(self, epoch: int, shard: int) -> tuple[Shard, PlanT]:
         """Returns a shard and its plan in an epoch."""
         if (epoch, shard) not in self._plans:
-            opened = self.shards[shard].open()
+            if self.fetch_ahead is None:
+                opened = self.shards[shard].open()
+            else:
+                opened = self.fetch_ahead.open(epoch, shard)
             self._plans[epoch, shard] = opened, self.make_plan(opened, epoch, shard)
             while len(self._plans) > PLANS_KEPT:
                 del self._plans[next(iter(self._plans))]

@@ -1,0 +1,137 @@
+"""Finds the files of a source: local ones, and those of stores and web servers."""
+
+import glob
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from clozekit import storage
+from clozekit.errors import DataError
+from clozekit.stored_file import StoredFile
+from clozekit.urls import WEB, is_url, name_of, shown
+
+_GZIP_RATIO = 4
+_SUFFIXES = {
+    "text": (".txt", ".txt.gz"),
+    "jsonl": (".jsonl", ".jsonl.gz"),
+    "csv": (".csv", ".csv.gz"),
+    "parquet": (".parquet",),
+}
+
+
+class SourceFile(NamedTuple):
+    """A file of a source.
+
+    Attributes:
+        path: The path or URL.
+        size: Its number of bytes; None if a web server does not say.
+        signature: What differs once the file is written again.
+        can_seek: Whether it can be read from the middle; gzipped files cannot.
+    """
+
+    path: str
+    size: int | None
+    signature: list[Any]
+    can_seek: bool
+
+    @property
+    def text_bytes(self) -> int:
+        """An estimate of how much text it has."""
+        return (self.size or 0) * (_GZIP_RATIO if is_gzipped(self.path) else 1)
+
+
+def find_files(path: str, file_format: str) -> list[SourceFile]:
+    """Returns the file, the folder's files with the format's suffixes, or the glob's matches.
+
+    Raises:
+        DataError: There is none, or a store cannot be read.
+    """
+    suffixes = _SUFFIXES[file_format]
+    if is_url(path):
+        return [_stored_file(file) for file in _find_stored(path, suffixes)]
+    return [_local_file(file) for file in _find_local(path, suffixes)]
+
+
+def signature_of(file: Path | str) -> list[Any]:
+    """Returns what differs once a file, of a path or URL, is written again."""
+    if isinstance(file, str) and is_url(file):
+        return _signature_of_stored(storage.stat(file))
+    status = Path(file).stat()
+    # Other than the time of modification, a program cannot set the time of the last change.
+    return [str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def is_gzipped(path: str | Path) -> bool:
+    """Tells from the name of a path or URL whether it is gzipped."""
+    name = name_of(path) if isinstance(path, str) and is_url(path) else str(path)
+    return name.endswith(".gz")
+
+
+def _find_local(path: str, suffixes: tuple[str, ...]) -> list[Path]:
+    if Path(path).is_dir():
+        files = [
+            file
+            for file in Path(path).rglob("*")
+            if file.name.endswith(suffixes) and not _is_hidden(file.relative_to(path).parts)
+        ]
+        if not files:
+            raise DataError(f"source.path={path}: the folder has no {' or '.join(suffixes)} files")
+    elif glob.has_magic(path) and not Path(path).exists():
+        files = [Path(file) for file in glob.glob(path, recursive=True)]  # noqa: PTH207
+        if not files:
+            raise DataError(f"source.path={path} does not match any file")
+    else:
+        files = [Path(path)]
+        if not files[0].exists():
+            raise DataError(f"source.path={path} does not exist")
+    return sorted(file for file in files if file.is_file())
+
+
+def _find_stored(url: str, suffixes: tuple[str, ...]) -> list[StoredFile]:
+    if _is_of_web(url) and url.endswith("/"):
+        raise DataError(
+            f"source.path={shown(url)} is a folder of a web server, which cannot be listed; set "
+            "the URL of a file"
+        )
+    if glob.has_magic(url) and not _is_of_web(url) and not storage.exists(url):
+        files = [file for file in storage.glob(url) if not name_of(file.url).startswith(".")]
+        if not files:
+            raise DataError(f"source.path={shown(url)} does not match any file")
+    else:
+        files = storage.find(url)
+        if [file.url for file in files] != [url]:
+            depth = len(PurePosixPath(url.rstrip("/")).parts)
+            files = [
+                file
+                for file in files
+                if file.url.endswith(suffixes)
+                and not _is_hidden(PurePosixPath(file.url).parts[depth:])
+            ]
+        if not files:
+            raise DataError(
+                f"source.path={shown(url)}: the folder has no {' or '.join(suffixes)} files"
+            )
+    # As local paths: the files of a folder "a" before those of "a-b".
+    return sorted(files, key=lambda file: PurePosixPath(file.url).parts)
+
+
+def _local_file(path: Path) -> SourceFile:
+    signature = signature_of(path)
+    return SourceFile(str(path), path.stat().st_size, signature, not is_gzipped(path))
+
+
+def _stored_file(file: StoredFile) -> SourceFile:
+    seeks = not is_gzipped(file.url) and storage.can_seek(file.url)
+    return SourceFile(file.url, file.size, _signature_of_stored(file), seeks)
+
+
+def _signature_of_stored(file: StoredFile) -> list[Any]:
+    return [file.url, file.size, file.version]
+
+
+def _is_hidden(parts: tuple[str, ...]) -> bool:
+    return any(part.startswith(".") for part in parts)
+
+
+def _is_of_web(url: str) -> bool:
+    # In the URL of a web page, a `?` begins a query.
+    return url.partition("://")[0].lower() in WEB and "*" not in url

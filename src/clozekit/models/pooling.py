@@ -1,0 +1,61 @@
+"""From the tokens of a sequence to one vector, and the layer below the heads of ModernBERT."""
+
+import torch
+from torch import Tensor, nn
+
+from clozekit.config.encoder import EncoderConfig
+from clozekit.data.packing import Packing
+from clozekit.models.kernels.linear import Linear
+
+
+class TanhLayer(nn.Linear):
+    """BERT's pooler: a linear layer and tanh (Devlin et al., 2019, section 3)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__(config.hidden_size, config.hidden_size, bias=config.classifier_bias)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name that nn.Linear gives it)
+        """Maps `[batch, hidden]` to `[batch, hidden]`."""
+        return torch.tanh(super().forward(input))
+
+
+class PredictionLayer(nn.Module):
+    """A linear layer, GELU and LayerNorm (`ModernBertPredictionHead` of transformers)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        hidden = config.hidden_size
+        self.dense = Linear(hidden, hidden, bias=config.classifier_bias)
+        self.activation = nn.GELU()
+        self.norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps, bias=config.norm_bias)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Maps `[n, hidden]` to `[n, hidden]`."""
+        output: Tensor = self.norm(self.activation(self.dense(hidden_states)))
+        return output
+
+
+def make_pooler(config: EncoderConfig) -> nn.Module:
+    """Makes the layer between the vector of a sequence and the heads on it."""
+    return PredictionLayer(config) if config.classifier_activation == "gelu" else TanhLayer(config)
+
+
+def make_token_layer(config: EncoderConfig) -> nn.Module:
+    """Makes the layer between the vectors of tokens and the heads on them."""
+    return PredictionLayer(config) if config.classifier_activation == "gelu" else nn.Identity()
+
+
+def first_tokens(hidden_states: Tensor, packing: Packing) -> Tensor:
+    """Returns `[batch, hidden]`, the vector of each sequence's first token."""
+    # Empty sequences at the end, which fill a batch up, have no first token.
+    return hidden_states.index_select(0, packing.first_tokens.clamp(max=packing.num_tokens - 1))
+
+
+def means(hidden_states: Tensor, packing: Packing) -> Tensor:
+    """Returns `[batch, hidden]`, the mean of each sequence's vectors, in float32 at least."""
+    sequences = packing.slots.div(packing.max_seqlen, rounding_mode="floor")
+    wide = torch.promote_types(hidden_states.dtype, torch.float32)
+    sums = hidden_states.new_zeros(packing.batch_size, hidden_states.shape[1], dtype=wide)
+    sums = sums.index_add(0, sequences, hidden_states.to(wide))
+    lengths = packing.cu_seqlens.diff().clamp(min=1)
+    return (sums / lengths[:, None]).to(hidden_states.dtype)

@@ -1,0 +1,335 @@
+"""Files of object stores and web servers, by URL: the only module that uses fsspec.
+
+fsspec and the package of a store are imported when a URL is first used, so local files cost
+nothing. Credentials come from the environment alone, by the names that the store's package reads.
+Every call is tried three times, except where another try cannot help.
+
+A file system is made by the process that uses it: s3fs and its kind do not survive a fork.
+"""
+
+import errno
+import importlib
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from clozekit.errors import DataError, StoreError
+from clozekit.files import name_path, sha256_of_file, write_atomically
+from clozekit.storage_errors import first_line, in_words, is_final, is_missing
+from clozekit.storage_reading import StoredBytes
+from clozekit.stored_file import StoredFile, found_files, stored_file
+from clozekit.urls import EXTRAS, WEB, check_url, name_of, shown
+
+TRIES = 3
+PAUSE_S = 0.3
+"""The pause before the second try; the next ones are four times as long each."""
+
+BUFFER_BYTES = 2**22
+"""How much of a file is fetched at once."""
+
+_LOCAL_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG}
+)
+
+ResultT = TypeVar("ResultT")
+
+
+def exists(url: str) -> bool:
+    """Whether there is a file or folder of this URL.
+
+    Raises:
+        DataError: The store does not say, or cannot be reached.
+    """
+
+    # fsspec's own `exists` also says no when the store cannot be reached.
+    def look(system: Any) -> bool:
+        try:
+            system.info(url)
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return False
+            raise
+        return True
+
+    return tried(url, "be read", look)
+
+
+def stat(url: str) -> StoredFile:
+    """Describes a file.
+
+    Raises:
+        DataError: It does not exist, is a folder, or cannot be read.
+    """
+    info: Mapping[str, Any] = tried(url, "be read", lambda system: system.info(url))
+    if info.get("type") == "directory":
+        raise DataError(f"{url} is a folder, not a file")
+    return stored_file(url, info)
+
+
+def find(url: str) -> list[StoredFile]:
+    """Describes a file, or lists all files of a folder, at any depth, sorted by URL.
+
+    Raises:
+        DataError: There is no such file or folder, or it cannot be read.
+    """
+    info: Mapping[str, Any] = tried(url, "be read", lambda system: system.info(url))
+    return files(url) if info.get("type") == "directory" else [stored_file(url, info)]
+
+
+def names(url: str) -> list[str]:
+    """Lists the names of the files and folders in a folder; none if there is no such folder.
+
+    Raises:
+        DataError: The folder cannot be listed.
+    """
+    _refuse_web(url, "listed")
+
+    def find_names(system: Any) -> list[str]:
+        try:
+            paths = system.ls(url, detail=False)
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
+        # A store may list the folder itself as a file of no bytes.
+        folder = url.partition("://")[2].strip("/")
+        return [name_of(f"x://{path}") for path in paths if path.strip("/") != folder]
+
+    return sorted(tried(url, "be listed", find_names))
+
+
+def files(url: str) -> list[StoredFile]:
+    """Lists all files of a folder, at any depth, sorted by URL; none if there is no such folder.
+
+    Raises:
+        DataError: The folder cannot be listed.
+    """
+    _refuse_web(url, "listed")
+
+    def find(system: Any) -> list[StoredFile]:
+        try:
+            return found_files(url, system.find(url, detail=True))
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
+
+    return tried(url, "be listed", find)
+
+
+def glob(pattern: str) -> list[StoredFile]:
+    """Lists the files that match a pattern with `*`, `?`, `[…]` or `**`, sorted by URL.
+
+    Raises:
+        DataError: The folder cannot be listed.
+    """
+    _refuse_web(pattern, "listed")
+
+    def find(system: Any) -> list[StoredFile]:
+        try:
+            return found_files(pattern, system.glob(pattern, detail=True))
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
+
+    return tried(pattern, "be listed", find)
+
+
+@contextmanager
+def opened(
+    url: str, stop: int | None = None, buffer_bytes: int = BUFFER_BYTES
+) -> Iterator[BinaryIO]:
+    """Opens a file for reading. It can be sought; only what is read is fetched, in blocks.
+
+    Each block is tried three times on its own, so a large file can be read over a bad connection.
+
+    Args:
+        url: The URL.
+        stop: Where reading probably ends, so that little is fetched behind it.
+        buffer_bytes: The size of a block.
+
+    Raises:
+        DataError: The file cannot be opened, or, later in the block, read.
+    """
+    with io.BufferedReader(_bytes_of(url, stop), buffer_bytes) as file:
+        yield file
+
+
+def can_seek(url: str) -> bool:
+    """Tells whether the middle of a file can be read without what is before it.
+
+    All stores can. A web server may send whole files only.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    if url.partition("://")[0].lower() not in WEB:
+        return True
+    with _bytes_of(url) as file:
+        return file.has_ranges()
+
+
+def read_bytes(url: str, most: int = 2**28) -> bytes:
+    """Reads a small file.
+
+    Raises:
+        DataError: It cannot be read, or has more than `most` bytes.
+    """
+    size = stat(url).size
+    if size is not None and size > most:
+        raise DataError(f"{url} has {size:,} bytes; it should have at most {most:,}")
+    content: bytes = tried(url, "be read", lambda system: system.cat_file(url))
+    return content
+
+
+def download(url: str, target: Path) -> str:
+    """Downloads a file. `target` appears when it is complete, and is replaced if it exists.
+
+    Returns:
+        The SHA-256 of what was written.
+
+    Raises:
+        DataError: The file cannot be read.
+        OSError: `target` cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(target) as file:
+        part = Path(file.name)
+        try:
+            return download_into(url, part)
+        except OSError as error:
+            name_path(error, target, part)
+            raise
+
+
+def download_into(url: str, part: Path) -> str:
+    """Downloads a file into an existing file, which is incomplete until then.
+
+    Returns:
+        The SHA-256 of what was written.
+
+    Raises:
+        DataError: The file cannot be read.
+        OSError: `part` cannot be written.
+    """
+    tried(url, "be read", lambda system: system.get_file(url, str(part)), part)
+    return sha256_of_file(part)
+
+
+def upload(source: Path, url: str) -> None:
+    """Uploads a local file. It replaces that of the URL when it is complete.
+
+    Raises:
+        DataError: It cannot be written, or has another size afterwards.
+    """
+    _refuse_web(url, "written")
+
+    def put(system: Any) -> None:
+        system.put_file(str(source), url)
+        stored, size = system.info(url)["size"], source.stat().st_size
+        if stored != size:
+            raise OSError(f"it has {stored:,} bytes after {size:,} were uploaded")
+
+    tried(url, "be written", put)
+
+
+def write_bytes(url: str, content: bytes) -> None:
+    """Writes a small file.
+
+    Raises:
+        DataError: It cannot be written.
+    """
+    _refuse_web(url, "written")
+    tried(url, "be written", lambda system: system.pipe_file(url, content))
+
+
+def remove(url: str) -> None:
+    """Removes a file, if it exists.
+
+    Raises:
+        DataError: It cannot be removed.
+    """
+    _refuse_web(url, "removed")
+
+    def delete(system: Any) -> None:
+        try:
+            system.rm_file(url)
+        except FileNotFoundError:
+            return
+
+    tried(url, "be removed", delete)
+
+
+def _bytes_of(url: str, stop: int | None = None) -> StoredBytes:
+    return StoredBytes(url, partial(tried, url, "be read"), stop)
+
+
+def _refuse_web(url: str, verb: str) -> None:
+    if url.partition("://")[0].lower() in WEB:
+        raise DataError(f"{shown(url)} cannot be {verb}: a web server serves single files only")
+
+
+def _system(url: str) -> Any:
+    """Makes the file system of a URL, once per process."""
+    check_url(url)
+    protocol = url.partition("://")[0].lower()
+    import fsspec
+
+    # Listings are not cached, for what they list may change.
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if protocol in WEB:
+        aiohttp = importlib.import_module("aiohttp")
+        # The default gives up on any file after five minutes.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60)
+        # Compressed on the way, parts of a file would not be those of the file itself.
+        headers = {"Accept-Encoding": "identity"}
+        options["client_kwargs"] = {"timeout": timeout, "headers": headers}
+    try:
+        return fsspec.filesystem(protocol, **options)
+    except ImportError as error:
+        if extra := EXTRAS.get(protocol):
+            raise StoreError(f"{protocol}:// needs pip install 'clozekit[{extra}]'") from error
+        raise StoreError(f"{protocol}:// cannot be used: {first_line(error)}") from error
+    except ValueError as error:
+        if "Protocol not known" not in str(error):
+            raise
+        raise StoreError(
+            f"{shown(url)}: {protocol}:// is not a known kind of store; those that clozekit "
+            "installs are s3://, gs://, az://, hf:// and https://"
+        ) from error
+
+
+def tried(
+    url: str, verb: str, call: Callable[[Any], ResultT], target: Path | None = None
+) -> ResultT:
+    """Calls a function with the file system of a URL, again after an error that may pass.
+
+    Args:
+        url: The URL.
+        verb: What is done with it, such as "be read".
+        call: The function.
+        target: The local file that is written, if any.
+
+    Raises:
+        DataError: It failed three times, or another try cannot help.
+    """
+    pause = PAUSE_S
+    for number in range(1, TRIES + 1):
+        try:
+            return call(_system(url))
+        except DataError:
+            raise
+        except Exception as error:
+            if target is not None and isinstance(error, OSError) and error.errno in _LOCAL_ERRORS:
+                name_path(error, target)
+                raise
+            if number == TRIES or is_final(error):
+                raise in_words(error, url, verb) from error
+        time.sleep(pause)
+        pause *= 4
+    raise AssertionError
