@@ -21,7 +21,7 @@ def work_in(work: Work, number: int) -> None:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    work = Work(tmp_path, config(tmp_path, {"format": "text", "path": "a.txt"}))
+    work = Work.of(config(tmp_path, {"format": "text", "path": "a.txt"}))
     work.folder.mkdir()
     return Stage.of("read", work_in, work, 10)
 

@@ -24,7 +24,7 @@ def fail(work: Work, number: int) -> None:
 
 
 def stage_in(folder: Path, num_tasks: int = 10) -> Stage:
-    work = Work(folder, config(folder, {"format": "text", "path": "a.txt"}))
+    work = Work.of(config(folder, {"format": "text", "path": "a.txt"}))
     work.folder.mkdir(exist_ok=True)
     return Stage.of("read", fail, work, num_tasks)
 

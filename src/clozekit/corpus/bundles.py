@@ -43,8 +43,8 @@ def run_bundle(stage: Stage, cores: int, current_folder: str, numbers: Sequence[
     _enter(current_folder)
     if not stage.work.folder.is_dir():
         raise DataError(
-            f"{stage.work.folder} does not exist on {os.uname().nodename}; out={stage.work.out} "
-            "should be a folder that all nodes share"
+            f"{stage.work.folder} does not exist on {os.uname().nodename}; it should "
+            "be in a folder that all nodes share"
         )
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     missing = [number for number in numbers if not stage.is_done(number)]

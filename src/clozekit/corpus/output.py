@@ -64,6 +64,7 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
         ConfigError: `out` contains something else or another configuration's corpus, or is being
             written by another process.
         DataError: `out` is in a store, which cannot be written.
+        ExecutorError: Jobs of an earlier start do not end.
     """
     work = Work.of(config)
     _refuse_other_files(work)

@@ -138,7 +138,8 @@ def run_stage(stage: Stage, numbers: Sequence[int], config: SlurmExecutorConfig)
 
 def job_name(work: Work) -> str:
     """Returns the name of all jobs of a corpus."""
-    readable = re.sub(r"[^A-Za-z0-9-]", "-", work.out.name)
+    name = work.config.out.rstrip("/").rpartition("/")[2]
+    readable = re.sub(r"[^A-Za-z0-9-]", "-", name)
     digest = hashlib.sha256(os.fsencode(work.folder.resolve())).hexdigest()
     return f"clozekit-{readable}-{digest[:12]}"
 
@@ -213,7 +214,7 @@ class _Jobs:
         if line is None:
             return (
                 f"Slurm's job {job}, which left no log {log}; do all nodes share the folder "
-                f"{self._work.out}?"
+                f"{self._work.folder}?"
             )
         return f"Slurm's job {job}, whose log {log} ends with: {line}"
 
