@@ -26,6 +26,7 @@ from clozekit.config.data import SCHEMAS
 from clozekit.config.dedup import ExactDedup, NearDedup, NoDedup
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.evaluate import EvaluateConfig
+from clozekit.config.executor import LocalExecutorConfig, RayExecutorConfig, SlurmExecutorConfig
 from clozekit.config.export import ExportConfig
 from clozekit.config.filters import FiltersConfig
 from clozekit.config.location import conf_dir
@@ -84,8 +85,16 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
     },
     "tokenizer": {"wordpiece": WordPieceConfig, "existing": ExistingTokenizerConfig},
     "dedup": {"exact": ExactDedup, "near": NearDedup, "none": NoDedup},
+    "executor": {
+        "local": LocalExecutorConfig,
+        "slurm": SlurmExecutorConfig,
+        "ray": RayExecutorConfig,
+    },
 }
 """Groups with one schema per choice."""
+
+KINDS = ("format", "engine", "method")
+"""Keys that name the choice itself."""
 
 ALIKE: dict[str, type[BaseModel]] = {
     "encoder": EncoderConfig,
@@ -143,7 +152,7 @@ def _group(group: str) -> Iterator[str]:
         yield f"#### {', '.join(f'`{choice}`' for choice in choices)}\n\n{title}\n"
         if group in CLOSED:
             schema = CLOSED[group][choices[0]]
-            names = [name for name in schema.model_fields if name not in ("format", "method")]
+            names = [name for name in schema.model_fields if name not in KINDS]
             yield _table(_closed_rows(schema, names, _file(group, choices[0]), group))
         else:
             yield _table(_open_rows(group, choices))

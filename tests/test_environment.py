@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from clozekit.environment import cores_per_process, num_cores
+
 PRODUCTS = """
 import sys
 from clozekit.environment import prepare_for_torch
@@ -97,3 +99,40 @@ def test_products_of_ever_new_shapes_take_no_memory() -> None:
         text=True,
     )
     assert int(finished.stdout) < 400
+
+
+@pytest.mark.parametrize(
+    ("variables", "cores"),
+    [
+        ({}, 8),
+        ({"SLURM_CPUS_PER_TASK": "2"}, 8),
+        ({"SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": "2", "SLURM_CPUS_ON_NODE": "4"}, 2),
+        ({"SLURM_JOB_ID": "1", "SLURM_CPUS_ON_NODE": "4"}, 4),
+        ({"SLURM_JOB_ID": "1", "SLURM_CPUS_ON_NODE": "64"}, 8),
+        ({"SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": ""}, 8),
+    ],
+)
+def test_the_cores_are_those_that_slurm_and_the_system_give(
+    variables: dict[str, str], cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(variables, monkeypatch)
+    assert num_cores() == cores
+
+
+def test_processes_of_srun_have_cores_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    give({}, monkeypatch)
+    assert cores_per_process(4) == 2
+    slurm = {"SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": "4"}
+    give(slurm, monkeypatch)
+    assert cores_per_process(4) == 1
+    give(slurm | {"SLURM_STEP_NUM_TASKS": "4"}, monkeypatch)
+    assert cores_per_process(4) == 4
+
+
+def give(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets the variables of Slurm, on a machine of eight cores."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)

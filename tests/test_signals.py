@@ -5,16 +5,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from clozekit.signals import exit_on_stop_signals, stop_signals
+from clozekit.signals import delayed_signals, exit_on_stop_signals, stop_signals
 
 STOP = (signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in STOP}
+    before = {number: signal.getsignal(number) for number in (*STOP, signal.SIGINT)}
     for number in STOP:
         signal.signal(number, signal.SIG_DFL)
+    # A command in this process leaves it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -36,3 +38,18 @@ def test_only_the_first_signal_ends_the_process(number: signal.Signals) -> None:
     assert ended.value.code == 75
     for again in STOP:
         signal.raise_signal(again)
+
+
+def test_delayed_signals_arrive_when_they_are_let_in_and_at_the_end() -> None:
+    exit_on_stop_signals()
+    handler = signal.getsignal(signal.SIGTERM)
+    with delayed_signals() as call_handlers:
+        call_handlers()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            call_handlers()
+        call_handlers()
+    assert signal.getsignal(signal.SIGTERM) == handler
+    with pytest.raises(SystemExit) as ended, delayed_signals():
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 75

@@ -94,5 +94,20 @@ def _of_glibc(function: str) -> Any:
 def num_cores() -> int:
     """Returns the number of cores that this process may use, which a cluster may limit."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    if "SLURM_JOB_ID" in os.environ:
+        # Without its plugins for affinity and cgroups, Slurm does not bind a job to its cores.
+        names = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+        numbers = [os.environ[name] for name in names if os.environ.get(name, "").isdecimal()]
+        cores = min([cores, *map(int, numbers[:1])])
+    return max(1, cores)
+
+
+def cores_per_process(processes: int) -> int:
+    """Returns the number of cores for each of this machine's processes that train together."""
+    environment = os.environ
+    if "SLURM_CPUS_PER_TASK" in environment and environment.get("SLURM_STEP_NUM_TASKS", "1") != "1":
+        return num_cores()  # srun gives each process its own
+    return num_cores() // processes

@@ -19,6 +19,10 @@ class StoreError(DataError):
     """A store cannot be reached, or refuses; what was done before can be used again."""
 
 
+class ExecutorError(UserError):
+    """A cluster cannot run the tasks of `prepare`. What is done is kept for another start."""
+
+
 class WorkerError(Exception):
     """A worker process was killed; the message says how. The same command may succeed again."""
 

@@ -20,9 +20,11 @@ def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
     Raises:
         ConfigError: `out` contains something else, or a corpus with another configuration.
         DataError: The source or the tokenizer cannot be used.
+        ExecutorError: The cluster cannot run the tasks.
     """
     # A heavy import, which is not needed to reject a folder.
     from clozekit.corpus import pipeline
+    from clozekit.corpus.executor import check_executor, executor_of
 
     console = PlainConsole()
     if (finished := finished_corpus(config)) is not None:
@@ -30,16 +32,18 @@ def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
         return finished
     if config.filters.language is not None:
         check_language(config.filters.language)
+    check_executor(config)
     with claim_output(config) as work:
-        pipeline.plan_reading(work)
-        if isinstance(config.tokenizer, ExistingTokenizerConfig):
-            pipeline.copy_tokenizer(work, config.tokenizer)
-        pipeline.read_source(work)
-        pipeline.split_documents(work)
-        if isinstance(config.tokenizer, WordPieceConfig):
-            pipeline.train_vocabulary(work, config.tokenizer)
-        pipeline.tokenize(work)
-        pipeline.build_shards(work)
+        with executor_of(work):
+            pipeline.plan_reading(work)
+            if isinstance(config.tokenizer, ExistingTokenizerConfig):
+                pipeline.copy_tokenizer(work, config.tokenizer)
+            pipeline.read_source(work)
+            pipeline.split_documents(work)
+            if isinstance(config.tokenizer, WordPieceConfig):
+                pipeline.train_vocabulary(work, config.tokenizer)
+            pipeline.tokenize(work)
+            pipeline.build_shards(work)
         corpus = pipeline.write_manifest(work)
         remarks = [
             *pipeline.read_examples(work),

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -33,6 +35,43 @@ def ignore_signals_at_exit() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def delayed_signals() -> Iterator[Callable[[], None]]:
+    """Delays the handlers of SIGTERM, SIGHUP and SIGINT.
+
+    Some libraries end the process in their own way if a handler raises an error within their call.
+
+    Yields:
+        A function that calls the handlers of the signals that have arrived. The end of the context
+        does the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    arrived: list[signal.Signals] = []
+    numbers = (*stop_signals(), signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+
+    def call_handlers() -> None:
+        while arrived:
+            number = arrived.pop(0)
+            handler = handlers[number]
+            if callable(handler):
+                handler(number, None)
+            elif handler == signal.SIG_DFL:
+                signal.signal(number, handler)
+                signal.raise_signal(number)
+
+    for number in numbers:
+        signal.signal(number, lambda number, _: arrived.append(signal.Signals(number)))
+    try:
+        yield call_handlers
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        call_handlers()
 
 
 def _exit(number: int, frame: FrameType | None) -> NoReturn:

@@ -237,6 +237,13 @@ def check_source(name: str, given: Given) -> None:
     assert source.model_dump() == values["source"], "the file says every key"
 
 
+def check_executor(name: str, given: Given) -> None:
+    values = compose_values("prepare", f"executor={name}", "source.path=a", "out=b")
+    executor = PrepareConfig.model_validate(values).executor
+    assert executor.engine == name
+    assert executor.model_dump() == values["executor"], "the file says every key"
+
+
 def check_tokenizer(name: str, given: Given) -> None:
     path = ["tokenizer.path=vocab.txt"] if name == "existing" else []
     values = compose_values(
@@ -297,6 +304,7 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "source": check_source,
     "tokenizer": check_tokenizer,
     "dedup": check_dedup,
+    "executor": check_executor,
     "hydra": check_hydra,
 }
 """How the files of each folder are checked; a file without a check fails its test."""

@@ -28,7 +28,7 @@ for arguments in json.load(sys.stdin):
             main()
         except SystemExit as error:
             code = error.code
-    heavy = sorted({"torch", "lightning", "datatrove", "datasets"} & sys.modules.keys())
+    heavy = sorted({"torch", "lightning", "datasets"} & sys.modules.keys())
     results.append({"code": code, "out": out.getvalue(), "err": err.getvalue(), "heavy": heavy})
 print(json.dumps(results))
 """

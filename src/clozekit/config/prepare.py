@@ -1,13 +1,14 @@
 """The configuration of `clozekit prepare`: the source of text, the tokenizer and the shards."""
 
-import os
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from clozekit.config.dedup import DedupConfig, ExactDedup
+from clozekit.config.executor import ExecutorConfig, LocalExecutorConfig
 from clozekit.config.filters import FiltersConfig
 from clozekit.config.paths import PathText
+from clozekit.environment import num_cores
 from clozekit.urls import WEB, is_url
 
 _READ_ONLY = WEB | {"hf"}
@@ -155,7 +156,10 @@ class PrepareConfig(_Closed):
         validation_fraction: The fraction of documents held out for validation, by a hash of their
             id.
         shard_tokens: The target size of a shard, in tokens.
-        workers: The number of processes; null for the number of CPU cores.
+        executor: Where the tasks run. All executors write the same bytes, and each continues what
+            another one has begun.
+        workers: The number of processes; null for the number of CPU cores. On a cluster, the number
+            of jobs at once; null for 1,000.
         overwrite: Whether to replace an existing corpus in `out`.
         work_dir: A folder for intermediate files, about 2.2 times as large as the text, on a file
             system that all workers share; null for a folder in `out`. Required if `out` is a URL.
@@ -172,6 +176,7 @@ class PrepareConfig(_Closed):
     filters: FiltersConfig = FiltersConfig()
     validation_fraction: float = Field(0.05, gt=0, lt=1)
     shard_tokens: int = Field(32_000_000, gt=0, le=1_000_000_000)
+    executor: ExecutorConfig = LocalExecutorConfig()
     workers: int | None = Field(None, gt=0, le=4096)
     overwrite: bool = False
     work_dir: PathText | None = None
@@ -201,14 +206,14 @@ class PrepareConfig(_Closed):
     @property
     def num_workers(self) -> int:
         """`workers`, or the number of CPU cores if it is null."""
-        return self.workers or os.cpu_count() or 1
+        return self.workers or num_cores()
 
     def identity(self) -> dict[str, Any]:
         """The part of the configuration that determines the corpus's content.
 
         Keys that did not exist in earlier versions are left out if they have no effect.
         """
-        excluded = {"out", "workers", "overwrite", "work_dir"}
+        excluded = {"out", "executor", "workers", "overwrite", "work_dir"}
         identity = self.model_dump(mode="json", exclude=excluded)
         identity["filters"] = self.filters.model_dump(mode="json", exclude_none=True)
         for key, default in (("dedup", ExactDedup().model_dump()), ("filters", {})):

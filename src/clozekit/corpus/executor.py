@@ -1,27 +1,51 @@
-"""Runs the tasks of a stage in parallel processes with datatrove."""
+"""Runs the tasks of a stage: in processes of this machine, in jobs of Slurm, or on Ray."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
-from pathlib import Path
-from typing import Any, TypeAlias
 
-from datatrove.executor.local import LocalPipelineExecutor
-from datatrove.pipeline.base import PipelineStep
-from loguru import logger
-
+from clozekit.config.executor import RayExecutorConfig, SlurmExecutorConfig
+from clozekit.config.prepare import PrepareConfig
+from clozekit.corpus import ray_executor, slurm_executor
 from clozekit.corpus.processes import run_in_processes
 from clozekit.corpus.progress import show_progress
+from clozekit.corpus.stage import Stage, Task
 from clozekit.corpus.work_folder import Work
 
-Task: TypeAlias = Callable[[Work, int], None]
+
+def check_executor(config: PrepareConfig) -> None:
+    """Checks that the executor is installed, before anything is written.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if isinstance(config.executor, SlurmExecutorConfig):
+        slurm_executor.check_installed()
+    elif isinstance(config.executor, RayExecutorConfig):
+        ray_executor.check_installed()
+
+
+@contextmanager
+def executor_of(work: Work) -> Iterator[None]:
+    """Provides the executor for the stages, and ends all of its jobs.
+
+    Raises:
+        ExecutorError: The cluster cannot be reached.
+    """
+    if isinstance(work.config.executor, SlurmExecutorConfig):
+        with slurm_executor.ending_jobs(work):
+            yield
+    elif isinstance(work.config.executor, RayExecutorConfig):
+        with ray_executor.connected(work.config.executor):
+            yield
+    else:
+        yield
 
 
 def run_tasks(title: str, task: Task, work: Work, num_tasks: int) -> None:
-    """Runs the tasks of a stage that are not completed yet.
+    """Runs the tasks of a stage that are not done yet.
 
-    datatrove marks completed tasks with files in the work folder, so a later run skips them.
+    A file in the work folder marks each task that is done, so a later run skips it.
 
     Args:
         title: The name of the stage for the progress display.
@@ -35,79 +59,40 @@ def run_tasks(title: str, task: Task, work: Work, num_tasks: int) -> None:
     """
     if not num_tasks:
         return
-    logs = work.logs(task.__name__)
-    executor = _Executor(
-        [_Step(task, work)],
-        tasks=num_tasks,
-        workers=min(work.config.num_workers, num_tasks),
-        logging_dir=str(logs),
-    )
-    with show_progress(title, num_tasks, lambda: _count_done(logs)), _quiet_and_serial():
-        executor.run()
+    stage = Stage.of(title, task, work, num_tasks)
+    with show_progress(title, num_tasks, lambda: len(stage.done())):
+        if missing := stage.missing():
+            _run(stage, missing)
 
 
-class _Step(PipelineStep):  # type: ignore[misc]
-    """A pipeline step that calls one function."""
-
-    type = "clozekit"
-
-    def __init__(self, task: Task, work: Work) -> None:
-        self.name = task.__name__
-        super().__init__()
-        self.task = task
-        self.work = work
-
-    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:
-        self.task(self.work, rank)
-        return data
+def _run(stage: Stage, missing: Sequence[int]) -> None:
+    config = stage.work.config
+    if isinstance(config.executor, SlurmExecutorConfig):
+        slurm_executor.run_stage(stage, missing, config.executor)
+    elif isinstance(config.executor, RayExecutorConfig):
+        ray_executor.run_stage(stage, missing, config.executor)
+    else:
+        _run_here(stage, missing)
 
 
-class _Executor(LocalPipelineExecutor):  # type: ignore[misc]
-    """datatrove's local executor, which notices killed workers.
-
-    Its own pool replaces a killed worker and waits forever for the result of the lost task.
-    """
-
-    def run(self) -> None:
-        """Runs all tasks that are not completed."""
-        tasks = self.get_incomplete_ranks()
-        if not tasks:
-            return
-        self.save_executor_as_json()
-        if self.workers == 1:
-            for number in tasks:
-                self.run_task(number)
+def _run_here(stage: Stage, missing: Sequence[int]) -> None:
+    workers = min(stage.work.config.num_workers, len(missing))
+    with _serial_tokenizers():
+        if workers == 1:
+            for number in missing:
+                stage.run(number)
         else:
-            preload = [__name__, "clozekit.corpus.pipeline"]
-            run_in_processes(self.run_task, tasks, self.workers, preload)
-
-    def run_task(self, number: int) -> None:
-        """Runs a task in this process, and marks it as completed."""
-        _be_quiet_and_serial()
-        deepcopy(self)._run_for_rank(number)
-
-
-def _be_quiet_and_serial() -> None:
-    """Disables datatrove's log and the threads of tokenizers in this process."""
-    logger.disable("datatrove")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+            run_in_processes(stage.run, missing, workers, [__name__, "clozekit.corpus.pipeline"])
 
 
 @contextmanager
-def _quiet_and_serial() -> Iterator[None]:
+def _serial_tokenizers() -> Iterator[None]:
+    """Disables the threads of tokenizers in this process and those that it starts."""
     before = os.environ.get("TOKENIZERS_PARALLELISM")
-    _be_quiet_and_serial()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     try:
         yield
     finally:
-        logger.enable("datatrove")
         del os.environ["TOKENIZERS_PARALLELISM"]
         if before is not None:
             os.environ["TOKENIZERS_PARALLELISM"] = before
-
-
-def _count_done(logs: Path) -> int:
-    try:
-        return sum(1 for _ in (logs / "completions").iterdir())
-    except FileNotFoundError:
-        return 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.manifest import MANIFEST_FILE, TOKENIZER_FILE, Corpus
+from clozekit.corpus.slurm_executor import end_jobs
 from clozekit.corpus.stored_output import (
     PreparedCorpus,
     mark,
@@ -21,7 +22,7 @@ from clozekit.corpus.stored_output import (
     unmark,
 )
 from clozekit.corpus.work_folder import PLAN_FILE, WORK_FOLDER, Work
-from clozekit.errors import ConfigError, StoreError, UserError
+from clozekit.errors import ConfigError, ExecutorError, StoreError, UserError
 from clozekit.files import leftovers, open_lock_file, refuse_links
 from clozekit.urls import is_url
 
@@ -63,6 +64,7 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
         ConfigError: `out` contains something else or another configuration's corpus, or is being
             written by another process.
         DataError: `out` is in a store, which cannot be written.
+        ExecutorError: Jobs of an earlier start do not end.
     """
     work = Work.of(config)
     _refuse_other_files(work)
@@ -73,6 +75,7 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
         lock = work.out / _LOCK_FILE
     lock.parent.mkdir(parents=True, exist_ok=True)
     with _locked(lock, config.out):
+        end_jobs(work)  # of a process that was killed
         if work.is_stored:
             _keep_usable_of_store(work)
         else:
@@ -84,6 +87,8 @@ def claim_output(config: PrepareConfig) -> Iterator[Work]:
             if work.is_stored:
                 mark(config)
             yield work
+        except ExecutorError:
+            raise
         except UserError as error:
             # The run cannot continue, and its remains would block a corrected configuration. A
             # store that cannot be reached is another matter, once there is something to keep.

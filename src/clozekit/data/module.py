@@ -23,7 +23,7 @@ from clozekit.data.stream import (
     TrainingStream,
     loader_options,
 )
-from clozekit.environment import num_cores
+from clozekit.environment import cores_per_process
 
 MOST_WORKERS = 4
 """The maximum default for `num_workers`; more workers do not speed up training."""
@@ -163,7 +163,7 @@ class StreamDataModule(LightningDataModule):
         if self.trainer is None or self.trainer.strategy.root_device.type == "cpu":
             return 0
         processes = max(1, self.trainer.num_devices)
-        return min(MOST_WORKERS, num_cores() // processes)
+        return min(MOST_WORKERS, cores_per_process(processes))
 
     def _gpu(self) -> torch.device | None:
         """Returns the CUDA device that this process trains on, if any."""
