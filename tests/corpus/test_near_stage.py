@@ -34,7 +34,7 @@ def signed(folder: Path, documents: list[list[str]], dedup: Mapping[str, Any] = 
     config = PrepareConfig.model_validate(
         {"out": str(folder / "out"), "source": source, "dedup": dedup, "workers": 1}
     )
-    work = Work(folder / "out", config)
+    work = Work.of(config)
     work.folder.mkdir(parents=True)
     pipeline.plan_reading(work)
     pipeline.read_source(work)
