@@ -1,6 +1,7 @@
 """The learning rate's course."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,12 +12,20 @@ from clozekit.errors import ConfigError
 from clozekit.optim.schedules import learning_rate_factor, make_schedule
 
 max_steps = st.integers(1, 2_000)
+DECAYS = ["linear", "cosine", "1-sqrt"]
+warmups: dict[str, st.SearchStrategy[Any]] = {
+    "warmup_steps": st.none() | st.integers(0, 3_000),
+    "warmup_ratio": st.floats(0, 0.5),
+    "min_lr_ratio": st.floats(0, 1),
+}
 schedules = st.builds(
+    ScheduleConfig, decay=st.sampled_from([*DECAYS, "constant"]), **warmups
+) | st.builds(
     ScheduleConfig,
-    decay=st.sampled_from(["linear", "cosine", "constant"]),
-    warmup_steps=st.none() | st.integers(0, 3_000),
-    warmup_ratio=st.floats(0, 1),
-    min_lr_ratio=st.floats(0, 1),
+    decay=st.sampled_from(DECAYS),
+    decay_steps=st.none() | st.integers(1, 3_000),
+    decay_ratio=st.floats(0.001, 0.5),
+    **warmups,
 )
 
 
@@ -54,13 +63,13 @@ def test_the_decay_never_rises_and_ends_where_it_should(
 
 @given(schedules, st.integers(100, 2_000))
 def test_neighbouring_steps_are_near_each_other(schedule: ScheduleConfig, length: int) -> None:
-    warmup = schedule.num_warmup_steps(length)
-    if warmup > length - 50:
-        return
-    factors = [learning_rate_factor(step, schedule, length) for step in range(warmup, length + 1)]
+    first = schedule.first_decay_step(length)
+    if first > length - 50 or schedule.decay == "1-sqrt":
+        return  # A square root begins steeply.
+    factors = [learning_rate_factor(step, schedule, length) for step in range(first, length + 1)]
     largest = max(before - after for before, after in pairwise(factors))
     # A cosine falls at most pi / 2 times as fast as a line.
-    assert largest <= 1.5708 / (length - warmup) + 1e-12
+    assert largest <= 1.5708 / (length - first) + 1e-12
 
 
 def test_the_steps_of_a_warmup_are_given_or_a_share() -> None:
@@ -119,3 +128,28 @@ def test_what_is_no_schedule_is_refused(schedule: UserScheduleConfig, message: s
     with pytest.raises(ConfigError, match=message) as caught:
         make_schedule(schedule, 100)
     assert "\n" not in str(caught.value)
+
+
+def test_a_stable_rate_lies_between_warmup_and_decay() -> None:
+    schedule = ScheduleConfig(decay="1-sqrt", warmup_ratio=0.1, decay_ratio=0.25)
+    factors = [learning_rate_factor(step, schedule, 100) for step in range(101)]
+    assert factors[10:76] == [1.0] * 66
+    assert factors[76] == pytest.approx(1 - (1 / 25) ** 0.5)
+    assert factors[100] == 0.0
+    fixed = ScheduleConfig(decay="linear", decay_steps=10, min_lr_ratio=0.5)
+    rates = [learning_rate_factor(step, fixed, 100) for step in (0, 90, 95, 100)]
+    assert rates == [1, 1, 0.75, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"decay": "constant", "decay_ratio": 0.2}, "decay_ratio=0.2 has no effect"),
+        ({"decay": "constant", "decay_steps": 2}, "decay_steps=2 has no effect"),
+        ({"warmup_ratio": 0.6, "decay_ratio": 0.5}, "are more than 1 together"),
+        ({"decay_ratio": 0.0}, "greater than 0"),
+    ],
+)
+def test_a_decay_that_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ScheduleConfig.model_validate(values)

@@ -1,8 +1,8 @@
 """The group `schedule`: the learning rate over the steps."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from clozekit.config.groups import Closed
 from clozekit.config.values import LARGEST
@@ -14,22 +14,53 @@ class ScheduleConfig(Closed):
     """The learning rate schedule. For a custom `_target_` see `UserScheduleConfig`.
 
     Attributes:
-        decay: The decay after the warmup: `linear`, `cosine` or `constant`.
+        decay: How the rate decays after the warmup: `linear`, `cosine`, `1-sqrt` (Hägele et al.,
+            2024) or `constant`, which does not decay.
         warmup_steps: The number of linear warmup steps; null to use `warmup_ratio`.
         warmup_ratio: The warmup steps as a fraction of `max_steps`.
+        decay_steps: The number of steps of the decay, at the end of training; the rate is stable
+            between warmup and decay. Null to use `decay_ratio`.
+        decay_ratio: The steps of the decay as a fraction of `max_steps`; null to decay from the end
+            of the warmup.
         min_lr_ratio: The final learning rate as a fraction of the peak.
     """
 
-    decay: Literal["linear", "cosine", "constant"] = "linear"
+    decay: Literal["linear", "cosine", "1-sqrt", "constant"] = "linear"
     warmup_steps: int | None = Field(None, ge=0, le=LARGEST)
     warmup_ratio: float = Field(0.0, ge=0, le=1)
+    decay_steps: int | None = Field(None, gt=0, le=LARGEST)
+    decay_ratio: float | None = Field(None, gt=0, le=1)
     min_lr_ratio: float = Field(0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _check_decay(self) -> Self:
+        for key in ("decay_steps", "decay_ratio"):
+            value = getattr(self, key)
+            if self.decay == "constant" and value is not None:
+                raise ValueError(f"{key}={value} has no effect with decay=constant")
+        if self.decay_steps is not None or self.warmup_steps is not None:
+            return self
+        if self.decay_ratio is not None and self.warmup_ratio + self.decay_ratio > 1:
+            raise ValueError(
+                f"warmup_ratio={self.warmup_ratio} and decay_ratio={self.decay_ratio} are more "
+                "than 1 together"
+            )
+        return self
 
     def num_warmup_steps(self, max_steps: int) -> int:
         """Returns the number of warmup steps."""
         if self.warmup_steps is not None:
             return self.warmup_steps
         return round(self.warmup_ratio * max_steps)
+
+    def first_decay_step(self, max_steps: int) -> int:
+        """Returns the step at which the decay begins; the warmup comes first."""
+        warmup = self.num_warmup_steps(max_steps)
+        if self.decay_steps is not None:
+            return max(warmup, max_steps - self.decay_steps)
+        if self.decay_ratio is not None:
+            return max(warmup, max_steps - max(1, round(self.decay_ratio * max_steps)))
+        return warmup
 
 
 class UserScheduleConfig(ScheduleConfig):

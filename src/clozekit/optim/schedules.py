@@ -12,11 +12,20 @@ from clozekit.errors import ConfigError
 
 OWN_KEYS = tuple(ScheduleConfig.model_fields)
 
+_DECAYS: dict[str, Callable[[float], float]] = {
+    "linear": lambda progress: 1.0 - progress,
+    "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
+    "1-sqrt": lambda progress: 1.0 - math.sqrt(progress),
+}
+"""What remains of the rate, by the share of the decay that is done."""
+
 
 def learning_rate_factor(step: int, schedule: ScheduleConfig, max_steps: int) -> float:
     """Returns the factor of the peak learning rate at a step.
 
-    Linear warmup, then decay (Devlin et al., 2019, appendix A.2, use linear decay).
+    Linear warmup, then decay (Devlin et al., 2019, appendix A.2, use linear decay), or with
+    `decay_steps` or `decay_ratio`, a stable rate between them (warmup-stable-decay; Hu et al.,
+    2024; Hägele et al., 2024, section 3).
 
     Args:
         step: The global step, from 0.
@@ -31,10 +40,9 @@ def learning_rate_factor(step: int, schedule: ScheduleConfig, max_steps: int) ->
         return (step + 1) / (warmup + 1)
     if schedule.decay == "constant":
         return 1.0
-    progress = min(1.0, (step - warmup) / max(1, max_steps - warmup))
-    remaining = (
-        1.0 - progress if schedule.decay == "linear" else (1 + math.cos(math.pi * progress)) / 2
-    )
+    first = schedule.first_decay_step(max_steps)
+    progress = min(1.0, max(0, step - first) / max(1, max_steps - first))
+    remaining = _DECAYS[schedule.decay](progress)
     return schedule.min_lr_ratio + (1.0 - schedule.min_lr_ratio) * remaining
 
 
