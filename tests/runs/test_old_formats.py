@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from clozekit.config.encoder import OWN_ENCODER, EncoderConfig
 from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.runs.old_formats import MOVED_SINCE_2, translated
 
@@ -49,3 +50,13 @@ def test_names_of_the_present_format_stay() -> None:
     config = {"data": {"_target_": "clozekit.data.tagging.TaggingDataModule"}}
     assert translated(config, 3) == config
     assert translated(config, 2) != config
+
+
+def test_a_run_of_before_the_parts_of_an_encoder_could_be_chosen_has_those_of_bert() -> None:
+    config = {"encoder": {"_target_": OWN_ENCODER, "hidden_size": 24}, "max_steps": 3}
+    read = translated(config, 3)
+    encoder = EncoderConfig.model_validate(read["encoder"])
+    assert encoder.is_bert and encoder.norm_position == "post"
+    assert read["encoder"].keys() > {"norm_bias", "local_attention"}
+    modern = {"encoder": {**read["encoder"], "norm_bias": False}}
+    assert translated(modern, 3) == modern

@@ -10,7 +10,7 @@ from clozekit.config.values import Count
 OWN_ENCODER = "clozekit.models.encoder.Encoder"
 """The default of `encoder._target_`."""
 
-_PARTS = (
+PARTS = (
     *("norm_position", "position_embedding_type", "global_rope_theta", "local_rope_theta"),
     *("local_attention", "global_attn_every_n_layers", "gated_feed_forward"),
     *("attention_bias", "mlp_bias", "norm_bias"),
@@ -116,15 +116,20 @@ class EncoderConfig(BaseModel):
         """Whether the encoder is clozekit's own class with the parts of BERT."""
         return self.is_own and not self.other_parts()
 
+    @classmethod
+    def parts_of_bert(cls) -> dict[str, Any]:
+        """Returns the values that the keys of `PARTS` have for BERT, which are their defaults."""
+        return {key: cls.model_fields[key].get_default() for key in PARTS}
+
     def other_parts(self) -> dict[str, Any]:
         """Returns the keys and values in which the encoder has other parts than BERT."""
-        defaults = type(self)()
-        parts = {key: v for key in _PARTS if (v := getattr(self, key)) != getattr(defaults, key)}
+        of_bert = self.parts_of_bert()
+        parts = {key: v for key in PARTS if (v := getattr(self, key)) != of_bert[key]}
         return parts if self.type_vocab_size else {**parts, "type_vocab_size": 0}
 
     def published(self) -> dict[str, Any]:
         """Returns the keys that published configurations of BERT have, and those of other parts."""
-        excluded = {"target", "pretrained", *_PARTS} - self.other_parts().keys()
+        excluded = {"target", "pretrained", *PARTS} - self.other_parts().keys()
         return self.model_dump(exclude=excluded)
 
     @model_validator(mode="after")

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from clozekit.config.encoder import EncoderConfig
+
 OLDEST_FORMAT = 2
 """The oldest format that can be read."""
 
@@ -53,13 +55,18 @@ def translated(config: dict[str, Any], format_version: int) -> dict[str, Any]:
         config: The configuration, in plain containers.
         format_version: The checkpoint's format.
     """
-    if format_version != 2:
-        return config
-    renamed: dict[str, Any] = _renamed(config, MOVED_SINCE_2)
-    return renamed | {
-        group: {**added, **renamed[group]}
-        for group, added in ADDED_SINCE_2.items()
-        if isinstance(renamed.get(group), dict)
+    if format_version == 2:
+        config = _with(ADDED_SINCE_2, _renamed(config, MOVED_SINCE_2))
+    # Some runs of the current format were saved before these keys were added.
+    return _with({"encoder": EncoderConfig.parts_of_bert()}, config)
+
+
+def _with(added: dict[str, dict[str, Any]], config: dict[str, Any]) -> dict[str, Any]:
+    """Adds keys that are missing in groups that are there."""
+    return config | {
+        group: {**keys, **config[group]}
+        for group, keys in added.items()
+        if isinstance(config.get(group), dict)
     }
 
 
