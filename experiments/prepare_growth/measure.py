@@ -1,6 +1,9 @@
-"""Measures `clozekit prepare` against the size of the corpus, and forecasts 1 TB.
+"""Measures `clozekit prepare` against the size of the corpus.
 
     python experiments/prepare_growth/measure.py --folder /scratch --megabytes 10 100 1000
+
+The options `--partition-bytes`, `--groups` and `--shard-tokens` divide a small corpus as a large
+one is divided; then only the stages are measured.
 
 For each size it writes a JSONL file (see `write_corpus`), and then
 
@@ -26,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.prepare import MovieReviewsSource, PrepareConfig
-from clozekit.corpus import pipeline
+from clozekit.corpus import division, pipeline
 from clozekit.corpus.documents import Partition
 from clozekit.corpus.output import claim_output
 from clozekit.corpus.readers import plan_partitions, read_documents
@@ -44,22 +47,30 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where corpora are written")
     parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--partition-bytes", type=int, help="the size of a partition")
+    parser.add_argument("--groups", type=int, help="the number of groups")
+    parser.add_argument("--shard-tokens", type=int, default=32_000_000)
     parser.add_argument("--stages", type=int, help="internal: measure the stages of one corpus")
     options = parser.parse_args()
+    is_divided = options.partition_bytes is not None
+    if is_divided:
+        pipeline.PARTITION_BYTES = options.partition_bytes
+        division._GROUPS = options.groups or division._GROUPS
     if options.stages:
-        print(json.dumps(measure_stages(options.folder, options.stages)))
+        stages = measure_stages(options.folder, options.stages, options.shard_tokens)
+        print(json.dumps(stages))
         return
     options.folder.mkdir(parents=True, exist_ok=True)
     results = []
     for megabytes in options.megabytes:
         write_corpus(options.folder / f"{megabytes}.jsonl", megabytes * MEGABYTE)
-        command = [sys.executable, __file__, "--folder", str(options.folder)]
-        finished = subprocess.run(
-            [*command, "--stages", str(megabytes)], stdout=subprocess.PIPE, text=True, check=True
-        )
+        # A process of its own, whose memory is that of this size alone.
+        command = [sys.executable, __file__, *sys.argv[1:], "--stages", str(megabytes)]
+        finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         result = json.loads(finished.stdout.splitlines()[-1])
         result["commands"] = [
-            measure_command(options.folder, megabytes, workers) for workers in options.workers
+            measure_command(options.folder, megabytes, workers)
+            for workers in ([] if is_divided else options.workers)
         ]
         results.append({"megabytes": megabytes, **result})
         print(json.dumps(results[-1]), file=sys.stderr)
@@ -97,7 +108,7 @@ def configuration(folder: Path, megabytes: int, workers: int) -> PrepareConfig:
     return PrepareConfig.model_validate({"out": out, "source": source, "workers": workers})
 
 
-def measure_stages(folder: Path, megabytes: int) -> dict[str, Any]:
+def measure_stages(folder: Path, megabytes: int, shard_tokens: int) -> dict[str, Any]:
     """Prepares a corpus in this process, and measures each call of the pipeline."""
     in_tasks, num_tasks = 0.0, 0
     run_tasks = pipeline.run_tasks
@@ -111,6 +122,7 @@ def measure_stages(folder: Path, megabytes: int) -> dict[str, Any]:
 
     pipeline.run_tasks = timed
     config = configuration(folder, megabytes, workers=1)
+    config = config.model_copy(update={"shard_tokens": shard_tokens})
     stages: list[dict[str, Any]] = []
     with claim_output(config) as work:
         for stage in stages_of(config, work):
@@ -129,9 +141,14 @@ def measure_stages(folder: Path, megabytes: int) -> dict[str, Any]:
                     "temporary_files": len(files),
                 }
             )
+        counts = {
+            "groups": len(work.division().groups),
+            "shards": len(work.shard_plans()),
+            "pieces": len(work.division().pieces),
+        }
         shutil.rmtree(work.folder)
     shutil.rmtree(work.out)
-    return {"stages": stages}
+    return {"stages": stages, **counts}
 
 
 def stages_of(config: PrepareConfig, work: Work) -> list[Callable[[], Any]]:

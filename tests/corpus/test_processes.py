@@ -65,3 +65,16 @@ def test_errors_come_back_as_they_are() -> None:
     with pytest.raises(KeyError) as bug:
         run_in_processes(fail, [2], 2, [])
     assert "raise KeyError(number)" in bug.value.__notes__[0]
+
+
+def note_variable(folder: Path, number: int) -> None:
+    (folder / str(number)).write_text(os.environ.get("CLOZEKIT_TEST_SECRET", "none"))
+
+
+def test_processes_have_the_environment_of_their_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in_processes(partial(note_variable, tmp_path), range(1), 2, [])
+    monkeypatch.setenv("CLOZEKIT_TEST_SECRET", "new")
+    run_in_processes(partial(note_variable, tmp_path), range(1, 3), 2, [])
+    assert [(tmp_path / str(n)).read_text() for n in range(3)] == ["none", "new", "new"]

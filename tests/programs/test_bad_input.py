@@ -254,7 +254,7 @@ MISTAKES = {
     ),
     "an unknown decay": (
         (*RUN, "schedule.decay=steep"),
-        ["schedule.decay=steep", "'linear', 'cosine' or 'constant'"],
+        ["schedule.decay=steep", "'linear', 'cosine', '1-sqrt' or 'constant'"],
     ),
     "an unknown precision": ((*RUN, "trainer.precision=8"), ["trainer.precision=8", "bf16-mixed"]),
     "shares above one": (

@@ -37,7 +37,7 @@ def run_in_processes(
     try:
         for _ in range(min(workers, len(waiting))):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_run, args=(task, theirs))
+            process = context.Process(target=_run, args=(task, theirs, dict(os.environ)))
             process.start()
             # Now only the process has it open, so that its end closes the connection.
             theirs.close()
@@ -90,8 +90,12 @@ def _raise_killed(process: Any) -> NoReturn:
     )
 
 
-def _run(task: Callable[[int], None], connection: Any) -> None:
+def _run(task: Callable[[int], None], connection: Any, environment: dict[str, str]) -> None:
     """Runs in a process: does the tasks whose numbers it receives."""
+    # The server that forks the processes has that of its own start, when a store's credentials may
+    # not have been there.
+    os.environ.clear()
+    os.environ.update(environment)
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
