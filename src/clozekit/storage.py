@@ -108,17 +108,7 @@ def files(url: str) -> list[StoredFile]:
     Raises:
         DataError: The folder cannot be listed.
     """
-    _refuse_web(url, "listed")
-
-    def find(system: Any) -> list[StoredFile]:
-        try:
-            return found_files(url, system.find(url, detail=True))
-        except FileNotFoundError as error:
-            if is_missing(error):
-                return []
-            raise
-
-    return tried(url, "be listed", find)
+    return _listed(url, lambda system: system.find(url, detail=True))
 
 
 def glob(pattern: str) -> list[StoredFile]:
@@ -127,17 +117,7 @@ def glob(pattern: str) -> list[StoredFile]:
     Raises:
         DataError: The folder cannot be listed.
     """
-    _refuse_web(pattern, "listed")
-
-    def find(system: Any) -> list[StoredFile]:
-        try:
-            return found_files(pattern, system.glob(pattern, detail=True))
-        except FileNotFoundError as error:
-            if is_missing(error):
-                return []
-            raise
-
-    return tried(pattern, "be listed", find)
+    return _listed(pattern, lambda system: system.glob(pattern, detail=True))
 
 
 @contextmanager
@@ -263,6 +243,21 @@ def remove(url: str) -> None:
             return
 
     tried(url, "be removed", delete)
+
+
+def _listed(url: str, find: Callable[[Any], Any]) -> list[StoredFile]:
+    """Describes the files that a function finds; none if there is no such folder."""
+    _refuse_web(url, "listed")
+
+    def describe(system: Any) -> list[StoredFile]:
+        try:
+            return found_files(url, find(system))
+        except FileNotFoundError as error:
+            if is_missing(error):
+                return []
+            raise
+
+    return tried(url, "be listed", describe)
 
 
 def _bytes_of(url: str, stop: int | None = None) -> StoredBytes:

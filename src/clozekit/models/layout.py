@@ -25,7 +25,8 @@ class Layout:
     Attributes:
         grouping: The layout of the sequences, and which of them are padded together.
         global_rotation: The rotation in layers with global attention; None with absolute positions.
-        local_rotation: The rotation in layers with local attention; None with absolute positions.
+        local_rotation: The rotation in layers with local attention; None with absolute positions,
+            or without such layers.
         blocks: Which tokens see each other in layers with local attention; None if there are no
             such layers, or if the window covers every sequence.
     """
@@ -52,11 +53,11 @@ class Layout:
             return cls(grouping)
         positions = grouping.packing.position_ids
         head_dim = config.hidden_size // config.num_attention_heads
-        return cls(
-            grouping,
-            rotation(positions, head_dim, config.global_rope_theta),
-            rotation(positions, head_dim, config.local_rope_theta),
-        )
+        layout = cls(grouping, rotation(positions, head_dim, config.global_rope_theta))
+        if config.local_attention is None:
+            return layout
+        local_rotation = rotation(positions, head_dim, config.local_rope_theta)
+        return replace(layout, local_rotation=local_rotation)
 
 
 def rotation(position_ids: Tensor, head_dim: int, theta: float) -> Rotation:
