@@ -198,6 +198,8 @@ def table(results: list[dict[str, Any]]) -> str:
             cells = (stage[column] for column in (*columns, "temporary_files"))
             lines.append(f"| {result['megabytes']} | {stage['stage']} | ")
             lines[-1] += " | ".join(map(str, cells)) + " |"
+    if not any(result["commands"] for result in results):
+        return "\n".join(lines)
     lines += ["", "| MB | workers | seconds | MB/s |", "|---|---|---|---|"]
     for result in results:
         lines += [
