@@ -4,6 +4,7 @@ import fcntl
 import gc
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -17,6 +18,9 @@ from tests.programs.commands import TINY, child_environment, run_clozekit
 from tests.programs.texts import make_documents, write_documents
 
 SITE = Path(__file__).parent / "harness" / "site"
+HANDLERS = {
+    number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,6 +58,25 @@ def import_torchmetrics() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Whole programs take longest: they come first, so that the processes of a run end together.
     items.sort(key=lambda item: "programs" not in item.path.parts)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    _restore_signals()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    _restore_signals()
+
+
+def _restore_signals() -> None:
+    """Undoes what a command within this process leaves: it ignores signals, as it is to end.
+
+    A program started afterwards would inherit that.
+    """
+    for number, handler in HANDLERS.items():
+        signal.signal(number, handler)
 
 
 def pytest_collection_finish() -> None:
