@@ -19,7 +19,9 @@ from tests.programs.texts import make_documents, write_documents
 
 SITE = Path(__file__).parent / "harness" / "site"
 HANDLERS = {
-    number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
 }
 
 
@@ -62,18 +64,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    _restore_signals()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_call() -> None:
-    _restore_signals()
-
-
-def _restore_signals() -> None:
     """Undoes what a command within this process leaves: it ignores signals, as it is to end.
 
-    A program started afterwards would inherit that.
+    A program that is started afterwards would inherit that.
     """
     for number, handler in HANDLERS.items():
         signal.signal(number, handler)

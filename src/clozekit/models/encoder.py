@@ -127,19 +127,22 @@ class Encoder(nn.Module):
         return pooled
 
     def _needs_padding(self, packing: Packing) -> bool:
-        """Whether attention has the padded form, or local attention that in blocks."""
+        """Whether attention has the padded form, and local attention that in blocks."""
+        device = packing.slots.device
+        if device.type not in ("cpu", "cuda"):
+            return True
         dtype = product_dtype(self.embeddings.token_embeddings.weight)
-        return reason_for_padding(self.config, packing.slots.device, dtype) is not None
+        return reason_for_padding(self.config, device, dtype) is not None
 
     def _grouping(self, packing: Packing) -> Grouping:
         # While compiling the lengths are not known.
         if torch.compiler.is_compiling() or packing.is_full:
             return Grouping.single_group(packing)
-        if packing.slots.device.type == "cpu":
+        device = packing.slots.device.type
+        if device == "cpu":
             return Grouping.by_length(packing)
         # Without lengths on the host, reading them would wait for the GPU.
-        is_known = packing.slots.device.type == "cuda" and packing.lengths is not None
-        if is_known and self._needs_padding(packing):
+        if device == "cuda" and packing.lengths is not None and self._needs_padding(packing):
             return Grouping.by_length(packing)
         return Grouping.single_group(packing)
 
