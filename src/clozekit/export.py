@@ -63,7 +63,8 @@ def export(config: ExportConfig) -> None:
         named = ", ".join(f"{key}={value}" for key, value in model.encoder.other_parts().items())
         raise ConfigError(
             f"format={config.format}: the encoder of {checkpoint.path} has {named}, which no "
-            "family of encoders that clozekit writes has together; use format=safetensors or format=onnx"
+            "family of encoders that clozekit writes has together; use format=safetensors or "
+            "format=onnx"
         )
     # Atomic, so that a half-written folder cannot be mistaken for a model.
     with write_folder_atomically(config.out) as unfinished:

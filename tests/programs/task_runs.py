@@ -11,6 +11,7 @@ import torch
 # Imported once, for all children.
 from clozekit import evaluate, export, predict  # noqa: F401
 from clozekit.tasks import (  # noqa: F401
+    embedding,
     multiple_choice,
     question_answering,
     question_answering_bio,

@@ -188,7 +188,8 @@ class EmbeddingBatch(Batch):
 
     Attributes:
         text_ids: `[batch]`, int64. Equal for sequences with the same tokens, and not 0.
-        scores: `[batch / views]`, float32. The score of each pair; NaN if it has none.
+        scores: `[batch / views]`, float32. The score of each pair; 0 if it has none.
+        is_scored: `[batch / views]`, int64. 1 if a pair has a score, else 0.
         is_pair: `[batch / views]`, int64. 1 if the positive is a text of its own, 0 if it is the
             anchor again.
         views: The number of sequences per row, which are adjacent: the anchor, the positive and a
@@ -197,5 +198,6 @@ class EmbeddingBatch(Batch):
 
     text_ids: Tensor
     scores: Tensor
+    is_scored: Tensor
     is_pair: Tensor
     views: int

@@ -87,21 +87,28 @@ class EmbeddingMetrics(Metric):
         self.ids.append(torch.zeros(0, 2, dtype=torch.int64))
         self.scored.append(torch.zeros(0, 2))
 
-    def update(self, vectors: Tensor, text_ids: Tensor, scores: Tensor, is_pair: Tensor) -> None:
+    def update(
+        self,
+        vectors: Tensor,
+        text_ids: Tensor,
+        scores: Tensor,
+        is_scored: Tensor,
+        is_pair: Tensor,
+    ) -> None:
         """Adds rows.
 
         Args:
             vectors: `[rows, views, hidden]`, of length 1: the anchor, the positive, and maybe a
                 hard negative.
             text_ids: `[rows, views]`, int64. Equal for equal texts.
-            scores: `[rows]`. The score of each pair; NaN if it has none.
+            scores: `[rows]`. The score of each pair that has one.
+            is_scored: `[rows]`, bool. Whether a pair has a score.
             is_pair: `[rows]`, bool. Whether a row without a score has a positive of its own.
         """
         vectors = vectors.detach().float()
-        has_score = ~scores.isnan()
         similarities = (vectors[:, 0] * vectors[:, 1]).sum(dim=-1)
-        self.scored.append(torch.stack([similarities, scores.float()], dim=1)[has_score])
-        kept = is_pair & ~has_score
+        self.scored.append(torch.stack([similarities, scores.float()], dim=1)[is_scored])
+        kept = is_pair & ~is_scored
         vectors, text_ids = vectors[kept], text_ids[kept]
         for other in range(1, vectors.shape[1]):
             # Negatives are candidates without an anchor, which has the id of nothing.

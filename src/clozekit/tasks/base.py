@@ -134,7 +134,6 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self._step, self._losses, self._sums = step, [], {}
         if self.keeps_gradients:
             add_missing_gradients(self.parameters())
-        self.before_micro_batches(step)
         last = len(step.micro_batches) - 1
         for number, batch in enumerate(step.micro_batches):
             self._seed_dropout(step.index, number)
@@ -156,10 +155,6 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self._advance(step)
         if self.is_logged(step):
             self._log(step)
-
-    def before_micro_batches(self, step: StepBatch[BatchT]) -> None:
-        """Prepares a step whose loss depends on all of its samples together; nothing by default."""
-        return
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clips gradients and checks the step, after mixed precision has unscaled the gradients.

@@ -1,7 +1,6 @@
 """The contrastive loss over the rows of all processes, and its gradient at their vectors."""
 
 import torch
-from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -83,7 +82,7 @@ def gradients_of_vectors(
 
 
 def of_all_processes(
-    vectors: Tensor, text_ids: Tensor, num_rows: int, accumulation: int, trainer: Trainer
+    vectors: Tensor, text_ids: Tensor, num_rows: int, accumulation: int, ranks: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor, int]:
     """Gathers the rows of a step from all processes.
 
@@ -95,20 +94,20 @@ def of_all_processes(
         text_ids: `[own rows, views]`, int64.
         num_rows: The number of rows of the step.
         accumulation: The number of micro-batches of each process.
-        trainer: The trainer, which knows the processes.
+        ranks: The rank of this process and the number of processes.
 
     Returns:
         The vectors and the ids of all rows, whether each is a row or only fills up, and the place
         of the first own row.
     """
-    world_size = trainer.world_size
+    rank, world_size = ranks
     is_row = torch.ones(len(vectors), dtype=torch.bool, device=vectors.device)
     if world_size == 1:
         return vectors, text_ids, is_row, 0
     most = accumulation * -(-num_rows // (accumulation * world_size))
     ids = torch.cat([text_ids, is_row[:, None].long()], dim=1)
     every_vector, every_id = (_gathered(each, most, world_size) for each in (vectors, ids))
-    begin = trainer.global_rank * most
+    begin = rank * most
     return every_vector, every_id[:, :-1], every_id[:, -1].bool(), begin
 
 

@@ -78,6 +78,7 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
         self.monitor = "validation/mrr" if has_pairs else "validation/spearman"
         self.model = EncoderWithHeads(make_encoder(encoder, add_pooling_layer=False))
         self.width = encoder.hidden_size
+        self._planned: StepBatch[EmbeddingBatch] | None = None
         self._micro_losses: list[_MicroLoss] = []
 
     def forward(self, batch: EmbeddingBatch) -> Tensor:
@@ -86,38 +87,35 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
         pool = means if self.pooling == "mean" else first_tokens
         return F.normalize(upcast(pool(hidden_states, batch.packing)), dim=-1)
 
-    def before_micro_batches(self, step: StepBatch[EmbeddingBatch]) -> None:
-        """Computes the vectors of the step, its loss, and the gradient of the loss at them.
-
-        With a single micro-batch its vectors keep their graph, so nothing is computed twice.
-        """
-        is_single = len(step.micro_batches) == 1
-        vectors = []
-        for number, batch in enumerate(step.micro_batches):
-            self._seed_dropout(step.index, number)
-            # Not without gradients: attention and compiled code may then take other kernels, which
-            # draw other dropout.
-            of_batch = self(batch)
-            vectors.append(of_batch if is_single else of_batch.detach())
-        with self._outside_autocast():
-            self._micro_losses = self._losses_of(step, vectors)
-
     def micro_loss(self, batch: EmbeddingBatch, step: StepBatch[EmbeddingBatch]) -> Tensor:
-        """Returns a micro-batch's share of the loss, with the gradient of the step's loss."""
+        """Returns a micro-batch's share of the loss, with the gradient of the step's loss.
+
+        Called for the micro-batches of a step in their order. The first call computes the loss of
+        the whole step, and its gradient at the vectors of all micro-batches.
+        """
+        if self._planned is not step or not self._micro_losses:
+            self._planned, self._micro_losses = step, self._plan(step)
+        number = len(step.micro_batches) - len(self._micro_losses)
         known = self._micro_losses.pop(0)
+        if not self._micro_losses:
+            self._planned = None
         if self.is_logged(step):
             self.add_to_step(loss=known.loss_sum, accuracy=known.num_right)
-        vectors = self(batch) if known.vectors is None else known.vectors
+        vectors = known.vectors
+        if vectors is None:
+            self._seed_dropout(step.index, number)
+            vectors = self(batch)
         with self._outside_autocast():
             surrogate = (vectors * known.gradient).sum()
             return known.loss + (surrogate - surrogate.detach())
 
+    def step_sums(self, logits: Tensor, batch: EmbeddingBatch) -> dict[str, Tensor]:
+        """Counts the anchors whose positive is the most similar text of the batch."""
+        return {"accuracy": self._contrasted(logits, batch)[1].sum()}
+
     def loss_sum(self, logits: Tensor, batch: EmbeddingBatch) -> Tensor:
         """Sums the loss over the rows of a batch, each among the texts of this batch only."""
-        rows = logits.view(-1, batch.views, logits.shape[-1])
-        text_ids = batch.text_ids.view(-1, batch.views)
-        is_row = torch.ones_like(text_ids[:, 0], dtype=torch.bool)
-        return contrastive_losses(rows, text_ids, is_row, self.temperature)[0].sum()
+        return self._contrasted(logits, batch)[0].sum()
 
     def num_targets(self, batch: EmbeddingBatch) -> int:
         """Returns the number of rows."""
@@ -146,6 +144,7 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
             logits.view(-1, batch.views, logits.shape[-1]),
             batch.text_ids.view(-1, batch.views),
             batch.scores,
+            batch.is_scored.bool(),
             batch.is_pair.bool(),
         )
 
@@ -161,6 +160,28 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
         """Returns the score of a pair, if it has one."""
         return example.score
 
+    def _contrasted(self, logits: Tensor, batch: EmbeddingBatch) -> tuple[Tensor, Tensor]:
+        rows = logits.view(-1, batch.views, logits.shape[-1])
+        text_ids = batch.text_ids.view(-1, batch.views)
+        is_row = torch.ones_like(text_ids[:, 0], dtype=torch.bool)
+        return contrastive_losses(rows, text_ids, is_row, self.temperature)
+
+    def _plan(self, step: StepBatch[EmbeddingBatch]) -> list[_MicroLoss]:
+        """Computes the vectors of a step, its loss, and the gradient of the loss at them.
+
+        With a single micro-batch its vectors keep their graph, so nothing is computed twice.
+        """
+        is_single = len(step.micro_batches) == 1
+        vectors = []
+        for number, batch in enumerate(step.micro_batches):
+            self._seed_dropout(step.index, number)
+            # Not under `no_grad`: attention and compiled code may then take other kernels, which
+            # draw other dropout.
+            of_batch = self(batch)
+            vectors.append(of_batch if is_single else of_batch.detach())
+        with self._outside_autocast():
+            return self._losses_of(step, vectors)
+
     def _losses_of(
         self, step: StepBatch[EmbeddingBatch], vectors: list[Tensor]
     ) -> list[_MicroLoss]:
@@ -170,7 +191,7 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
         own = own.view(-1, views, own.shape[-1])
         text_ids = torch.cat([batch.text_ids for batch in step.micro_batches]).view(-1, views)
         every, every_id, is_row, begin = of_all_processes(
-            own, text_ids, step.num_targets, len(step.micro_batches), self.trainer
+            own, text_ids, step.num_targets, len(step.micro_batches), self._ranks()
         )
         losses, is_right, gradients = gradients_of_vectors(
             every, every_id, is_row, self.temperature, step.num_targets
@@ -190,3 +211,9 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
             )
             begin = rows.stop
         return micro_losses
+
+    def _ranks(self) -> tuple[int, int]:
+        """Returns the rank of this process and the number of processes."""
+        if self._trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size

@@ -46,13 +46,15 @@ class SimilarRows(EncodedRows[SimilarTexts]):
 
     Attributes:
         text_ids: `[sequences]`. Equal for sequences with the same tokens, and not 0.
-        scores: `[rows]`, float32. The score of each pair; NaN if it has none.
+        scores: `[rows]`, float32. The score of each pair; 0 if it has none.
+        is_scored: `[rows]`. 1 if the pair has a score.
         is_pair: `[rows]`. 1 if the positive is a text of its own.
         views: The number of texts per row.
     """
 
     text_ids: NDArray[np.int64] = field(metadata=per_sequence())
     scores: NDArray[np.float32] = field(metadata=per_row())
+    is_scored: NDArray[np.int64] = field(metadata=per_row(np.int8))
     is_pair: NDArray[np.int64] = field(metadata=per_row(np.int8))
     views: int = field(metadata=constant())
 
@@ -65,6 +67,7 @@ class SimilarRows(EncodedRows[SimilarTexts]):
             **common,
             text_ids=torch.from_numpy(self.text_ids[chosen]),
             scores=torch.from_numpy(self.scores[rows]),
+            is_scored=torch.from_numpy(self.is_scored[rows]),
             is_pair=torch.from_numpy(self.is_pair[rows]),
             views=self.views,
         )
@@ -154,7 +157,6 @@ class EmbeddingFeatures(Features[SimilarTexts]):
         texts = token_ids(self.tokenizer, [text for each in examples for text in each.texts])
         cut = [truncated(ids, None, self.max_seq_length) for ids in texts]
         is_cut = np.array([was_cut for _, was_cut in cut], bool).reshape(len(examples), views)
-        scores = [np.nan if each.score is None else each.score for each in examples]
         return SimilarRows(
             examples=examples,
             sequences=lay_out([kept for kept, _ in cut], self.special_tokens),
@@ -163,7 +165,8 @@ class EmbeddingFeatures(Features[SimilarTexts]):
             num_targets=np.tile(np.eye(1, views, dtype=np.int64)[0], len(examples)),
             is_truncated=np.logical_or.reduce(is_cut, axis=1),
             text_ids=np.array([_id_of(kept) for (kept,), _ in cut], np.int64),
-            scores=np.array(scores, np.float32),
+            scores=np.array([each.score or 0.0 for each in examples], np.float32),
+            is_scored=np.array([each.score is not None for each in examples], np.int64),
             is_pair=np.array([each.is_pair for each in examples], np.int64),
             views=views,
         )
