@@ -42,8 +42,11 @@ def open_vectors(path: Path, width: int) -> Iterator[VectorFile]:
     with write_atomically(path) as file:
         is_array = path.suffix.lower() == ".npy"
         vectors = ArrayFile(file, width) if is_array else ParquetFile(file, width)
-        yield vectors
-        vectors.finish()
+        try:
+            yield vectors
+        finally:
+            # After an error too: a Parquet file that is not closed would be written to later.
+            vectors.finish()
 
 
 def vector_size(predictor: Predictor) -> int | None:
