@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 import clozekit
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
+from clozekit.config.overrides import as_overrides
 from clozekit.config.predict import PredictConfig
 from clozekit.errors import ConfigError, DataError
 from clozekit.evaluate import evaluate
@@ -22,11 +23,18 @@ from clozekit.interop.pretrained import EmbeddingSettings
 from clozekit.interop.sentence_transformers import read_settings
 from clozekit.predict import predict
 from clozekit.train import train
-from tests.programs.commands import QUIET, TINY, train_config
+from tests.config.test_storage_guide import commands_in
+from tests.programs.commands import QUIET, TINY, compose_values, train_config
 from tests.programs.embedding_runs import SHAPES, STEPS
 from tests.programs.forked import results_of
 from tests.programs.task_files import write_task
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "embeddings.md"
+VERBS: dict[str, Any] = {
+    "evaluate": (EvaluateConfig, evaluate),
+    "predict": (PredictConfig, predict),
+    "export": (ExportConfig, export),
+}
 TEXTS = ["the old horse feeds the cow .", " The sailor ", "soup", "", "the horse " * 40]
 
 
@@ -269,3 +277,37 @@ def test_a_frozen_encoder_is_refused(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="freeze_encoder=true leaves nothing to train"):
         trained(tmp_path, "frozen", corpus, "fine_tuning.freeze_encoder=true")
     assert not (tmp_path / "frozen").exists()
+
+
+def test_the_commands_of_the_guide_run(
+    reference_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "first").symlink_to(reference_run)
+    (tmp_path / "all-MiniLM-L6-v2").symlink_to(get_model_path())
+    pairs = [json.loads(line) for line in write_task(tmp_path, "embedding", 24, 1).open()]
+    for number, row in enumerate(pairs):
+        row |= {"text": row["anchor"], "paragraph": row["positive"], "key": f"p{number}"}
+    without = [{"text": row["text"]} for row in pairs]
+    for name, rows in (("pairs", pairs), ("more_pairs", pairs), ("texts", pairs)):
+        write_rows(tmp_path / f"{name}.jsonl", rows)
+    write_rows(tmp_path / "sentences.jsonl", without)
+    monkeypatch.chdir(tmp_path)
+    verbs = []
+    for verb, *arguments in commands_in(GUIDE.read_text(encoding="utf-8")):
+        verbs.append(verb)
+        if verb == "train":
+            train(train_config(*as_overrides(verb, arguments), *QUIET, "data.max_seq_length=48"))
+            continue
+        kind, function = VERBS[verb]
+        function(kind.model_validate(compose_values(verb, *as_overrides(verb, arguments))))
+    assert verbs == [*["train"] * 2, "evaluate", *["predict"] * 3, "export", "evaluate"]
+    assert np.load("vectors.npy").shape == (24, 32)
+    assert pq.read_table("vectors.parquet")["id"].to_pylist() == [row["key"] for row in pairs]
+    assert Path("runs/search/evaluation-more_pairs.jsonl/metrics.json").is_file()
+    assert Path("before/metrics.json").is_file()
+    assert np.abs(theirs(Path("search")) - vectors_of(Path("runs/search"))).max() < 1e-5
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
