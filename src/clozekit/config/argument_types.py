@@ -41,7 +41,8 @@ def check_argument_types(group: str, made: Callable[..., Any], arguments: dict[s
         if all(_is_simple(kind) for kind in kinds) and not any(_fits(value, k) for k in kinds):
             allowed = " or ".join(dict.fromkeys(_in_words(k) for k in kinds if k is not NoneType))
             null = " or null" if NoneType in kinds else ""
-            raise ConfigError(f"{group}.{name}={as_yaml(value)}: it should be {allowed}{null}")
+            shown = str(value).lower() if isinstance(value, bool) else as_yaml(value)
+            raise ConfigError(f"{group}.{name}={shown}: it should be {allowed}{null}")
 
 
 def _members(annotation: Any) -> Iterator[Any]:
@@ -67,5 +68,5 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def _in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
-        return " or ".join(map(as_yaml, get_args(kind)))
+        return " or ".join(str(as_yaml(choice)) for choice in get_args(kind))
     return _WORDS[kind]

@@ -23,7 +23,8 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> Groups:
     Returns:
         Two groups for a torch optimizer, first the one with decay; empty groups are omitted.
     """
-    decaying, others = [], []
+    decaying: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             (decaying if _decays(module, name) else others).append(parameter)
