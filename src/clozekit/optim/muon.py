@@ -1,10 +1,10 @@
 """Muon for the matrices of the blocks and AdamW for all other parameters, as one optimizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 
@@ -39,7 +39,7 @@ class MuonWithAdamW(Optimizer):
 
     def __init__(
         self,
-        params: list[dict[str, Any]],
+        params: Iterable[dict[str, Any]] | Iterable[nn.Parameter],
         lr: float = 1e-4,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
@@ -51,7 +51,11 @@ class MuonWithAdamW(Optimizer):
         fused: bool | None = None,
     ) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, "use_muon": False}
-        super().__init__([dict(group) for group in params], defaults)
+        given: list[Any] = list(params)
+        # Parameters without groups are AdamW's.
+        are_groups = bool(given) and isinstance(given[0], dict)
+        groups = [dict(group) for group in given] if are_groups else given
+        super().__init__(groups, defaults)
         self._combine(
             {
                 "momentum": momentum,
