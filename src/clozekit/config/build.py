@@ -6,7 +6,7 @@ from typing import Any
 from clozekit.config.argument_types import check_argument_types
 from clozekit.errors import ConfigError
 
-LIBRARIES = ("builtins.", "torch.", "lightning.", "transformers.")
+LIBRARIES = ("builtins.", "torch.", "lightning.", "transformers.", "optuna.")
 """The beginnings of the names of library classes, whose constructors do not check all types."""
 
 

@@ -1,5 +1,6 @@
 """Makes Lightning's Trainer from a checked configuration. Unsupported keys raise an error."""
 
+import os
 import pydoc
 from typing import Any
 
@@ -23,12 +24,14 @@ from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
 from clozekit.runs.folder import RunFolder
+from clozekit.runs.pruning_files import ASKS
 from clozekit.training.assembly import resolved, steps_of_share
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
 from clozekit.training.mirror import Mirror
 from clozekit.training.preemption import Preemption
 from clozekit.training.progress_bar import TrainingProgress
+from clozekit.training.pruning import Pruning
 from clozekit.training.rank_watch import RankWatch
 
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
@@ -108,6 +111,8 @@ def _make_callbacks(
         task_arguments=datamodule.task_arguments(),
         run_id=folder.id,
     )
+    if os.environ.get(ASKS) == "1" and not config.trainer.fast_dev_run:
+        given.append(Pruning(folder.path))
     return [StepHistory(), meta, RankWatch(), *sorted(given, key=_turn)]
 
 
@@ -140,10 +145,11 @@ def _set_mirror(name: str, checkpoints: Checkpoints, folder: RunFolder) -> None:
 def _turn(callback: Callback) -> int:
     """Returns the sort key of a callback.
 
-    Checkpoints are saved after the other callbacks have updated their state, and an interrupted run
-    ends after the checkpoint is saved.
+    Checkpoints are saved after the other callbacks have updated their state, and a pruned or
+    interrupted run ends after the checkpoint is saved.
     """
-    return 2 if isinstance(callback, Preemption) else int(isinstance(callback, Checkpoints))
+    last = (Checkpoints, Pruning, Preemption)
+    return next((turn for turn, kind in enumerate(last, 1) if isinstance(callback, kind)), 0)
 
 
 def _make_plugins(config: TrainConfig) -> list[Any]:
