@@ -21,6 +21,9 @@ from clozekit.sweeps.resources import shares
 PLACES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 """Environment variables that would make a job part of a group of processes."""
 
+OF_AN_AGENT = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
+"""Environment variables by which `wandb agent` makes a process its run, which has one job only."""
+
 
 class Process(Protocol):
     """A job's process: a `subprocess.Popen`, or a forked process."""
@@ -46,7 +49,8 @@ def job_environment(
         given: The sweep's environment.
         is_pruned: Whether the sweep answers the reports of the job's validations.
     """
-    environment = {name: value for name, value in given.items() if name not in (*PLACES, ASKS)}
+    left_out = (*PLACES, *OF_AN_AGENT, ASKS)
+    environment = {name: value for name, value in given.items() if name not in left_out}
     environment.setdefault("WANDB_RUN_GROUP", sweep)
     return environment | ({ASKS: "1"} if is_pruned else {})
 

@@ -199,7 +199,7 @@ class Study:
     def _metric_of(self, job: Job, results: Mapping[str, float]) -> float:
         if self._metric is None:
             self._metric = job.monitor()
-        if self._metric not in results:
+        if self._metric is None or self._metric not in results:
             raise ConfigError(
                 f"hydra.sweeper.metric={self._metric} is not in the results of {job.name}, which "
                 f"are {', '.join(sorted(results))}"

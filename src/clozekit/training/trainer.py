@@ -33,6 +33,7 @@ from clozekit.training.preemption import Preemption
 from clozekit.training.progress_bar import TrainingProgress
 from clozekit.training.pruning import Pruning
 from clozekit.training.rank_watch import RankWatch
+from clozekit.training.wandb import agents_run_id
 
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
 
@@ -250,7 +251,7 @@ def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
             continue
         arguments = component.arguments()
         if component.target == WANDB_LOGGER:
-            arguments.setdefault("id", folder.id)
+            arguments.setdefault("id", agents_run_id() or folder.id)
             # The name of the task's Python module: pretraining, classification, …
             arguments.setdefault(
                 "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]
