@@ -1,295 +1,345 @@
 """Studies with a pruner: jobs replay recorded curves, and wait for an answer to each value."""
 
 import json
-import os
-import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState
 
 from clozekit.exit_codes import PRUNED
-from clozekit.runs.pruning_files import Report, read_answer, write_report
-from clozekit.sweeps.job import Job
-from tests.sweeps.fakes import FIXED, METRIC, FakeExecutor, FakeJob, Sweeps, write_results
+from clozekit.runs.pruning_files import Report, read_answer, read_report, write_report
+from clozekit.sweeps.job import Job, Status
+from clozekit.sweeps.naming import job_name
+from clozekit.sweeps.pruner import TrialPruner
+from clozekit.sweeps.study import Study
+from tests.sweeps.fakes import FIXED, METRIC, RECORD, FakeExecutor, FakeJob, Sweeps, write_results
 
 CURVES: dict[str, list[float]] = json.loads(
     Path(__file__).with_name("recorded_curves.json").read_text()
 )
 """The validation losses of real runs by their learning rate, every 30 of 270 steps."""
 
-INTERVAL = 30
-LAST = 270
-OPTUNA = (
-    *(o for o in FIXED if not o.startswith("max_steps")),
-    *("hydra/sweeper=clozekit_optuna", f"max_steps={LAST}", f"validate_every_n_steps={INTERVAL}"),
-)
-SPACE = f"optimizer.lr=choice({','.join(CURVES)})"
-PRUNERS = {
-    "halving": (
-        "hydra.sweeper.pruner._target_=optuna.pruners.SuccessiveHalvingPruner",
-        f"+hydra.sweeper.pruner.min_resource={INTERVAL}",
-        "+hydra.sweeper.pruner.reduction_factor=3",
-    ),
-    "hyperband": (
-        "hydra.sweeper.pruner._target_=optuna.pruners.HyperbandPruner",
-        f"+hydra.sweeper.pruner.min_resource={INTERVAL}",
-        f"+hydra.sweeper.pruner.max_resource={LAST}",
-        "+hydra.sweeper.pruner.reduction_factor=3",
-    ),
-    "median": (
-        "hydra.sweeper.pruner._target_=optuna.pruners.MedianPruner",
-        "+hydra.sweeper.pruner.n_startup_trials=2",
-    ),
+KEY = "optimizer.lr"
+INTERVAL, LAST = 30, 270
+N_TRIALS = 14
+
+PRUNERS: dict[str, Callable[[], BasePruner]] = {
+    "halving": lambda: SuccessiveHalvingPruner(min_resource=INTERVAL, reduction_factor=3),
+    "hyperband": lambda: HyperbandPruner(INTERVAL, LAST, reduction_factor=3),
+    "median": lambda: MedianPruner(n_startup_trials=2),
 }
 
 
-@dataclass
-class ReplayedJob(FakeJob):
-    """A job that is at some step of its curve; its folder has the step of its checkpoint."""
+class Interruption(BaseException):
+    """A signal, or a kill."""
 
-    executor: Any = None
-    waits_for: int | None = None
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.job.folder / "checkpoint"
+def nothing(step: int) -> None:
+    """Is done at a report."""
 
-    def poll(self) -> int | None:
-        if self.signals:
-            return 75
-        if self.exit_code:
-            return self.exit_code
-        step = int(self.checkpoint.read_text()) if self.checkpoint.exists() else 0
-        if self.waits_for is not None:
-            answer = read_answer(self.job.folder)
-            if answer is None or answer.step != self.waits_for:
-                return None
-            self.waits_for = None
-            if answer.prune:
-                return PRUNED
-            if step == LAST:
-                write_results(self.job, self.curve[-1])
-                return 0
-        step += INTERVAL
-        self.executor.steps[self.job.name] += INTERVAL
-        value = self.curve[step // INTERVAL - 1]
-        self.checkpoint.write_text(str(step))
-        write_report(self.job.folder, Report(step=step, max_steps=LAST, metrics={METRIC: value}))
-        self.waits_for = step
-        self.executor.on_report(self.job, step)
-        return None
+
+@dataclass(frozen=True)
+class RecordedJob:
+    """A job that is at some step of its curve, as a file in its folder says."""
+
+    name: str
+    overrides: tuple[str, ...]
+    folder: Path
 
     @property
     def curve(self) -> list[float]:
-        (own,) = self.job.overrides
-        return CURVES[own.removeprefix("optimizer.lr=")]
+        return CURVES[self.overrides[0].removeprefix(f"{KEY}=")]
+
+    def monitor(self) -> str:
+        return METRIC
+
+    def results(self) -> dict[str, float] | None:
+        return {METRIC: self.curve[-1]} if (self.folder / "results").exists() else None
+
+    def run(self, answer: Callable[[], None], on_report: Callable[[int], None]) -> Status:
+        """Replays the curve, from the step of an earlier start."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        checkpoint = self.folder / "checkpoint"
+        step = int(checkpoint.read_text()) if checkpoint.exists() else 0
+        is_pending = read_report(self.folder) is not None
+        while True:
+            if not is_pending:
+                step += INTERVAL
+                checkpoint.write_text(str(step))
+                metrics = {METRIC: self.curve[step // INTERVAL - 1]}
+                report = Report(step=step, max_steps=LAST, metrics=metrics)
+                write_report(self.folder, report)
+            is_pending = False
+            on_report(step)
+            answer()
+            answered = read_answer(self.folder)
+            assert answered is not None and answered.step == step
+            if answered.prune:
+                return Status.PRUNED
+            if step == LAST:
+                (self.folder / "results").touch()
+                return Status.FINISHED
 
 
-class ReplayingExecutor(FakeExecutor):
-    """Keeps the steps of each job, and calls `on_report` at each report."""
+class Lab:
+    """Studies in folders, which can be interrupted and continued."""
 
-    def __init__(
-        self,
-        n_jobs: int,
-        on_report: Callable[[Job, int], None] = lambda job, step: None,
-        **more: Any,
-    ) -> None:
-        super().__init__(n_jobs, **more)
-        self.steps: Counter[str] = Counter()
-        self.on_report = on_report
+    def __init__(self, folder: Path, pruner: Callable[[], BasePruner]) -> None:
+        self.folder, self.pruner = folder, pruner
+        # It survives an interruption as a file does.
+        self.storage = optuna.storages.InMemoryStorage()
+        folder.mkdir()
 
-    def start(self, job: Job, slot: int, say: Callable[[str], None]) -> Any:
-        fake = super().start(job, slot, say)
-        folder = job.folder
-        (folder / "run.json").write_text(json.dumps({"monitor": METRIC, "monitor_mode": "min"}))
-        made = ReplayedJob(job, fake.exit_code, 0.0, 0, executor=self)
-        # A resumed run asks again.
-        if (folder / "pruning_report.json").exists():
-            made.waits_for = json.loads((folder / "pruning_report.json").read_text())["step"]
-        return made
+    def start(self, on_report: Callable[[int], None] = nothing, is_random: bool = False) -> None:
+        """Runs the jobs of the study, as the launcher does with one job at a time."""
+        stored = optuna.create_study(study_name="mine", storage=self.storage, load_if_exists=True)
+        kind = optuna.samplers.RandomSampler if is_random else optuna.samplers.TPESampler
+        study = Study(
+            stored,
+            {KEY: CategoricalDistribution(list(CURVES))},
+            N_TRIALS,
+            None,
+            self.make_job,
+            lambda number: kind(seed=3 + number),
+            TrialPruner(stored, self.pruner),
+        )
+        while (job := study.take()) is not None:
+            assert isinstance(job, RecordedJob)
+            self.finish(study, job, on_report)
 
+    def finish(self, study: Study, job: RecordedJob, on_report: Callable[[int], None]) -> None:
+        given: Any = job
+        if job.results() is not None:
+            study.ended(given, Status.FINISHED)
+        elif study.is_pruned(given):
+            study.ended(given, Status.PRUNED)
+        else:
+            study.ended(given, job.run(lambda: study.answer(given), on_report))
 
-class Study:
-    """A study of which the jobs replay their curves."""
-
-    def __init__(self, sweeps: Sweeps) -> None:
-        self.sweeps = sweeps
-        self.steps: Counter[str] = Counter()
-
-    def run(self, *overrides: str, **behaviour: Any) -> int:
-        """Runs the study, or goes on with it; gives the exit code."""
-        try:
-            code = self.sweeps.run(*OPTUNA, *overrides, **behaviour)
-        except SystemExit as end:
-            code = int(str(end.code))
-        executor = self.sweeps.executor
-        assert isinstance(executor, ReplayingExecutor)
-        self.steps += executor.steps
-        return code
+    def make_job(self, overrides: Sequence[str]) -> Any:
+        name = job_name(overrides)
+        return RecordedJob(name, tuple(overrides), self.folder / name)
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        storage = f"sqlite:///{self.sweeps.folder}/runs/mine/study.db"
-        return optuna.load_study(study_name="mine", storage=storage).get_trials()
+        return optuna.load_study(study_name="mine", storage=self.storage).get_trials()
 
     def outcome(self) -> list[tuple[object, ...]]:
-        """What a study has found, but for times."""
-        return [(t.params, t.state, t.value, t.intermediate_values) for t in self.trials]
+        """What the study has found, and how far each run got."""
+        return [
+            (t.params, t.state, t.value, t.intermediate_values, self.steps(t))
+            for t in self.trials
+            if t.state != TrialState.FAIL
+        ]
+
+    def steps(self, trial: FrozenTrial) -> int:
+        return int(
+            (self.folder / job_name([f"{KEY}={trial.params[KEY]}"]) / "checkpoint").read_text()
+        )
 
 
-@pytest.fixture
-def study(sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> Study:
-    monkeypatch.setattr("clozekit.sweeps.running.SECONDS_BETWEEN_LOOKS", 0.0)
-    monkeypatch.setattr("clozekit.report.plot_all_curves", lambda summary, path: False)
-    sweeps.executor_class = ReplayingExecutor
-    return Study(sweeps)
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here has to survive a power failure."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
-def best(trials: list[FrozenTrial]) -> FrozenTrial:
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return min(complete, key=lambda trial: trial.value or 0.0)
-
-
-SAMPLED = (SPACE, "hydra.sweeper.n_trials=18", "hydra.sweeper.sampler.seed=3")
-RANDOM = (*SAMPLED, "hydra.sweeper.sampler._target_=optuna.samplers.RandomSampler")
+SHARES = {"halving": 1 / 3, "hyperband": 0.6, "median": 0.6}
 
 
 @pytest.mark.parametrize("name", PRUNERS)
 def test_a_pruned_study_finds_the_best_of_the_full_one_in_a_part_of_the_steps(
-    name: str, study: Study, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path
 ) -> None:
-    assert study.run(*RANDOM, *PRUNERS[name]) == 0
-    found = study.trials
-    assert len(found) == 18
-    of_all = min(CURVES[trial.params["optimizer.lr"]][-1] for trial in found)
-    assert best(found).value == of_all
-    share = sum(study.steps.values()) / (18 * LAST)
-    assert share <= {"halving": 1 / 3, "hyperband": 0.6, "median": 0.6}[name]
-    pruned = [trial for trial in found if trial.state == TrialState.PRUNED]
-    for trial in pruned:
-        curve = CURVES[trial.params["optimizer.lr"]]
-        (steps,) = {study.steps[f"optimizer.lr-{trial.params['optimizer.lr']}"]}
+    lab = Lab(tmp_path / "study", PRUNERS[name])
+    lab.start(is_random=True)
+    trials = lab.trials
+    counted = [trial for trial in trials if trial.state != TrialState.FAIL]
+    assert len(counted) == N_TRIALS
+    complete = [trial.value for trial in counted if trial.state == TrialState.COMPLETE]
+    assert min(complete) == min(CURVES[trial.params[KEY]][-1] for trial in counted)
+    steps = sum(map(lab.steps, counted))
+    assert steps / (N_TRIALS * LAST) <= SHARES[name]
+    for trial in counted:
+        curve = CURVES[trial.params[KEY]]
         assert trial.intermediate_values == {
-            step: curve[step // INTERVAL - 1] for step in range(INTERVAL, steps + 1, INTERVAL)
+            step: curve[step // INTERVAL - 1]
+            for step in range(INTERVAL, lab.steps(trial) + 1, INTERVAL)
         }
-        assert trial.last_step == steps < LAST
-    statuses = list(study.sweeps.statuses().values())
-    assert statuses.count("pruned") == len(pruned) == 18 - statuses.count("finished") > 0
-    printed = capsys.readouterr().out
-    assert f"\npruned ({len(pruned)}): " in printed
-    assert f"{len(pruned)} pruned (" in printed
+        assert (lab.steps(trial) == LAST) == (trial.state == TrialState.COMPLETE)
 
 
-@pytest.mark.parametrize("name", ["halving", "hyperband"])
+@pytest.mark.parametrize("name", PRUNERS)
 def test_a_study_that_is_stopped_and_continued_equals_one_that_is_not(
-    name: str, study: Study, tmp_path: Path
+    name: str, tmp_path: Path
 ) -> None:
-    """Stopped after every fourth report, when the answer is not yet given."""
-    asked = (*SAMPLED, *PRUNERS[name])
-    assert study.run(*asked) == 0
-    whole, steps = study.outcome(), study.steps
-    (tmp_path / "runs").rename(tmp_path / "whole")
-    study.steps = Counter()
+    """Stopped again and again after a report, before it is answered."""
+    whole, stopped = (Lab(tmp_path / each, PRUNERS[name]) for each in ("whole", "stopped"))
+    whole.start()
     reports = 0
 
-    def stop(job: Job, step: int) -> None:
+    def stop(step: int) -> None:
         nonlocal reports
         reports += 1
         if reports % 4 == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
+            raise Interruption
 
-    starts = 0
-    while study.run(*asked, on_report=stop) != 0:
-        starts += 1
-        assert starts < 100
-    assert starts > 3
-    assert study.outcome() == whole
-    assert study.steps == steps
+    stops = repeat_until_done(stopped, on_report=stop)
+    assert stops > 5
+    assert stopped.outcome() == whole.outcome()
 
 
+def repeat_until_done(lab: Lab, **behaviour: Any) -> int:
+    """Starts a study until it is not interrupted any more; gives the number of interruptions."""
+    for interruptions in range(200):
+        try:
+            lab.start(**behaviour)
+        except Interruption:
+            continue
+        return interruptions
+    raise AssertionError("it does not end")
+
+
+@pytest.mark.parametrize("is_before", [True, False])
 def test_a_kill_in_the_middle_of_a_decision_changes_nothing(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before and after each of the writes to the storage that a decision consists of."""
-    asked = (*SAMPLED, *PRUNERS["halving"])
-    assert study.run(*asked) == 0
-    whole = study.outcome()
-    (tmp_path / "runs").rename(tmp_path / "whole")
-    writes = 0
+    """Killed before, or after, each of the three writes of which a decision to prune consists."""
+    whole, killed = (Lab(tmp_path / each, PRUNERS["halving"]) for each in ("whole", "killed"))
+    whole.start()
+    done: Counter[str] = Counter()
+    is_deciding = False
 
-    class Killed(BaseException):
-        """A kill."""
+    def dying(name: str) -> Callable[..., Any]:
+        original = getattr(killed.storage, name)
 
-    def dying(original: Callable[..., Any], is_before: bool) -> Callable[..., Any]:
-        def call(*arguments: Any, **more: Any) -> Any:
-            nonlocal writes
-            writes += 1
-            if writes % 7 == 0 and is_before:
-                raise Killed
+        def write(*arguments: Any, **more: Any) -> Any:
+            done[name] += is_deciding
+            is_kill = is_deciding and done[name] % 3 == 1
+            if is_kill and is_before:
+                raise Interruption
             result = original(*arguments, **more)
-            if writes % 7 == 0:
-                raise Killed
+            if is_kill:
+                raise Interruption
             return result
 
-        return call
+        return write
 
-    names = ("set_trial_intermediate_value", "set_trial_user_attr", "set_trial_state_values")
-    kills = 0
-    for is_before in (True, False):
-        with monkeypatch.context() as patches:
-            for name in names:
-                original = getattr(optuna.storages._CachedStorage, name)
-                patches.setattr(optuna.storages._CachedStorage, name, dying(original, is_before))
-            for _ in range(8):
-                try:
-                    study.run(*asked)
-                except Killed:
-                    kills += 1
-    assert study.run(*asked) == 0
-    assert kills > 4
-    begun = [row for row in study.outcome() if row[1] in (TrialState.COMPLETE, TrialState.PRUNED)]
-    assert begun == whole
+    original_answer = Study.answer
 
+    def answer(study: Study, job: Job) -> None:
+        nonlocal is_deciding
+        is_deciding = True
+        try:
+            original_answer(study, job)
+        finally:
+            is_deciding = False
 
-def test_a_pruned_job_is_not_run_again_and_a_failed_one_keeps_its_values(study: Study) -> None:
-    asked = (*RANDOM, *PRUNERS["halving"])
-    failed: list[str] = []
-
-    def fails(job: Job) -> int:
-        failed.append(job.name)
-        return 1 if len(failed) == 6 else 0
-
-    assert study.run(*asked, exit_code=fails) == 1
-    pruned = [name for name, status in study.sweeps.statuses().items() if status == "pruned"]
-    assert study.run(*asked) == 0
-    assert study.sweeps.started == [failed[5]]
-    assert pruned and study.sweeps.executor.started.count(pruned[0]) == 0
-    assert study.run(*asked) == 0
-    assert study.sweeps.started == []
+    monkeypatch.setattr(Study, "answer", answer)
+    for name in (
+        *("set_trial_intermediate_value", "set_trial_user_attr", "set_trial_state_values"),
+    ):
+        monkeypatch.setattr(killed.storage, name, dying(name))
+    assert repeat_until_done(killed) > 5
+    assert min(done.values()) > 3 and len(done) == 3
+    assert killed.outcome() == whole.outcome()
 
 
-def test_without_a_pruner_jobs_do_not_ask(study: Study) -> None:
-    environments: list[bool] = []
-    study.sweeps.executor_class = FakeExecutor
-    study.sweeps.run(
-        *OPTUNA,
-        *SAMPLED[:1],
-        "hydra.sweeper.n_trials=1",
-        on_start=lambda job: environments.append(study.sweeps.executor.is_pruned),
-    )
-    assert environments == [False]
+def test_a_failed_job_keeps_its_values_and_a_pruned_one_is_not_run_again(tmp_path: Path) -> None:
+    class JobFailedError(Exception):
+        """Of a job."""
+
+    lab = Lab(tmp_path / "study", PRUNERS["halving"])
+    original, failures = lab.finish, 0
+
+    def finish(study: Study, job: RecordedJob, on_report: Callable[[int], None]) -> None:
+        def fail(step: int) -> None:
+            nonlocal failures
+            if step == 3 * INTERVAL and not failures:
+                failures += 1
+                raise JobFailedError
+
+        try:
+            original(study, job, fail)
+        except JobFailedError:
+            given: Any = job
+            study.ended(given, Status.FAILED)
+
+    lab.finish = finish  # type: ignore[method-assign]
+    lab.start()
+    (failed,) = (t for t in lab.trials if t.state == TrialState.FAIL and t.intermediate_values)
+    seen: list[int] = []
+    lab.start(on_report=seen.append)
+    (again,) = (t for t in lab.trials if t.params == failed.params and t.state != TrialState.FAIL)
+    assert again.intermediate_values.items() >= failed.intermediate_values.items()
+    lab.finish = original  # type: ignore[method-assign]
+    lab.start(on_report=seen.append)
+    assert seen == [], "nothing is left to run"
 
 
-def test_jobs_of_a_study_with_a_pruner_ask(study: Study) -> None:
-    study.sweeps.executor_class = ReplayingExecutor
-    assert study.run(*SAMPLED[:1], "hydra.sweeper.n_trials=1", *PRUNERS["median"]) == 0
-    assert study.sweeps.executor.is_pruned
+PRUNER = (
+    "hydra.sweeper.pruner._target_=optuna.pruners.SuccessiveHalvingPruner",
+    f"+hydra.sweeper.pruner.min_resource={INTERVAL}",
+    "+hydra.sweeper.pruner.reduction_factor=3",
+)
+OPTUNA = (
+    *(o for o in FIXED if not o.startswith("max_steps")),
+    *("hydra/sweeper=clozekit_optuna", f"max_steps={LAST}", f"validate_every_n_steps={INTERVAL}"),
+)
+SPACE = "optimizer.lr=choice(1e-3,1e-4,1e-5)"
+
+
+class AskingJob(FakeJob):
+    """A job that reports one validation, and is answered."""
+
+    def poll(self) -> int | None:
+        answer = read_answer(self.job.folder)
+        if answer is None:
+            metrics = {METRIC: -self.job.config.optimizer.lr}
+            report = Report(step=INTERVAL, max_steps=LAST, metrics=metrics)
+            write_report(self.job.folder, report)
+            return None
+        if answer.prune:
+            return PRUNED
+        write_results(self.job, self.loss)
+        return 0
+
+
+class AskingExecutor(FakeExecutor):
+    """Starts such jobs, if the sweep answers."""
+
+    def start(self, job: Job, slot: int, say: Callable[[str], None]) -> Any:
+        fake = super().start(job, slot, say)
+        (job.folder / "run.json").write_text(json.dumps(RECORD))
+        assert self.is_pruned
+        return AskingJob(job, fake.exit_code, fake.loss, fake.looks)
+
+
+def test_a_sweep_prunes_its_jobs_and_says_so(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweeps.executor_class = AskingExecutor
+    asked = (*OPTUNA, SPACE, *PRUNER, "hydra.sweeper.n_trials=3", "hydra.sweeper.sampler.seed=1")
+    assert sweeps.run(*asked) == 0
+    statuses = sweeps.statuses()
+    pruned = [name for name, status in statuses.items() if status == "pruned"]
+    assert pruned and "finished" in statuses.values()
+    printed = capsys.readouterr().out
+    listed = f"{len(pruned)} pruned ({', '.join(pruned)})"
+    assert listed in printed and "run the same command again" not in printed
+    assert f"\npruned ({len(pruned)}): {', '.join(pruned)}\n" in printed
+    assert f"{pruned[0]}: pruned after" in printed
+    assert sweeps.run(*asked) == 0
+    assert sweeps.started == [] and sweeps.statuses() == statuses
+    printed = capsys.readouterr().out
+    assert f"{pruned[0]}: already pruned" in printed and listed in printed
 
 
 MISTAKES = {
@@ -298,7 +348,7 @@ MISTAKES = {
         "hydra.sweeper.pruner (optuna.pruners.MedianPruner): got an unexpected keyword",
     ),
     "a value": (
-        [*PRUNERS["halving"], "hydra.sweeper.pruner.reduction_factor=1"],
+        [*PRUNER, "hydra.sweeper.pruner.reduction_factor=1"],
         "hydra.sweeper.pruner (optuna.pruners.SuccessiveHalvingPruner): ",
     ),
     "a class": (
@@ -310,7 +360,7 @@ MISTAKES = {
         "hydra.sweeper.pruner: Error locating target 'optuna.pruners.Nope'",
     ),
     "no validations": (
-        [*PRUNERS["median"], "validate_every_n_steps=null"],
+        [*PRUNER, "validate_every_n_steps=null"],
         "compares validations during training; set validate_every_n_steps",
     ),
     "a sampler's argument": (

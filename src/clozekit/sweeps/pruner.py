@@ -59,7 +59,7 @@ class TrialPruner:
             trial.system_attrs = {**trial.system_attrs, **memory}
             copy.add_trial(trial)
         asked = copy.get_trials()[number]
-        prune = self._make_pruner().prune(copy, asked)
+        prune = bool(self._make_pruner().prune(copy, asked))  # some return a bool of numpy
         written = copy.get_trials(deepcopy=False)[number].system_attrs
         before = self._study.get_trials(deepcopy=False)[number].system_attrs
         return prune, {key: value for key, value in written.items() if key not in before}
