@@ -74,6 +74,10 @@ class Masking(Closed):
         max_predictions_per_seq: The maximum number of selected tokens per sequence; None for no
             limit.
         whole_word_mask: Whether all tokens of a word are selected together.
+        span_mask: Whether spans of whole words are selected, as in SpanBERT; each is replaced by
+            [MASK] or by random tokens, or stays unchanged, as a whole.
+        span_geometric_p: The parameter of the geometric distribution of a span's number of words.
+        max_span_length: The maximum number of words in a span.
     """
 
     masked_lm_prob: float = Field(0.15, gt=0, lt=1)
@@ -81,6 +85,9 @@ class Masking(Closed):
     random_token_prob: float = Field(0.1, ge=0, le=1)
     max_predictions_per_seq: Count | None = None
     whole_word_mask: bool = False
+    span_mask: bool = False
+    span_geometric_p: float = Field(0.2, gt=0, le=1)
+    max_span_length: int = Field(10, ge=1, le=1024)
 
     @model_validator(mode="after")
     def _check_mask_probabilities(self) -> Self:

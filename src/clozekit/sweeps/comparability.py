@@ -17,12 +17,13 @@ OF_PRETRAINING = ("data.max_seq_length", "data.short_seq_prob", "data.validation
 
 OF_TRAINING = (
     *("data.masked_lm_prob", "data.mask_token_prob", "data.random_token_prob"),
-    *("data.max_predictions_per_seq", "data.whole_word_mask", "data.max_seq_length"),
+    *("data.max_predictions_per_seq", "data.whole_word_mask"),
+    *("data.span_mask", "data.span_geometric_p", "data.max_span_length", "data.max_seq_length"),
     *("task.class_weights", "task.label_smoothing"),
 )
 """Keys that change the metrics of training steps."""
 
-MASKING = OF_TRAINING[:5]
+MASKING = OF_TRAINING[:8]
 _VALIDATION_MASKING = "data.validation_masking.masked_lm_prob"
 
 

@@ -92,7 +92,8 @@ def _memory(
     phases: Sequence[Phase],
 ) -> str:
     """Describes the memory of a process on the CPU, or of its GPU."""
-    states = memory.gradients_and_moments(module)
+    assert module.make_optimizer is not None
+    states = memory.gradients_and_optimizer(module.optimizer_groups(), module.make_optimizer)
     seq_length = datamodule.max_seq_length
     if datamodule.is_at_hand:
         num_tokens = memory.largest_micro_batch(phases)
@@ -112,6 +113,6 @@ def _memory(
     parts = (before + states + activations, before, states, activations)
     total, of_program, of_states, of_activations = (f"{p / 2**20:,.0f} MiB" for p in parts)
     return (
-        f"about {total} per process, {what} {of_program}, gradients and Adam {of_states}, and "
+        f"about {total} per process, {what} {of_program}, gradients and optimizer {of_states}, and "
         f"activations {of_activations}"
     )

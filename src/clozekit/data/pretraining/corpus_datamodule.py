@@ -21,6 +21,7 @@ from clozekit.data.module import StreamDataModule
 from clozekit.data.order import shard_order
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.planned_source import PlannedSource
+from clozekit.data.pretraining.span_masking import span_length_distribution
 from clozekit.data.stream import Phase, Source
 from clozekit.errors import DataError
 
@@ -183,6 +184,8 @@ class CorpusDataModule(StreamDataModule):
         }
 
     def _masking_rule(self, config: Masking) -> MaskingRule:
+        needs_words = config.whole_word_mask or config.span_mask
+        spans = span_length_distribution(config.span_geometric_p, config.max_span_length)
         return MaskingRule(
             mask_token_id=self.special_tokens.mask,
             replacement_ids=replacement_ids(self.tokenizer, self.special_tokens),
@@ -190,7 +193,8 @@ class CorpusDataModule(StreamDataModule):
             mask_token_prob=config.mask_token_prob,
             random_token_prob=config.random_token_prob,
             max_predictions_per_seq=config.max_predictions_per_seq,
-            continues_word=continues_word(self.tokenizer) if config.whole_word_mask else None,
+            continues_word=continues_word(self.tokenizer) if needs_words else None,
+            span_lengths=spans if config.span_mask else None,
         )
 
     def _steps_per_epoch(self, source: Source) -> float:
