@@ -15,7 +15,7 @@ import pytest
 from clozekit.config.cache import num_bytes
 from clozekit.corpus.manifest import Corpus
 from clozekit.data.order import shard_order
-from clozekit.data.pretraining.corpus_datamodule import following_shards
+from clozekit.data.pretraining.corpora import following_shards
 from clozekit.data.pretraining.masked_lm_datamodule import MaskedLMDataModule
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.errors import ConfigError, DataError
