@@ -240,5 +240,5 @@ def test_the_default_folder_is_in_the_user_s_cache(
 
 
 def test_a_local_corpus_makes_no_cache(corpus: Path, tmp_path: Path) -> None:
-    assert isinstance(opened(tmp_path, path=str(corpus)).corpus, Corpus)
+    assert isinstance(opened(tmp_path, path=str(corpus)).corpora.all[0], Corpus)
     assert not (tmp_path / "cache").exists()

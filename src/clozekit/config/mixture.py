@@ -50,15 +50,35 @@ def _text_names(values: Any) -> Any:
     }
 
 
+def _check_sources(sources: Any) -> Any:
+    for name, source in sources.items():
+        if not isinstance(source, Mapping | SourceConfig):
+            raise ValueError(
+                f"{name}={source}: a source should be a mapping with path and weight, such as "
+                "{news: {path: data/news, weight: 3}}"
+            )
+    return _text_names(sources)
+
+
+def _checked_path(path: str) -> str:
+    """Refuses what was meant as a mixture, but could not be parsed as one."""
+    if path.startswith("{"):
+        raise ValueError(
+            f"{path} is not a mixture such as {{news: {{path: data/news, weight: 3}}}}; write "
+            "quotes around paths with special characters"
+        )
+    return path
+
+
 def _kind(value: Any) -> str:
     return "<sources>" if isinstance(value, Mapping) else "<path>"
 
 
 CorpusPath = Annotated[
-    Annotated[PathText, Tag("<path>")]
+    Annotated[PathText, AfterValidator(_checked_path), Tag("<path>")]
     | Annotated[
         dict[str, SourceConfig],
-        BeforeValidator(_text_names),
+        BeforeValidator(_check_sources),
         AfterValidator(_checked_names),
         Tag("<sources>"),
     ],

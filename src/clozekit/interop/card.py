@@ -55,6 +55,8 @@ def model_card(
     size = f" of {batch:,} samples" if isinstance(batch, int) else ""
     given = {key: value for key, value in config["data"].items() if key != "_target_"}
     paths = {key: given[key] for key in ("path", "train", "validation", "test") if given.get(key)}
+    if isinstance(paths.get("path"), Mapping):
+        paths = {f"path.{name}": source["path"] for name, source in paths["path"].items()}
     rows = [f"| {as_text(name)} | {value:.4f} |" for name, value in sorted(metrics.items())]
     lines = [
         f"---\n{data.to_yaml()}\n---",

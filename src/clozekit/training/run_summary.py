@@ -100,10 +100,6 @@ def _attention(
     return f"on padded sequences, because {reason}"
 
 
-def _lengths(datamodule: StreamDataModule) -> list[int]:
-    return [phase.max_seq_length for phase in datamodule.config.phase_settings()]
-
-
 def _memory(
     module: TaskModule,  # type: ignore[type-arg]
     encoder: EncoderConfig,
@@ -125,7 +121,8 @@ def _memory(
             checkpointing,
             keeps_attention=is_on_cpu,
         )
-        for phase, length in zip(phases, _lengths(datamodule), strict=True)
+        for phase in phases
+        for length in [phase.max_seq_length or datamodule.max_seq_length]
     )
     if is_on_cpu:
         what, before = "of which the program and its data have", memory.used_so_far()
