@@ -196,11 +196,10 @@ class CorpusDataConfig(Masking, StreamConfig):
         return tuple(settings)
 
     def check_files(self) -> None:
-        """Checks that the folders are corpora."""
-        from clozekit.corpus.opening import open_corpus
+        """Checks that the folders are corpora, and have the same tokenizer."""
+        from clozekit.corpus.opening import open_corpora
 
-        for path in self.paths.values():
-            open_corpus(path, self.cache)
+        open_corpora(self.paths, self.cache)
 
 
 class LabelledDataConfig(StreamConfig):

@@ -44,10 +44,9 @@ def interleaving(weights: Sequence[int], drawn: Sequence[int], number: int) -> N
     """Chooses the source of each of the next samples.
 
     After any number of samples each source has its exact share to within less than one sample
-    (Tijdeman, 1980, "The chairman assignment problem"). With two sources the same holds for any
-    other window of samples, to within one sample. With more, a window that does not begin with the
-    first sample may differ by up to two: no order of three or more sources does better for all
-    weights.
+    (Tijdeman, 1980, "The chairman assignment problem"). With two sources, any other window of
+    samples has the shares to within one sample too. With more sources no order can do that for all
+    weights; here such a window differs by less than two.
 
     Args:
         weights: The weight of each source; a source with weight 0 gives no samples.

@@ -44,9 +44,9 @@ class SourceMetrics(nn.Module):
             self.names, self._metrics, self._num_batches, strict=True
         ):
             assert isinstance(counter, SumMetric) and isinstance(metrics, MetricCollection)
-            values = metrics.compute()
+            # The number over all processes, so all compute the same metrics.
             if counter.compute() > 0:
-                computed[name] = values
+                computed[name] = metrics.compute()
             metrics.reset()
             counter.reset()
         return computed

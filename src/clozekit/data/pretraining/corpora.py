@@ -9,7 +9,7 @@ from clozekit.config.cache import CacheConfig
 from clozekit.config.data import CorpusDataConfig
 from clozekit.corpus.fetch_ahead import FetchAhead
 from clozekit.corpus.manifest import Corpus, Split
-from clozekit.corpus.opening import open_corpus
+from clozekit.corpus.opening import open_corpora
 from clozekit.corpus.shard_files import ShardFile, shard_files
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.stored_corpus import StoredCorpus, StoredShardFile, check_cache
@@ -35,8 +35,7 @@ class Corpora:
 
     def __init__(self, config: CorpusDataConfig) -> None:
         self.names = tuple(config.weights)
-        self.all: list[Corpus] = [open_corpus(path, config.cache) for path in config.paths.values()]
-        self._check_same_tokenizer()
+        self.all = list(open_corpora(config.paths, config.cache).values())
         check_cache([c for c in self.all if isinstance(c, StoredCorpus)], config.cache)
 
     @property
@@ -109,16 +108,6 @@ class Corpora:
         """Returns the path of a corpus for messages, with its name in a mixture."""
         place = self.all[index].place
         return f"data.path.{self.names[index]}.path={place}" if self.names else place
-
-    def _check_same_tokenizer(self) -> None:
-        first, *others = (corpus.manifest.tokenizer_sha256 for corpus in self.all)
-        for index, other in enumerate(others, 1):
-            if other != first:
-                raise DataError(
-                    f"{self.place(index)} has another tokenizer than {self.place(0)} (SHA-256 "
-                    f"{other[:12]}… and {first[:12]}…); prepare it again with tokenizer=existing "
-                    f"tokenizer.path={self.all[0].tokenizer_file}"
-                )
 
 
 class ShardOpener:

@@ -185,7 +185,7 @@ class CorpusDataModule(StreamDataModule):
                 source.check_files()
 
     def facts(self) -> dict[str, str]:
-        """Describes the cache of stored corpora, and the shares of a mixture."""
+        """Describes the cache of stored corpora, and the shares of a mixture without phases."""
         facts = {}
         stored = [c for c in self.corpora.all if isinstance(c, StoredCorpus)]
         if stored:
@@ -193,7 +193,7 @@ class CorpusDataModule(StreamDataModule):
                 f"{', '.join(corpus.url for corpus in stored)}, with at most "
                 f"{self.config.cache.limit} of its shards in {stored[0].folder}"
             )
-        if self.source_names:
+        if self.source_names and len(self.config.phase_settings()) == 1:
             facts["mixture"] = shares_in_words(self.config.weights)
         return facts
 
