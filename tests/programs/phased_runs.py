@@ -104,6 +104,7 @@ def on_a_mixture(lab: Lab) -> dict[str, Any]:
                 "differences": differences(lab.folder / name, whole),
                 "log": lab.log(name).read_text(),
             }
+    results["log"] = lab.log("mixed 1 rank").read_text()
     results["columns"] = sorted(history(whole / "run" / "metrics.csv")[0])
     return results
 

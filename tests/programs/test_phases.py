@@ -122,3 +122,10 @@ def test_validation_is_of_each_source_and_together(results: dict[str, Any]) -> N
         for source in ("", "farm/", "sea/"):
             assert f"validation/{source}{name}" in columns
     assert "train/phase" in columns
+
+
+def test_the_summary_has_the_steps_of_each_phase(results: dict[str, Any]) -> None:
+    text = " ".join(results["mixed"]["log"].split())
+    assert "phase 1 steps 1 to 4: at most 16 tokens per sample, 4 samples per step" in text
+    assert "phase 3 steps 8 to 11: at most 16 tokens" in text and "60.0% farm, 40.0% sea" in text
+    assert "batch 4 to 8 samples per step, at most 256 tokens" in text
