@@ -2,7 +2,7 @@
 
     clozekit prepare source=movie_reviews out=data/encoders tokenizer.vocab_size=8192
     python -m experiments.recipes.run --sizes tiny mini --speeds   # on an idle machine
-    python -m experiments.recipes.run --sizes tiny mini --jobs 2   # goes on where it was interrupted
+    python -m experiments.recipes.run --sizes tiny mini --jobs 2   # resumes
 
 It writes speeds-SIZE.json, SIZE.json, SIZE.png and the tables of README.md.
 """
