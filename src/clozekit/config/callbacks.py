@@ -66,18 +66,26 @@ SCHEMAS: dict[str, type[Closed]] = {
 """Schemas by callback class. The arguments of other classes are checked by their constructors."""
 
 
+def checkpoints_of(config: TrainConfig) -> CheckpointsConfig | None:
+    """Returns the arguments of the callback that saves checkpoints, if any.
+
+    Raises:
+        ConfigError: An argument is invalid.
+    """
+    for name, callback in config.callbacks.items():
+        if callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig:
+            return checked(f"callbacks.{name}", CheckpointsConfig, callback.model_extra or {})
+    return None
+
+
 def mirror_of(config: TrainConfig) -> str | None:
     """Returns the URL of the run's copy in an object store, if any.
 
     Raises:
         ConfigError: An argument of the checkpoints is invalid.
     """
-    for name, callback in config.callbacks.items():
-        is_ours = callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig
-        if callback is not None and is_ours and not config.trainer.fast_dev_run:
-            arguments = callback.model_extra or {}
-            return checked(f"callbacks.{name}", CheckpointsConfig, arguments).mirror
-    return None
+    checkpoints = None if config.trainer.fast_dev_run else checkpoints_of(config)
+    return None if checkpoints is None else checkpoints.mirror
 
 
 def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:

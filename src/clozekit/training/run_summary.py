@@ -1,6 +1,7 @@
 """The summary printed before training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from lightning.pytorch import Trainer
@@ -9,7 +10,6 @@ from rich.table import Table
 from clozekit.config.encoder import EncoderConfig
 from clozekit.console import PlainConsole
 from clozekit.data.module import StreamDataModule
-from clozekit.data.stream import Phase
 from clozekit.models.attention import reason_for_padding
 from clozekit.models.encoder import Encoder
 from clozekit.runs.folder import RunFolder
@@ -48,9 +48,16 @@ def print_summary(
         f"{trainer.world_size} x {accumulation} (processes x micro-batches)",
         "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
         "attention": _attention(module, encoder, trainer),
-        "memory": _memory(module, encoder, datamodule, trainer, phases),
+        "memory": memory_in_words(
+            estimate_memory(module, encoder, datamodule, trainer), trainer.strategy.root_device
+        ),
         **datamodule.facts(),
     }
+    print_rows(rows)
+
+
+def print_rows(rows: Mapping[str, str | None]) -> None:
+    """Prints a table of names and values; those that are None are left out."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in rows.items():
         if value is not None:
@@ -84,15 +91,28 @@ def _attention(
     return f"on padded sequences, because {reason}"
 
 
-def _memory(
+class MemoryEstimate(NamedTuple):
+    """The memory of a process on the CPU, or of its GPU, in bytes.
+
+    Attributes:
+        before: Of the program and its data, or of the weights on a GPU.
+        states: Of gradients and the optimizer's states.
+        activations: Of activations.
+    """
+
+    before: int
+    states: int
+    activations: int
+
+
+def estimate_memory(
     module: TaskModule,  # type: ignore[type-arg]
     encoder: EncoderConfig,
     datamodule: StreamDataModule,
     trainer: Trainer,
-    phases: Sequence[Phase],
-) -> str:
-    """Describes the memory of a process on the CPU, or of its GPU."""
-    states = memory.gradients_and_moments(module)
+) -> MemoryEstimate:
+    """Estimates the memory of a process on the CPU, or of its GPU."""
+    phases = datamodule.phases(trainer.max_steps, trainer.global_rank, trainer.world_size)
     seq_length = datamodule.max_seq_length
     if datamodule.is_at_hand:
         num_tokens = memory.largest_micro_batch(phases)
@@ -104,12 +124,18 @@ def _memory(
         encoder, num_tokens, seq_length, checkpointing, keeps_attention=is_on_cpu
     )
     if is_on_cpu:
-        what, before = "of which the program and its data have", memory.used_so_far()
-        before += memory.LOADED_LATER
+        before = memory.used_so_far() + memory.LOADED_LATER
     else:
-        what = "of the GPU, of which the weights have"
         before = sum(p.numel() * p.element_size() for p in module.parameters())
-    parts = (before + states + activations, before, states, activations)
+    return MemoryEstimate(before, memory.gradients_and_moments(module), activations)
+
+
+def memory_in_words(estimate: MemoryEstimate, device: torch.device) -> str:
+    """Describes an estimate of memory."""
+    what = "of which the program and its data have"
+    if device.type != "cpu":
+        what = "of the GPU, of which the weights have"
+    parts = (sum(estimate), *estimate)
     total, of_program, of_states, of_activations = (f"{p / 2**20:,.0f} MiB" for p in parts)
     return (
         f"about {total} per process, {what} {of_program}, gradients and Adam {of_states}, and "
