@@ -165,7 +165,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
 
 def test_a_place_without_a_run_is_refused(runs: Runs, stable: Path, tmp_path: Path) -> None:
     for place in (tmp_path, stable / "checkpoints" / "last.ckpt", "s3://bucket/run"):
-        with pytest.raises(ConfigError, match="from_run=.* should be the folder of a run"):
+        with pytest.raises(ConfigError, match=r"from_run=.* should be the folder of a run"):
             runs("refused", f"from_run='{place}'")
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(DataError, match="has no complete checkpoint to continue from"):

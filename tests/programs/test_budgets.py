@@ -69,7 +69,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[Measured]:
 def test_a_budget_fixes_the_steps_of_an_equal_run(
     corpus: Path, folder: Path, clock: list[Measured]
 ) -> None:
-    # 3 s of measuring, 1.5 s of the start, 0.5 s of the validation and saves; 10 s of steps: 4 of 1 s and 3 of 2 s.
+    # 3 s of measuring, 1.5 s of the start, 0.5 s of the validation and saves, and 10 s of steps:
+    # 4 of 1 s and 3 of 2 s.
     results = train(config(corpus, folder, "budget", "budget=15s"))
     record = json.loads((folder / "budget" / "run.json").read_text())
     assert record["budget"] == {"budget": "15s", "max_steps": 7}
@@ -107,7 +108,7 @@ def test_a_continued_run_has_the_steps_that_were_fixed(
 def test_a_budget_that_is_too_short_leaves_nothing(
     corpus: Path, folder: Path, clock: list[Measured]
 ) -> None:
-    with pytest.raises(ConfigError, match="budget=5s is too short: .* take about 7 s"):
+    with pytest.raises(ConfigError, match=r"budget=5s is too short: .* take about 7 s"):
         train(config(corpus, folder, "short", "budget=5s"))
     assert not (folder / "short").exists()
 
@@ -142,7 +143,7 @@ def test_tokens_are_counted_over_phases_of_different_lengths(
 
 
 def test_fewer_tokens_than_a_step_has_are_refused(corpus: Path, folder: Path) -> None:
-    with pytest.raises(ConfigError, match="max_tokens=10 is less than the about 2.. tokens of one"):
+    with pytest.raises(ConfigError, match=r"max_tokens=10 is less than the about 2\d\d tokens"):
         train(config(corpus, folder, "few", "max_tokens=10"))
 
 

@@ -26,6 +26,7 @@ TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("checkpoint", "input", "out"),
     "predict": ("checkpoint", "input", "output", *FREE_TEXT),
     "export": ("checkpoint", "out"),
+    "merge": ("out",),
     "report": ("folder", "metric"),
 }
 """The keys of each verb whose value is text: never a number, a list, or several values."""

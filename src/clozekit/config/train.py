@@ -152,7 +152,8 @@ class TrainConfig(Closed):
         from_run: Another run's folder, from whose checkpoint this new run begins: weights,
             optimizer and position in the data. Length, schedule, name, callbacks, loggers and
             devices may differ from that run. If its schedule or length differ, the decay begins at
-            `from_step`; it takes all further steps, or `schedule.decay_steps`.
+            `from_step`; it takes all further steps, or `schedule.decay_steps`. Keys that are not
+            given are those of the command that trained that run.
         from_step: The step of that checkpoint; null for the last one.
         plan: Whether to only print what the run would take: steps, tokens, time, memory and disk.
             The time is measured on a few steps; nothing is written.

@@ -3,6 +3,7 @@
 from clozekit.config.length import seconds_of
 from clozekit.display import say
 from clozekit.errors import ConfigError
+from clozekit.exit_codes import USER_ERROR
 from clozekit.runs.folder import is_first_process
 from clozekit.training.beginning import Beginning, Parts, make_parts
 from clozekit.training.measuring import Cost, Measured, measure, steps_of_budget
@@ -22,7 +23,13 @@ def within_budget(begin: Beginning) -> Beginning:
     assert budget is not None
     parts = make_parts(begin)
     measured = measure(begin, parts, seconds_to_measure(budget))
-    steps = steps_within(budget, begin, parts, measured)
+    try:
+        steps = steps_within(budget, begin, parts, measured)
+    except ConfigError:
+        # The error is the same on all processes; the first one reports it.
+        if is_first_process():
+            raise
+        raise SystemExit(USER_ERROR) from None
     if is_first_process():
         rates = ", ".join(f"{seconds:.3g}" for seconds in measured.step)
         say(f"budget={budget}: a step takes {rates} seconds; max_steps={steps} is fixed")
