@@ -59,9 +59,17 @@ class EarlyStoppingConfig(MonitoringConfig):
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
+class UnigramBaselineConfig(Closed):
+    """The arguments of `clozekit.training.unigram.UnigramBaseline`."""
+
+    after_n_steps: Count | None = None
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+
+
 SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.training.checkpoints.Checkpoints": CheckpointsConfig,
     "clozekit.training.monitoring.EarlyStopping": EarlyStoppingConfig,
+    "clozekit.training.unigram.UnigramBaseline": UnigramBaselineConfig,
 }
 """Schemas by callback class. The arguments of other classes are checked by their constructors."""
 
@@ -93,5 +101,6 @@ def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
     return {
         name: callback.model_extra or {}
         for name, callback in config.callbacks.items()
-        if callback is not None and callback.target in SCHEMAS
+        if callback is not None
+        and issubclass(SCHEMAS.get(callback.target, Closed), MonitoringConfig)
     }

@@ -94,6 +94,10 @@ class StreamDataModule(LightningDataModule):
         num_samples = sum(source.num_samples(0, shard) for shard in range(source.num_shards))
         return num_samples / self.global_batch_size
 
+    def unigram_entropy(self) -> float | None:
+        """Returns the entropy of the frequencies of the tokens, in nats; None if unknown."""
+        return None
+
     def check_samples(self) -> None:
         """Checks that there is something to train on. Labelled rows are checked when read.
 

@@ -30,6 +30,8 @@ PANELS = {
 }
 
 
+BASELINE = "train/unigram_entropy"
+
 EXACT = ("learning_rate",)
 """Metrics that have no noise."""
 
@@ -49,6 +51,8 @@ def plot_curves(folder: RunFolder) -> None:
         for axes, (title, names) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
             for index, name in enumerate(names):
                 _plot_metric(axes, name, f"C{index}", series)
+            if title == "loss":
+                _plot_baseline(axes, series)
             axes.set(title=title, xlabel="step")
             axes.grid(alpha=0.3)
             if axes.has_data():
@@ -72,6 +76,13 @@ def running_mean(values: Sequence[float]) -> list[float] | None:
     counts[size:] -= counts[:-size].copy()
     means: list[float] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).tolist()
     return means
+
+
+def _plot_baseline(axes: Any, series: Series) -> None:
+    """Draws the MLM loss of a model that knows only the frequencies of tokens."""
+    _, values = series.get(BASELINE, ([], []))
+    if values:
+        axes.axhline(values[0], color="grey", linestyle=":", label="token frequencies (MLM)")
 
 
 def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:

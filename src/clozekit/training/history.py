@@ -10,6 +10,7 @@ from clozekit.data.step import StepBatch
 from clozekit.tasks.base import TaskModule
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.flops import FlopRate, step_flops
+from clozekit.training.unigram import UnigramBaseline
 
 
 class StepHistory(Callback):
@@ -62,17 +63,25 @@ class StepHistory(Callback):
         self._add_flops(pl_module, batch)
         if not pl_module.is_logged(batch):
             return
-        speed = {
+        row = {
+            **self._baseline(trainer, pl_module, batch),
             "train/tokens_per_second": self._tokens / (time.perf_counter() - self._since),
             **({} if self._flop_rate is None else self._flop_rate.metrics()),
             **self._checkpoint_cost(trainer),
         }
         self._restart_clock()
-        for name, value in speed.items():
+        for name, value in row.items():
             logged = torch.tensor(value, dtype=torch.float64)
             pl_module.log(name, logged, logger=False, on_epoch=False)
         for logger in trainer.loggers:
-            logger.log_metrics({**pl_module.logged, **speed}, step=batch.index + 1)
+            logger.log_metrics({**pl_module.logged, **row}, step=batch.index + 1)
+
+    def _baseline(
+        self, trainer: Trainer, module: TaskModule[Any], batch: StepBatch[Any]
+    ) -> dict[str, float]:
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        baselines = [c for c in callbacks if isinstance(c, UnigramBaseline)]
+        return baselines[0].row(module, batch) if baselines else {}
 
     def _add_flops(self, module: TaskModule[Any], batch: StepBatch[Any]) -> None:
         flops = step_flops(module, batch)

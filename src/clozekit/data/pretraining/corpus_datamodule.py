@@ -21,6 +21,7 @@ from clozekit.data.module import StreamDataModule
 from clozekit.data.order import shard_order
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.planned_source import PlannedSource
+from clozekit.data.pretraining.unigram import entropy_of_first_shard
 from clozekit.data.stream import Phase, Source
 from clozekit.errors import DataError
 
@@ -134,6 +135,10 @@ class CorpusDataModule(StreamDataModule):
             return last
         ratio = self.first_phase.ratio
         return 1 / (ratio / self._steps_per_epoch(self._first_source) + (1 - ratio) / last)
+
+    def unigram_entropy(self) -> float | None:
+        """Estimates the entropy of the frequencies of the corpus's tokens, in nats."""
+        return entropy_of_first_shard(self.shards["train"], self.seed)
 
     def check_samples(self) -> None:
         """Checks that there is something to train on and to validate on.
