@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.strategies import Strategy
 
 from clozekit.config.callbacks import checkpoints_of
 from clozekit.config.train import TrainConfig
@@ -133,8 +134,8 @@ def measure(begin: Beginning, parts: Parts, seconds: float) -> Measured:
         warm_ups.append(timer.seconds_of_warm_up)
         size, saving = timer.checkpoint_bytes, timer.seconds_of_saving
         datamodule.position = Position()
-    validation = _validation(config, parts, module, datamodule)
     assert trainer is not None
+    validation = _validation(config, parts, module, datamodule, trainer.strategy)
     measured = Measured(
         step=tuple(steps),
         warm_up=sum(max(0.0, w - WARM_UP_STEPS * s) for w, s in zip(warm_ups, steps, strict=True)),
@@ -239,13 +240,19 @@ class _Counter:
 
 
 def _validation(
-    config: TrainConfig, parts: Parts, module: TaskModule[Any], datamodule: StreamDataModule
+    config: TrainConfig,
+    parts: Parts,
+    module: TaskModule[Any],
+    datamodule: StreamDataModule,
+    processes: Strategy,
 ) -> float:
     """Returns the seconds of a validation, from a few of its batches."""
     trainer = make_trainer(config, parts.encoder, datamodule, RunFolder(config.run_dir), _END)
     total = datamodule.num_evaluation_batches("validation", trainer.global_rank, trainer.world_size)
     if isinstance(trainer.limit_val_batches, int):
         total = min(total, trainer.limit_val_batches)
+    # Another process may have none, and still takes part.
+    total = processes.broadcast(total)
     number = min(total, VALIDATION_BATCHES)
     if not number:
         return 0.0
