@@ -30,6 +30,7 @@ from clozekit.config.executor import LocalExecutorConfig, RayExecutorConfig, Slu
 from clozekit.config.export import ExportConfig
 from clozekit.config.filters import FiltersConfig
 from clozekit.config.location import conf_dir
+from clozekit.config.merge import MergeConfig
 from clozekit.config.mixture import SourceConfig
 from clozekit.config.phases import FirstPhaseConfig, PhaseConfig
 from clozekit.config.predict import PredictConfig
@@ -69,6 +70,7 @@ VERBS: dict[str, type[BaseModel]] = {
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "export": ExportConfig,
+    "merge": MergeConfig,
     "report": ReportConfig,
 }
 NESTED: dict[str, type[BaseModel]] = {

@@ -58,6 +58,7 @@ def test_a_room_knows_only_those_before_it(path: Path) -> None:
         "evaluate",
         "predict",
         "export",
+        "merge",
         "report",
         "loading",
     }

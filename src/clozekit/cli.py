@@ -42,6 +42,10 @@ VERBS = {
         "write a checkpoint as a folder for transformers, safetensors or ONNX",
         "clozekit export checkpoint=runs/first format=transformers out=first-bert",
     ),
+    "merge": Verb(
+        "average the weights of checkpoints",
+        "clozekit merge checkpoints=[runs/cooled,runs/cooled2] out=runs/merged",
+    ),
     "report": Verb(
         "compare the runs of a sweep or a folder, best first",
         "clozekit report runs/lr",

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from clozekit.config.group_choices import check_choices
+from clozekit.config.inherited import overrides_of_parent
 from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import (
     of_composition,
@@ -106,6 +107,11 @@ def run_verb(verb: str) -> int:
         if verb != "train" and sweeps:
             raise ConfigError("-m only works with clozekit train; run this verb once per value")
         overrides = as_overrides(verb, arguments, sweeps)
+        if verb == "train" and not sweeps:
+            inherited = overrides_of_parent(overrides)
+            overrides += inherited
+            # Also for the processes that Lightning starts, and for the record of the run.
+            task.command_line = [*command_line, *inherited]
         check_choices(verb, overrides, sweeps)
         sys.argv = [command_line[0], *overrides, *_searchpath(verb, overrides)]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
@@ -252,6 +258,17 @@ def _export(composed: DictConfig) -> None:
     export(config)
 
 
+def _merge(composed: DictConfig) -> None:
+    from clozekit.config.merge import MergeConfig
+
+    config = validated(composed, MergeConfig)
+    config.check_out()
+    with without_collector():
+        from clozekit.merge import merge
+
+    merge(config)
+
+
 def _report(composed: DictConfig) -> None:
     from clozekit.config.report import ReportConfig
 
@@ -268,5 +285,6 @@ _WORK: dict[str, Callable[[DictConfig], None]] = {
     "evaluate": _evaluate,
     "predict": _predict,
     "export": _export,
+    "merge": _merge,
     "report": _report,
 }

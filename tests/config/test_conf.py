@@ -21,6 +21,7 @@ from clozekit.config.data import LabelledDataConfig
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
 from clozekit.config.location import conf_dir
+from clozekit.config.merge import MergeConfig
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
 from clozekit.config.reading import Reading
@@ -53,6 +54,12 @@ def check_prepare(name: str, given: Given) -> None:
 def check_predict(name: str, given: Given) -> None:
     values = compose_values("predict", "checkpoint=runs/a", "text=b")
     assert PredictConfig.model_validate(values) == PredictConfig(checkpoint="runs/a", text="b")
+
+
+def check_merge(name: str, given: Given) -> None:
+    values = compose_values("merge", "checkpoints=[runs/a,runs/b]", "out=c")
+    config = MergeConfig.model_validate(values)
+    assert config.checkpoints == ("runs/a", "runs/b") and config.weights is None
 
 
 def check_report(name: str, given: Given) -> None:
@@ -276,7 +283,7 @@ def check_hydra(name: str, given: Given) -> None:
         check(composed.hydra[group])
         assert composed.hydra[group]._target_ in Plugins.instance().class_name_to_class
         return
-    for verb in ("prepare", "train", "evaluate", "predict", "export", "report"):
+    for verb in ("prepare", "train", "evaluate", "predict", "export", "merge", "report"):
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             hydra = compose(verb, return_hydra_config=True).hydra
         assert hydra.runtime.choices["hydra"] == name
@@ -293,6 +300,7 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "evaluate.yaml": check_evaluate,
     "predict.yaml": check_predict,
     "export.yaml": check_export,
+    "merge.yaml": check_merge,
     "report.yaml": check_report,
     "encoder": check_encoder,
     "task": check_task,

@@ -35,7 +35,12 @@ TORCHRUN = (
 )
 """The command on two processes, by torchrun's start."""
 
-TIMES = ("train/tokens_per_second", "train/checkpoint_seconds", "train/checkpoint_share")
+TIMES = (
+    "train/tokens_per_second",
+    "train/flops_per_second",
+    "train/checkpoint_seconds",
+    "train/checkpoint_share",
+)
 
 
 def run_clozekit(

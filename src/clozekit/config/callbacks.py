@@ -59,11 +59,31 @@ class EarlyStoppingConfig(MonitoringConfig):
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
+class UnigramBaselineConfig(Closed):
+    """The arguments of `clozekit.training.unigram.UnigramBaseline`."""
+
+    after_n_steps: Count | None = None
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+
+
 SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.training.checkpoints.Checkpoints": CheckpointsConfig,
     "clozekit.training.monitoring.EarlyStopping": EarlyStoppingConfig,
+    "clozekit.training.unigram.UnigramBaseline": UnigramBaselineConfig,
 }
 """Schemas by callback class. The arguments of other classes are checked by their constructors."""
+
+
+def checkpoints_of(config: TrainConfig) -> CheckpointsConfig | None:
+    """Returns the arguments of the callback that saves checkpoints, if any.
+
+    Raises:
+        ConfigError: An argument is invalid.
+    """
+    for name, callback in config.callbacks.items():
+        if callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig:
+            return checked(f"callbacks.{name}", CheckpointsConfig, callback.model_extra or {})
+    return None
 
 
 def mirror_of(config: TrainConfig) -> str | None:
@@ -72,12 +92,8 @@ def mirror_of(config: TrainConfig) -> str | None:
     Raises:
         ConfigError: An argument of the checkpoints is invalid.
     """
-    for name, callback in config.callbacks.items():
-        is_ours = callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig
-        if callback is not None and is_ours and not config.trainer.fast_dev_run:
-            arguments = callback.model_extra or {}
-            return checked(f"callbacks.{name}", CheckpointsConfig, arguments).mirror
-    return None
+    checkpoints = None if config.trainer.fast_dev_run else checkpoints_of(config)
+    return None if checkpoints is None else checkpoints.mirror
 
 
 def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
@@ -85,5 +101,6 @@ def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
     return {
         name: callback.model_extra or {}
         for name, callback in config.callbacks.items()
-        if callback is not None and callback.target in SCHEMAS
+        if callback is not None
+        and issubclass(SCHEMAS.get(callback.target, Closed), MonitoringConfig)
     }

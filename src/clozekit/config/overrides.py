@@ -17,7 +17,7 @@ TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
         *("source.text_column", "source.id_column"),
     ),
     "train": (
-        *("name", "runs_dir", "resume", "encoder.pretrained"),
+        *("name", "runs_dir", "resume", "from_run", "budget", "encoder.pretrained"),
         *("data.path", "data.name", "data.train", "data.validation", "data.test", "data.tokenizer"),
         *("data.text_column", "data.text_pair_column", "data.label_column", "data.score_column"),
         *("data.words_column", "data.tags_column", "data.question_column", "data.context_column"),
@@ -26,6 +26,7 @@ TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("checkpoint", "input", "out"),
     "predict": ("checkpoint", "input", "output", *FREE_TEXT),
     "export": ("checkpoint", "out"),
+    "merge": ("out",),
     "report": ("folder", "metric"),
 }
 """The keys of each verb whose value is text: never a number, a list, or several values."""

@@ -30,6 +30,8 @@ PANELS = {
 }
 
 
+BASELINE = "train/unigram_entropy"
+
 EXACT = ("learning_rate",)
 """Metrics that have no noise."""
 
@@ -51,6 +53,7 @@ def plot_curves(folder: RunFolder) -> None:
                 _plot_metric(axes, name, f"C{index}", series)
             if title == "loss":
                 _plot_sources(axes, len(names), series)
+                _plot_baseline(axes, series)
             if axes.has_data():
                 mark_phases(axes, phase_changes(series))
             axes.set(title=title, xlabel="step")
@@ -100,6 +103,13 @@ def _plot_sources(axes: Any, first_color: int, series: Series) -> None:
         steps, values = series[f"validation/{source}/loss"]
         style = {"color": f"C{first_color + index}", "markersize": 3, "linewidth": 0.8}
         axes.plot(steps, values, "s:", label=f"validation/{source}/loss", **style)
+
+
+def _plot_baseline(axes: Any, series: Series) -> None:
+    """Draws the MLM loss of a model that knows only the frequencies of tokens."""
+    _, values = series.get(BASELINE, ([], []))
+    if values:
+        axes.axhline(values[0], color="grey", linestyle=":", label="token frequencies (MLM)")
 
 
 def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:
