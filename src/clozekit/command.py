@@ -130,7 +130,7 @@ def run_verb(verb: str) -> int:
 
 def _searchpath(verb: str, overrides: list[str]) -> list[str]:
     """Adds the folder of the user's `local/default.yaml`, unless the user sets a search path."""
-    folder = user_conf_dir() if verb == "train" else None
+    folder = user_conf_dir() if verb in ("train", "benchmark") else None
     if folder is None or any("hydra.searchpath" in override for override in overrides):
         return []
     return [f"hydra.searchpath=[{quoted('', f'file://{folder}')[1:]}]"]
@@ -241,6 +241,24 @@ def _evaluate(composed: DictConfig) -> None:
     evaluate(config)
 
 
+def _benchmark(composed: DictConfig) -> None:
+    from clozekit.config.benchmark import BenchmarkConfig
+
+    # A run should not end because nobody reads its output.
+    keep_going_without_output()
+    config = validated(composed, BenchmarkConfig)
+    verb = HydraConfig.get()
+    launcher = OmegaConf.to_container(verb.launcher, resolve=True)
+    assert isinstance(launcher, dict)
+    with without_collector():
+        from clozekit.benchmark import benchmark
+
+    suite = str(verb.runtime.choices["suite"])
+    code = benchmark(config, suite, {str(key): value for key, value in launcher.items()})
+    if code:
+        raise SystemExit(code)
+
+
 def _export(composed: DictConfig) -> None:
     from clozekit.config.export import ExportConfig
 
@@ -267,6 +285,7 @@ _WORK: dict[str, Callable[[DictConfig], None]] = {
     "train": _train,
     "evaluate": _evaluate,
     "predict": _predict,
+    "benchmark": _benchmark,
     "export": _export,
     "report": _report,
 }
