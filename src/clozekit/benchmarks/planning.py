@@ -96,6 +96,11 @@ def _plan(
             [*overrides, "name=benchmark", as_override("runs_dir", str(config.runs_dir))]
         )
     except ConfigError as error:
+        if f"data={task.task} does not exist" in str(error):
+            raise ConfigError(
+                f"{key}.task={task.task}: there is no task or no data of this name; the tasks are "
+                f"{', '.join(OF_TASK)}"
+            ) from error
         raise ConfigError(_within(name, error)) from error
     if not OmegaConf.select(composed, "callbacks.checkpoints"):
         raise ConfigError(f"{key}: callbacks.checkpoints is required, which selects the best model")
@@ -122,10 +127,13 @@ def _plan(
 
 def _overrides(config: BenchmarkConfig, name: str, task: BenchmarkTaskConfig) -> Iterator[str]:
     """Yields the overrides of a task; later ones win over earlier ones."""
+    further = [*config.suite.overrides, *task.overrides, *config.overrides]
     if task.experiment is not None:
         yield f"experiment={task.experiment}"
     else:
-        yield from (f"task={task.task}", f"data={task.task}")
+        yield f"task={task.task}"
+        if not any(override.startswith("data=") for override in further):
+            yield f"data={task.task}"
     epochs = task.epochs or config.suite.epochs
     if epochs is not None:
         yield from (f"max_epochs={epochs!r}", "max_steps=null")
@@ -134,9 +142,7 @@ def _overrides(config: BenchmarkConfig, name: str, task: BenchmarkTaskConfig) ->
             yield as_override(f"data.{key}", value)
         except ConfigError as error:
             raise ConfigError(f"suite.tasks.{name}: {error}") from error
-    yield from config.suite.overrides
-    yield from task.overrides
-    yield from config.overrides
+    yield from further
 
 
 def _checked(name: str, composed: DictConfig, changes: dict[str, Any]) -> TrainConfig:

@@ -16,6 +16,8 @@ from clozekit.files import write_json, write_text
 CSV_FILE = "results.csv"
 JSON_FILE = "results.json"
 PICTURE = "results.png"
+WIDEST = 1000
+"""The maximum width of the table in characters, if it is not printed to a terminal."""
 
 
 def report_benchmark(folder: Path, record: BenchmarkRecord | None = None) -> BenchmarkResults:
@@ -31,7 +33,11 @@ def report_benchmark(folder: Path, record: BenchmarkRecord | None = None) -> Ben
         UserError: A file cannot be read.
     """
     results = read_results(folder, read_benchmark(folder) if record is None else record)
-    PlainConsole(soft_wrap=True).print(table_of(results))
+    table, console = table_of(results), PlainConsole(soft_wrap=True)
+    if not console.is_terminal:
+        wide = console.options.update(width=WIDEST)
+        console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)
     for note in notes_of(results):
         say(note)
     say(f"wrote {', '.join(_write(results, folder))} to {folder}")

@@ -26,12 +26,12 @@ def table_of(results: BenchmarkResults) -> Table:
     first, *others = results.checkpoints
     table = Table(title=_title(record), title_justify="left")
     for column in ("task", "metric"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for checkpoint in results.checkpoints:
-        table.add_column(checkpoint.label, justify="right")
+        table.add_column(checkpoint.label, justify="right", overflow="fold")
         table.add_column("rate", justify="right")
     for other in others:
-        table.add_column(f"{other.label} - {first.label}", justify="right")
+        table.add_column(f"{other.label} - {first.label}", justify="right", overflow="fold")
     names = [row.task for row in first.tasks]
     if any(checkpoint.average for checkpoint in results.checkpoints):
         names.append("average")
@@ -46,6 +46,8 @@ def table_of(results: BenchmarkResults) -> Table:
 def notes_of(results: BenchmarkResults) -> list[str]:
     """Returns the lines below the table."""
     record, notes = results.record, []
+    if any(task.factor == 100 for task in record.tasks):
+        notes.append("scores are in points: 100 times the share or the correlation")
     if len(record.seeds) > 1:
         notes.append("±: standard deviation over seeds, at the rate that is best on validation")
     if any(checkpoint.average is None for checkpoint in results.checkpoints):
@@ -161,7 +163,7 @@ def _scores(row: TaskResult) -> dict[str, Any]:
 
 def _title(record: BenchmarkRecord) -> str:
     number = len(record.seeds)
-    return f"{record.suite}: {number} seed{'' if number == 1 else 's'}, scores in points"
+    return f"{record.suite}, {number} seed{'' if number == 1 else 's'}"
 
 
 def _row(checkpoint: CheckpointResult, name: str) -> TaskResult | None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from clozekit.config.group_choices import check_choices
 from clozekit.config.location import conf_dir
 from clozekit.config.messages import of_composition, of_hydra, of_omegaconf, of_validation
-from clozekit.config.overrides import as_overrides
+from clozekit.config.overrides import as_overrides, parsed
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 
@@ -99,6 +99,9 @@ def _written(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
+        plain = parsed(f"{key}={value}")
+        if plain is not None and not plain.is_sweep_override() and plain.value() == value:
+            return value
         return QuotedString(value, Quote.single).with_quotes()
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return repr(value)
