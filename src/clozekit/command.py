@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from clozekit.config.group_choices import check_choices
+from clozekit.config.group_choices import check_choices, choices_of
 from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import (
     of_composition,
@@ -246,15 +246,18 @@ def _benchmark(composed: DictConfig) -> None:
 
     # A run should not end because nobody reads its output.
     keep_going_without_output()
-    config = validated(composed, BenchmarkConfig)
     verb = HydraConfig.get()
+    suite = verb.runtime.choices.get("suite")
+    if suite is None:
+        choices = ", ".join(choices_of("suite"))
+        raise ConfigError(f"suite is missing; set suite=…, one of {choices}")
+    config = validated(composed, BenchmarkConfig)
     launcher = OmegaConf.to_container(verb.launcher, resolve=True)
     assert isinstance(launcher, dict)
     with without_collector():
         from clozekit.benchmark import benchmark
 
-    suite = str(verb.runtime.choices["suite"])
-    code = benchmark(config, suite, {str(key): value for key, value in launcher.items()})
+    code = benchmark(config, str(suite), {str(key): value for key, value in launcher.items()})
     if code:
         raise SystemExit(code)
 

@@ -164,6 +164,8 @@ def test_a_suite_of_the_users_own(benchmarks: Benchmarks) -> None:
 
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "no suite": (["checkpoint=first", "suite=nothing"], "suite=nothing does not exist; the choi"),
+    "no suite at all": (["checkpoint=first"], "suite is missing; set suite=…, one of glue, glue_"),
+    "null": (["checkpoint=first", "suite=null"], "suite=null: it should be one of glue, glue_"),
     "no tasks": ([*FIRST], "suite.tasks is empty; add a task"),
     "no checkpoint": (["suite=local", *TOPICS], "set either checkpoint=… or checkpoints=[…]"),
     "both": ([*FIRST, *TOPICS, "checkpoints=[first]"], "set either checkpoint=… or checkpoints="),

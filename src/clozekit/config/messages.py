@@ -127,9 +127,6 @@ def _of_composition(
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         return _unknown_key(str(cause.full_key), config_name, overrides)
-    if group := re.match(r"You must specify '(\w+)'", _first_line(error)):
-        choices = ", ".join(choices_of(group[1]))
-        return f"{group[1]} is missing; set {group[1]}=…, one of {choices}"
     # An override that adds or deletes a key is more likely to be the cause than others of that key.
     for override in sorted(overrides, key=lambda override: override[:1] not in "+~"):
         key = override.split("=")[0].lstrip("+~")
