@@ -32,7 +32,7 @@ def make_executor(
     arguments = {key: value for key, value in launcher.items() if key != "_target_"}
     given = checked("hydra.launcher", LAUNCHERS[target], arguments)
     if isinstance(given, ProcessesLauncherConfig):
-        return LocalExecutor(sweep, given.n_jobs)
+        return LocalExecutor(sweep, given.n_jobs, given.fork_server)
     assert isinstance(given, SubmititLauncherConfig)
     return SubmititExecutor(
         sweep, folder, given.n_jobs, given.cluster, given.timeout_min, given.parameters
