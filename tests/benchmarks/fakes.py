@@ -44,9 +44,10 @@ class InProcessExecutor(LocalExecutor):
         started: The jobs, in the order of their starts.
     """
 
-    def __init__(self, scores: Scores | None) -> None:
+    def __init__(self, scores: Scores | None, interrupted: str | None = None) -> None:
         super().__init__("benchmark", 1)
         self.scores = scores
+        self.interrupted = interrupted
         self.started: list[Job] = []
 
     def start(self, job: Job, slot: int, say: Callable[[str], None]) -> Any:
@@ -54,6 +55,8 @@ class InProcessExecutor(LocalExecutor):
         job.folder.mkdir(parents=True, exist_ok=True)
         job.lock_file.touch()
         job.log_file.write_text("it was run\nand said this\n")
+        if job.name == self.interrupted:
+            return EndedJob(75)
         if self.scores is None:
             train(job.config)
             return EndedJob(0)
@@ -78,9 +81,11 @@ class Benchmarks:
     monkeypatch: pytest.MonkeyPatch
     executor: InProcessExecutor = field(default_factory=lambda: InProcessExecutor(None))
 
-    def run(self, *arguments: str, scores: Scores | None = None) -> int:
+    def run(
+        self, *arguments: str, scores: Scores | None = None, interrupted: str | None = None
+    ) -> int:
         def make(launcher: Any, sweep: str, folder: Path) -> InProcessExecutor:
-            self.executor = InProcessExecutor(scores)
+            self.executor = InProcessExecutor(scores, interrupted)
             return self.executor
 
         self.executor = InProcessExecutor(scores)

@@ -129,6 +129,20 @@ def test_a_task_starts_from_the_best_run_of_another(benchmarks: Benchmarks) -> N
     assert not [name for name in benchmarks.started if "__again__" in name]
 
 
+def test_no_task_starts_from_another_one_before_all_its_rates_are_known(
+    benchmarks: Benchmarks,
+) -> None:
+    second = [argument.replace("topics", "again", 1) for argument in TOPICS]
+    second += ["suite.tasks.again.start_from=topics", "suite.tasks.again.data.train=test.csv"]
+    arguments = (*FIRST, *TOPICS, *second, "name=m")
+    best = "first__topics__lr-0.01__seed-0"
+    assert benchmarks.run(*arguments, scores=by_rate, interrupted=best) == 75
+    assert benchmarks.started == ["first__topics__lr-0.001__seed-0", best]
+    assert benchmarks.run(*arguments, scores=by_rate) == 0
+    (*_, job) = benchmarks.executor.started
+    assert job.config.encoder.pretrained == f"runs/m/jobs/{best}"
+
+
 def test_two_checkpoints_with_the_same_scores_are_undecided(benchmarks: Benchmarks) -> None:
     two = "checkpoints=[first,second/best.ckpt]"
     (benchmarks.folder / "second").unlink()
@@ -279,6 +293,15 @@ def test_what_is_in_the_folder_is_left_alone(
 
 
 CHANGES: dict[str, tuple[list[str], str]] = {
+    "a task left out": (
+        ["suite.tasks.topics=null", *NAMES],
+        "also has the task topics, whose results would be lost; use another name=…",
+    ),
+    "a seed left out": (["seeds=[1]"], "also has the seed 0, whose results would be lost"),
+    "a rate left out": (
+        ["suite.rates=[1e-3]"],
+        "also has the rate of suite.tasks.topics 0.01, whose results would be lost",
+    ),
     "a key": (
         ["suite.epochs=2"],
         "was run with max_epochs=3.0, but the sweep has 2.0; use another name=…",

@@ -62,6 +62,7 @@ class BenchmarkJobs:
             for rate in task.record.rates
             for seed in record.seeds
         }
+        self._interrupted: set[_Key] = set()
         self._open: dict[_Key, int] = {}
         for key in self._of_job.values():
             self._open[key] = self._open.get(key, 0) + 1
@@ -77,7 +78,10 @@ class BenchmarkJobs:
         if status == Status.FINISHED and not is_needed:
             shutil.rmtree(RunFolder(job.folder).checkpoints, ignore_errors=True)
         self._open[key] -= 1
-        if self._open[key] == 0 and task in self._sources:
+        if status == Status.INTERRUPTED:
+            # Its rate may turn out to be the best one when the benchmark is continued.
+            self._interrupted.add(key)
+        if self._open[key] == 0 and task in self._sources and key not in self._interrupted:
             self._add_dependents(checkpoint, task)
 
     def _jobs_of(

@@ -139,7 +139,8 @@ def open_folder(folder: Path, record: BenchmarkRecord) -> BenchmarkRecord:
         The record to write, with the time of the first start.
 
     Raises:
-        ConfigError: The folder has something else in it, or a checkpoint or file has changed.
+        ConfigError: The folder has something else in it, a part of the earlier benchmark is left
+            out, so that its results would be lost, or a checkpoint or file has changed.
     """
     if not is_benchmark(folder):
         if folder.exists() and not folder.is_dir():
@@ -149,6 +150,7 @@ def open_folder(folder: Path, record: BenchmarkRecord) -> BenchmarkRecord:
             raise ConfigError(f"{folder} already exists and is not a benchmark; use another name=…")
         return record
     earlier = read_benchmark(folder)
+    _check_all_is_kept(folder, earlier, record)
     _check_checkpoints(folder, earlier, record)
     _check_files(folder, earlier, record)
     return record.model_copy(update={"started": earlier.started})
@@ -158,6 +160,29 @@ def write_benchmark(folder: Path, record: BenchmarkRecord) -> None:
     """Writes the record."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / FILE, record.model_dump(mode="json"))
+
+
+def _check_all_is_kept(folder: Path, earlier: BenchmarkRecord, now: BenchmarkRecord) -> None:
+    for kind, before, after in (
+        ("checkpoint", _labels(earlier), _labels(now)),
+        ("task", [task.name for task in earlier.tasks], [task.name for task in now.tasks]),
+        ("seed", list(earlier.seeds), list(now.seeds)),
+        *(
+            (f"rate of suite.tasks.{task.name}", list(task.rates), list(now.task(task.name).rates))
+            for task in earlier.tasks
+            if task.name in [each.name for each in now.tasks]
+        ),
+    ):
+        left_out = [str(each) for each in before if each not in after]
+        if left_out:
+            raise ConfigError(
+                f"{folder} also has the {kind} {', '.join(left_out)}, whose results would be lost; "
+                "use another name=…, or add to what it has"
+            )
+
+
+def _labels(record: BenchmarkRecord) -> list[str]:
+    return [checkpoint.label for checkpoint in record.checkpoints]
 
 
 def _check_checkpoints(folder: Path, earlier: BenchmarkRecord, now: BenchmarkRecord) -> None:

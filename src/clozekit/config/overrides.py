@@ -22,6 +22,7 @@ TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
         *("data.text_column", "data.text_pair_column", "data.label_column", "data.score_column"),
         *("data.words_column", "data.tags_column", "data.question_column", "data.context_column"),
         *("data.answers_column", "data.id_column"),
+        *("callbacks.probes.train", "callbacks.probes.validation"),
     ),
     "evaluate": ("checkpoint", "input", "out"),
     "predict": ("checkpoint", "input", "output", *FREE_TEXT),

@@ -72,7 +72,9 @@ def _import() -> None:
     with without_collector():
         for name in MODULES:
             importlib.import_module(name)
-        _warm_up()
+        # A mistake in a file of the configuration is for the job to tell.
+        with suppress(Exception):
+            _warm_up()
     if os.environ.get("MPLCONFIGDIR") != folder:
         sys.exit("matplotlib has made a temporary folder, which the first job would remove")
     if threading.active_count() > 1:
