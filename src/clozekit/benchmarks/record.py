@@ -1,5 +1,6 @@
 """`benchmark.json`: the tasks, checkpoints and seeds of a benchmark, from which it is reported."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -163,16 +164,17 @@ def write_benchmark(folder: Path, record: BenchmarkRecord) -> None:
 
 
 def _check_all_is_kept(folder: Path, earlier: BenchmarkRecord, now: BenchmarkRecord) -> None:
-    for kind, before, after in (
+    names = [task.name for task in now.tasks]
+    kept: list[tuple[str, Sequence[object], Sequence[object]]] = [
         ("checkpoint", _labels(earlier), _labels(now)),
-        ("task", [task.name for task in earlier.tasks], [task.name for task in now.tasks]),
-        ("seed", list(earlier.seeds), list(now.seeds)),
-        *(
-            (f"rate of suite.tasks.{task.name}", list(task.rates), list(now.task(task.name).rates))
-            for task in earlier.tasks
-            if task.name in [each.name for each in now.tasks]
-        ),
-    ):
+        ("task", [task.name for task in earlier.tasks], names),
+        ("seed", earlier.seeds, now.seeds),
+    ]
+    for task in earlier.tasks:
+        if task.name in names:
+            rates = now.task(task.name).rates
+            kept.append((f"rate of suite.tasks.{task.name}", task.rates, rates))
+    for kind, before, after in kept:
         left_out = [str(each) for each in before if each not in after]
         if left_out:
             raise ConfigError(

@@ -37,9 +37,6 @@ MODULES = (
 )
 """pyarrow imports pandas when it converts arrays."""
 
-WARMING = ("name=warm", "task=classification", "data=classification", "optimizer.lr=1e-3")
-"""Overrides that are composed once, without being used: the next composition is then faster."""
-
 
 class _Request(NamedTuple):
     arguments: list[str]
@@ -83,33 +80,17 @@ def _import() -> None:
 
 
 def _warm_up() -> None:
-    """Does once what the first composition and the first picture of each job would do anew.
-
-    Hydra looks for its plugins, and its parser learns the grammar; matplotlib reads its fonts.
-    """
-    from hydra import compose, initialize_config_dir
+    """Does once what the first composition and the first picture of each job would do anew."""
     from matplotlib.figure import Figure
 
-    from clozekit.config.location import conf_dir
+    from clozekit.config.warming import compose_unused
 
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        compose("train", list(WARMING))
+    compose_unused()
     figure = Figure(figsize=(1, 1))
     axes = figure.subplots(1, 1)
     axes.plot([0, 1], label="a")
     axes.legend()
     figure.savefig(io.BytesIO(), format="png")
-
-
-def _compose_once() -> None:
-    """Makes Hydra compose the configuration once, not a first time to look for `hydra.mode`.
-
-    A job is a single run, whatever mode a file of the configuration has for the sweep.
-    """
-    from hydra._internal.hydra import Hydra
-    from hydra.types import RunMode
-
-    Hydra.get_mode = lambda self, config_name, overrides: RunMode.RUN  # type: ignore[method-assign]
 
 
 def _serve(connection: socket.socket, sweep: int) -> _Request:
@@ -156,6 +137,8 @@ def _become(request: _Request) -> None:
     """Makes this process like one that was started for the job, and answers the request."""
     import torch
 
+    from clozekit.config.warming import compose_once
+
     if torch.cuda._is_in_bad_fork():
         # An import has used CUDA. Without an answer, the job becomes a new process.
         os._exit(1)
@@ -174,7 +157,7 @@ def _become(request: _Request) -> None:
     sys.orig_argv[:] = [sys.executable, "-P", "-m", *command]
     set_process_title(sys.orig_argv)
     _renew_random_states()
-    _compose_once()
+    compose_once()
     importlib.invalidate_caches()
     os.write(request.answer, str(os.getpid()).encode())
     os.close(request.answer)
