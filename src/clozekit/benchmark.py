@@ -58,7 +58,7 @@ def benchmark(config: BenchmarkConfig, suite: str, launcher: Mapping[str, Any]) 
         check_jobs(jobs.first)
         for job in jobs.first:
             executor.check(job)
-        return _run(folder, record, jobs, executor)
+        return _run(folder, record, jobs, executor, fail_fast=bool(launcher["fail_fast"]))
     finally:
         if isinstance(executor, LocalExecutor):
             executor.close()
@@ -83,7 +83,14 @@ def _record(
     )
 
 
-def _run(folder: Path, record: BenchmarkRecord, jobs: BenchmarkJobs, executor: Executor) -> int:
+def _run(
+    folder: Path,
+    record: BenchmarkRecord,
+    jobs: BenchmarkJobs,
+    executor: Executor,
+    *,
+    fail_fast: bool,
+) -> int:
     """Runs the jobs with the folder locked."""
     SweepRecord(record.name, folder / JOBS, record.command, (), ())  # checks the folder early
     lock = Lock(folder / ".lock")
@@ -96,7 +103,7 @@ def _run(folder: Path, record: BenchmarkRecord, jobs: BenchmarkJobs, executor: E
         write_benchmark(folder, record)
         noted = SweepRecord(record.name, folder / JOBS, record.command, (), ())
         noted.add(jobs.first)
-        run = SweepRun(noted, executor)
+        run = SweepRun(noted, executor, fail_fast)
         run.run(jobs)
         run.say_how_it_ended()
         results = report_benchmark(folder, record)

@@ -84,6 +84,13 @@ class BenchmarkJobs:
         if self._open[key] == 0 and task in self._sources and key not in self._interrupted:
             self._add_dependents(checkpoint, task)
 
+    def answer(self, job: Job) -> None:
+        """Does nothing: no job of a benchmark asks whether to go on."""
+
+    def is_pruned(self, job: Job) -> bool:
+        """Whether a job was ended early; none is."""
+        return False
+
     def _jobs_of(
         self, checkpoint: CheckpointRecord, task: PlannedTask, starts: dict[int, str] | None = None
     ) -> list[Job]:
