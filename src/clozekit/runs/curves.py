@@ -24,6 +24,8 @@ PANELS = {
         "matthews_correlation",
         "pearson",
         "spearman",
+        "mean_accuracy",
+        "cls_accuracy",
     ),
     "learning rate": ("learning_rate",),
     "tokens per second": ("tokens_per_second",),
@@ -120,6 +122,7 @@ def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:
         if means is not None:
             axes.plot(steps, values, color=color, alpha=0.2, linewidth=0.8)
         axes.plot(steps, means or values, color=color, alpha=0.8, label=f"train/{name}")
-    steps, values = series.get(f"validation/{name}", ([], []))
-    if steps:
-        axes.plot(steps, values, "o--", color=color, markersize=4, label=f"validation/{name}")
+    for split, style in (("validation", "o--"), ("probe", "s:")):
+        steps, values = series.get(f"{split}/{name}", ([], []))
+        if steps:
+            axes.plot(steps, values, style, color=color, markersize=4, label=f"{split}/{name}")
