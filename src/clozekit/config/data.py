@@ -5,7 +5,7 @@ their arguments with these classes, and docs/configuration.md is generated from 
 """
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,9 @@ from clozekit.config.reading import (
 from clozekit.config.train import PhaseConfig
 from clozekit.config.values import Count
 from clozekit.errors import DataError
+
+PairObjective: TypeAlias = Literal["next_sentence", "sentence_order"]
+"""What is predicted of a sentence pair."""
 
 
 class StreamConfig(Closed):
@@ -129,6 +132,17 @@ class CorpusDataConfig(Masking, StreamConfig):
         open_corpus(self.path, self.cache)
 
 
+class PairDataConfig(CorpusDataConfig):
+    """The options of the DataModule of sentence pairs.
+
+    Attributes:
+        pair_objective: `next_sentence` gives half of the pairs a random B (Devlin et al., 2019);
+            `sentence_order` swaps A and B in half of the pairs (Lan et al., 2020).
+    """
+
+    pair_objective: PairObjective = "next_sentence"
+
+
 class LabelledDataConfig(StreamConfig):
     """The options of DataModules for labelled rows, except how rows are read.
 
@@ -182,7 +196,7 @@ class MultipleChoiceDataConfig(MultipleChoiceReading, LabelledDataConfig):
 
 
 SCHEMAS: dict[str, type[StreamConfig]] = {
-    "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": CorpusDataConfig,
+    "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": PairDataConfig,
     "clozekit.data.pretraining.masked_lm_datamodule.MaskedLMDataModule": CorpusDataConfig,
     "clozekit.data.labelled.classification.ClassificationDataModule": ClassificationDataConfig,
     "clozekit.data.labelled.regression.RegressionDataModule": RegressionDataConfig,

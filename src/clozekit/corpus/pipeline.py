@@ -61,7 +61,8 @@ from clozekit.corpus.token_stage import (
     count_unknown,
     tokenize_group,
 )
-from clozekit.corpus.vocabulary import load_tokenizer, train_from_counts
+from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.corpus.vocabulary import train_from_counts
 from clozekit.corpus.word_stage import (
     add_counts,
     all_counts,

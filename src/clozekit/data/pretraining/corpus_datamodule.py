@@ -15,12 +15,15 @@ from clozekit.corpus.fetch_ahead import FetchAhead
 from clozekit.corpus.manifest import SPLITS, Counts, Split
 from clozekit.corpus.opening import open_corpus
 from clozekit.corpus.shard_files import ShardFile, check_first, shard_files
+from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.corpus.stored_corpus import StoredCorpus, StoredShardFile
-from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
+from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.corpus.word_marks import WordMarks, word_marks
 from clozekit.data.module import StreamDataModule
 from clozekit.data.order import shard_order
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.planned_source import PlannedSource
+from clozekit.data.sequence_format import SequenceFormat
 from clozekit.data.stream import Phase, Source
 from clozekit.errors import DataError
 
@@ -47,6 +50,8 @@ class CorpusDataModule(StreamDataModule):
         self.corpus = open_corpus(config.path, config.cache)
         self.tokenizer = self._load_tokenizer()
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
+        self.special = SequenceFormat.of(self.tokenizer, str(self.corpus.tokenizer_file))
+        self._marks: WordMarks | None = None
         self.masking = self._masking_rule(config)
         validation_masking = self._masking_rule(config.validation_masking)
         self.shards = {split: self._shard_files(split) for split in SPLITS}
@@ -183,15 +188,33 @@ class CorpusDataModule(StreamDataModule):
         }
 
     def _masking_rule(self, config: Masking) -> MaskingRule:
+        mask_token_id = self.special_tokens.mask
+        if mask_token_id is None:
+            raise DataError(
+                f"{self.corpus.tokenizer_file} has no mask token, which masked words need; prepare "
+                "the corpus with a tokenizer that names one, as mask_token in its "
+                "tokenizer_config.json"
+            )
+        marks = self.word_marks() if config.whole_word_mask else None
         return MaskingRule(
-            mask_token_id=self.special_tokens.mask,
+            mask_token_id=mask_token_id,
             replacement_ids=replacement_ids(self.tokenizer, self.special_tokens),
             masked_lm_prob=config.masked_lm_prob,
             mask_token_prob=config.mask_token_prob,
             random_token_prob=config.random_token_prob,
             max_predictions_per_seq=config.max_predictions_per_seq,
-            continues_word=continues_word(self.tokenizer) if config.whole_word_mask else None,
+            continues_word=marks.continues if marks else None,
+            ends_word=marks.ends if marks else None,
         )
+
+    def word_marks(self) -> WordMarks:
+        """Returns which tokens of the vocabulary are inside a word.
+
+        Raises:
+            DataError: The tokenizer does not mark words.
+        """
+        self._marks = self._marks or word_marks(self.tokenizer, str(self.corpus.tokenizer_file))
+        return self._marks
 
     def _steps_per_epoch(self, source: Source) -> float:
         train = self.corpus.manifest.splits["train"]
@@ -219,15 +242,5 @@ def _following_in_order(num_shards: int, number: int, epoch: int, shard: int) ->
 
 def replacement_ids(tokenizer: Tokenizer, special_tokens: SpecialTokens) -> np.ndarray:
     """Returns the ids that may replace a token: all except special tokens, ascending."""
-    ids = np.arange(tokenizer.get_vocab_size())
-    return ids[~np.isin(ids, list(vars(special_tokens).values()))]
-
-
-def continues_word(tokenizer: Tokenizer) -> np.ndarray:
-    """Returns `[vocab]`, bool: whether each id is a WordPiece that continues a word."""
-    return np.array(
-        [
-            (tokenizer.id_to_token(token_id) or "").startswith("##")
-            for token_id in range(tokenizer.get_vocab_size())
-        ]
-    )
+    ids = np.array(sorted(tokenizer.get_vocab().values()))
+    return ids[~np.isin(ids, special_tokens.ids)]

@@ -29,6 +29,8 @@ class MaskingRule:
         max_predictions_per_seq: The maximum number of chosen tokens per sequence, if limited.
         continues_word: `[vocab]`, bool: True for ids that continue a word. If given, whole words
             are chosen.
+        ends_word: `[vocab]`, bool: True for ids after which another word begins, if that cannot be
+            told from the next id.
     """
 
     mask_token_id: int
@@ -38,6 +40,7 @@ class MaskingRule:
     random_token_prob: float = 0.1
     max_predictions_per_seq: int | None = None
     continues_word: NDArray[np.bool_] | None = None
+    ends_word: NDArray[np.bool_] | None = None
 
     def num_targets(self, num_text_tokens: Int64Array) -> Int64Array:
         """Returns the number of chosen tokens for sequences of `num_text_tokens`.
@@ -99,6 +102,8 @@ def mask_tokens(
         places = _choose_tokens(draws, sequence, place_in_sequence, lengths, num_targets)
     else:
         begins_word = ~rule.continues_word[text_ids]
+        if rule.ends_word is not None:
+            begins_word[1:] |= rule.ends_word[text_ids[:-1]]
         segment_begins = np.cumsum(segment_lengths.ravel()) - segment_lengths.ravel()
         begins_word[segment_begins[segment_lengths.ravel() > 0]] = True
         places = _choose_words(draws, sequence, begins_word, num_targets)
