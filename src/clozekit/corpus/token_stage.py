@@ -19,7 +19,7 @@ from clozekit.corpus.manifest import Split
 from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.corpus.split_stage import splits_of
 from clozekit.corpus.tokenized import TokenizedDocuments, offsets_of
-from clozekit.corpus.word_cache import Encoder
+from clozekit.corpus.word_cache import Encoder, first_sentences
 from clozekit.corpus.work_folder import Work, write_array
 from clozekit.files import write_json
 
@@ -87,8 +87,9 @@ def _tokenize(
     rows = np.flatnonzero(splits != DUPLICATE)
     batch = work.documents(piece).take(pa.array(rows))
     sentences = batch.column("sentences")
-    tokens, sentence_offsets = encoder.encode(sentences.flatten())
-    document_offsets = offsets_of(sentences.value_lengths().to_numpy())
+    lengths = sentences.value_lengths().to_numpy()
+    tokens, sentence_offsets = encoder.encode(sentences.flatten(), first_sentences(lengths))
+    document_offsets = offsets_of(lengths)
     encoded = TokenizedDocuments(batch.column("id"), tokens, sentence_offsets, document_offsets)
     documents, has_tokens = encoded.without_empty()
     keys = shard_keys(batch.column("key").to_numpy())[has_tokens]

@@ -18,9 +18,9 @@ from clozekit.errors import DataError
 
 _CONTINUATION = "##"
 # As in google-research/bert's tokenization.py, longer words are [UNK] and not used for training.
-_MAX_WORD_LENGTH = 100
+MAX_WORD_LENGTH = 100
 # As in BertWordPieceTokenizer of the tokenizers library: pairs that occur once are not merged.
-_MIN_FREQUENCY = 2
+MIN_FREQUENCY = 2
 _TEXTS_AT_ONCE = 10_000
 _REPETITIONS_AT_ONCE = 4_096
 
@@ -54,7 +54,7 @@ def count_words(sentences: pa.StringArray, config: WordPieceConfig) -> dict[str,
     counts: Counter[str] = Counter()
     for text, count in zip(words.distinct, occurrences, strict=True):
         for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text)):
-            if len(word) <= _MAX_WORD_LENGTH:
+            if len(word) <= MAX_WORD_LENGTH:
                 counts[word] += count
     return counts
 
@@ -77,7 +77,7 @@ def train_from_counts(counts: Mapping[str, int], config: WordPieceConfig) -> Tok
     ]
     trainer = WordPieceTrainer(
         vocab_size=config.vocab_size,
-        min_frequency=_MIN_FREQUENCY,
+        min_frequency=MIN_FREQUENCY,
         special_tokens=first_tokens,
         limit_alphabet=len(alphabet),
         continuing_subword_prefix=_CONTINUATION,
@@ -85,7 +85,7 @@ def train_from_counts(counts: Mapping[str, int], config: WordPieceConfig) -> Tok
     )
     learner = Tokenizer(WordPiece({}, unk_token="[UNK]"))
     learner.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(" ")
-    learner.train_from_iterator(_repetitions(spelled), trainer)
+    learner.train_from_iterator(repetitions(spelled), trainer)
     normalizer = bert_normalizer(
         config.lowercase, config.strip_accents, config.handle_chinese_chars
     )
@@ -118,7 +118,7 @@ def bert_tokenizer(
             vocabulary,
             unk_token=tokens["unk"],
             continuing_subword_prefix=_CONTINUATION,
-            max_input_chars_per_word=_MAX_WORD_LENGTH,
+            max_input_chars_per_word=MAX_WORD_LENGTH,
         )
     )
     tokenizer.normalizer = normalizer
@@ -168,7 +168,7 @@ def _alphabet(counts: Mapping[str, int], config: WordPieceConfig) -> set[str]:
     return {character for character, _ in by_frequency[:size]}
 
 
-def _repetitions(counts: Iterable[tuple[str, int]]) -> Iterator[str]:
+def repetitions(counts: Iterable[tuple[str, int]]) -> Iterator[str]:
     """Repeats each word as often as it occurs, because the trainer does not accept counts."""
     for word, count in counts:
         for first in range(0, count, _REPETITIONS_AT_ONCE):

@@ -52,9 +52,7 @@ class PretrainingPredictor:
         mask_id = SpecialTokens.from_tokenizer(self.tokenizer, str(pretrained.path)).mask
         mask = None if mask_id is None else self.tokenizer.id_to_token(mask_id)
         if mask_id is None or mask is None:
-            raise DataError(
-                f"{pretrained.path}: its tokenizer has no mask token for words"
-            )
+            raise DataError(f"{pretrained.path}: its tokenizer has no mask token for words")
         self.mask_id, self.mask = mask_id, mask
         self.special = SequenceFormat.of(self.tokenizer, str(pretrained.path))
         objective = (pretrained.data or {}).get("pair_objective")
