@@ -21,7 +21,7 @@ from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.curves import plot_curves
 from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing
-from clozekit.runs.load_pretrained import from_checkpoint, load_pretrained
+from clozekit.runs.load_pretrained import extend_pretrained, from_checkpoint, load_pretrained
 from clozekit.runs.mirror import find_copy
 from clozekit.runs.resume import adopt, check_agreement, check_weights, checkpoint_to_resume
 from clozekit.tasks.base import TaskModule
@@ -83,6 +83,8 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
         pretrained = load_pretrained(config.encoder.pretrained, trusted, needs_task_head=False)
     datamodule = make_datamodule(config, pretrained)
     datamodule.check_samples()
+    if pretrained is not None and resumed is None:
+        pretrained = extend_pretrained(pretrained, datamodule.tokenizer)
     encoder = encoder_config(config.encoder, datamodule, pretrained)
     if resumed is not None:
         given = resolved(config, encoder)

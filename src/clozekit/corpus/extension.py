@@ -192,8 +192,8 @@ def _extend_unigram(
     # A score below all others would change that of unknown characters.
     lowest = min(scores.values())
     by_id = {token["id"]: token["content"] for token in added_tokens}
-    for token_id in range(len(vocabulary), max(by_id, default=0) + 1):
-        vocabulary.append([by_id.get(token_id, f"<unused{token_id}>"), lowest])
+    between = range(len(vocabulary), max(by_id, default=0) + 1)
+    vocabulary += [[by_id.get(i, f"<unused{i}>"), lowest] for i in between]
     for text, left, right in pieces:
         if text not in scores:
             scores[text] = max(lowest, scores[left] + scores[right]) + _BETTER
