@@ -4,11 +4,11 @@ import json
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE, Unigram, WordPiece
 from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
-from transformers import PreTrainedTokenizerFast
 
 from clozekit.corpus.special_tokens import ROLES
 from clozekit.corpus.tokenizer_files import load_tokenizer
@@ -119,8 +119,11 @@ def tokenizer_of(kind: str) -> Tokenizer:
 
 
 @cache
-def reference(kind: str) -> PreTrainedTokenizerFast:
+def reference(kind: str) -> Any:
     """The same in transformers."""
+    # Commands that tests start cannot import transformers.
+    from transformers import PreTrainedTokenizerFast
+
     names = {f"{role}_token": token for role, token in NAMES[kind].items()}
     copy = Tokenizer.from_str(plain_tokenizer(kind).to_str())
     return PreTrainedTokenizerFast(tokenizer_object=copy, **names)
