@@ -93,14 +93,15 @@ def plan_pairs(
     offsets = sentence_offsets.astype(np.int64)
     budget = max_seq_length - num_special_tokens
 
-    begins, ends, num_lone = _chunks(
+    is_of_order = objective == "sentence_order"
+    begins, ends, num_lone = (_chunks_from_both_ends if is_of_order else _chunks)(
         offsets, document_offsets, budget=budget, short_seq_prob=short_seq_prob, key=key
     )
     sentences_in_a = 1 + rng.below(ends - begins - 1, seed, rng.Stream.SPLIT, epoch, shard, begins)
     a_start, a_end = offsets[begins], offsets[begins + sentences_in_a]
     b_start, b_end = a_end, offsets[ends]
 
-    if objective == "sentence_order":
+    if is_of_order:
         is_other = chosen_half(begins, key)
         # Before they are cut, so that the lengths of a pair do not reveal its label.
         a_start, b_start = _swapped(a_start, b_start, is_other)
@@ -165,6 +166,39 @@ def _chunks(
     ends = end[begins]
     is_pair = ends - begins > 1
     return begins[is_pair], ends[is_pair], int((~is_pair).sum())
+
+
+def _chunks_from_both_ends(
+    offsets: Int64Array,
+    document_offsets: NDArray[np.integer[Any]],
+    *,
+    budget: int,
+    short_seq_prob: float,
+    key: tuple[int, int, int],
+) -> tuple[Int64Array, Int64Array, int]:
+    """Splits half of the documents as `_chunks` does, and the other half from their ends.
+
+    The sentence that reaches a target length is longer than others on average. At the end of every
+    chunk, it would make B longer than A, and reveal which of two swapped texts was B.
+    """
+    seed, epoch, shard = key
+    sizes = np.diff(document_offsets)
+    number = np.arange(len(sizes))
+    is_reversed = rng.uniform(seed, rng.Stream.DOCUMENT_ORDER, epoch, shard, number) < 0.5
+    document = np.repeat(number, sizes)
+    # The place of a sentence in its document read from the other end.
+    mirrored = (document_offsets[:-1] + document_offsets[1:])[document] - 1
+    sentences = np.arange(len(document))
+    order = np.where(is_reversed[document], mirrored - sentences, sentences)
+    read = np.concatenate([[0], np.cumsum(np.diff(offsets)[order])])
+    begins, ends, num_lone = _chunks(
+        read, document_offsets, budget=budget, short_seq_prob=short_seq_prob, key=key
+    )
+    is_mirrored, sums = is_reversed[document[begins]], mirrored[begins] + 1
+    first = np.where(is_mirrored, sums - ends, begins)
+    last = np.where(is_mirrored, sums - begins, ends)
+    by_place = np.argsort(first)
+    return first[by_place], last[by_place], num_lone
 
 
 def walk(next_of: list[int]) -> list[int]:
