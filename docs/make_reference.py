@@ -32,7 +32,9 @@ from clozekit.config.filters import FiltersConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import (
+    BPEConfig,
     ExistingTokenizerConfig,
+    ExtendedTokenizerConfig,
     HubSource,
     MovieReviewsSource,
     PrepareConfig,
@@ -83,7 +85,12 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
         "hub": HubSource,
         "movie_reviews": MovieReviewsSource,
     },
-    "tokenizer": {"wordpiece": WordPieceConfig, "existing": ExistingTokenizerConfig},
+    "tokenizer": {
+        "wordpiece": WordPieceConfig,
+        "bpe": BPEConfig,
+        "existing": ExistingTokenizerConfig,
+        "extend": ExtendedTokenizerConfig,
+    },
     "dedup": {"exact": ExactDedup, "near": NearDedup, "none": NoDedup},
     "executor": {
         "local": LocalExecutorConfig,
@@ -93,7 +100,7 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
 }
 """Groups with one schema per choice."""
 
-KINDS = ("format", "engine", "method")
+KINDS = ("format", "engine", "method", "type")
 """Keys that name the choice itself."""
 
 ALIKE: dict[str, type[BaseModel]] = {

@@ -153,7 +153,8 @@ class LabelledDataConfig(StreamConfig):
         test: The file or split of test rows, if any.
         path: A dataset's folder, or its name on the Hugging Face Hub.
         name: The dataset's configuration, if it has several.
-        tokenizer: A `tokenizer.json` or `vocab.txt`; None to use the pretrained encoder's. Python
+        tokenizer: A `tokenizer.json`, a `vocab.txt` or the folder of a tokenizer; None to use the
+            pretrained encoder's. Python
             callers may pass a tokenizer object.
         validation_fraction: The fraction of training rows held out for validation.
     """
@@ -171,7 +172,8 @@ class LabelledDataConfig(StreamConfig):
         splits = ("train", "validation", "test") if self.path is None else ()
         for key in (*splits, "tokenizer"):
             path = getattr(self, key)
-            if path is not None and not Path(path).is_file():
+            is_there = Path.exists if key == "tokenizer" else Path.is_file
+            if path is not None and not is_there(Path(path)):
                 raise DataError(f"data.{key}={path} does not exist")
 
 
