@@ -4,12 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import BPE
 
-from clozekit.corpus.special_tokens import SpecialTokens, role_names
+from clozekit.corpus.special_tokens import SpecialTokens, role_names, with_segments
 from clozekit.corpus.tokenizer_files import load_tokenizer, tokenizer_from_json
+from clozekit.data.sequence_format import SequenceFormat
 from clozekit.errors import DataError
 from tests.kinds_of_tokenizers import KINDS, NAMES, plain_tokenizer, tokenizer_of, write_tokenizer
 
@@ -95,3 +97,14 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no tokenizer.json, no vocab.txt, and no vocab.json"):
         load_tokenizer(tmp_path)
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exported_tokenizer_gives_the_second_text_its_segment(kind: str) -> None:
+    plain = tokenizer_of(kind)
+    made = with_segments(plain)
+    before, after = (each.encode("The horse", "a cow") for each in (plain, made))
+    assert (after.ids, after.offsets) == (before.ids, before.offsets)
+    special, sizes = SequenceFormat.of(plain), [before.sequence_ids.count(i) for i in (0, 1)]
+    assert after.type_ids == special.type_ids(np.array([sizes])).tolist()
+    assert role_names(made) == NAMES[kind]

@@ -123,6 +123,26 @@ def with_roles(tokenizer: Tokenizer, given: Mapping[str, str], name: str) -> Tok
     return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
 
 
+def with_segments(tokenizer: Tokenizer) -> Tokenizer:
+    """Returns the tokenizer with a post-processor that gives the second text the segment id 1.
+
+    clozekit gives it this id whatever the tokenizer does; an exported tokenizer has to as well.
+    """
+    if set(tokenizer.encode("a", "a").type_ids) == {0, 1}:
+        return tokenizer
+    content = json.loads(tokenizer.to_str())
+    processor = _post_processor(tokenizer, role_names(tokenizer), adds_tokens=True)
+    template = processor["processors"][-1] if processor["type"] == "Sequence" else processor
+    pieces = [next(iter(piece.values())) for piece in template["pair"]]
+    second = next(i for i, piece in enumerate(pieces) if piece["id"] == "B")
+    template["pair"] = [
+        {kind: {**value, "type_id": int(i >= second)} for kind, value in piece.items()}
+        for i, piece in enumerate(template["pair"])
+    ]
+    content["post_processor"] = processor
+    return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
+
+
 def check_required(names: Mapping[str, str], name: str) -> None:
     """Checks that there are tokens for the start and the end of a sequence.
 

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.corpus.special_tokens import SpecialTokens, role_names
+from clozekit.corpus.special_tokens import SpecialTokens, role_names, with_segments
 from clozekit.errors import ConfigError
 from clozekit.files import write_json, write_text
 from clozekit.interop.families import family_of_encoder
@@ -169,10 +169,12 @@ def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
 
 
 def _save_tokenizer(tokenizer: Tokenizer, folder: Path, encoder: EncoderConfig) -> None:
+    if encoder.type_vocab_size > 1:
+        tokenizer = with_segments(tokenizer)
     tokenizer.save(str(folder / "tokenizer.json"))
     content = json.loads(tokenizer.to_str())
     normalizer = content["normalizer"] or {}
-    segments = ["token_type_ids"] if encoder.type_vocab_size else []
+    segments = ["token_type_ids"] if encoder.type_vocab_size > 1 else []
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": encoder.max_position_embeddings,
