@@ -27,7 +27,13 @@ from tests.kinds_of_tokenizers import tokenizer_of, write_tokenizer
 from tests.programs.commands import QUIET, compose_values, train_config
 from tests.programs.texts import make_documents, write_documents
 
-STEPS = ("max_steps=3", "global_batch_size=8", "micro_batch_size=8", "data.max_seq_length=48")
+STEPS = (
+    "max_epochs=null",
+    "max_steps=3",
+    "global_batch_size=8",
+    "micro_batch_size=8",
+    "data.max_seq_length=48",
+)
 
 
 @pytest.fixture(scope="module")
