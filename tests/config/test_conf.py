@@ -282,7 +282,8 @@ def check_executor(name: str, given: Given) -> None:
 
 
 def check_tokenizer(name: str, given: Given) -> None:
-    path = ["tokenizer.path=vocab.txt"] if name == "existing" else []
+    paths = {"existing": ["tokenizer.path=vocab.txt"], "extend": ["tokenizer.base=bert"]}
+    path = paths.get(name, [])
     values = compose_values(
         "prepare", f"tokenizer={name}", *path, "source=text", "source.path=a", "out=b"
     )

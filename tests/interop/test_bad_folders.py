@@ -261,7 +261,7 @@ BAD = {
     "ALBERT": (albert, ["model_type=albert (its layers share their weights); only bert"]),
     "RoBERTa": (roberta, ["model_type=roberta (its positions start after pad_token_id)"]),
     "a tokenizer with more ids": (small_vocabulary, ["the tokenizer has the id 9", "vocab_size=7"]),
-    "another padding": (other_padding, ["pad_token_id=5, but [PAD] of the tokenizer is 0"]),
+    "another padding": (other_padding, ["pad_token_id=5, but that of the tokenizer is 0"]),
     "labels that skip a number": (
         configured(architectures=["BertForSequenceClassification"], id2label={"0": "a", "2": "b"}),
         ["the keys of id2label must be 0 to 1"],

@@ -6,7 +6,7 @@ their arguments with these classes, and docs/configuration.md is generated from 
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,9 @@ from clozekit.config.reading import (
 )
 from clozekit.config.values import Count
 from clozekit.errors import DataError
+
+PairObjective: TypeAlias = Literal["next_sentence", "sentence_order"]
+"""What is predicted of a sentence pair."""
 
 
 class StreamConfig(Closed):
@@ -209,6 +212,17 @@ class CorpusDataConfig(Masking, StreamConfig):
         open_corpora(self.paths, self.cache)
 
 
+class PairDataConfig(CorpusDataConfig):
+    """The options of the DataModule of sentence pairs.
+
+    Attributes:
+        pair_objective: `next_sentence` gives half of the pairs a random B (Devlin et al., 2019);
+            `sentence_order` swaps A and B in half of the pairs (Lan et al., 2020).
+    """
+
+    pair_objective: PairObjective = "next_sentence"
+
+
 class LabelledDataConfig(StreamConfig):
     """The options of DataModules for labelled rows, except how rows are read.
 
@@ -219,7 +233,8 @@ class LabelledDataConfig(StreamConfig):
         test: The file or split of test rows, if any.
         path: A dataset's folder, or its name on the Hugging Face Hub.
         name: The dataset's configuration, if it has several.
-        tokenizer: A `tokenizer.json` or `vocab.txt`; None to use the pretrained encoder's. Python
+        tokenizer: A `tokenizer.json`, a `vocab.txt` or the folder of a tokenizer; None to use the
+            pretrained encoder's. Python
             callers may pass a tokenizer object.
         validation_fraction: The fraction of training rows held out for validation.
     """
@@ -237,7 +252,8 @@ class LabelledDataConfig(StreamConfig):
         splits = ("train", "validation", "test") if self.path is None else ()
         for key in (*splits, "tokenizer"):
             path = getattr(self, key)
-            if path is not None and not Path(path).is_file():
+            is_there = Path.exists if key == "tokenizer" else Path.is_file
+            if path is not None and not is_there(Path(path)):
                 raise DataError(f"data.{key}={path} does not exist")
 
 
@@ -262,7 +278,7 @@ class MultipleChoiceDataConfig(MultipleChoiceReading, LabelledDataConfig):
 
 
 SCHEMAS: dict[str, type[StreamConfig]] = {
-    "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": CorpusDataConfig,
+    "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": PairDataConfig,
     "clozekit.data.pretraining.masked_lm_datamodule.MaskedLMDataModule": CorpusDataConfig,
     "clozekit.data.labelled.classification.ClassificationDataModule": ClassificationDataConfig,
     "clozekit.data.labelled.regression.RegressionDataModule": RegressionDataConfig,

@@ -13,8 +13,8 @@ FREE_TEXT = ("text", "text_pair")
 
 TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
     "prepare": (
-        *("out", "work_dir", "source.path", "source.name", "source.split", "tokenizer.path"),
-        *("source.text_column", "source.id_column"),
+        *("out", "work_dir", "source.path", "source.name", "source.split"),
+        *("source.text_column", "source.id_column", "tokenizer.path", "tokenizer.base"),
     ),
     "train": (
         *("name", "runs_dir", "resume", "from_run", "budget", "encoder.pretrained"),

@@ -72,7 +72,7 @@ class StreamDataModule(LightningDataModule):
     @property
     def vocab_size(self) -> int:
         """The number of token ids."""
-        return self.tokenizer.get_vocab_size()
+        return max(self.tokenizer.get_vocab().values()) + 1
 
     def phases(self, max_steps: int, rank: int, world_size: int) -> list[Phase]:
         """Returns the phases of training; one by default.

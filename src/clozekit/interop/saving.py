@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.corpus.special_tokens import SpecialTokens, role_names, with_segments
 from clozekit.errors import ConfigError
 from clozekit.files import write_json, write_text
 from clozekit.interop.families import family_of_encoder
@@ -144,11 +145,12 @@ def _family(model: Pretrained) -> Family:
 
 def _special_ids(tokenizer: Tokenizer, family: Family) -> dict[str, int | None]:
     """Returns the keys of `config.json` for special tokens."""
-    pad, cls, sep = (tokenizer.token_to_id(f"[{name}]") for name in ("PAD", "CLS", "SEP"))
+    special = SpecialTokens.from_tokenizer(tokenizer)
     if family is BERT:
-        return {"pad_token_id": pad}
-    ids = {"cls_token_id": cls, "sep_token_id": sep, "bos_token_id": cls, "eos_token_id": sep}
-    return {"pad_token_id": pad, **ids}
+        return {"pad_token_id": special.pad}
+    ids = {"cls_token_id": special.cls, "sep_token_id": special.sep}
+    ids |= {"bos_token_id": special.cls, "eos_token_id": special.sep}
+    return {"pad_token_id": special.pad, **ids}
 
 
 def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
@@ -167,15 +169,17 @@ def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
 
 
 def _save_tokenizer(tokenizer: Tokenizer, folder: Path, encoder: EncoderConfig) -> None:
+    if encoder.type_vocab_size > 1:
+        tokenizer = with_segments(tokenizer)
     tokenizer.save(str(folder / "tokenizer.json"))
     content = json.loads(tokenizer.to_str())
     normalizer = content["normalizer"] or {}
-    segments = ["token_type_ids"] if encoder.type_vocab_size else []
+    segments = ["token_type_ids"] if encoder.type_vocab_size > 1 else []
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": encoder.max_position_embeddings,
         "model_input_names": ["input_ids", *segments, "attention_mask"],
-        **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")},
+        **{f"{role}_token": token for role, token in role_names(tokenizer).items()},
     }
     if content["model"]["type"] == "WordPiece" and normalizer.get("type") == "BertNormalizer":
         config |= {

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.documents import read_json
 from clozekit.errors import DataError
 from clozekit.interop.families import family_of_config
@@ -182,10 +183,10 @@ def _check_tokenizer(
             f"{folder}: the tokenizer has the id {largest}, but config.json has "
             f"vocab_size={encoder.vocab_size}"
         )
-    pad = tokenizer.token_to_id("[PAD]")
-    if (given := config.get("pad_token_id", pad)) not in (pad, None):
+    pad = SpecialTokens.from_tokenizer(tokenizer).pad
+    if (given := config.get("pad_token_id", pad)) not in (pad, None) and pad is not None:
         raise DataError(
-            f"{folder}: config.json has pad_token_id={given}, but [PAD] of the tokenizer is {pad}"
+            f"{folder}: config.json has pad_token_id={given}, but that of the tokenizer is {pad}"
         )
 
 

@@ -28,11 +28,7 @@ class Embeddings(nn.Module):
             if config.position_embedding_type == "absolute"
             else NoEmbedding()
         )
-        self.token_type_embeddings = (
-            SegmentEmbedding(config.type_vocab_size, hidden)
-            if config.type_vocab_size
-            else NoEmbedding()
-        )
+        self.token_type_embeddings = segment_embedding(config.type_vocab_size, hidden)
         self.layer_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps, bias=config.norm_bias)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
@@ -63,9 +59,25 @@ class SegmentEmbedding(nn.Embedding):
         return self.weight[0] if input is None else super().forward(input)
 
 
+class OneSegmentEmbedding(SegmentEmbedding):
+    """The embedding of an encoder with one segment, to which all tokens belong, as in RoBERTa."""
+
+    def forward(self, input: Tensor | None) -> Tensor:  # noqa: A002 (nn.Embedding's name)
+        """Returns `[hidden]`, whatever the segments of a pair are."""
+        return super().forward(None)
+
+
 class NoEmbedding(nn.Module):
     """Stands for an embedding that the encoder does not have."""
 
     def forward(self, ids: Tensor | None) -> float:
         """Returns 0, which changes no sum."""
         return 0.0
+
+
+def segment_embedding(type_vocab_size: int, hidden_size: int) -> nn.Module:
+    """Makes the embedding of segment ids for their number: 0, 1 or more."""
+    if type_vocab_size == 0:
+        return NoEmbedding()
+    kind = OneSegmentEmbedding if type_vocab_size == 1 else SegmentEmbedding
+    return kind(type_vocab_size, hidden_size)

@@ -10,11 +10,12 @@ from clozekit.runs.folder import RunFolder
 from clozekit.runs.metrics_file import Series, read_series
 
 PANELS = {
-    "loss": ("loss", "mlm_loss", "nsp_loss"),
+    "loss": ("loss", "mlm_loss", "nsp_loss", "sop_loss"),
     "scores": (
         "accuracy",
         "mlm_accuracy",
         "nsp_accuracy",
+        "sop_accuracy",
         "exact_match",
         "f1",
         "f1_macro",

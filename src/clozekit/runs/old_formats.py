@@ -8,6 +8,7 @@ OLDEST_FORMAT = 2
 """The oldest format that can be read."""
 
 _DATA = "clozekit.data"
+OF_PAIRS = f"{_DATA}.pretraining.pair_datamodule.PretrainingDataModule"
 
 MOVED_SINCE_2 = {
     f"{_DATA}.pretraining.PretrainingDataModule": (
@@ -58,7 +59,11 @@ def translated(config: dict[str, Any], format_version: int) -> dict[str, Any]:
     if format_version == 2:
         config = _with(ADDED_SINCE_2, _renamed(config, MOVED_SINCE_2))
     # Some runs of the current format were saved before these keys were added.
-    return _with({"encoder": EncoderConfig.parts_of_bert()}, config)
+    added: dict[str, dict[str, Any]] = {"encoder": EncoderConfig.parts_of_bert()}
+    data = config.get("data")
+    if isinstance(data, dict) and data.get("_target_") == OF_PAIRS:
+        added["data"] = {"pair_objective": "next_sentence"}
+    return _with(added, config)
 
 
 def _with(added: dict[str, dict[str, Any]], config: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from typing import Any
 
 from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.pairing import DATA
 from clozekit.config.stored import is_trusted
 from clozekit.config.tasks import BALANCED
 from clozekit.config.train import FineTuningConfig, TrainConfig
@@ -24,12 +23,10 @@ from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.tasks.pretraining import PretrainingModule
 from clozekit.tasks.source_metrics import ValidatesSources
 from clozekit.training.compiling import compile_encoder
 from clozekit.training.optimizer import OptimizerFactory
-
-OF_PAIRS = ("pretraining", "question_answering", "question_answering_bio", "multiple_choice")
-"""The choices of the group `data` whose samples have two segments."""
 
 
 def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> StreamDataModule:
@@ -37,38 +34,20 @@ def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> Strea
     arguments = config.data.arguments()
     if pretrained is not None and "tokenizer" in arguments and arguments["tokenizer"] is None:
         arguments["tokenizer"] = pretrained.tokenizer
-    if _is_labelled(config.data.target):
+    if _is_a(config.data.target, LabelledDataModule):
         arguments["rows_dir"] = config.runs_dir / FOLDER
     datamodule: StreamDataModule = build("data", arguments)
     check_kind("data", config.data.target, datamodule, StreamDataModule)
     return datamodule
 
 
-def _is_labelled(target: str) -> bool:
+def _is_a(target: str, base: type) -> bool:
+    """Whether a path names a class, or a subclass of it."""
     try:
         found = pydoc.locate(target)
     except pydoc.ErrorDuringImport:
         return False  # `build` reports it
-    return isinstance(found, type) and issubclass(found, LabelledDataModule)
-
-
-def check_segments(config: EncoderConfig, arguments: dict[str, Any]) -> None:
-    """Checks that the encoder has the segment ids that the data needs.
-
-    Args:
-        config: The encoder's configuration.
-        arguments: The `data` group.
-
-    Raises:
-        ConfigError: The data has pairs, and the encoder has only one segment id.
-    """
-    kind = DATA.get(arguments["_target_"])
-    has_pairs = kind in OF_PAIRS or arguments.get("text_pair_column") is not None
-    if has_pairs and config.type_vocab_size == 1:
-        raise ConfigError(
-            f"encoder.type_vocab_size={config.type_vocab_size} but data={kind} has pairs of texts, "
-            "which need 2 segment ids, or none (0)"
-        )
+    return isinstance(found, type) and issubclass(found, base)
 
 
 def encoder_config(
@@ -166,8 +145,11 @@ def make_module(
 
 
 def _task_arguments(config: TrainConfig, datamodule: StreamDataModule) -> dict[str, Any]:
-    """Returns the task's arguments. Balanced weights are computed from the training rows."""
+    """Returns the task's arguments, with those that depend on the data."""
     arguments = config.task.arguments()
+    objective = getattr(datamodule.config, "pair_objective", "next_sentence")
+    if objective != "next_sentence" and _is_a(config.task.target, PretrainingModule):
+        arguments["pair_objective"] = objective
     is_balanced = arguments.get("class_weights") == BALANCED
     if is_balanced and isinstance(datamodule, ClassificationDataModule):
         arguments["class_weights"] = datamodule.balanced_weights()

@@ -18,9 +18,9 @@ from clozekit.runs.branch import (
 )
 from clozekit.runs.checkpoint_file import Checkpoint
 from clozekit.runs.folder import RunFolder
-from clozekit.runs.load_pretrained import from_checkpoint, load_pretrained
+from clozekit.runs.load_pretrained import extend_pretrained, from_checkpoint, load_pretrained
 from clozekit.runs.resume import check_agreement, checkpoint_to_resume
-from clozekit.training.assembly import check_segments, encoder_config, make_datamodule, resolved
+from clozekit.training.assembly import encoder_config, make_datamodule, resolved
 from clozekit.training.length import max_steps_of
 
 BUDGET = "budget"
@@ -155,8 +155,9 @@ def make_parts(begin: Beginning) -> Parts:
         pretrained = load_pretrained(config.encoder.pretrained, trusted, needs_task_head=False)
     datamodule = make_datamodule(config, pretrained)
     datamodule.check_samples()
+    if pretrained is not None and resumed is None:
+        pretrained = extend_pretrained(pretrained, datamodule.tokenizer)
     encoder = encoder_config(config.encoder, datamodule, pretrained)
-    check_segments(encoder, config.data.arguments())
     if begin.parent is not None and config.budget is None:
         config = _with_schedule(config, begin.parent, max_steps_of(config, datamodule))
     if resumed is not None:

@@ -24,6 +24,7 @@ SHOWN = {
     "train/phase": "phase {:.0f}",
     "train/mlm_loss": "mlm {:.3f}",
     "train/nsp_loss": "nsp {:.3f}",
+    "train/sop_loss": "sop {:.3f}",
     "train/loss": "loss {:.3f}",
     "train/accuracy": "accuracy {:.3f}",
     "train/tokens_per_second": "{:,.0f} tokens/s",

@@ -13,8 +13,9 @@ from clozekit.config.data import CorpusDataConfig, Masking
 from clozekit.config.phases import PhaseSettings, shares_in_words
 from clozekit.corpus.manifest import SPLITS, Counts, Split
 from clozekit.corpus.shard_files import ShardFile, check_first
+from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.corpus.stored_corpus import StoredCorpus
-from clozekit.corpus.vocabulary import SpecialTokens
+from clozekit.corpus.word_marks import WordMarks, word_marks
 from clozekit.data.mixing import Mixture, integer_weights
 from clozekit.data.module import StreamDataModule
 from clozekit.data.pretraining.corpora import Corpora, estimated_samples
@@ -22,6 +23,7 @@ from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.planned_source import PlannedSource
 from clozekit.data.pretraining.span_masking import span_length_distribution
 from clozekit.data.pretraining.unigram import first_tokens, unigram_entropy
+from clozekit.data.sequence_format import SequenceFormat
 from clozekit.data.stream import BatchShape, Phase, Source
 from clozekit.errors import DataError
 
@@ -48,6 +50,8 @@ class CorpusDataModule(StreamDataModule):
         self.corpora = Corpora(config)
         self.tokenizer = self.corpora.load_tokenizer()
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
+        self.special = SequenceFormat.of(self.tokenizer, self._tokenizer_file)
+        self._marks: WordMarks | None = None
         self.masking = self._masking_rule(config)
         self.shards = {split: self.corpora.shards(split) for split in SPLITS}
         if self.is_at_hand:
@@ -217,18 +221,41 @@ class CorpusDataModule(StreamDataModule):
         return facts
 
     def _masking_rule(self, config: Masking) -> MaskingRule:
+        mask_token_id = self.special_tokens.mask
+        if mask_token_id is None:
+            raise DataError(
+                f"{self._tokenizer_file} has no mask token, which masked words need; prepare "
+                "the corpus with a tokenizer that names one, as mask_token in its "
+                "tokenizer_config.json"
+            )
         needs_words = config.whole_word_mask or config.span_mask
+        marks = self.word_marks() if needs_words else None
         spans = span_length_distribution(config.span_geometric_p, config.max_span_length)
         return MaskingRule(
-            mask_token_id=self.special_tokens.mask,
+            mask_token_id=mask_token_id,
             replacement_ids=replacement_ids(self.tokenizer, self.special_tokens),
             masked_lm_prob=config.masked_lm_prob,
             mask_token_prob=config.mask_token_prob,
             random_token_prob=config.random_token_prob,
             max_predictions_per_seq=config.max_predictions_per_seq,
-            continues_word=continues_word(self.tokenizer) if needs_words else None,
+            continues_word=marks.continues if marks else None,
+            ends_word=marks.ends if marks else None,
             span_lengths=spans if config.span_mask else None,
         )
+
+    def word_marks(self) -> WordMarks:
+        """Returns which tokens of the vocabulary are inside a word.
+
+        Raises:
+            DataError: The tokenizer does not mark words.
+        """
+        self._marks = self._marks or word_marks(self.tokenizer, self._tokenizer_file)
+        return self._marks
+
+    @property
+    def _tokenizer_file(self) -> str:
+        """The tokenizer's name for error messages."""
+        return str(self.corpora.all[0].tokenizer_file)
 
     def _steps_per_epoch(self, phase: PhaseSettings) -> float:
         source = self._source_of(phase)
@@ -241,15 +268,5 @@ class CorpusDataModule(StreamDataModule):
 
 def replacement_ids(tokenizer: Tokenizer, special_tokens: SpecialTokens) -> np.ndarray:
     """Returns the ids that may replace a token: all except special tokens, ascending."""
-    ids = np.arange(tokenizer.get_vocab_size())
-    return ids[~np.isin(ids, list(vars(special_tokens).values()))]
-
-
-def continues_word(tokenizer: Tokenizer) -> np.ndarray:
-    """Returns `[vocab]`, bool: whether each id is a WordPiece that continues a word."""
-    return np.array(
-        [
-            (tokenizer.id_to_token(token_id) or "").startswith("##")
-            for token_id in range(tokenizer.get_vocab_size())
-        ]
-    )
+    ids = np.array(sorted(tokenizer.get_vocab().values()))
+    return ids[~np.isin(ids, special_tokens.ids)]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from clozekit.corpus.shard_files import ShardFile
 from clozekit.corpus.shards import Shard
-from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.order import Span, in_order
 from clozekit.data.pretraining.masking import MaskingRule
+from clozekit.data.sequence_format import Ids, SequenceFormat
 from clozekit.data.step import StepTotals
 
 PLANS_KEPT = 2
@@ -49,7 +49,7 @@ class PlannedSource(ABC, Generic[PlanT]):
     Args:
         shards: The shards' files. Those of a corpus are checked before they are first read.
         masking: How the tokens of each sequence are masked.
-        special_tokens: The ids of [CLS], [SEP] and the others.
+        special: The special tokens around the texts.
         seed: The seed of samples and masks.
 
     Attributes:
@@ -57,19 +57,20 @@ class PlannedSource(ABC, Generic[PlanT]):
         ranges: The indices of each corpus's shards, if there are several.
     """
 
-    num_special_tokens: ClassVar[int]
-    """The number of special tokens per sequence."""
+    num_segments: ClassVar[int]
+    """The number of texts of a sequence."""
 
     def __init__(
         self,
         shards: Sequence[Path | ShardFile],
         masking: MaskingRule,
-        special_tokens: SpecialTokens,
+        special: SequenceFormat,
         seed: int,
     ) -> None:
         self.shards = [s if isinstance(s, ShardFile) else ShardFile(s) for s in shards]
         self.masking = masking
-        self.special_tokens = special_tokens
+        self.special = special
+        self.num_special_tokens = special.num_special_tokens(self.num_segments)
         self.seed = seed
         self.opener: Opener | None = None
         self.ranges: tuple[range, ...] = (range(len(self.shards)),)
@@ -156,3 +157,14 @@ class PlannedSource(ABC, Generic[PlanT]):
             num_tokens=int(num_text_tokens.sum()) + self.num_special_tokens * num_sequences,
             num_targets=int(self.masking.num_targets(num_text_tokens).sum()),
         )
+
+
+def place_special(input_ids: NDArray[np.int64], begins: NDArray[np.int64], special: Ids) -> None:
+    """Writes special tokens, in place, at the places where each sequence has them.
+
+    Args:
+        input_ids: `[tokens]`.
+        begins: `[sequences]`. The place of the first of the special tokens.
+        special: `[special_tokens]`. Their ids.
+    """
+    input_ids[begins[:, None] + np.arange(len(special))] = special
