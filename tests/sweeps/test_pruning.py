@@ -1,6 +1,7 @@
 """Studies with a pruner: jobs replay recorded curves, and wait for an answer to each value."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState
 
@@ -37,6 +38,15 @@ PRUNERS: dict[str, Callable[[], BasePruner]] = {
 }
 
 
+CHOICES = CategoricalDistribution(list(CURVES))
+RANGE = FloatDistribution(1e-5, 2e-2, log=True)
+
+
+def curve_of(rate: str | float) -> list[float]:
+    """Returns the recorded curve of the closest rate."""
+    return CURVES[min(CURVES, key=lambda known: abs(math.log(float(known) / float(rate))))]
+
+
 class Interruption(BaseException):
     """A signal, or a kill."""
 
@@ -55,7 +65,7 @@ class RecordedJob:
 
     @property
     def curve(self) -> list[float]:
-        return CURVES[self.overrides[0].removeprefix(f"{KEY}=")]
+        return curve_of(self.overrides[0].removeprefix(f"{KEY}="))
 
     def monitor(self) -> str:
         return METRIC
@@ -97,13 +107,19 @@ class Lab:
         self.storage = optuna.storages.InMemoryStorage()
         folder.mkdir()
 
-    def start(self, on_report: Callable[[int], None] = nothing, is_random: bool = False) -> None:
+    def start(
+        self,
+        on_report: Callable[[int], None] = nothing,
+        space: CategoricalDistribution | FloatDistribution = RANGE,
+    ) -> None:
         """Runs the jobs of the study, as the launcher does with one job at a time."""
         stored = optuna.create_study(study_name="mine", storage=self.storage, load_if_exists=True)
+        # Choices would be sampled twice by TPE, which adds no trial.
+        is_random = space is CHOICES
         kind = optuna.samplers.RandomSampler if is_random else optuna.samplers.TPESampler
         study = Study(
             stored,
-            {KEY: CategoricalDistribution(list(CURVES))},
+            {KEY: space},
             N_TRIALS,
             None,
             self.make_job,
@@ -159,16 +175,16 @@ def test_a_pruned_study_finds_the_best_of_the_full_one_in_a_part_of_the_steps(
     name: str, tmp_path: Path
 ) -> None:
     lab = Lab(tmp_path / "study", PRUNERS[name])
-    lab.start(is_random=True)
+    lab.start(space=CHOICES)
     trials = lab.trials
     counted = [trial for trial in trials if trial.state != TrialState.FAIL]
     assert len(counted) == N_TRIALS
     complete = [trial.value for trial in counted if trial.state == TrialState.COMPLETE]
-    assert min(complete) == min(CURVES[trial.params[KEY]][-1] for trial in counted)
+    assert min(complete) == min(curve_of(trial.params[KEY])[-1] for trial in counted)
     steps = sum(map(lab.steps, counted))
     assert steps / (N_TRIALS * LAST) <= SHARES[name]
     for trial in counted:
-        curve = CURVES[trial.params[KEY]]
+        curve = curve_of(trial.params[KEY])
         assert trial.intermediate_values == {
             step: curve[step // INTERVAL - 1]
             for step in range(INTERVAL, lab.steps(trial) + 1, INTERVAL)
