@@ -101,8 +101,10 @@ class RecordedJob:
 class Lab:
     """Studies in folders, which can be interrupted and continued."""
 
-    def __init__(self, folder: Path, pruner: Callable[[], BasePruner]) -> None:
-        self.folder, self.pruner = folder, pruner
+    def __init__(
+        self, folder: Path, pruner: Callable[[], BasePruner], n_trials: int = N_TRIALS
+    ) -> None:
+        self.folder, self.pruner, self.n_trials = folder, pruner, n_trials
         # It survives an interruption as a file does.
         self.storage = optuna.storages.InMemoryStorage()
         folder.mkdir()
@@ -120,7 +122,7 @@ class Lab:
         study = Study(
             stored,
             {KEY: space},
-            N_TRIALS,
+            self.n_trials,
             None,
             self.make_job,
             lambda number: kind(seed=3 + number),
@@ -228,7 +230,7 @@ def test_a_kill_in_the_middle_of_a_decision_changes_nothing(
     is_before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before, or after, each of the three writes of which a decision to prune consists."""
-    whole, killed = (Lab(tmp_path / each, PRUNERS["halving"]) for each in ("whole", "killed"))
+    whole, killed = (Lab(tmp_path / each, PRUNERS["halving"], 6) for each in ("whole", "killed"))
     whole.start()
     done: Counter[str] = Counter()
     is_deciding = False
