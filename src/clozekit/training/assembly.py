@@ -25,6 +25,7 @@ from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.tasks.source_metrics import ValidatesSources
 from clozekit.training.compiling import compile_encoder
 from clozekit.training.optimizer import OptimizerFactory
 
@@ -167,6 +168,8 @@ def make_module(
     check_kind("task", config.task.target, module, TaskModule)
     if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
         module.unknown_labels = datamodule.features.unknown_labels
+    if datamodule.source_names and isinstance(module, ValidatesSources):
+        module.validate_sources(datamodule.source_names)
     module.encoder.activation_checkpointing = config.activation_checkpointing
     compile_encoder(module, config.compile)
     if config.fine_tuning.freeze_encoder:
