@@ -265,8 +265,8 @@ def test_a_kill_in_the_middle_of_a_decision_changes_nothing(
         *("set_trial_intermediate_value", "set_trial_user_attr", "set_trial_state_values"),
     ):
         monkeypatch.setattr(killed.storage, name, dying(name))
-    assert repeat_until_done(killed) > 5
-    assert min(done.values()) > 3 and len(done) == 3
+    assert repeat_until_done(killed) > 5, done
+    assert len(done) == 3 and min(done.values()) >= 2, done
     assert killed.outcome() == whole.outcome()
 
 
