@@ -10,7 +10,7 @@ from clozekit.config.train import TrainConfig
 from clozekit.config.values import LARGEST
 from clozekit.data.module import StreamDataModule
 from clozekit.data.order import Span
-from clozekit.data.stream import Phase
+from clozekit.data.stream import Phase, Source
 from clozekit.errors import ConfigError
 
 _SAMPLES_LOOKED_AT = 4096
@@ -49,15 +49,23 @@ def steps_in_phases(datamodule: StreamDataModule, max_steps: int, first_step: in
 def tokens_per_step(phase: Phase) -> float:
     """Returns the mean number of tokens of a phase's steps, without padding.
 
-    It is estimated from samples of the first shard that has any, evenly spaced in it.
+    It is estimated from samples of the first shard that has any, evenly spaced in it; in a mixture,
+    from one of each source.
     """
-    source = phase.source
-    for shard in range(source.num_shards):
+    shards, weights = [range(phase.source.num_shards)], [1]
+    if phase.mixture is not None:
+        shards, weights = list(phase.mixture.shards), list(phase.mixture.weights)
+    means = [_tokens_per_sample(phase.source, each) for each in shards]
+    mean = sum(n * weight for n, weight in zip(means, weights, strict=True)) / sum(weights)
+    return phase.shape.global_batch_size * mean
+
+
+def _tokens_per_sample(source: Source, shards: range) -> float:
+    for shard in shards:
         if number := source.num_samples(0, shard):
             size = min(number, _SAMPLES_LOOKED_AT)
             samples = np.linspace(0, number - 1, size).astype(np.int64)
-            tokens = source.totals([Span(0, shard, samples)]).num_tokens
-            return phase.shape.global_batch_size * tokens / size
+            return source.totals([Span(0, shard, samples)]).num_tokens / size
     return 0.0
 
 
