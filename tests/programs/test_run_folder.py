@@ -31,6 +31,7 @@ TRAIN_METRICS = {
     "learning_rate",
     "tokens_per_second",
     "flops_per_second",
+    "unigram_entropy",
     "checkpoint_seconds",
     "checkpoint_share",
     "epoch",

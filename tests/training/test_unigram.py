@@ -52,7 +52,7 @@ def no_warning() -> Iterator[None]:
 
 def test_the_entropy_is_that_of_the_frequencies() -> None:
     tokens = np.repeat(np.arange(4, dtype=np.uint16), [4000, 2000, 1000, 1000])
-    assert unigram_entropy([tokens]) == pytest.approx(1.75 * math.log(2), abs=1e-3)
+    assert unigram_entropy([tokens], [1.0]) == pytest.approx(1.75 * math.log(2), abs=1e-3)
     draw = np.random.default_rng(0)
     shares = 1 / np.arange(1, 2001)
     shares /= shares.sum()
@@ -61,7 +61,7 @@ def test_the_entropy_is_that_of_the_frequencies() -> None:
     counts = np.unique(few, return_counts=True)[1] / len(few)
     plain = float(-(counts * np.log(counts)).sum())
     assert plain < exact - 0.02
-    assert abs(unigram_entropy([few]) - exact) < 0.02
+    assert abs(unigram_entropy([few], [1.0]) - exact) < 0.02
 
 
 def test_a_broken_rate_is_told_once(corpus: Path, tmp_path: Path) -> None:

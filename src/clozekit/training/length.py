@@ -49,15 +49,14 @@ def steps_in_phases(datamodule: StreamDataModule, max_steps: int, first_step: in
 def tokens_per_step(phase: Phase) -> float:
     """Returns the mean number of tokens of a phase's steps, without padding.
 
-    It is estimated from samples of the first shard that has any, evenly spaced in it; in a mixture
+    It is estimated from samples of the first shard that has any, evenly spaced in it; in a mixture,
     from one of each source.
     """
-    mixture = phase.mixture
-    if mixture is None:
-        mean = _tokens_per_sample(phase.source, range(phase.source.num_shards))
-    else:
-        means = (_tokens_per_sample(phase.source, shards) for shards in mixture.shards)
-        mean = float(np.average(list(means), weights=mixture.weights))
+    shards, weights = [range(phase.source.num_shards)], [1]
+    if phase.mixture is not None:
+        shards, weights = list(phase.mixture.shards), list(phase.mixture.weights)
+    means = [_tokens_per_sample(phase.source, each) for each in shards]
+    mean = sum(n * weight for n, weight in zip(means, weights, strict=True)) / sum(weights)
     return phase.shape.global_batch_size * mean
 
 
@@ -66,8 +65,7 @@ def _tokens_per_sample(source: Source, shards: range) -> float:
         if number := source.num_samples(0, shard):
             size = min(number, _SAMPLES_LOOKED_AT)
             samples = np.linspace(0, number - 1, size).astype(np.int64)
-            tokens = source.totals([Span(0, shard, samples)]).num_tokens
-            return tokens / size
+            return source.totals([Span(0, shard, samples)]).num_tokens / size
     return 0.0
 
 

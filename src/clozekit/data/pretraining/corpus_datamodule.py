@@ -22,7 +22,7 @@ from clozekit.data.pretraining.corpora import Corpora, estimated_samples
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.planned_source import PlannedSource
 from clozekit.data.pretraining.span_masking import span_length_distribution
-from clozekit.data.pretraining.unigram import first_tokens, unigram_entropy
+from clozekit.data.pretraining.unigram import entropy_of_sources
 from clozekit.data.sequence_format import SequenceFormat
 from clozekit.data.stream import BatchShape, Phase, Source
 from clozekit.errors import DataError
@@ -158,21 +158,15 @@ class CorpusDataModule(StreamDataModule):
         return 1 / sum(passes)
 
     def unigram_entropy(self) -> float | None:
-        """Estimates the entropy of the frequencies of tokens, in nats; None if there are none.
+        """Estimates the entropy of the frequencies of the tokens, in nats.
 
-        In a mixture they are those of the last phase.
+        In a mixture, the frequencies are those of the last phase's weights.
         """
-        mixture = self._mixture(self.config.phase_settings()[-1])
-        shards = self.shards["train"]
-        if mixture is None:
-            sources = [(first_tokens(shards, self.seed), 1)]
-        else:
-            sources = [
-                (first_tokens(shards[of.start : of.stop], self.seed), weight)
-                for of, weight in zip(mixture.shards, mixture.weights, strict=True)
-            ]
-        known = [(tokens, weight) for tokens, weight in sources if tokens is not None and weight]
-        return unigram_entropy(*zip(*known, strict=True)) if known else None
+        weights = self.config.phase_settings()[-1].weights
+        shares = list(weights.values()) if weights else [1.0]
+        ranges = self.corpora.ranges("train")
+        shards = [[self.shards["train"][index] for index in each] for each in ranges]
+        return entropy_of_sources(shards, shares, self.seed)
 
     def check_samples(self) -> None:
         """Checks that there is something to train on and to validate on.
