@@ -43,6 +43,7 @@ EFFECTS = {
     "callbacks": Effect.COURSE,
     "encoder.pretrained": Effect.COURSE,
     "encoder.vocab_size": Effect.COURSE,
+    "encoder.model_type": Effect.MANNER,
     "data.path": Effect.COURSE,
     "data.train": Effect.COURSE,
     "data.validation": Effect.COURSE,

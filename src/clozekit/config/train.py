@@ -265,13 +265,12 @@ class TrainConfig(Closed):
     @model_validator(mode="after")
     def _check_sequence_length(self) -> Self:
         longest = (self.data.model_extra or {}).get("max_seq_length")
-        if isinstance(longest, int) and self.encoder.pretrained is None:
-            positions = self.encoder.max_position_embeddings
-            if longest > positions:
-                raise ValueError(
-                    f"data.max_seq_length={longest} is more than "
-                    f"encoder.max_position_embeddings={positions}"
-                )
+        if not isinstance(longest, int) or self.encoder.pretrained is not None:
+            return self
+        if longest > self.encoder.longest_sequence:
+            raise ValueError(
+                f"data.max_seq_length={longest} is more than encoder.{self.encoder.limit_in_words}"
+            )
         return self
 
     @property

@@ -66,11 +66,11 @@ class PretrainingPredictor:
             alternative = ", or a text_pair" if self.judges_pairs else ""
             raise RowError(f"text={text!r}: a pretrained model needs a {MASK} in it{alternative}")
         encoding = self.tokenizer.encode(text, pair)
-        longest = self.model.encoder.config.max_position_embeddings
-        if len(encoding.ids) > longest:
+        config = self.model.encoder.config
+        if len(encoding.ids) > config.longest_sequence:
             raise RowError(
                 f"text has {len(encoding.ids)} tokens including special tokens, more than "
-                f"max_position_embeddings={longest} of the model"
+                f"{config.limit_in_words} of the model"
             )
         return encoding, pair is not None
 

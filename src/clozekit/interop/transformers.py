@@ -11,7 +11,7 @@ from torch import Tensor
 from clozekit.config.encoder import EncoderConfig
 from clozekit.documents import read_json
 from clozekit.errors import DataError
-from clozekit.interop.families import family_of_config
+from clozekit.interop.families import family_of_config, family_of_encoder
 from clozekit.interop.families.family import Family
 from clozekit.interop.foreign_files import refuse_foreign_folder
 from clozekit.interop.head_names import HEADS_WITH_LABELS, shapes
@@ -60,6 +60,9 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
     family = family_of_config(config, config_file)
     _refuse_generators(config, config_file)
     encoder = family.read_config(config, config_file)
+    if family_of_encoder(encoder) is not family:
+        # Another family has the same parts, and would be written instead.
+        encoder = encoder.model_copy(update={"model_type": family.model_type})
     tensors = _canonical(read_tensors(folder), family, folder)
     tokenizer = read_tokenizer(folder)
     if tokenizer is not None:
@@ -121,7 +124,8 @@ def _to_ours(
     """
     _check_blocks(tensors, family, encoder, folder)
     heads = family.pretraining_heads if head is None else frozenset({head})
-    expected = shapes(heads, encoder, num_labels)
+    has_pooler = True if head is None and family.has_pooler else None
+    expected = shapes(heads, encoder, num_labels, has_pooler)
     optional = _OPTIONAL if head is None else ()
     weights: dict[str, Tensor] = {}
     used: set[str] = set()

@@ -58,7 +58,12 @@ def translated(config: dict[str, Any], format_version: int) -> dict[str, Any]:
     if format_version == 2:
         config = _with(ADDED_SINCE_2, _renamed(config, MOVED_SINCE_2))
     # Some runs of the current format were saved before these keys were added.
-    return _with({"encoder": EncoderConfig.parts_of_bert()}, config)
+    added = EncoderConfig.parts_of_bert() | {"model_type": None}
+    encoder = config.get("encoder")
+    if isinstance(encoder, dict) and encoder.get("classifier_activation") == "gelu":
+        # At that time it stood for all of ModernBERT's layer.
+        added["prediction_head"] = True
+    return _with({"encoder": added}, config)
 
 
 def _with(added: dict[str, dict[str, Any]], config: dict[str, Any]) -> dict[str, Any]:

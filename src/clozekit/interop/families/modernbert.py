@@ -7,7 +7,7 @@ from typing import Any
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.errors import DataError
-from clozekit.interop.families.family import Family, Names
+from clozekit.interop.families.family import COMMON_HEADS, Family, Names
 from clozekit.interop.families.reading import encoder_config, refuse_other_values
 
 _SAME_KEYS = (
@@ -41,6 +41,8 @@ _PARTS: dict[str, Any] = {
     "position_embedding_type": "rotary",
     "gated_feed_forward": True,
     "classifier_activation": "gelu",
+    "prediction_head": True,
+    "embedding_size": None,
     "hidden_act": "gelu",
 }
 _ROPE_THETA = {"full_attention": 160_000.0, "sliding_attention": 10_000.0}
@@ -194,13 +196,7 @@ MODERNBERT = Family(
     prefix="model.",
     parts=("embeddings.", "layers.", "final_norm."),
     block=re.compile(r"model\.layers\.(\d+)\."),
-    heads_of_class={
-        "ForMaskedLM": frozenset({"masked_lm_head"}),
-        "ForSequenceClassification": frozenset({"classification_head"}),
-        "ForTokenClassification": frozenset({"token_classification_head"}),
-        "ForQuestionAnswering": frozenset({"question_answering_head"}),
-        "ForMultipleChoice": frozenset({"multiple_choice_head"}),
-    },
+    heads_of_class=COMMON_HEADS,
     has_pooler=False,
     pretraining_heads=frozenset({"masked_lm_head"}),
     names=names,

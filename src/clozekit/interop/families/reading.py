@@ -1,6 +1,6 @@
 """What the families share in reading a `config.json`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,44 @@ from pydantic import ValidationError
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.messages import of_validation
 from clozekit.errors import DataError
+
+ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    # The same function in four implementations that differ only by rounding.
+    "gelu_new": "gelu_pytorch_tanh",
+    "gelu_fast": "gelu_pytorch_tanh",
+    "gelu_accurate": "gelu_pytorch_tanh",
+    "gelu_pytorch_tanh": "gelu_pytorch_tanh",
+}
+"""clozekit's name for each activation of transformers."""
+
+EXACT_GELU = ("gelu", "gelu_python")
+"""The names of the activation that is not approximated."""
+
+
+def activation(
+    config: Mapping[str, Any], key: str, file: Path, allowed: Collection[str] = tuple(ACTIVATIONS)
+) -> str:
+    """Reads the activation of the feed-forward layers, by clozekit's name.
+
+    Raises:
+        DataError: It is not supported.
+    """
+    given = config.get(key, "gelu")
+    if not isinstance(given, str) or given not in allowed:
+        raise DataError(f"{file}: {key}={given}; only {', '.join(allowed)} are supported")
+    return ACTIVATIONS[given]
+
+
+def same_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the keys of a `config.json` that clozekit's configuration has with the same name."""
+    return {key: config[key] for key in EncoderConfig().published() if key in config}
+
+
+def written_same_keys(encoder: EncoderConfig) -> dict[str, Any]:
+    """Returns the keys that all families with BERT's words have in common."""
+    return encoder.model_dump(include=set(EncoderConfig().published()))
 
 
 def refuse_other_values(config: Mapping[str, Any], file: Path, **needed: Any) -> None:
