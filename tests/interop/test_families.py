@@ -167,7 +167,7 @@ def test_the_pooler_of_a_folder_for_masked_words_is_read(tmp_path: Path) -> None
             {"embedding_size": 32},
             r"shape \[60, 16\], but config.json implies \[60, 32\]",
         ),
-        ("Electra", {"embedding_size": "x"}, "embedding_size=x: must be an integer"),
+        ("Electra", {"embedding_size": "x"}, "embedding_size=x: it should be a valid integer"),
         ("DistilBert", {"sinusoidal_pos_embds": True}, "sinusoidal_pos_embds=True; only False is"),
         ("DistilBert", {"activation": "relu"}, "activation=relu; only gelu"),
         ("DistilBert", {"n_layers": 5}, r"missing in the weights: distilbert.transformer.layer.2"),
