@@ -460,10 +460,6 @@ LATER_MISTAKES = {
     ),
     "a value of another type for the optimizer": ("optimizer.betas=5", ["optimizer", "AdamW"]),
     "an empty list for the optimizer": ("optimizer.betas=[]", ["optimizer", "AdamW"]),
-    "one segment for pairs": (
-        "encoder.type_vocab_size=1",
-        ["encoder.type_vocab_size=1", "pairs of texts, which need 2 segment ids"],
-    ),
     "a metric that is not there": (
         "callbacks.checkpoints.monitor=val_loss callbacks.checkpoints.mode=min",
         [
