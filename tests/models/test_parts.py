@@ -1,5 +1,6 @@
 """The parts of encoders that BERT and ModernBERT do not have."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,7 +40,7 @@ def test_the_offset_shortens_the_longest_sequence() -> None:
 
 def test_padding_for_static_shapes_stays_within_the_positions() -> None:
     encoder = Encoder(tiny_config(position_offset=3))
-    padded = StaticEncoder(encoder, 64).shapes.padded(Packing.from_lengths([5, 13]))
+    padded = StaticEncoder(encoder, 64).shapes.padded(Packing.from_lengths(np.array([5, 13])))
     assert int(padded.position_ids.max()) == 12
 
 
