@@ -28,7 +28,6 @@ from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import (
-    check_segments,
     encoder_config,
     make_datamodule,
     make_module,
@@ -85,7 +84,6 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     datamodule = make_datamodule(config, pretrained)
     datamodule.check_samples()
     encoder = encoder_config(config.encoder, datamodule, pretrained)
-    check_segments(encoder, config.data.arguments())
     if resumed is not None:
         given = resolved(config, encoder)
         check_agreement(resumed, given, datamodule.tokenizer.to_str(), datamodule.data_hash)

@@ -56,7 +56,8 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
     if model.tokenizer is not None:
         special_ids = _special_ids(model.tokenizer, family)
         _check_padding(special_ids["pad_token_id"], model.encoder)
-        config |= special_ids
+        # Without a padding token, the family's own value stays.
+        config |= {key: value for key, value in special_ids.items() if value is not None}
         _save_tokenizer(model.tokenizer, folder, model.encoder)
     write_json(folder / "config.json", config)
     return sorted(parts - kept)

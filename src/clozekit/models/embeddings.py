@@ -26,7 +26,7 @@ class Embeddings(nn.Module):
         size = config.embedding_size or config.hidden_size
         self.token_embeddings = nn.Embedding(config.vocab_size, size)
         self.position_embeddings = _position_embedding(config, size)
-        self.token_type_embeddings = _segment_embedding(config, size)
+        self.token_type_embeddings = segment_embedding(config.type_vocab_size, size)
         self.layer_norm = nn.LayerNorm(size, eps=config.layer_norm_eps, bias=config.norm_bias)
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.projection = (
@@ -78,12 +78,12 @@ class SegmentEmbedding(nn.Embedding):
         return self.weight[0] if input is None else super().forward(input)
 
 
-class OneSegment(nn.Embedding):
-    """An embedding of segments of which there is only one, as in RoBERTa."""
+class OneSegmentEmbedding(SegmentEmbedding):
+    """The embedding of an encoder with one segment, to which all tokens belong, as in RoBERTa."""
 
     def forward(self, input: Tensor | None) -> Tensor:  # noqa: A002 (nn.Embedding's name)
-        """Returns `[size]`, whatever the ids: all tokens are of segment 0."""
-        return self.weight[0]
+        """Returns `[hidden]`, whatever the segments of a pair are."""
+        return super().forward(None)
 
 
 class NoEmbedding(nn.Module):
@@ -94,17 +94,17 @@ class NoEmbedding(nn.Module):
         return 0.0
 
 
+def segment_embedding(type_vocab_size: int, hidden_size: int) -> nn.Module:
+    """Makes the embedding of segment ids for their number: 0, 1 or more."""
+    if type_vocab_size == 0:
+        return NoEmbedding()
+    kind = OneSegmentEmbedding if type_vocab_size == 1 else SegmentEmbedding
+    return kind(type_vocab_size, hidden_size)
+
+
 def _position_embedding(config: EncoderConfig, size: int) -> nn.Module:
     if config.position_embedding_type == "rotary":
         return NoEmbedding()
     if config.position_offset:
         return ShiftedEmbedding(config.max_position_embeddings, size, config.position_offset)
     return nn.Embedding(config.max_position_embeddings, size)
-
-
-def _segment_embedding(config: EncoderConfig, size: int) -> nn.Module:
-    if config.type_vocab_size == 0:
-        return NoEmbedding()
-    if config.type_vocab_size == 1:
-        return OneSegment(1, size)
-    return SegmentEmbedding(config.type_vocab_size, size)

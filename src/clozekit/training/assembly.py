@@ -9,7 +9,6 @@ import torch
 
 from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.pairing import DATA
 from clozekit.config.stored import is_trusted
 from clozekit.config.tasks import BALANCED
 from clozekit.config.train import FineTuningConfig, TrainConfig
@@ -31,9 +30,6 @@ from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.compiling import compile_encoder
 
-OF_PAIRS = ("pretraining", "question_answering", "question_answering_bio", "multiple_choice")
-"""The choices of the group `data` whose samples have two segments."""
-
 
 def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> StreamDataModule:
     """Makes the DataModule, with the pretrained encoder's tokenizer if `data.tokenizer` is null."""
@@ -53,27 +49,6 @@ def _is_labelled(target: str) -> bool:
     except pydoc.ErrorDuringImport:
         return False  # `build` reports it
     return isinstance(found, type) and issubclass(found, LabelledDataModule)
-
-
-def check_segments(config: EncoderConfig, arguments: dict[str, Any]) -> None:
-    """Checks that a user's encoder has the segment ids that the data needs.
-
-    Clozekit's own has no use for them if there is only one.
-
-    Args:
-        config: The encoder's configuration.
-        arguments: The `data` group.
-
-    Raises:
-        ConfigError: The data has pairs, and the encoder has only one segment id.
-    """
-    kind = DATA.get(arguments["_target_"])
-    has_pairs = kind in OF_PAIRS or arguments.get("text_pair_column") is not None
-    if has_pairs and config.type_vocab_size == 1 and not config.is_own:
-        raise ConfigError(
-            f"encoder.type_vocab_size={config.type_vocab_size} but data={kind} has pairs of texts, "
-            "which need 2 segment ids, or none (0)"
-        )
 
 
 def encoder_config(
