@@ -103,4 +103,7 @@ def test_what_the_guides_family_does_not_support_is_refused(
     file.write_text(json.dumps(json.loads(file.read_text()) | {"activation": "silu"}))
     with pytest.raises(DataError, match="activation=silu; only gelu is supported"):
         load_transformers(tmp_path / "before")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"activation": "gelu", "depth": 0}))
+    with pytest.raises(DataError, match="depth=0: it should be greater than 0"):
+        load_transformers(tmp_path / "before")
     assert families.family_of_encoder(nordic.read_config({}, file)) is nordic.NORDIC

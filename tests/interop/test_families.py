@@ -172,8 +172,8 @@ def test_the_pooler_of_a_folder_for_masked_words_is_read(tmp_path: Path) -> None
         ("DistilBert", {"activation": "relu"}, "activation=relu; only gelu"),
         ("DistilBert", {"n_layers": 5}, r"missing in the weights: distilbert.transformer.layer.2"),
         ("DistilBert", {"n_layers": 1}, r"unexpected in the weights of distilbert"),
-        ("DistilBert", {"n_heads": 5}, "hidden_size=32 is not divisible by num_attention_heads=5"),
-        ("DistilBert", {"dim": [1]}, r"hidden_size=\[1\]"),
+        ("DistilBert", {"n_heads": 5}, "dim=32 is not divisible by n_heads=5"),
+        ("DistilBert", {"dim": [1]}, r"dim=\[1\]"),
         (
             "DistilBert",
             {"model_type": "deberta"},

@@ -135,6 +135,21 @@ def without_pooler(family: str) -> dict[str, bool]:
     return {"add_pooling_layer": False} if family == "Camembert" else {}
 
 
+def test_the_head_that_finds_replaced_tokens_is_named_once(
+    folder: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vocab_size = load_tokenizer(corpus / "tokenizer.json").get_vocab_size()
+    source = folder / "discriminator"
+    changes = {"vocab_size": vocab_size, "max_position_embeddings": LENGTH}
+    of_name("Electra").folder(source, "ForPreTraining", "small", **changes)
+    (source / "vocab.txt").unlink()
+    options = ("task=masked_lm", "data=masked_lm", f"data.path={corpus}", "max_steps=1")
+    trained(folder, "generator", *options, f"encoder.pretrained={source}")
+    printed = capsys.readouterr().out
+    assert printed.count("has unused weights: discriminator_predictions.dense.bias") == 1
+    assert "has no weights for masked_lm_head; these are initialized randomly" in printed
+
+
 def test_a_resumed_run_is_the_uninterrupted_one(
     family: str, published: Path, folder: Path, corpus: Path
 ) -> None:

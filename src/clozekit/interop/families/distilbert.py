@@ -79,7 +79,9 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
     values = {ours: theirs[key] for ours, key in _KEYS.items()}
     hidden_act = activation(config, "activation", file)
     return encoder_config(
-        {**values, **_PARTS, "hidden_act": hidden_act, "layer_norm_eps": _LAYER_NORM_EPS}, file
+        {**values, **_PARTS, "hidden_act": hidden_act, "layer_norm_eps": _LAYER_NORM_EPS},
+        file,
+        _KEYS,
     )
 
 

@@ -116,7 +116,7 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
     values["local_attention"] = config.get("local_attention", 128) if every > 1 else None
     values[_GLOBAL_KEY] = _theta(config, "full_attention", _GLOBAL_KEY, file)
     values[_LOCAL_KEY] = _theta(config, "sliding_attention", _LOCAL_KEY, file)
-    return encoder_config(values | _PARTS, file)
+    return encoder_config(values | _PARTS, file, _OTHER_KEYS)
 
 
 def write_config(encoder: EncoderConfig) -> dict[str, Any]:

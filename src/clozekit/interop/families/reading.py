@@ -1,5 +1,6 @@
 """What the families share in reading a `config.json`."""
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,15 @@ def refuse_other_values(config: Mapping[str, Any], file: Path, **needed: Any) ->
             raise DataError(f"{file}: {key}={given}; only {value} is supported")
 
 
-def encoder_config(values: Mapping[str, Any], file: Path) -> EncoderConfig:
+def encoder_config(
+    values: Mapping[str, Any], file: Path, names: Mapping[str, str] | None = None
+) -> EncoderConfig:
     """Makes the configuration of the encoder.
+
+    Args:
+        values: The values by clozekit's keys.
+        file: The file that they are from, for messages.
+        names: The keys in the file that have another name there.
 
     Raises:
         DataError: A value is not valid.
@@ -69,4 +77,7 @@ def encoder_config(values: Mapping[str, Any], file: Path) -> EncoderConfig:
     try:
         return EncoderConfig.model_validate(dict(values))
     except ValidationError as error:
-        raise DataError(f"{file}: {of_validation(error)}".replace("\n", "; ")) from error
+        problem = of_validation(error).replace("\n", "; ")
+        for ours, theirs in (names or {}).items():
+            problem = re.sub(rf"\b{ours}\b", theirs, problem)
+        raise DataError(f"{file}: {problem}") from error
