@@ -4,6 +4,7 @@ import fcntl
 import gc
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
@@ -17,6 +18,11 @@ from tests.programs.commands import TINY, child_environment, run_clozekit
 from tests.programs.texts import make_documents, write_documents
 
 SITE = Path(__file__).parent / "harness" / "site"
+HANDLERS = {
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,6 +60,16 @@ def import_torchmetrics() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Whole programs take longest: they come first, so that the processes of a run end together.
     items.sort(key=lambda item: "programs" not in item.path.parts)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Undoes what a command within this process leaves: it ignores signals, as it is to end.
+
+    A program that is started afterwards would inherit that.
+    """
+    for number, handler in HANDLERS.items():
+        signal.signal(number, handler)
 
 
 def pytest_collection_finish() -> None:

@@ -31,6 +31,7 @@ def main() -> None:
         ("loss against time", loss_against_time(json.loads(LOSSES.read_text()))),
         ("commands", commands(json.loads((FOLDER / "commands.json").read_text()))),
         ("machine", machine(results["pretraining"]["machine"])),
+        ("families", families(json.loads((FOLDER / "families.json").read_text()))),
     ):
         text = replaced(text, name, "\n".join(lines))
     if "fine_tuning" in results:
@@ -45,6 +46,23 @@ def replaced(text: str, name: str, table: str) -> str:
     new, count = re.subn(pattern, lambda m: m[1] + table + "\n" + m[2], text, flags=re.DOTALL)
     assert count == 1, f"README.md has no place for {name}"
     return new
+
+
+def families(results: dict[str, Any]) -> Iterator[str]:
+    yield from header(
+        *("family", "encoder", "length", "texts", "times as fast"),
+        *("clozekit, tokens/s", "transformers, tokens/s"),
+    )
+    for of in results["steps"]:
+        rates = of["tokens_per_second"]
+        yield row(
+            of["family"],
+            of["size"],
+            of["seq_len"],
+            of["sequences"],
+            with_spread(of["ratio"]),
+            *(f"{rates[name]['median']:,.0f}" for name in ("clozekit", "transformers")),
+        )
 
 
 def with_spread(of: dict[str, float], form: str = ".2f") -> str:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from clozekit.data.packing import Packing
 from clozekit.models import Encoder
-from clozekit.models import encoder as encoder_module
 from clozekit.models.attention import reason_for_padding
 from clozekit.models.kernels import grouping, varlen
 from clozekit.models.kernels.recomputed_dropout import use_default_generator
@@ -27,18 +26,25 @@ LENGTHS = (50, 3, 64, 1, 17, 33)
 HALVES = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 SIZES = {"hidden_size": 40, "max_position_embeddings": 80}
 """With four heads of width 10, which is no multiple of 8."""
+LOCAL = {
+    "norm_position": "pre",
+    "position_embedding_type": "rotary",
+    "local_attention": 16,
+    "global_attn_every_n_layers": 2,
+}
+"""The second layer is local."""
 
 
 def make_encoder(
-    device: torch.device, dtype: torch.dtype, dropout: float = 0.0, layers: int = 2
+    device: torch.device, dtype: torch.dtype, dropout: float = 0.0, **changes: Any
 ) -> Encoder:
     torch.manual_seed(0)
     config = tiny_config(
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=dropout,
         initializer_range=0.2,
-        num_hidden_layers=layers,
         **SIZES,
+        **changes,
     )
     return Encoder(config).to(device, dtype)
 
@@ -100,10 +106,14 @@ def padded_twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]
 
 
 @HALVES
+@pytest.mark.parametrize("changes", [{}, LOCAL], ids=["global", "local"])
 def test_flash_attention_is_as_near_to_the_exact_encoder_as_the_padded_form(
-    flash_device: torch.device, dtype: torch.dtype, padded_twin: pytest.MonkeyPatch
+    flash_device: torch.device,
+    dtype: torch.dtype,
+    padded_twin: pytest.MonkeyPatch,
+    changes: dict[str, Any],
 ) -> None:
-    encoder = make_encoder(flash_device, dtype)
+    encoder = make_encoder(flash_device, dtype, **changes)
     twins = of_batch(encoder)
     padded_twin.undo()
     assert_as_near_as(of_batch(encoder), twins, exact_of(encoder))
@@ -176,7 +186,7 @@ def test_it_compiles_to_one_graph_for_all_lengths(
 ) -> None:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    encoder = make_encoder(flash_device, dtype, layers=1)
+    encoder = make_encoder(flash_device, dtype, num_hidden_layers=1)
     all_lengths = (LENGTHS, (5, 70))
     twins = [of_batch(encoder, lengths) for lengths in all_lengths]
     exact = [exact_of(encoder, lengths) for lengths in all_lengths]
@@ -207,7 +217,7 @@ def test_checkpointing_draws_the_same_dropout_again(
 ) -> None:
     """Also if compiled, and with the mask that the seed gives without any of this."""
     torch._dynamo.reset()
-    encoder = make_encoder(flash_device, torch.bfloat16, dropout=0.3, layers=1)
+    encoder = make_encoder(flash_device, torch.bfloat16, dropout=0.3, num_hidden_layers=1)
     results = []
     for activation_checkpointing in (False, True):
         encoder.activation_checkpointing = activation_checkpointing
@@ -296,8 +306,6 @@ def test_lengths_are_not_read_from_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
     """Groups need the lengths; without them on the host there is one group."""
     monkeypatch.setattr(grouping, "LEAST_SCORES", 1)
     packing = Packing.from_lengths(np.array(LENGTHS))
-    weight = torch.zeros(1)
-    config = without_dropout()
-    assert len(encoder_module._grouping(packing, config, weight).groups) > 1
-    meta = packing.to("meta")
-    assert len(encoder_module._grouping(meta, config, weight.to("meta")).groups) == 1
+    encoder = Encoder(without_dropout())
+    assert len(encoder._grouping(packing).groups) > 1
+    assert len(encoder.to("meta")._grouping(packing.to("meta")).groups) == 1

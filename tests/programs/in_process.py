@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from pathlib import Path
 import torch
 
 from clozekit.cli import main
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+"""The command ignores them at its end."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,13 @@ def invoke(*arguments: str, folder: Path) -> Ended:
 def _restored() -> Iterator[None]:
     """Undoes what a run changes in its process."""
     argv, path = sys.argv, list(sys.path)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
     finally:
         sys.argv, sys.path[:] = argv, path
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         torch.use_deterministic_algorithms(False)
         torch.autograd.set_detect_anomaly(False)
         torch.set_default_dtype(torch.float32)

@@ -124,7 +124,7 @@ class PaddedModel(nn.Module):
 
     def _layout(self, packing: Packing, key_mask: Tensor) -> Layout:
         grouping = Grouping(packing, (Group(packing, key_mask),))
-        return Layout.without_blocks(grouping, self.encoder.config)
+        return Layout.without_window(grouping, self.encoder.config)
 
     def _within_window(self, packing: Packing, key_mask: Tensor) -> Tensor:
         """Returns `[batch, 1, seq_len, seq_len]`; the form in blocks has no symbolic shapes."""

@@ -105,13 +105,13 @@ class Encoder(nn.Module):
         self, input_ids: Tensor, token_type_ids: Tensor | None, packing: Packing
     ) -> EncoderOutput:
         self._check(input_ids, packing)
-        grouping = _grouping(packing, self.config, self.embeddings.token_embeddings.weight)
+        grouping = self._grouping(packing)
         hidden_states = self.embeddings(
             grouping.arrange(input_ids),
             None if token_type_ids is None else grouping.arrange(token_type_ids),
             grouping.arrange(packing.position_ids),
         )
-        layout = Layout.of(grouping, self.config)
+        layout = Layout.of(grouping, self.config, self._needs_padding(packing))
         for block in self.blocks:
             if self.activation_checkpointing and torch.is_grad_enabled():
                 hidden_states = checkpoint(block, hidden_states, layout, use_reentrant=False)
@@ -126,6 +126,26 @@ class Encoder(nn.Module):
         pooled: Tensor = self.pooler(self._represent(hidden_states, packing))
         return pooled
 
+    def _needs_padding(self, packing: Packing) -> bool:
+        """Whether attention has the padded form, and local attention that in blocks."""
+        device = packing.slots.device
+        if device.type not in ("cpu", "cuda"):
+            return True
+        dtype = product_dtype(self.embeddings.token_embeddings.weight)
+        return reason_for_padding(self.config, device, dtype) is not None
+
+    def _grouping(self, packing: Packing) -> Grouping:
+        # While compiling the lengths are not known.
+        if torch.compiler.is_compiling() or packing.is_full:
+            return Grouping.single_group(packing)
+        device = packing.slots.device.type
+        if device == "cpu":
+            return Grouping.by_length(packing)
+        # Without lengths on the host, reading them would wait for the GPU.
+        if device == "cuda" and packing.lengths is not None and self._needs_padding(packing):
+            return Grouping.by_length(packing)
+        return Grouping.single_group(packing)
+
     def _check(self, input_ids: Tensor, packing: Packing) -> None:
         if packing.max_seqlen > self.config.longest_sequence:
             raise ValueError(
@@ -137,23 +157,6 @@ class Encoder(nn.Module):
                 f"input_ids of shape {list(input_ids.shape)} does not match a packing of "
                 f"{packing.num_tokens} tokens"
             )
-
-
-def _grouping(packing: Packing, config: EncoderConfig, weight: Tensor) -> Grouping:
-    # While compiling the lengths are not known.
-    if torch.compiler.is_compiling() or packing.is_full:
-        return Grouping.single_group(packing)
-    if packing.slots.device.type != "cpu" and not _pads_on_gpu(packing, config, weight):
-        return Grouping.single_group(packing)
-    return Grouping.by_length(packing)
-
-
-def _pads_on_gpu(packing: Packing, config: EncoderConfig, weight: Tensor) -> bool:
-    device = packing.slots.device
-    # Without lengths on the host, reading them would wait for the device.
-    if device.type != "cuda" or packing.lengths is None:
-        return False
-    return reason_for_padding(config, device, product_dtype(weight)) is not None
 
 
 def _packing_of_padded(input_ids: Tensor, attention_mask: Tensor | None) -> Packing:

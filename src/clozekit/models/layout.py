@@ -27,27 +27,37 @@ class Layout:
         global_rotation: The rotation in layers with global attention; None with absolute positions.
         local_rotation: The rotation in layers with local attention; None with absolute positions,
             or without such layers.
-        blocks: Which tokens see each other in layers with local attention; None if there are no
-            such layers, or if the window covers every sequence.
+        reach: How many tokens a token sees on each side in layers with local attention; None if
+            there are no such layers, or if the window covers every sequence.
+        blocks: Which tokens see each other in layers with local attention; None if `reach` is, or
+            if FlashAttention is used, which needs no blocks.
     """
 
     grouping: Grouping
     global_rotation: Rotation | None = None
     local_rotation: Rotation | None = None
+    reach: int | None = None
     blocks: Blocks | None = None
 
     @classmethod
-    def of(cls, grouping: Grouping, config: EncoderConfig) -> "Layout":
-        """Computes what an encoder with this configuration needs."""
+    def of(cls, grouping: Grouping, config: EncoderConfig, needs_blocks: bool) -> "Layout":
+        """Computes what an encoder with this configuration needs.
+
+        Args:
+            grouping: The sequences.
+            config: The configuration.
+            needs_blocks: Whether local attention is computed in blocks.
+        """
         packing = grouping.packing
-        window = config.local_attention
-        layout = cls.without_blocks(grouping, config)
-        if window is None or packing.max_seqlen <= window // 2 + 1:
+        layout = cls.without_window(grouping, config)
+        reach = None if config.local_attention is None else config.local_attention // 2
+        if reach is None or packing.max_seqlen <= reach + 1:
             return layout
-        return replace(layout, blocks=Blocks.of(packing, window // 2))
+        blocks = Blocks.of(packing, reach) if needs_blocks else None
+        return replace(layout, reach=reach, blocks=blocks)
 
     @classmethod
-    def without_blocks(cls, grouping: Grouping, config: EncoderConfig) -> "Layout":
+    def without_window(cls, grouping: Grouping, config: EncoderConfig) -> "Layout":
         """Computes the rotations; local attention is left to the mask of the grouping."""
         if config.position_embedding_type == "absolute":
             return cls(grouping)

@@ -39,9 +39,16 @@ def _check(query: Tensor, key: Tensor, value: Tensor, ends: Tensor, ends_of_keys
     assert torch.equal(ends, ends_of_keys)
 
 
-def _weights(query: Tensor, key: Tensor, scale: float) -> Tensor:
+def _weights(query: Tensor, key: Tensor, scale: float, window: dict[str, Any]) -> Tensor:
     """Maps two `[tokens, heads, head_dim]` to `[heads, tokens, tokens]`, before dropout."""
-    return torch.einsum("qhd,khd->hqk", query, key).mul(scale).softmax(-1)
+    scores = torch.einsum("qhd,khd->hqk", query, key).mul(scale)
+    left, right = window.get("window_size_left"), window.get("window_size_right")
+    assert left == right
+    if left is not None:
+        places = torch.arange(len(query))
+        is_far = (places[:, None] - places).abs() > left
+        scores = scores.masked_fill(is_far, -math.inf)
+    return scores.softmax(-1)
 
 
 def _kept(rng_state: Tensor, number: int, like: Tensor, dropout_p: float) -> Tensor:
@@ -73,7 +80,7 @@ def _forward(
     return_debug_mask: bool,
     *,
     scale: float,
-    **unused: Any,
+    **window: Any,
 ) -> tuple[Tensor, ...]:
     _check(query, key, value, cum_seq_q, cum_seq_k)
     assert not is_causal and not return_debug_mask and max_q == max_k
@@ -83,7 +90,7 @@ def _forward(
     if dropout_p:
         rng_state[0] = torch.randint(0, 2**40, ()).item()
     for number, part in _of_sequences(cum_seq_q, max_q):
-        weights = _weights(query[part].float(), key[part].float(), scale)
+        weights = _weights(query[part].float(), key[part].float(), scale, window)
         dropped = weights * _kept(rng_state, number, weights, dropout_p)
         output[part] = torch.einsum("hqk,khd->qhd", dropped, value[part].float()).to(query.dtype)
     unused_state = torch.zeros((), dtype=torch.uint64)
@@ -107,14 +114,14 @@ def _backward(
     unused_state: Tensor,
     *,
     scale: float,
-    **unused: Any,
+    **window: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
     _check(query, key, value, cum_seq_q, cum_seq_k)
     assert grad_out.dtype == query.dtype and grad_out.shape == out.shape == query.shape
     of_query, of_key, of_value = (torch.full_like(x, math.nan) for x in (query, key, value))
     for number, part in _of_sequences(cum_seq_q, max_q):
         q, k, v, gradient = (x[part].float() for x in (query, key, value, grad_out))
-        weights = _weights(q, k, scale)
+        weights = _weights(q, k, scale, window)
         kept = _kept(rng_state, number, weights, dropout_p)
         of_value[part] = torch.einsum("hqk,qhd->khd", weights * kept, gradient).to(query.dtype)
         of_weights = torch.einsum("qhd,khd->hqk", gradient, v) * kept

@@ -30,13 +30,19 @@ def packing_of(lengths: Sequence[int], device: torch.device) -> Packing:
     return replace(packing, cu_seqlens=torch.cat([packing.cu_seqlens, empty])).to(device)
 
 
-def exact(qkv: Tensor, packing: Packing, factors: Sequence[Tensor] | None = None) -> Tensor:
+def exact(
+    qkv: Tensor,
+    packing: Packing,
+    factors: Sequence[Tensor] | None = None,
+    reach: int | None = None,
+) -> Tensor:
     """Computes attention in float64 on the CPU, from the values of `qkv`.
 
     Args:
         qkv: `[tokens, 3, heads, head_dim]`.
         packing: The layout.
         factors: `[heads, length, length]` for each sequence: the factors of dropout.
+        reach: How many tokens a token sees on each side; None for all.
 
     Returns:
         `[tokens, heads, head_dim]`.
@@ -46,6 +52,10 @@ def exact(qkv: Tensor, packing: Packing, factors: Sequence[Tensor] | None = None
     for number, (begin, end) in enumerate(pairwise(packing.cu_seqlens.tolist())):
         query, key, value = wide[begin:end].unbind(1)
         scores = torch.einsum("qhd,khd->hqk", query, key) * query.shape[-1] ** -0.5
+        if reach is not None:
+            places = torch.arange(end - begin)
+            is_far = (places[:, None] - places).abs() > reach
+            scores = scores.masked_fill(is_far, float("-inf"))
         weights = scores.softmax(-1)
         if factors is not None:
             weights = weights * factors[number]

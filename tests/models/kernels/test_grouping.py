@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clozekit.data.packing import Packing
-from clozekit.models import encoder as encoder_module
 from clozekit.models.encoder import Encoder
 from clozekit.models.kernels import grouping
 from clozekit.models.kernels.grouping import Grouping
@@ -66,7 +65,7 @@ def test_outputs_and_gradients_are_those_of_one_group(lengths: list[int], longes
     def run(given: Packing, in_groups: bool) -> list[torch.Tensor]:
         with pytest.MonkeyPatch.context() as patch:
             if not in_groups:
-                patch.setattr(encoder_module, "_grouping", lambda p, *_: Grouping.single_group(p))
+                patch.setattr(Encoder, "_grouping", lambda _, p: Grouping.single_group(p))
             encoder.zero_grad()
             output = encoder(ids, segments, packing=given)
             (output.sequence_output[:, 0].sum() + output.pooled_output.square().sum()).backward()

@@ -42,6 +42,19 @@ def test_outputs_and_gradients_are_near_the_exact_ones(
 
 
 @HALVES
+@pytest.mark.parametrize("reach", [1, 8, 40, 200])
+def test_within_a_window_outputs_and_gradients_are_near_the_exact_ones(
+    flash_device: torch.device, dtype: torch.dtype, reach: int
+) -> None:
+    packing = packing_of(LENGTHS, flash_device)
+    qkv = random_qkv(packing, 16, dtype, flash_device)
+    context = varlen.attend(qkv, packing, 0.0, reach)
+    expected = exact(qkv, packing, reach=reach)
+    assert_near(context, expected, steps=4)
+    assert_near(gradient_of(context, qkv), gradient_of(expected, qkv).cpu().double(), steps=8)
+
+
+@HALVES
 def test_a_sequence_does_not_depend_on_the_others(
     flash_device: torch.device, dtype: torch.dtype, deterministic: None
 ) -> None:

@@ -1,0 +1,268 @@
+"""Pretraining runs that are compared at an equal training time, and what they are worth afterwards.
+
+An arm is a list of overrides of `clozekit train`. Its speed is measured on an idle machine, one arm
+after the other; from it follow the steps that fit into the time. So the runs themselves may share
+the machine with other programs without a change of their results.
+"""
+
+import csv
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RUNS = Path("runs")
+TIMED_STEPS, ROWS_EVERY, WARM_UP_ROWS = 80, 10, 2
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is compared.
+
+    Attributes:
+        name: What its runs are called.
+        title: What it is called in the table.
+        overrides: What its pretraining command says beyond the common overrides.
+        learning_rates: Those tried with the first seed; the best is used with all seeds.
+        fine_tuning: What fine-tuning from it says beyond the common overrides.
+    """
+
+    name: str
+    title: str
+    overrides: tuple[str, ...] = ()
+    learning_rates: tuple[float, ...] = (2e-3,)
+    fine_tuning: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Downstream:
+    """A task that shows what the pretrained encoders are worth; its runs are judged by a metric."""
+
+    name: str
+    title: str
+    metric: str
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms, and what is the same for all of them.
+
+    Attributes:
+        name: The folder of its runs within `runs/`.
+        corpus: What `clozekit prepare` wrote.
+        seconds: The training time of each run, on one thread.
+        overrides: Of all pretraining commands.
+        arms: What is compared.
+        tasks: What each pretrained encoder is fine-tuned on.
+        seeds: Of the pretraining and of the fine-tuning after it.
+        metric: The held-out loss by which a learning rate is chosen.
+    """
+
+    name: str
+    corpus: Path
+    seconds: float
+    overrides: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    tasks: tuple[Downstream, ...] = ()
+    seeds: tuple[int, ...] = (1, 2, 3)
+    metric: str = "validation/mlm_loss"
+    speeds: dict[str, float] = field(default_factory=dict)
+
+    def run_name(self, arm: Arm, rate: float, seed: int) -> str:
+        return f"{self.name}/{arm.name}/lr{rate:g}-{seed}"
+
+    def pretraining(self, arm: Arm, rate: float, seed: int) -> list[str]:
+        """Returns the command of a pretraining run."""
+        steps = int(self.seconds * self.speeds[arm.name])
+        return [
+            f"name={self.run_name(arm, rate, seed)}",
+            *self._common(arm, rate),
+            f"seed={seed}",
+            f"max_steps={steps}",
+            "validate_every_n_steps=null",
+            "callbacks.checkpoints.every_n_steps=1000000",
+        ]
+
+    def _common(self, arm: Arm, rate: float) -> list[str]:
+        return [
+            *self.overrides,
+            *arm.overrides,
+            f"data.path={self.corpus}",
+            f"optimizer.lr={rate:g}",
+            "logger=csv",
+        ]
+
+    def fine_tuning(self, task: Downstream, arm: Arm, rate: float, seed: int) -> list[str]:
+        """Returns the command of a fine-tuning run."""
+        return [
+            f"name={self.run_name(arm, rate, seed)}-{task.name}",
+            *task.overrides,
+            *arm.fine_tuning,
+            f"encoder.pretrained={RUNS / self.run_name(arm, rate, seed)}",
+            f"seed={seed}",
+            "logger=csv",
+        ]
+
+    def measure_speed(self, arm: Arm) -> float:
+        """Measures the steps per second of an arm, on one thread of an idle machine."""
+        name = f"{self.name}/speed/{arm.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        run_command(
+            [
+                f"name={name}",
+                *self._common(arm, arm.learning_rates[0]),
+                f"max_steps={TIMED_STEPS}",
+                f"trainer.log_every_n_steps={ROWS_EVERY}",
+                "validate_every_n_steps=null",
+            ],
+            name,
+        )
+        with (RUNS / name / "metrics.csv").open(newline="") as file:
+            rows = [row["train/tokens_per_second"] for row in csv.DictReader(file)]
+        rates = [float(rate) for rate in rows if rate][WARM_UP_ROWS:]
+        return statistics.median(rates) / tokens_per_step(RUNS / name)
+
+
+def tokens_per_step(run: Path, number: int = 50) -> float:
+    """Returns the mean number of tokens of a step, from the first steps of a run's data."""
+    from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
+
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    keys = ("seed", "global_batch_size", "micro_batch_size")
+    data = PretrainingDataModule(
+        path=config["data"]["path"],
+        max_seq_length=config["data"]["max_seq_length"],
+        **{key: config[key] for key in keys},
+    )
+    steps = list(islice(data.train_dataloader(), number))
+    return statistics.mean(step.num_tokens for step in steps)
+
+
+def run_command(overrides: Sequence[str], name: str) -> None:
+    """Runs `clozekit train` with its output in a file beside the run's folder.
+
+    Raises:
+        SystemExit: It failed.
+    """
+    log_file = RUNS / f"{name}.log"
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "clozekit", "train", *overrides]
+    with log_file.open("a") as log:
+        finished = subprocess.run(
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **ONE_THREAD}
+        )
+    if finished.returncode:
+        raise SystemExit(f"{shlex.join(command)} failed: see {log_file}")
+
+
+def results_of(name: str) -> dict[str, Any] | None:
+    """Returns the results of a run; None if it has not ended."""
+    file = RUNS / name / "results.json"
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def finish(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Runs what has not ended; a run that was interrupted is resumed."""
+    if results_of(name) is None:
+        began = time.monotonic()
+        run_command([*overrides, "resume=auto"], name)
+        print(f"{time.strftime('%H:%M:%S')} {name}: {time.monotonic() - began:.0f} s", flush=True)
+    results = results_of(name)
+    assert results is not None
+    return results
+
+
+def run_all(comparison: Comparison, jobs: int) -> dict[str, Any]:
+    """Runs every arm with every seed, and every task from it.
+
+    Returns:
+        The results by arm.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        tried = _in_parallel(
+            pool,
+            [(arm, rate) for arm in comparison.arms for rate in arm.learning_rates],
+            lambda arm, rate: _pretrain(comparison, arm, rate, comparison.seeds[0]),
+        )
+        best = {
+            arm.name: min(arm.learning_rates, key=lambda rate: tried[arm, rate][comparison.metric])
+            for arm in comparison.arms
+        }
+        done = _in_parallel(
+            pool,
+            [(seed, arm) for seed in comparison.seeds for arm in comparison.arms],
+            lambda seed, arm: _pretrain_and_fine_tune(comparison, arm, best[arm.name], seed),
+        )
+    return {
+        arm.name: {
+            "title": arm.title,
+            "overrides": list(arm.overrides),
+            "steps_per_second": comparison.speeds[arm.name],
+            "tried": {f"{rate:g}": tried[arm, rate] for rate in arm.learning_rates},
+            "learning_rate": best[arm.name],
+            "seeds": {str(seed): done[seed, arm] for seed in comparison.seeds},
+        }
+        for arm in comparison.arms
+    }
+
+
+def _in_parallel(
+    pool: ThreadPoolExecutor, places: Iterable[tuple[Any, ...]], work: Callable[..., Any]
+) -> dict[tuple[Any, ...], Any]:
+    waiting = {place: pool.submit(work, *place) for place in places}
+    return {place: future.result() for place, future in waiting.items()}
+
+
+def _pretrain(comparison: Comparison, arm: Arm, rate: float, seed: int) -> dict[str, Any]:
+    name = comparison.run_name(arm, rate, seed)
+    return finish(name, comparison.pretraining(arm, rate, seed))
+
+
+def _pretrain_and_fine_tune(
+    comparison: Comparison, arm: Arm, rate: float, seed: int
+) -> dict[str, Any]:
+    results = {"pretraining": _pretrain(comparison, arm, rate, seed)}
+    for task in comparison.tasks:
+        command = comparison.fine_tuning(task, arm, rate, seed)
+        name = f"{comparison.run_name(arm, rate, seed)}-{task.name}"
+        results[task.name] = finish(name, command)
+    return results
+
+
+def measured_speeds(comparison: Comparison, file: Path, repetitions: int = 2) -> dict[str, float]:
+    """Returns the steps per second of each arm, from a file or measured now.
+
+    All arms take turns; the fastest repetition counts, as other programs only slow a run down.
+    """
+    known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+    missing = [arm for arm in comparison.arms if arm.name not in known]
+    measured: dict[str, list[float]] = {arm.name: [] for arm in missing}
+    for _ in range(repetitions):
+        for arm in missing:
+            measured[arm.name].append(comparison.measure_speed(arm))
+            print(f"{arm.name}: {measured[arm.name][-1]:.2f} steps/s", flush=True)
+    known |= {name: max(of) for name, of in measured.items()}
+    file.write_text(json.dumps(known, indent=1) + "\n")
+    return known
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the mean and the sample standard deviation, 0 of one value."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def of_seeds(arm: Mapping[str, Any], stage: str, metric: str) -> list[float]:
+    """Returns a metric of each seed of an arm, in the order of the seeds."""
+    return [float(seed[stage][metric]) for seed in arm["seeds"].values()]
