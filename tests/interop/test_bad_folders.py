@@ -252,6 +252,10 @@ BAD = {
         ["config.json: hidden_size=32 is not divisible by num_attention_heads=5"],
     ),
     "ALBERT": (albert, ["model_type=albert (its layers share their weights); only bert"]),
+    "no vocabulary size": (
+        configured(vocab_size=None),
+        ["vocab_size=None; it should"],
+    ),
     "XLM-R XL": (
         configured(model_type="xlm-roberta-xl"),
         ["model_type=xlm-roberta-xl (it normalizes before each sub-layer)"],

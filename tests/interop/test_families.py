@@ -159,6 +159,11 @@ def test_the_pooler_of_a_folder_for_masked_words_is_read(tmp_path: Path) -> None
             r"xl \(it normalizes before each sub-layer\)",
         ),
         ("Roberta", {"max_position_embeddings": 26}, r"shape \[25, 32\], but config.json implies"),
+        (
+            "Camembert",
+            {"vocab_size": None},
+            "vocab_size=None; it should be",
+        ),
         ("Electra", {"summary_activation": "tanh"}, "summary_activation=tanh; only gelu is"),
         ("Electra", {"summary_type": "last"}, "summary_type=last; only first is supported"),
         ("Electra", {"hidden_act": "relu"}, "hidden_act=relu; only gelu, gelu_python are"),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.display import printable
 from clozekit.errors import ConfigError, DataError
 from clozekit.interop.families.bert import BERT
 from clozekit.interop.families.distilbert import DISTILBERT
@@ -39,7 +40,8 @@ def family_of_config(config: Mapping[str, Any], file: Path) -> Family:
             return family
     hint = _HINTS.get(model_type) if isinstance(model_type, str) else None
     because = f" ({hint})" if hint else ""
-    raise DataError(f"{file}: model_type={model_type}{because}; only {_names()} are supported")
+    given = printable(str(model_type))
+    raise DataError(f"{file}: model_type={given}{because}; only {_names()} are supported")
 
 
 def family_of_encoder(encoder: EncoderConfig) -> Family | None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.messages import of_validation
+from clozekit.display import printable
 from clozekit.errors import DataError
 
 ACTIVATIONS = {
@@ -36,7 +37,8 @@ def activation(
     """
     given = config.get(key, "gelu")
     if not isinstance(given, str) or given not in allowed:
-        raise DataError(f"{file}: {key}={given}; only {', '.join(allowed)} are supported")
+        names = ", ".join(allowed)
+        raise DataError(f"{file}: {key}={printable(str(given))}; only {names} are supported")
     return ACTIVATIONS[given]
 
 
@@ -58,7 +60,7 @@ def refuse_other_values(config: Mapping[str, Any], file: Path, **needed: Any) ->
     """
     for key, value in needed.items():
         if (given := config.get(key, value)) != value:
-            raise DataError(f"{file}: {key}={given}; only {value} is supported")
+            raise DataError(f"{file}: {key}={printable(str(given))}; only {value} is supported")
 
 
 def encoder_config(
@@ -74,6 +76,8 @@ def encoder_config(
     Raises:
         DataError: A value is not valid.
     """
+    if values.get("vocab_size") is None:
+        raise DataError(f"{file}: vocab_size=None; it should be the number of token ids")
     try:
         return EncoderConfig.model_validate(dict(values))
     except ValidationError as error:
