@@ -30,6 +30,8 @@ from clozekit.config.executor import LocalExecutorConfig, RayExecutorConfig, Slu
 from clozekit.config.export import ExportConfig
 from clozekit.config.filters import FiltersConfig
 from clozekit.config.location import conf_dir
+from clozekit.config.mixture import SourceConfig
+from clozekit.config.phases import FirstPhaseConfig, PhaseConfig
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import (
     ExistingTokenizerConfig,
@@ -113,6 +115,15 @@ OPEN: dict[str, type[BaseModel] | None] = {
 }
 """Groups whose choices name a class by `_target_`, with the schema that they share, if any."""
 
+PARTS: dict[tuple[str, str], dict[str, type[BaseModel]]] = {
+    ("data", "pretraining"): {
+        "data.path.NAME": SourceConfig,
+        "data.phases.INDEX": PhaseConfig,
+        "data.first_phase": FirstPhaseConfig,
+    }
+}
+"""The keys below those of a choice; the other choices with the same class have them too."""
+
 NAMED = ("logger", "callbacks")
 """Groups from which a run takes several choices, each under its name."""
 
@@ -156,6 +167,9 @@ def _group(group: str) -> Iterator[str]:
             yield _table(_closed_rows(schema, names, _file(group, choices[0]), group))
         else:
             yield _table(_open_rows(group, choices))
+            for key, schema in PARTS.get((group, choices[0]), {}).items():
+                yield f"The keys of `{key}`: {_first_sentence(schema)}\n"
+                yield _table(_closed_rows(schema, list(schema.model_fields), {}, key))
 
 
 def _by_class(group: str) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@
     python -m experiments.encoders.run --speeds      # on an idle machine: some three minutes
     python -m experiments.encoders.run --jobs 2      # all runs; goes on where it was interrupted
 
-It writes speeds.json, results.json, verdict.png and the table of README.md.
+It writes speeds.json, results.json, table.png and the table of README.md.
 """
 
 import argparse
@@ -15,10 +15,12 @@ from pathlib import Path
 
 from experiments.demo.demo import write_sentiment_files
 from experiments.encoders.arms import SECONDS, comparison
-from experiments.encoders.report import report
 from experiments.equal_time import measured_speeds, run_all
+from experiments.equal_time_report import HELD_OUT, NEXT_SENTENCES, SENTIMENT, Column, report
 
 FOLDER = Path(__file__).parent
+TAGS = Column("pos", "validation/accuracy", "parts of speech, %", 100.0, ".1f")
+COLUMNS = (HELD_OUT, NEXT_SENTENCES, SENTIMENT, TAGS)
 
 
 def main() -> None:
@@ -35,7 +37,7 @@ def main() -> None:
     arms = run_all(replace(compared, speeds=speeds), given.jobs)
     results = {"seconds": given.seconds, "arms": arms}
     (FOLDER / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    report(results, FOLDER)
+    report(arms, FOLDER, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ EFFECTS = {
     "encoder.vocab_size": Effect.COURSE,
     "encoder.model_type": Effect.MANNER,
     "data.path": Effect.COURSE,
+    "data.path.*.weight": Effect.LEARNT,
     "data.train": Effect.COURSE,
     "data.validation": Effect.COURSE,
     "data.test": Effect.COURSE,
@@ -53,6 +54,7 @@ EFFECTS = {
     "data.on_unknown_label": Effect.COURSE,
     "data.validation_masking": Effect.COURSE,
     "data.first_phase.micro_batch_size": Effect.COURSE,
+    "data.phases.*.micro_batch_size": Effect.COURSE,
     "resume": Effect.MANNER,
     "trusted_modules": Effect.MANNER,
     "logger": Effect.MANNER,
@@ -78,13 +80,22 @@ EFFECTS = {
     "name": Effect.NAME,
     "runs_dir": Effect.NAME,
 }
-"""The effect of each key. Nested keys that are not listed have their group's effect."""
+"""The effect of each key. Nested keys that are not listed have their group's effect. A `*` is any
+name or index."""
 
 
 def effect_of(key: str) -> Effect | None:
     """Returns the effect of a `train` key, given by its full path; None if none is declared."""
-    while key not in EFFECTS:
-        key, dot, _ = key.rpartition(".")
-        if not dot:
-            return None
-    return EFFECTS[key]
+    parts = key.split(".")
+    while parts:
+        for known, effect in EFFECTS.items():
+            if _matches(known.split("."), parts):
+                return effect
+        parts.pop()
+    return None
+
+
+def _matches(known: list[str], parts: list[str]) -> bool:
+    return len(known) == len(parts) and all(
+        name in ("*", part) for name, part in zip(known, parts, strict=True)
+    )

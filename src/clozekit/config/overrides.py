@@ -37,12 +37,17 @@ POSITIONAL: Mapping[str, str] = {"report": "folder"}
 """The key of each verb that can be given as a positional argument."""
 
 
+NAMED_GROUPS: Mapping[str, tuple[str, ...]] = {"train": ("data.path",)}
+"""The keys of each verb whose value may also be groups under names that the user chooses."""
+
+
 def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False) -> list[str]:
     """Converts a verb's command-line arguments to overrides that Hydra parses as intended.
 
     `data.train=data (1).csv` becomes `data.train='data (1).csv'`. Values that Hydra parses already
     are unchanged, so Hydra's own quoting works; only the text keys also take numbers and lists as
-    text. `logger=null` becomes `logger=[]`.
+    text. `logger=null` becomes `logger=[]`. `data.path.news.path=data/news` becomes
+    `++data.path.news.path=data/news`, after `data.path={}` if nothing sets `data.path` before.
 
     Args:
         verb: The verb.
@@ -62,11 +67,22 @@ def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False)
             overrides.append(argument)
         elif key in LIST_GROUPS.get(verb, ()) and value in ("null", ""):
             overrides.append(f"{key}=[]")
+        elif (group := _group_of(verb, name)) is not None:
+            if not any(override.lstrip("+").startswith(f"{group}") for override in overrides):
+                overrides.append(f"{group}={{}}")
+            write = _as_text if name.endswith(".path") else _quoted_if_needed
+            overrides.append(write(f"++{name}", value, is_multirun))
         elif name in TEXT_KEYS.get(verb, ()):
             overrides.append(_as_text(key, value, is_multirun, verb == "predict"))
         else:
             overrides.append(_quoted_if_needed(key, value, is_multirun))
     return overrides
+
+
+def _group_of(verb: str, key: str) -> str | None:
+    """Returns the key that has groups under names of the user's, if this key is in one of them."""
+    groups = NAMED_GROUPS.get(verb, ())
+    return next((group for group in groups if key.startswith(f"{group}.")), None)
 
 
 def parsed(override: str) -> Override | None:
@@ -97,7 +113,7 @@ def _exists(path: str) -> bool:
         return False
 
 
-def _as_text(key: str, value: str, is_multirun: bool, is_predict: bool) -> str:
+def _as_text(key: str, value: str, is_multirun: bool, is_predict: bool = False) -> str:
     if is_predict and key.lstrip("+") in FREE_TEXT and "${" in value:
         return quoted(key, re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value))
     override = f"{key}={value}"
@@ -106,6 +122,8 @@ def _as_text(key: str, value: str, is_multirun: bool, is_predict: bool) -> str:
         return _quoted_if_needed(key, value, is_multirun)
     if found.is_sweep_override():
         return override if is_multirun else quoted(key, value)
+    if isinstance(found.value(), dict) and key.lstrip("+") in NAMED_GROUPS["train"]:
+        return override
     is_text = isinstance(found.value(), str | None) and value == value.strip()
     return override if is_text else quoted(key, value)
 

@@ -76,20 +76,6 @@ class CompileConfig(Closed):
         return self
 
 
-class PhaseConfig(Closed):
-    """The first phase of two-phase pretraining (Devlin et al., 2019, appendix A.2).
-
-    Attributes:
-        ratio: The length of the phase as a fraction of `max_steps`.
-        max_seq_length: The maximum sample length in the phase.
-        micro_batch_size: The maximum number of samples per forward pass in the phase.
-    """
-
-    ratio: float = Field(gt=0, lt=1)
-    max_seq_length: int = Field(ge=8)
-    micro_batch_size: Count
-
-
 class DivergenceConfig(Closed):
     """When training counts as diverged, and what to do then.
 
@@ -193,8 +179,7 @@ class TrainConfig(Closed):
         if "_target_" not in value:
             return {name: cls._expand_home(component) for name, component in value.items()}
         return {
-            key: expanded(each) if key in COMPONENT_PATHS and isinstance(each, str) else each
-            for key, each in value.items()
+            key: _expanded(each) if key in COMPONENT_PATHS else each for key, each in value.items()
         }
 
     @field_validator("name")
@@ -264,16 +249,44 @@ class TrainConfig(Closed):
 
     @model_validator(mode="after")
     def _check_sequence_length(self) -> Self:
-        longest = (self.data.model_extra or {}).get("max_seq_length")
-        if not isinstance(longest, int) or self.encoder.pretrained is not None:
+        if self.encoder.pretrained is not None:
             return self
-        if longest > self.encoder.longest_sequence:
-            raise ValueError(
-                f"data.max_seq_length={longest} is more than encoder.{self.encoder.limit_in_words}"
-            )
+        for key, longest in _lengths(self.data.model_extra or {}).items():
+            if longest > self.encoder.longest_sequence:
+                raise ValueError(
+                    f"data.{key}={longest} is more than encoder.{self.encoder.limit_in_words}"
+                )
         return self
 
     @property
     def run_dir(self) -> Path:
         """The run's folder."""
         return self.runs_dir / self.name
+
+
+def _expanded(path: Any) -> Any:
+    """Expands `~` in a path, or in the paths of a mixture of sources."""
+    if isinstance(path, dict):
+        return {
+            str(name): {**source, "path": _expanded(source["path"])}
+            if isinstance(source, dict) and "path" in source
+            else source
+            for name, source in path.items()
+        }
+    return expanded(path) if isinstance(path, str) else path
+
+
+def _lengths(data: dict[str, Any]) -> dict[str, int]:
+    """Returns the maximum length of the data and of each phase, by its key in the group."""
+    phases = data.get("phases")
+    groups = {
+        "": data,
+        "first_phase.": data.get("first_phase"),
+        **{f"phases.{i}.": p for i, p in enumerate(phases if isinstance(phases, list) else ())},
+    }
+    found = {
+        f"{prefix}max_seq_length": group.get("max_seq_length")
+        for prefix, group in groups.items()
+        if isinstance(group, dict)
+    }
+    return {key: length for key, length in found.items() if isinstance(length, int)}

@@ -1,7 +1,6 @@
 """The base of all DataModules: loaders over sources, and the position in the training stream."""
 
 import sys
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from clozekit.config.checking import checked
 from clozekit.config.data import StreamConfig
+from clozekit.config.phases import PlannedPhase, planned
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position
 from clozekit.data.step import EvaluationBatch
@@ -40,6 +40,8 @@ class StreamDataModule(LightningDataModule):
         overfit_steps: The number of steps that training repeats; None to use all of the data.
         data_hash: A hash of the data, if known.
         sources: The source of each split: `train`, `validation` and, if any, `test`.
+        source_names: The names of the sources of a mixture, if any.
+        source_shards: For each split, the indices of the shards of each source of a mixture.
     """
 
     config_class: ClassVar[type[StreamConfig]] = StreamConfig
@@ -58,6 +60,8 @@ class StreamDataModule(LightningDataModule):
         self.position = Position()
         self.overfit_steps: int | None = None
         self.sources: dict[str, Source] = {}
+        self.source_names: tuple[str, ...] = ()
+        self.source_shards: dict[str, tuple[range, ...]] = {}
 
     tokenizer: Tokenizer
 
@@ -79,6 +83,14 @@ class StreamDataModule(LightningDataModule):
         """
         shape = BatchShape(self.global_batch_size, self.micro_batch_size, rank, world_size)
         return [Phase(self.sources["train"], shape)]
+
+    def planned_phases(self, max_steps: int) -> list[PlannedPhase]:
+        """Returns the phases of a run with their steps, for plans and summaries.
+
+        Args:
+            max_steps: The number of optimizer steps.
+        """
+        return planned(self.config.phase_settings(), max_steps)
 
     @property
     def is_at_hand(self) -> bool:
@@ -137,11 +149,11 @@ class StreamDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the position as plain integers."""
-        return {"position": asdict(self.position)}
+        return {"position": self.position.as_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores a saved position."""
-        self.position = Position(**state_dict["position"])
+        self.position = Position.from_dict(state_dict["position"])
 
     def _evaluation_loader(self, split: str) -> DataLoader[EvaluationBatch[Batch]]:
         stream = self._evaluation_stream(split, *self._rank())
@@ -149,7 +161,13 @@ class StreamDataModule(LightningDataModule):
         return DataLoader(stream, **loader_options(0, self._gpu() is not None))
 
     def _evaluation_stream(self, split: str, rank: int, world_size: int) -> EvaluationStream:
-        return EvaluationStream(self.sources[split], self.micro_batch_size, rank, world_size)
+        return EvaluationStream(
+            self.sources[split],
+            self.micro_batch_size,
+            rank,
+            world_size,
+            self.source_shards.get(split, ()),
+        )
 
     def _rank(self) -> tuple[int, int]:
         if self.trainer is None:

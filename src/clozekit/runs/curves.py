@@ -49,6 +49,10 @@ def plot_curves(folder: RunFolder) -> None:
         for axes, (title, names) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
             for index, name in enumerate(names):
                 _plot_metric(axes, name, f"C{index}", series)
+            if title == "loss":
+                _plot_sources(axes, len(names), series)
+            if axes.has_data():
+                mark_phases(axes, phase_changes(series))
             axes.set(title=title, xlabel="step")
             axes.grid(alpha=0.3)
             if axes.has_data():
@@ -72,6 +76,30 @@ def running_mean(values: Sequence[float]) -> list[float] | None:
     counts[size:] -= counts[:-size].copy()
     means: list[float] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).tolist()
     return means
+
+
+def phase_changes(series: Series) -> list[int]:
+    """Returns the last logged step of each training phase but the last one."""
+    steps, phases = series.get("train/phase", ([], []))
+    changes = zip(steps, phases, phases[1:], strict=False)
+    return [step for step, phase, following in changes if phase != following]
+
+
+def mark_phases(axes: Any, changes: Sequence[int]) -> None:
+    """Draws a line where a phase ends, one of them with a label."""
+    for index, step in enumerate(changes):
+        label = "_" if index else "change of phase"
+        axes.axvline(step, color="0.5", linestyle=":", linewidth=1, label=label)
+
+
+def _plot_sources(axes: Any, first_color: int, series: Series) -> None:
+    """Plots the validation loss of each source of a mixture."""
+    parts = {name: name.split("/") for name in series}
+    sources = [p[1] for p in parts.values() if len(p) == 3 and p[::2] == ["validation", "loss"]]
+    for index, source in enumerate(sources):
+        steps, values = series[f"validation/{source}/loss"]
+        style = {"color": f"C{first_color + index}", "markersize": 3, "linewidth": 0.8}
+        axes.plot(steps, values, "s:", label=f"validation/{source}/loss", **style)
 
 
 def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:

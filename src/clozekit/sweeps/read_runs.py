@@ -32,6 +32,7 @@ class Outcome(StrEnum):
 
     FINISHED = "finished"
     FAILED = "failed"
+    PRUNED = "pruned"
     INTERRUPTED = "interrupted"
     UNFINISHED = "unfinished"
     """It has no results, and the reason is unknown: it may be running, or it was killed."""
@@ -150,8 +151,8 @@ def _outcome(run: RunFolder, noted: dict[str, Any] | None) -> Outcome:
     if is_held(run.path / ".lock"):
         return Outcome.RUNNING
     status = noted["status"] if noted else None
-    if status == Status.FAILED:
-        return Outcome.FAILED
+    if status in (Status.FAILED, Status.PRUNED):
+        return Outcome(status)
     # If the record says "running" but the lock is free, the job's sweep was killed.
     was_saved = (run.checkpoints / "preempted.ckpt").is_file()
     if status in (Status.INTERRUPTED, Status.RUNNING) or was_saved:

@@ -40,11 +40,14 @@ def names_of(name: str, metric: nn.Module) -> tuple[str, ...] | None:
     return (name,) if computes_one else None
 
 
-def metrics_and_modes(names: Iterable[str]) -> dict[str, Literal["min", "max"] | None]:
+def metrics_and_modes(
+    names: Iterable[str], sources: Iterable[str] = ()
+) -> dict[str, Literal["min", "max"] | None]:
     """Returns the full names of validation metrics, each with the mode of its best value.
 
     Args:
         names: The names without the split.
+        sources: The names of the sources of a mixture, which have the same metrics.
 
     Returns:
         `min`, `max`, or None if no value is better than another or the metric is a custom one.
@@ -55,4 +58,7 @@ def metrics_and_modes(names: Iterable[str]) -> dict[str, Literal["min", "max"] |
         modes[f"validation/{name}"] = (
             "min" if name in SMALLEST_IS_BEST else "max" if is_known else None
         )
+    of_all = {name.removeprefix("validation/"): mode for name, mode in modes.items()}
+    for source in sources:
+        modes |= {f"validation/{source}/{name}": mode for name, mode in of_all.items()}
     return modes

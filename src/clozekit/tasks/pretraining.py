@@ -13,6 +13,7 @@ from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.masked_lm import perplexity
 from clozekit.tasks.metric_names import metrics_and_modes
+from clozekit.tasks.source_metrics import ValidatesSources
 
 _SUMMED = ("mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "random_pairs")
 
@@ -41,7 +42,7 @@ class PretrainingLosses(NamedTuple):
     next_sentence: CrossEntropy
 
 
-class PretrainingModule(TaskModule[PretrainingBatch]):
+class PretrainingModule(ValidatesSources, TaskModule[PretrainingBatch]):
     """BERT's pretraining (Devlin et al., 2019, section 3.1).
 
     The MLM loss is the mean over all masked tokens of a step, the NSP loss over its pairs;
@@ -90,7 +91,7 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
         """Returns the names of the validation metrics, each with the mode of its best value."""
-        return metrics_and_modes(("loss", "perplexity", *_SUMMED))
+        return metrics_and_modes(("loss", "perplexity", *_SUMMED), self.validation_sources)
 
     def step_metrics(
         self, step: StepBatch[PretrainingBatch], sums: dict[str, float]
@@ -111,21 +112,22 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         batch = loaded.batch
         mlm, nsp = pretraining_losses(self.model, batch)
         targets, pairs = len(batch.masked_lm_labels), batch.batch_size
-        metrics = self.validation_metrics
-        metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
-        metrics["mlm_accuracy"].update(mlm.num_correct / targets, targets)
-        metrics["nsp_loss"].update(nsp.loss_sum / pairs, pairs)
-        metrics["nsp_accuracy"].update(nsp.num_correct / pairs, pairs)
-        metrics["random_pairs"].update(batch.next_sentence_label.sum() / pairs, pairs)
+        for metrics in self.metrics_of(loaded):
+            metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
+            metrics["mlm_accuracy"].update(mlm.num_correct / targets, targets)
+            metrics["nsp_loss"].update(nsp.loss_sum / pairs, pairs)
+            metrics["nsp_accuracy"].update(nsp.num_correct / pairs, pairs)
+            metrics["random_pairs"].update(batch.next_sentence_label.sum() / pairs, pairs)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation metrics, each example counted once over all processes."""
-        metrics = self.validation_metrics.compute()
-        self.validation_metrics.reset()
-        mlm_loss, nsp_loss = metrics["validation/mlm_loss"], metrics["validation/nsp_loss"]
-        metrics["validation/loss"] = mlm_loss + nsp_loss
-        metrics["validation/perplexity"] = perplexity(float(mlm_loss))
-        self.log_evaluation(metrics)
+        logged: dict[str, Any] = {}
+        for prefix, metrics in self.computed_metrics().items():
+            mlm_loss, nsp_loss = metrics["mlm_loss"], metrics["nsp_loss"]
+            metrics["loss"] = mlm_loss + nsp_loss
+            metrics["perplexity"] = perplexity(float(mlm_loss))
+            logged |= {f"{prefix}{name}": value for name, value in metrics.items()}
+        self.log_evaluation(logged)
 
 
 def pretraining_losses(model: EncoderWithHeads, batch: PretrainingBatch) -> PretrainingLosses:

@@ -2,10 +2,7 @@
 
 import math
 import pydoc
-from functools import partial
 from typing import Any
-
-import torch
 
 from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
@@ -28,7 +25,9 @@ from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.tasks.source_metrics import ValidatesSources
 from clozekit.training.compiling import compile_encoder
+from clozekit.training.optimizer import OptimizerFactory
 
 
 def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> StreamDataModule:
@@ -134,7 +133,7 @@ def make_module(
         "task",
         _task_arguments(config, datamodule),
         encoder=encoder,
-        optimizer=partial(_make_optimizer, config.optimizer.target, arguments),
+        optimizer=OptimizerFactory(config.optimizer.target, arguments),
         schedule=config.schedule,
         seed=config.seed,
         max_steps=max_steps,
@@ -150,6 +149,8 @@ def make_module(
     check_kind("task", config.task.target, module, TaskModule)
     if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
         module.unknown_labels = datamodule.features.unknown_labels
+    if datamodule.source_names and isinstance(module, ValidatesSources):
+        module.validate_sources(datamodule.source_names)
     module.encoder.activation_checkpointing = config.activation_checkpointing
     compile_encoder(module, config.compile)
     if config.fine_tuning.freeze_encoder:
@@ -161,14 +162,6 @@ def make_module(
     # The Trainer calls it again. Called here, it rejects bad arguments before the folder exists.
     module.configure_optimizers()
     return module
-
-
-def _make_optimizer(
-    target: str, arguments: dict[str, Any], groups: list[dict[str, Any]]
-) -> torch.optim.Optimizer:
-    optimizer: torch.optim.Optimizer = build("optimizer", arguments, groups)
-    check_kind("optimizer", target, optimizer, torch.optim.Optimizer)
-    return optimizer
 
 
 def _task_arguments(config: TrainConfig, datamodule: StreamDataModule) -> dict[str, Any]:

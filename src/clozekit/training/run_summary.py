@@ -7,6 +7,7 @@ from lightning.pytorch import Trainer
 from rich.table import Table
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.phases import PlannedPhase
 from clozekit.console import PlainConsole
 from clozekit.data.module import StreamDataModule
 from clozekit.data.stream import Phase
@@ -34,21 +35,19 @@ def print_summary(
 ) -> None:
     """Prints the size of the model, the steps, the batches and the estimated memory."""
     num_parameters = sum(parameter.numel() for parameter in module.parameters())
-    max_seq_length = datamodule.max_seq_length
     phases = datamodule.phases(trainer.max_steps, trainer.global_rank, trainer.world_size)
-    accumulation = max(phase.shape.accumulation for phase in phases)
+    planned = datamodule.planned_phases(trainer.max_steps)
     rows = {
         "run": str(folder.path),
         "encoder": f"{encoder.num_hidden_layers} layers, hidden {encoder.hidden_size}, "
         f"{encoder.num_attention_heads} heads, vocabulary {encoder.vocab_size:,}",
         "parameters": f"{num_parameters:,}",
         "steps": _steps(datamodule, trainer),
-        "batch": f"{datamodule.global_batch_size} samples per step, at most "
-        f"{datamodule.global_batch_size * max_seq_length:,} tokens, split into "
-        f"{trainer.world_size} x {accumulation} (processes x micro-batches)",
+        "batch": _batch(planned, phases, trainer),
         "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
         "attention": _attention(module, encoder, trainer),
         "memory": _memory(module, encoder, datamodule, trainer, phases),
+        **({f"phase {p.number}": p.in_words() for p in planned} if len(planned) > 1 else {}),
         **datamodule.facts(),
     }
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -67,6 +66,23 @@ def _steps(datamodule: StreamDataModule, trainer: Trainer) -> str:
         f"{trainer.max_steps:,} ({trainer.max_steps / steps_per_epoch:.2f} epochs of "
         f"{steps_per_epoch:,.0f} steps)"
     )
+
+
+def _batch(planned: Sequence[PlannedPhase], phases: Sequence[Phase], trainer: Trainer) -> str:
+    """Describes the global batch and its micro-batches, as ranges if phases differ."""
+    settings = [phase.settings for phase in planned]
+    samples = _range([each.global_batch_size for each in settings])
+    most_tokens = max(each.global_batch_size * each.max_seq_length for each in settings)
+    accumulation = _range([phase.shape.accumulation for phase in phases])
+    return (
+        f"{samples} samples per step, at most {most_tokens:,} tokens, split into "
+        f"{trainer.world_size} x {accumulation} (processes x micro-batches)"
+    )
+
+
+def _range(values: Sequence[int]) -> str:
+    least, most = min(values), max(values)
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def _attention(
@@ -92,16 +108,22 @@ def _memory(
     phases: Sequence[Phase],
 ) -> str:
     """Describes the memory of a process on the CPU, or of its GPU."""
-    states = memory.gradients_and_moments(module)
-    seq_length = datamodule.max_seq_length
-    if datamodule.is_at_hand:
-        num_tokens = memory.largest_micro_batch(phases)
-    else:
-        num_tokens = memory.most_tokens(phases, seq_length)
+    assert module.make_optimizer is not None
+    states = memory.gradients_and_optimizer(module.optimizer_groups(), module.make_optimizer)
     checkpointing = bool(getattr(module.encoder, "activation_checkpointing", False))
     is_on_cpu = trainer.strategy.root_device.type == "cpu"
-    activations = memory.activations(
-        encoder, num_tokens, seq_length, checkpointing, keeps_attention=is_on_cpu
+    activations = max(
+        memory.activations(
+            encoder,
+            memory.largest_micro_batch([phase])
+            if datamodule.is_at_hand
+            else memory.most_tokens([phase], length),
+            length,
+            checkpointing,
+            keeps_attention=is_on_cpu,
+        )
+        for phase in phases
+        for length in [phase.max_seq_length or datamodule.max_seq_length]
     )
     if is_on_cpu:
         what, before = "of which the program and its data have", memory.used_so_far()
@@ -112,6 +134,6 @@ def _memory(
     parts = (before + states + activations, before, states, activations)
     total, of_program, of_states, of_activations = (f"{p / 2**20:,.0f} MiB" for p in parts)
     return (
-        f"about {total} per process, {what} {of_program}, gradients and Adam {of_states}, and "
+        f"about {total} per process, {what} {of_program}, gradients and optimizer {of_states}, and "
         f"activations {of_activations}"
     )

@@ -1,5 +1,6 @@
 """Makes Lightning's Trainer from a checked configuration. Unsupported keys raise an error."""
 
+import os
 import pydoc
 from typing import Any
 
@@ -23,13 +24,16 @@ from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
 from clozekit.runs.folder import RunFolder
+from clozekit.runs.pruning_files import ASKS
 from clozekit.training.assembly import resolved, steps_of_share
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
 from clozekit.training.mirror import Mirror
 from clozekit.training.preemption import Preemption
 from clozekit.training.progress_bar import TrainingProgress
+from clozekit.training.pruning import Pruning
 from clozekit.training.rank_watch import RankWatch
+from clozekit.training.wandb import agents_run_id
 
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
 
@@ -108,6 +112,8 @@ def _make_callbacks(
         task_arguments=datamodule.task_arguments(),
         run_id=folder.id,
     )
+    if os.environ.get(ASKS) == "1" and not config.trainer.fast_dev_run:
+        given.append(Pruning(folder.path))
     return [StepHistory(), meta, RankWatch(), *sorted(given, key=_turn)]
 
 
@@ -140,10 +146,11 @@ def _set_mirror(name: str, checkpoints: Checkpoints, folder: RunFolder) -> None:
 def _turn(callback: Callback) -> int:
     """Returns the sort key of a callback.
 
-    Checkpoints are saved after the other callbacks have updated their state, and an interrupted run
-    ends after the checkpoint is saved.
+    Checkpoints are saved after the other callbacks have updated their state, and a pruned or
+    interrupted run ends after the checkpoint is saved.
     """
-    return 2 if isinstance(callback, Preemption) else int(isinstance(callback, Checkpoints))
+    last = (Checkpoints, Pruning, Preemption)
+    return next((turn for turn, kind in enumerate(last, 1) if isinstance(callback, kind)), 0)
 
 
 def _make_plugins(config: TrainConfig) -> list[Any]:
@@ -244,7 +251,7 @@ def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
             continue
         arguments = component.arguments()
         if component.target == WANDB_LOGGER:
-            arguments.setdefault("id", folder.id)
+            arguments.setdefault("id", agents_run_id() or folder.id)
             # The name of the task's Python module: pretraining, classification, …
             arguments.setdefault(
                 "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]

@@ -1,0 +1,88 @@
+"""The table and the picture of runs that are compared at an equal training time."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from experiments.equal_time import mean_and_deviation, of_seeds
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of a stage, which is `pretraining` or the name of a task."""
+
+    stage: str
+    metric: str
+    title: str
+    factor: float = 1.0
+    form: str = ".3f"
+
+
+HELD_OUT = Column("pretraining", "validation/mlm_loss", "held-out MLM loss")
+NEXT_SENTENCES = Column("pretraining", "validation/nsp_accuracy", "next sentences, %", 100.0, ".1f")
+SENTIMENT = Column("sentiment", "validation/accuracy", "sentiment, %", 100.0, ".1f")
+
+
+def report(
+    results: dict[str, Any], folder: Path, columns: Sequence[Column], name: str = "table"
+) -> None:
+    """Writes a table into README.md and a picture beside it.
+
+    Args:
+        results: What `equal_time.run_all` returned, by arm. The first is what others are compared
+            with.
+        folder: The experiment's.
+        columns: What is shown.
+        name: The table's place in README.md, and the picture's name.
+    """
+    header = ["arm", "steps/s", "learning rate", *(column.title for column in columns)]
+    lines = [row(header), "|" + "---|" * len(header)]
+    for arm in results.values():
+        cells = [arm["title"], f"{arm['steps_per_second']:.1f}", f"{arm['learning_rate']:g}"]
+        for column in columns:
+            mean, deviation = mean_and_deviation(of_seeds(arm, column.stage, column.metric))
+            cells.append(
+                f"{column.factor * mean:{column.form}} ± {column.factor * deviation:{column.form}}"
+            )
+        lines.append(row(cells))
+    readme = folder / "README.md"
+    text, count = re.subn(
+        rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",
+        lambda found: found[1] + "\n".join(lines) + "\n" + found[2],
+        readme.read_text(),
+        flags=re.DOTALL,
+    )
+    assert count == 1, f"README.md has no place for {name}"
+    readme.write_text(text)
+    plot(results, columns, folder / f"{name}.png")
+
+
+def row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def plot(arms: dict[str, Any], columns: Sequence[Column], path: Path) -> None:
+    """Draws each seed as a dot, for every arm and metric, and a line at the first arm's mean."""
+    names = list(arms)[::-1]
+    figure, all_axes = plt.subplots(
+        1,
+        len(columns),
+        figsize=(3 * len(columns) + 2, 0.3 * len(names) + 1.2),
+        sharey=True,
+        layout="constrained",
+        squeeze=False,
+    )
+    for axes, column in zip(all_axes[0], columns, strict=True):
+        for place, name in enumerate(names):
+            values = of_seeds(arms[name], column.stage, column.metric)
+            scaled = [column.factor * value for value in values]
+            axes.plot(scaled, [place] * len(values), "o", color="#3b6ea5", alpha=0.7)
+        base = mean_and_deviation(of_seeds(arms[names[-1]], column.stage, column.metric))[0]
+        axes.axvline(column.factor * base, color="black", linewidth=0.8)
+        axes.set_xlabel(column.title)
+    all_axes[0][0].set_yticks(range(len(names)), [arms[name]["title"] for name in names])
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

