@@ -95,6 +95,9 @@ def test_a_file_name_is_taken_as_it_is(name: str, key: str) -> None:
     assert found == name
 
 
+REQUIRED = {"predict": ("text=a",), "merge": ("checkpoints=[a,b]",)}
+
+
 @pytest.mark.parametrize(
     ("verb", "keys"),
     [
@@ -102,13 +105,14 @@ def test_a_file_name_is_taken_as_it_is(name: str, key: str) -> None:
         ("evaluate", ["checkpoint", "input", "out"]),
         ("predict", ["checkpoint", "input", "output"]),
         ("export", ["checkpoint", "out"]),
+        ("merge", ["out"]),
         ("report", ["folder"]),
     ],
 )
 def test_paths_of_other_verbs_are_too(verb: str, keys: list[str]) -> None:
     given = dict.fromkeys(keys, "~/a,b (1)=[é].csv")
     overrides = as_overrides(verb, [f"{key}={name}" for key, name in given.items()])
-    values: Any = compose_values(verb, *overrides, *(["text=a"] if verb == "predict" else []))
+    values: Any = compose_values(verb, *overrides, *REQUIRED.get(verb, ()))
     for key, name in given.items():
         group, _, last = key.rpartition(".")
         assert (values[group] if group else values)[last] == name

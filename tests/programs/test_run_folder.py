@@ -30,6 +30,7 @@ TRAIN_METRICS = {
     "grad_norm",
     "learning_rate",
     "tokens_per_second",
+    "flops_per_second",
     "checkpoint_seconds",
     "checkpoint_share",
     "epoch",

@@ -17,18 +17,24 @@ TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
         *("source.text_column", "source.id_column"),
     ),
     "train": (
-        *("name", "runs_dir", "resume", "encoder.pretrained"),
+        *("name", "runs_dir", "resume", "from_run", "budget", "encoder.pretrained"),
         *("data.path", "data.name", "data.train", "data.validation", "data.test", "data.tokenizer"),
         *("data.text_column", "data.text_pair_column", "data.label_column", "data.score_column"),
         *("data.words_column", "data.tags_column", "data.question_column", "data.context_column"),
         *("data.answers_column", "data.id_column"),
+        *("callbacks.probes.train", "callbacks.probes.validation"),
     ),
     "evaluate": ("checkpoint", "input", "out"),
     "predict": ("checkpoint", "input", "output", *FREE_TEXT),
+    "benchmark": ("checkpoint", "name", "runs_dir"),
     "export": ("checkpoint", "out"),
+    "merge": ("out",),
     "report": ("folder", "metric"),
 }
 """The keys of each verb whose value is text: never a number, a list, or several values."""
+
+NEW_KEYS: Mapping[str, str] = {"benchmark": "suite.tasks."}
+"""The beginning of the keys of each verb that the command line may add."""
 
 LIST_GROUPS: Mapping[str, tuple[str, ...]] = {"train": ("logger", "callbacks")}
 """The groups of each verb that accept several choices. Hydra has no null for these."""
@@ -63,20 +69,43 @@ def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False)
             continue
         key, equals, value = argument.partition("=")
         name = key.lstrip("+")
+        new = NEW_KEYS.get(verb)
+        if new is not None and key.startswith(new):
+            key = f"++{key}"
         if not equals or key.startswith(("-", "~")):
             overrides.append(argument)
         elif key in LIST_GROUPS.get(verb, ()) and value in ("null", ""):
             overrides.append(f"{key}=[]")
+        elif _is_list_of_overrides(verb, name) and value[:1] == "[" and value[-1:] == "]":
+            overrides.append(f"{key}=[{','.join(map(_as_element, _between_commas(value[1:-1])))}]")
         elif (group := _group_of(verb, name)) is not None:
             if not any(override.lstrip("+").startswith(f"{group}") for override in overrides):
                 overrides.append(f"{group}={{}}")
             write = _as_text if name.endswith(".path") else _quoted_if_needed
             overrides.append(write(f"++{name}", value, is_multirun))
-        elif name in TEXT_KEYS.get(verb, ()):
+        elif _is_text(verb, name):
             overrides.append(_as_text(key, value, is_multirun, verb == "predict"))
         else:
             overrides.append(_quoted_if_needed(key, value, is_multirun))
     return overrides
+
+
+def _is_text(verb: str, key: str) -> bool:
+    """Whether the value of a key is text; the data of a suite's task has the keys of `train`."""
+    parts = key.split(".", 3)
+    if verb == "benchmark" and parts[:2] == ["suite", "tasks"] and len(parts) == 4:
+        return parts[3] in TEXT_KEYS["train"]
+    return key in TEXT_KEYS.get(verb, ())
+
+
+def _is_list_of_overrides(verb: str, key: str) -> bool:
+    """Whether the value of a key is a list of overrides, which Hydra's lists cannot have."""
+    return verb == "benchmark" and (key == "overrides" or key.endswith(".overrides"))
+
+
+def _as_element(override: str) -> str:
+    is_quoted = len(override) > 1 and override[0] == override[-1] and override[0] in "'\""
+    return override if is_quoted or not override else quoted("", override.strip())[1:]
 
 
 def _group_of(verb: str, key: str) -> str | None:

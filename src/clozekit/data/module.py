@@ -1,6 +1,7 @@
 """The base of all DataModules: loaders over sources, and the position in the training stream."""
 
 import sys
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -38,6 +39,8 @@ class StreamDataModule(LightningDataModule):
         config: The options.
         position: The position in the stream after the last optimizer step; saved in checkpoints.
         overfit_steps: The number of steps that training repeats; None to use all of the data.
+        only_phase: The index of the phase that all steps are of, to measure them; None for the
+            phases in their order.
         data_hash: A hash of the data, if known.
         sources: The source of each split: `train`, `validation` and, if any, `test`.
         source_names: The names of the sources of a mixture, if any.
@@ -59,6 +62,7 @@ class StreamDataModule(LightningDataModule):
         self.data_hash: str | None = None
         self.position = Position()
         self.overfit_steps: int | None = None
+        self.only_phase: int | None = None
         self.sources: dict[str, Source] = {}
         self.source_names: tuple[str, ...] = ()
         self.source_shards: dict[str, tuple[range, ...]] = {}
@@ -103,6 +107,10 @@ class StreamDataModule(LightningDataModule):
         num_samples = sum(source.num_samples(0, shard) for shard in range(source.num_shards))
         return num_samples / self.global_batch_size
 
+    def unigram_entropy(self) -> float | None:
+        """Returns the entropy of the frequencies of the tokens, in nats; None if unknown."""
+        return None
+
     def check_samples(self) -> None:
         """Checks that there is something to train on. Labelled rows are checked when read.
 
@@ -130,6 +138,8 @@ class StreamDataModule(LightningDataModule):
         # Without a Trainer, as in tests, the number of steps is not known.
         max_steps = sys.maxsize if self.trainer is None else self.trainer.max_steps
         phases = self.phases(max_steps, *self._rank())
+        if self.only_phase is not None:
+            phases = [replace(phases[self.only_phase], first_step=0)]
         stream = TrainingStream(phases, self.seed, self.position, self.overfit_steps)
         gpu = self._gpu()
         options = loader_options(self._num_workers(), gpu is not None, self.prefetch_factor)

@@ -24,11 +24,15 @@ PANELS = {
         "matthews_correlation",
         "pearson",
         "spearman",
+        "mean_accuracy",
+        "cls_accuracy",
     ),
     "learning rate": ("learning_rate",),
     "tokens per second": ("tokens_per_second",),
 }
 
+
+BASELINE = "train/unigram_entropy"
 
 EXACT = ("learning_rate",)
 """Metrics that have no noise."""
@@ -51,6 +55,7 @@ def plot_curves(folder: RunFolder) -> None:
                 _plot_metric(axes, name, f"C{index}", series)
             if title == "loss":
                 _plot_sources(axes, len(names), series)
+                _plot_baseline(axes, series)
             if axes.has_data():
                 mark_phases(axes, phase_changes(series))
             axes.set(title=title, xlabel="step")
@@ -102,6 +107,13 @@ def _plot_sources(axes: Any, first_color: int, series: Series) -> None:
         axes.plot(steps, values, "s:", label=f"validation/{source}/loss", **style)
 
 
+def _plot_baseline(axes: Any, series: Series) -> None:
+    """Draws the MLM loss of a model that knows only the frequencies of tokens."""
+    _, values = series.get(BASELINE, ([], []))
+    if values:
+        axes.axhline(values[0], color="grey", linestyle=":", label="token frequencies (MLM)")
+
+
 def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:
     steps, values = series.get(f"train/{name}", ([], []))
     if steps:
@@ -110,6 +122,7 @@ def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:
         if means is not None:
             axes.plot(steps, values, color=color, alpha=0.2, linewidth=0.8)
         axes.plot(steps, means or values, color=color, alpha=0.8, label=f"train/{name}")
-    steps, values = series.get(f"validation/{name}", ([], []))
-    if steps:
-        axes.plot(steps, values, "o--", color=color, markersize=4, label=f"validation/{name}")
+    for split, style in (("validation", "o--"), ("probe", "s:")):
+        steps, values = series.get(f"{split}/{name}", ([], []))
+        if steps:
+            axes.plot(steps, values, style, color=color, markersize=4, label=f"{split}/{name}")

@@ -1,6 +1,5 @@
 """Builds the data and the model of a run from a checked configuration."""
 
-import math
 import pydoc
 from typing import Any
 
@@ -104,23 +103,6 @@ def _pretrained_config(
             f"{config.limit_in_words} of encoder.pretrained={given.pretrained}"
         )
     return config
-
-
-def max_steps_of(config: TrainConfig, datamodule: StreamDataModule) -> int:
-    """Returns the number of optimizer steps of the training."""
-    if config.max_steps is not None:
-        return config.max_steps
-    assert config.max_epochs is not None
-    steps_per_epoch = datamodule.steps_per_epoch()
-    for limit in (config.trainer.limit_train_batches, config.trainer.overfit_batches):
-        if limit:
-            steps_per_epoch = min(steps_per_epoch, steps_of_share(limit, steps_per_epoch))
-    return max(1, math.ceil(config.max_epochs * steps_per_epoch))
-
-
-def steps_of_share(share: float, steps_per_epoch: float) -> int:
-    """Converts a limit to steps: an int is returned as is, a float is a fraction of an epoch."""
-    return share if isinstance(share, int) else max(1, int(share * steps_per_epoch))
 
 
 def make_module(

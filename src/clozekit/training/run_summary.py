@@ -1,6 +1,7 @@
 """The summary printed before training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from lightning.pytorch import Trainer
@@ -46,10 +47,17 @@ def print_summary(
         "batch": _batch(planned, phases, trainer),
         "precision": f"{trainer.precision} on {trainer.strategy.root_device.type}",
         "attention": _attention(module, encoder, trainer),
-        "memory": _memory(module, encoder, datamodule, trainer, phases),
+        "memory": memory_in_words(
+            estimate_memory(module, encoder, datamodule, trainer), trainer.strategy.root_device
+        ),
         **({f"phase {p.number}": p.in_words() for p in planned} if len(planned) > 1 else {}),
         **datamodule.facts(),
     }
+    print_rows(rows)
+
+
+def print_rows(rows: Mapping[str, str | None]) -> None:
+    """Prints a table of names and values; those that are None are left out."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in rows.items():
         if value is not None:
@@ -100,16 +108,30 @@ def _attention(
     return f"on padded sequences, because {reason}"
 
 
-def _memory(
+class MemoryEstimate(NamedTuple):
+    """The memory of a process on the CPU, or of its GPU, in bytes.
+
+    Attributes:
+        before: Of the program and its data, or of the weights on a GPU.
+        states: Of gradients and the optimizer's states.
+        activations: Of activations.
+    """
+
+    before: int
+    states: int
+    activations: int
+
+
+def estimate_memory(
     module: TaskModule,  # type: ignore[type-arg]
     encoder: EncoderConfig,
     datamodule: StreamDataModule,
     trainer: Trainer,
-    phases: Sequence[Phase],
-) -> str:
-    """Describes the memory of a process on the CPU, or of its GPU."""
+) -> MemoryEstimate:
+    """Estimates the memory of a process on the CPU, or of its GPU."""
     assert module.make_optimizer is not None
     states = memory.gradients_and_optimizer(module.optimizer_groups(), module.make_optimizer)
+    phases = datamodule.phases(trainer.max_steps, trainer.global_rank, trainer.world_size)
     checkpointing = bool(getattr(module.encoder, "activation_checkpointing", False))
     is_on_cpu = trainer.strategy.root_device.type == "cpu"
     activations = max(
@@ -126,12 +148,18 @@ def _memory(
         for length in [phase.max_seq_length or datamodule.max_seq_length]
     )
     if is_on_cpu:
-        what, before = "of which the program and its data have", memory.used_so_far()
-        before += memory.LOADED_LATER
+        before = memory.used_so_far() + memory.LOADED_LATER
     else:
-        what = "of the GPU, of which the weights have"
         before = sum(p.numel() * p.element_size() for p in module.parameters())
-    parts = (before + states + activations, before, states, activations)
+    return MemoryEstimate(before, states, activations)
+
+
+def memory_in_words(estimate: MemoryEstimate, device: torch.device) -> str:
+    """Describes an estimate of memory."""
+    what = "of which the program and its data have"
+    if device.type != "cpu":
+        what = "of the GPU, of which the weights have"
+    parts = (sum(estimate), *estimate)
     total, of_program, of_states, of_activations = (f"{p / 2**20:,.0f} MiB" for p in parts)
     return (
         f"about {total} per process, {what} {of_program}, gradients and optimizer {of_states}, and "

@@ -21,6 +21,7 @@ from clozekit.data.pretraining.corpora import Corpora, estimated_samples
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.planned_source import PlannedSource
 from clozekit.data.pretraining.span_masking import span_length_distribution
+from clozekit.data.pretraining.unigram import first_tokens, unigram_entropy
 from clozekit.data.stream import BatchShape, Phase, Source
 from clozekit.errors import DataError
 
@@ -151,6 +152,23 @@ class CorpusDataModule(StreamDataModule):
             return 0.0
         passes = [phase.ratio / steps for phase, steps in zip(phases, of_phases, strict=True)]
         return 1 / sum(passes)
+
+    def unigram_entropy(self) -> float | None:
+        """Estimates the entropy of the frequencies of tokens, in nats; None if there are none.
+
+        In a mixture they are those of the last phase.
+        """
+        mixture = self._mixture(self.config.phase_settings()[-1])
+        shards = self.shards["train"]
+        if mixture is None:
+            sources = [(first_tokens(shards, self.seed), 1)]
+        else:
+            sources = [
+                (first_tokens(shards[of.start : of.stop], self.seed), weight)
+                for of, weight in zip(mixture.shards, mixture.weights, strict=True)
+            ]
+        known = [(tokens, weight) for tokens, weight in sources if tokens is not None and weight]
+        return unigram_entropy(*zip(*known, strict=True)) if known else None
 
     def check_samples(self) -> None:
         """Checks that there is something to train on and to validate on.
