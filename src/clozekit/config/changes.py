@@ -47,6 +47,7 @@ EFFECTS = {
     "callbacks": Effect.COURSE,
     "encoder.pretrained": Effect.COURSE,
     "encoder.vocab_size": Effect.COURSE,
+    "encoder.model_type": Effect.MANNER,
     "data.path": Effect.COURSE,
     "data.path.*.weight": Effect.LEARNT,
     "data.train": Effect.COURSE,

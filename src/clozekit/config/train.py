@@ -265,11 +265,10 @@ class TrainConfig(Closed):
     def _check_sequence_length(self) -> Self:
         if self.encoder.pretrained is not None:
             return self
-        positions = self.encoder.max_position_embeddings
         for key, longest in _lengths(self.data.model_extra or {}).items():
-            if longest > positions:
+            if longest > self.encoder.longest_sequence:
                 raise ValueError(
-                    f"data.{key}={longest} is more than encoder.max_position_embeddings={positions}"
+                    f"data.{key}={longest} is more than encoder.{self.encoder.limit_in_words}"
                 )
         return self
 

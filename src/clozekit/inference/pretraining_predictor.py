@@ -80,11 +80,11 @@ class PretrainingPredictor:
                 f"text={text!r}: a pretrained model needs a {self.mask} in it{alternative}"
             )
         encoded = lay_out([token_ids(self.tokenizer, texts)], self.special)
-        longest = self.model.encoder.config.max_position_embeddings
-        if len(encoded.input_ids) > longest:
+        config = self.model.encoder.config
+        if len(encoded.input_ids) > config.longest_sequence:
             raise RowError(
                 f"text has {len(encoded.input_ids)} tokens including special tokens, more than "
-                f"max_position_embeddings={longest} of the model"
+                f"{config.limit_in_words} of the model"
             )
         return encoded, pair is not None
 

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from clozekit.interop.families import FAMILIES
 from clozekit.interop.markdown import as_code, as_code_block, as_text
 
 _PIPELINES = {
@@ -49,7 +50,7 @@ def model_card(
     kind = (
         f"An encoder of the class {as_code(config['encoder']['_target_'])}"
         if architecture is None
-        else f"A BERT encoder with the heads of `{architecture}`"
+        else f"An encoder with the heads of `{architecture}`"
     )
     batch = config.get("global_batch_size")
     is_same = "global_batch_size" not in str(config["data"].get("phases"))
@@ -91,4 +92,9 @@ def _pipeline(architecture: str) -> str | None:
 
 
 def _family_tag(architecture: str) -> str:
-    return "modernbert" if architecture.startswith("ModernBert") else "bert"
+    """Returns the `model_type` of a class of transformers."""
+    return next(
+        family.model_type
+        for family in FAMILIES
+        if architecture.removeprefix(family.name).startswith(("For", "Model"))
+    )

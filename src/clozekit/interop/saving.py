@@ -14,7 +14,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.corpus.special_tokens import SpecialTokens, role_names, with_segments
 from clozekit.errors import ConfigError
 from clozekit.files import write_json, write_text
-from clozekit.interop.families import family_of_encoder
+from clozekit.interop.families import family_of_encoder, parts_in_words
 from clozekit.interop.families.bert import BERT
 from clozekit.interop.families.family import Family, Names
 from clozekit.interop.head_names import HEADS_WITH_LABELS
@@ -55,7 +55,10 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
     }
     config |= _label_settings(model, family.task_head(architecture))
     if model.tokenizer is not None:
-        config |= _special_ids(model.tokenizer, family)
+        special_ids = _special_ids(model.tokenizer, family)
+        _check_padding(special_ids["pad_token_id"], model.encoder)
+        # Without a padding token, the family's own value stays.
+        config |= {key: value for key, value in special_ids.items() if value is not None}
         _save_tokenizer(model.tokenizer, folder, model.encoder)
     write_json(folder / "config.json", config)
     return sorted(parts - kept)
@@ -112,9 +115,10 @@ def architecture_of(model: Pretrained) -> str:
     """
     family = _family(model)
     heads = frozenset(name.partition(".")[0] for name in model.weights) - {"encoder"}
+    has_next_sentences = any("next_sentence_head" in of for of in family.heads_of_class.values())
     for wanted in (heads, heads - {"next_sentence_head"}):
         named = family.names(model.encoder, wanted)
-        poolers = () if family.has_pooler else ("encoder.pooler.", "next_sentence_head.")
+        poolers = () if has_next_sentences else ("encoder.pooler.", "next_sentence_head.")
         is_known = all(name in named or name.startswith(poolers) for name in model.weights)
         for architecture, of_class in family.heads_of_architecture.items():
             if is_known and wanted and wanted == of_class:
@@ -125,20 +129,20 @@ def architecture_of(model: Pretrained) -> str:
 def loading_call(model: Pretrained) -> str:
     """Returns the Python call that loads a saved model in transformers without a warning.
 
-    Without weights for a pooler, `BertModel` initialises one, and no key of `config.json` prevents
-    it.
+    Without weights for a pooler, `BertModel` and `RobertaModel` initialise one, and no key of
+    `config.json` prevents it.
     """
-    architecture = architecture_of(model)
-    is_bert_model = architecture == BERT.base_class
+    family, architecture = _family(model), architecture_of(model)
+    wants_pooler = architecture == family.base_class and family.has_pooler
     has_pooler = "encoder.pooler.weight" in model.weights
-    options = ", add_pooling_layer=False" if is_bert_model and not has_pooler else ""
+    options = ", add_pooling_layer=False" if wants_pooler and not has_pooler else ""
     return f"{architecture}.from_pretrained(folder{options})"
 
 
 def _family(model: Pretrained) -> Family:
     family = family_of_encoder(model.encoder)
     if family is None:
-        parts = ", ".join(f"{key}={value}" for key, value in model.encoder.other_parts().items())
+        parts = parts_in_words(model.encoder)
         raise ConfigError(f"no class of transformers that clozekit writes has {parts}")
     return family
 
@@ -151,6 +155,21 @@ def _special_ids(tokenizer: Tokenizer, family: Family) -> dict[str, int | None]:
     ids = {"cls_token_id": special.cls, "sep_token_id": special.sep}
     ids |= {"bos_token_id": special.cls, "eos_token_id": special.sep}
     return {"pad_token_id": special.pad, **ids}
+
+
+def _check_padding(pad: int | None, encoder: EncoderConfig) -> None:
+    """Checks that positions start after the padding token's id, as they do in RoBERTa.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    offset = encoder.position_offset
+    if offset and pad is not None and pad != offset - 1:
+        raise ConfigError(
+            f"encoder.position_offset={offset} can be written only with a tokenizer whose padding "
+            f"token has the id {offset - 1}, because transformers counts positions from it, but "
+            f"its id is {pad}; use format=safetensors or format=onnx"
+        )
 
 
 def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
@@ -177,7 +196,7 @@ def _save_tokenizer(tokenizer: Tokenizer, folder: Path, encoder: EncoderConfig) 
     segments = ["token_type_ids"] if encoder.type_vocab_size > 1 else []
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": encoder.max_position_embeddings,
+        "model_max_length": encoder.longest_sequence,
         "model_input_names": ["input_ids", *segments, "attention_mask"],
         **{f"{role}_token": token for role, token in role_names(tokenizer).items()},
     }

@@ -13,6 +13,7 @@ from clozekit.data.labelled.kept_files import FOLDER
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
+from clozekit.interop.families import check_model_type
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.heads import MaskedLMHead
 from clozekit.models.initialization import init_weights
@@ -61,6 +62,7 @@ def encoder_config(
     vocab_size = datamodule.vocab_size
     if pretrained is not None and given.pretrained is not None:
         return _pretrained_config(given, datamodule, pretrained)
+    check_model_type(given)
     if given.vocab_size is not None and given.vocab_size != vocab_size:
         raise ConfigError(
             f"encoder.vocab_size={given.vocab_size} but the tokenizer has {vocab_size} ids"
@@ -87,6 +89,9 @@ def _pretrained_config(
         target = theirs.target
     more = {**(given.model_extra or {}), **(theirs.model_extra or {}), "target": target}
     config = theirs.model_copy(update={**more, **dropout, "pretrained": given.pretrained})
+    if given.model_type is not None:
+        config = config.model_copy(update={"model_type": given.model_type})
+        check_model_type(config)
     assert config.vocab_size is not None
     # The encoder may have more ids than the tokenizer: some models pad the vocabulary.
     if datamodule.vocab_size > config.vocab_size:
@@ -94,11 +99,10 @@ def _pretrained_config(
             f"encoder.pretrained={given.pretrained} has vocab_size={config.vocab_size} but the "
             f"tokenizer has {datamodule.vocab_size} ids"
         )
-    if datamodule.max_seq_length > config.max_position_embeddings:
+    if datamodule.max_seq_length > config.longest_sequence:
         raise ConfigError(
             f"data.max_seq_length={datamodule.max_seq_length} is more than "
-            f"max_position_embeddings={config.max_position_embeddings} of "
-            f"encoder.pretrained={given.pretrained}"
+            f"{config.limit_in_words} of encoder.pretrained={given.pretrained}"
         )
     return config
 
