@@ -9,6 +9,9 @@ USER_ERROR = 2
 PREEMPTED = 75
 """EX_TEMPFAIL of sysexits.h: the run can be resumed."""
 
+PRUNED = 76
+"""The pruner of a sweep has ended the run early. It can be resumed, too."""
+
 INTERRUPTED = 130
 """The exit code that shells report for a program killed by SIGINT."""
 

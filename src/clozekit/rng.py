@@ -40,6 +40,7 @@ class Stream(IntEnum):
     DROPOUT = 14
     HELD_OUT_ROWS = 15
     DOCUMENT_ORDER = 16
+    MASK_SPAN = 21
 
 
 def hash64(*keys: ArrayLike) -> UInt64Array:

@@ -31,8 +31,9 @@ class SweepLauncher(Launcher):
     All jobs of a grid are checked in `setup`, before anything is written or started.
     """
 
-    def __init__(self, n_jobs: int) -> None:
+    def __init__(self, n_jobs: int, fail_fast: bool) -> None:
         self.n_jobs = n_jobs
+        self.fail_fast = fail_fast
 
     def make_executor(self, sweep: str, folder: Path) -> "Executor":
         """Makes the executor that starts the jobs."""
@@ -76,7 +77,7 @@ class SweepLauncher(Launcher):
         # Read again with the lock held, because another process may have written it before.
         record = SweepRecord(self.jobs.name, self.jobs.folder, *asked)
         record.add(planned)
-        self.run: SweepRun = SweepRun(record, self.executor)
+        self.run: SweepRun = SweepRun(record, self.executor, self.fail_fast)
         self.is_reported = False
 
     def make_job(self, overrides: Sequence[str]) -> "Job":
@@ -104,10 +105,10 @@ class SweepLauncher(Launcher):
         return [_returned(job) for job in jobs]
 
     def run_jobs(self, source: "JobSource") -> None:
-        """Runs the jobs of a source; exits the process if a signal stopped them.
+        """Runs the jobs of a source; exits the process if a signal or a failed job stopped them.
 
         Raises:
-            SystemExit: A signal stopped the sweep.
+            SystemExit: A signal stopped the sweep, or a failed job with `fail_fast`.
         """
         if not self.is_reported:
             # Report once, even if a sweeper has several batches of jobs, and after its own output.
@@ -116,7 +117,7 @@ class SweepLauncher(Launcher):
         self.run.run(source)
         self.verb_task.exit_code = self.run.exit_code
         self.run.say_how_it_ended()
-        if self.run.stopped_by is not None:
+        if self.run.is_stopping:
             raise SystemExit(self.run.exit_code)
 
 
@@ -141,13 +142,23 @@ def _returned(job: "Job") -> JobReturn:
 
 
 class ProcessesLauncher(SweepLauncher):
-    """Runs jobs as processes on this machine. On Linux they are forked, so that they start fast."""
+    """Runs jobs as processes on this machine. On Linux they are forked, so that they start fast.
+
+    Args:
+        n_jobs: The number of concurrent jobs.
+        fork_server: Whether jobs are forked from a process that did the imports, if possible.
+        fail_fast: Whether the first failed job ends the sweep.
+    """
+
+    def __init__(self, n_jobs: int, fork_server: bool, fail_fast: bool) -> None:
+        super().__init__(n_jobs, fail_fast)
+        self.fork_server = fork_server
 
     def make_executor(self, sweep: str, folder: Path) -> "Executor":
         """Makes the executor that starts the jobs."""
         from clozekit.sweeps.processes import LocalExecutor
 
-        executor = LocalExecutor(sweep, self.n_jobs)
+        executor = LocalExecutor(sweep, self.n_jobs, self.fork_server)
         self.verb_task.cleanup.callback(executor.close)
         return executor
 
@@ -155,8 +166,15 @@ class ProcessesLauncher(SweepLauncher):
 class SubmititLauncher(SweepLauncher):
     """Submits jobs with submitit and waits for them."""
 
-    def __init__(self, cluster: str, n_jobs: int, timeout_min: int, parameters: DictConfig) -> None:
-        super().__init__(n_jobs)
+    def __init__(
+        self,
+        cluster: str,
+        n_jobs: int,
+        timeout_min: int,
+        parameters: DictConfig,
+        fail_fast: bool,
+    ) -> None:
+        super().__init__(n_jobs, fail_fast)
         self.cluster = cluster
         self.timeout_min = timeout_min
         self.parameters = {str(key): value for key, value in parameters.items()}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
     from optuna import Study
     from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
     from hydra_plugins._clozekit_jobs import JobMaker
@@ -33,6 +34,7 @@ class OptunaSweeper(Sweeper):
         storage: str | None,
         study_name: str | None,
         sampler: DictConfig,
+        pruner: DictConfig,
         params: DictConfig | None,
     ) -> None:
         self.n_trials = n_trials
@@ -41,6 +43,7 @@ class OptunaSweeper(Sweeper):
         self.storage = storage
         self.study_name = study_name
         self.sampler = sampler
+        self.pruner = pruner
         self.params = params
 
     def setup(
@@ -77,6 +80,8 @@ class OptunaSweeper(Sweeper):
             raise ConfigError(
                 "trainer.fast_dev_run writes no results, so Optuna has no metric to optimize"
             )
+        self._make_sampler(0)
+        self._check_pruner()
         self.hydra_context = hydra_context
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -87,6 +92,7 @@ class OptunaSweeper(Sweeper):
         """Runs the study's trials."""
         from clozekit.config.own_modules import import_from_here
         from clozekit.errors import ConfigError
+        from clozekit.sweeps.pruner import TrialPruner
         from clozekit.sweeps.study import Study, direction_of
         from hydra_plugins.clozekit_launcher import SweepLauncher
 
@@ -96,12 +102,19 @@ class OptunaSweeper(Sweeper):
                 "hydra/sweeper=clozekit_optuna requires hydra/launcher=processes, which is the "
                 "default, or submitit"
             )
-        import_from_here([str(self.sampler.get("_target_"))])
         if self.metric is None:
             import_from_here([self.checked.config.task.target])
             self.direction = direction_of(self.checked.config)
+        stored = self._study(launcher.jobs)
+        launcher.executor.is_pruned = self.is_pruned
         study = Study(
-            self._study(launcher.jobs), self.space, self.n_trials, self.metric, launcher.make_job
+            stored,
+            self.space,
+            self.n_trials,
+            self.metric,
+            launcher.make_job,
+            self._make_sampler,
+            TrialPruner(stored, self._make_pruner) if self.is_pruned else None,
         )
         launcher.run_jobs(study)
         best = study.best()
@@ -140,22 +153,70 @@ class OptunaSweeper(Sweeper):
         from clozekit.files import refuse_links
 
         refuse_links(jobs.folder / "study.db")
-        study = optuna.create_study(
+        return optuna.create_study(
             study_name=self.study_name or jobs.name,
             storage=self.storage or f"sqlite:///{jobs.folder}/study.db",
             direction=self.direction,
             load_if_exists=True,
         )
-        study.sampler = self._sampler(len(study.get_trials(deepcopy=False)))
-        return study
 
-    def _sampler(self, num_trials: int) -> "BaseSampler":
-        from hydra.utils import instantiate
+    def _make_sampler(self, num_samples: int) -> "BaseSampler":
+        """Makes the sampler of the next trial.
 
+        Raises:
+            ConfigError: The sampler rejects an argument.
+        """
+        from omegaconf import OmegaConf
+        from optuna.samplers import BaseSampler, GridSampler, QMCSampler
+
+        sampler: BaseSampler = self._make("sampler", self.sampler, BaseSampler)
         seed = self.sampler.get("seed")
-        more = {} if seed is None else {"seed": seed + num_trials}
-        sampler: BaseSampler = instantiate(self.sampler, **more)
-        return sampler
+        # The seed of these two determines one sequence, and the storage has the place in it.
+        if seed is None or isinstance(sampler, GridSampler | QMCSampler):
+            return sampler
+        seeded: Any = OmegaConf.merge(self.sampler, {"seed": seed + num_samples})
+        made: BaseSampler = self._make("sampler", seeded, BaseSampler)
+        return made
+
+    def _make_pruner(self) -> "BasePruner":
+        """Makes a pruner.
+
+        Raises:
+            ConfigError: The pruner rejects an argument.
+        """
+        from optuna.pruners import BasePruner
+
+        pruner: BasePruner = self._make("pruner", self.pruner, BasePruner)
+        return pruner
+
+    def _make(self, key: str, group: DictConfig, kind: type) -> Any:
+        from omegaconf import OmegaConf
+
+        from clozekit.config.build import build, check_kind
+        from clozekit.config.own_modules import import_from_here
+
+        plain = OmegaConf.to_container(group, resolve=True)
+        assert isinstance(plain, dict)
+        values = {str(name): value for name, value in plain.items()}
+        target = str(values.get("_target_"))
+        import_from_here([target])
+        made = build(f"hydra.sweeper.{key}", values)
+        check_kind(f"hydra.sweeper.{key}", target, made, kind)
+        return made
+
+    def _check_pruner(self) -> None:
+        from optuna.pruners import NopPruner
+
+        from clozekit.errors import ConfigError
+
+        self.is_pruned = not isinstance(self._make_pruner(), NopPruner)
+        config = self.checked.config
+        validates = config.validate_every_n_steps or config.trainer.val_check_interval
+        if self.is_pruned and not validates:
+            raise ConfigError(
+                f"hydra.sweeper.pruner._target_={self.pruner.get('_target_')} compares validations "
+                "during training; set validate_every_n_steps"
+            )
 
 
 def _distribution(override: "Override") -> "BaseDistribution":

@@ -60,6 +60,22 @@ def test_frozen_parameters_are_left_out_and_so_is_an_empty_group() -> None:
     torch.optim.AdamW([group])
 
 
+def test_names_say_what_decays_not_shapes() -> None:
+    class OwnNorm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(2, 2))
+
+    layer = nn.Linear(2, 3)
+    layer.scale = nn.Parameter(torch.ones(3))
+    model = nn.ModuleDict({"first": layer, "second": OwnNorm(), "final_norm": nn.Linear(2, 2)})
+    decaying, rest = parameter_groups(model, 0.1)
+    assert names(model, decaying) == {"first.weight", "first.scale"}
+    assert names(model, rest) == {
+        *("first.bias", "second.gain", "final_norm.weight", "final_norm.bias")
+    }
+
+
 def encoder_of_three_blocks() -> EncoderWithHeads:
     sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
     config = EncoderConfig(vocab_size=50, num_hidden_layers=3, **sizes)

@@ -113,6 +113,28 @@ def modern(lab: Lab) -> dict[str, Any]:
     }
 
 
+def muon(lab: Lab) -> dict[str, Any]:
+    """Muon in pretraining on two ranks, and in fine-tuning with a rate for each layer."""
+    labelled = Case("classification", 0, True, 1, 2)
+    layerwise = ("optimizer=muon", "fine_tuning.layerwise_lr_decay=0.8")
+    results = {}
+    for kind, case, given in (
+        ("pretraining", TWO_RANKS, ("optimizer=muon",)),
+        ("fine-tuning", labelled, layerwise),
+    ):
+        name = f"muon-{kind}"
+        whole = lab.run(f"{name}-whole", case, *given)
+        killed = lab.run(name, case, *given, *Moment("before backward", 9).overrides())
+        results[kind] = {
+            "whole": whole,
+            "killed": -9 in killed,
+            "resumed": lab.run(name, case, *given),
+            "differences": differences(lab.folder / name, lab.folder / f"{name}-whole"),
+            "log": lab.log(name).read_text(),
+        }
+    return results
+
+
 def elastic(lab: Lab) -> dict[str, Any]:
     """Saved on some processes and micro-batches, resumed on others; without dropout."""
     four = replace(ONE, accumulation=4)
@@ -285,7 +307,7 @@ def scenarios(lab: Lab) -> dict[str, Any]:
             lab.run(case.name, case)
     file = lab.folder / ONE.name / "run" / "metrics.csv"
     results["checkpoint_cost"] = [row for row in read_rows(file) if row["train/loss"]]
-    for scenario in (broken, modern, elastic, changed, named, full_disk, wandb_parts):
+    for scenario in (broken, modern, muon, elastic, changed, named, full_disk, wandb_parts):
         results[scenario.__name__] = scenario(lab)
     return results
 

@@ -50,6 +50,14 @@ def test_a_run_with_the_parts_of_modernbert_resumes_exactly(results: dict[str, A
     assert result["differences"] == []
 
 
+@pytest.mark.parametrize("kind", ["pretraining", "fine-tuning"])
+def test_a_run_with_muon_resumes_exactly(kind: str, results: dict[str, Any]) -> None:
+    result = results["muon"][kind]
+    assert result["killed"], result["log"]
+    assert set(result["whole"]) == set(result["resumed"]) == {0}, result["log"]
+    assert result["differences"] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_run_goes_on_shared_out_otherwise(change: str, results: dict[str, Any]) -> None:

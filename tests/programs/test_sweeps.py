@@ -182,6 +182,44 @@ def test_a_killed_study_has_the_trials_asked_for_and_none_twice(
     assert "report of runs/mine: 3 of 3 runs finished" in again.stdout
 
 
+def test_a_pruned_study_that_was_killed_equals_one_that_was_not(
+    corpus: Path, tmp_path: Path
+) -> None:
+    asked = (
+        *("optimizer.lr=choice(1e-2,3e-3,1e-5,1e-6)", "hydra/sweeper=clozekit_optuna"),
+        *("hydra.sweeper.n_trials=4", "validate_every_n_steps=2"),
+        "hydra.sweeper.pruner._target_=optuna.pruners.MedianPruner",
+        "+hydra.sweeper.pruner.n_startup_trials=1",
+    )
+    found = {}
+    for kind in ("whole", "killed"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        watcher = {"signal_name": "SIGKILL", "step": 1, "finished": 1} if kind == "killed" else {}
+        finished = sweep(folder, corpus, *asked, **watcher)
+        if kind == "killed":
+            assert finished.returncode == -9, finished.stderr
+            finished = sweep(folder, corpus, *asked, **watcher)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        study = optuna.load_study(
+            study_name="mine", storage=f"sqlite:///{folder}/runs/mine/study.db"
+        )
+        trials = [(t.params, t.state.name, t.value, t.intermediate_values) for t in study.trials]
+        statuses = {name: job["status"] for name, job in jobs(folder).items()}
+        steps = {name: [note["step"] for note in notes(folder, name)] for name in statuses}
+        found[kind] = (trials, statuses, steps)
+    assert found["killed"] == found["whole"]
+    trials, statuses, steps = found["whole"]
+    states = [state for _, state, _, _ in trials]
+    assert states[0] == "COMPLETE" and "PRUNED" in states
+    for name, (_, state, _, reported) in zip(statuses, trials, strict=True):
+        assert list(reported) == list(range(2, len(steps[name]) + 1, 2))
+        assert statuses[name] == {"COMPLETE": "finished", "PRUNED": "pruned"}[state]
+        folder = tmp_path / "killed" / "runs" / "mine" / name
+        assert (folder / "results.json").is_file() == (state == "COMPLETE")
+        assert (folder / "checkpoints" / "last.ckpt").is_file()
+
+
 def test_jobs_side_by_side_of_which_one_fails_and_one_is_killed(
     corpus: Path, tmp_path: Path
 ) -> None:

@@ -106,10 +106,11 @@ class Sweeps:
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     executor: FakeExecutor = field(default_factory=lambda: FakeExecutor(1))
+    executor_class: type[FakeExecutor] = FakeExecutor
 
     def run(self, *overrides: str, **behaviour: Any) -> int:
         def make(launcher: Any, sweep: str, folder: Path) -> FakeExecutor:
-            self.executor = FakeExecutor(launcher.n_jobs, **behaviour)
+            self.executor = self.executor_class(launcher.n_jobs, **behaviour)
             return self.executor
 
         self.executor = FakeExecutor(1)

@@ -90,6 +90,53 @@ def test_a_failed_job_is_told_and_stops_no_other(
     assert [job["starts"] for job in sweeps.record()["jobs"]] == [2, 1]
 
 
+FAIL_FAST = "hydra.launcher.fail_fast=true"
+
+
+def test_the_first_failed_job_ends_a_sweep_that_fails_fast(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swept = ("seed=0,1,2,3,4", "hydra.launcher.n_jobs=2", FAIL_FAST)
+    with pytest.raises(SystemExit) as end:
+        # The second runs on when the first has failed.
+        sweeps.run(*FIXED, *swept, exit_code=lambda job: int(job.config.seed == 0), looks=3)
+    assert end.value.code == 1
+    assert sweeps.started == ["seed-0", "seed-1"]
+    first, second = sweeps.executor.jobs
+    assert first.signals == [] and second.signals in ([], [signal.SIGINT])
+    statuses = list(sweeps.statuses().values())
+    assert statuses[0] == "failed" and statuses[2:] == ["waiting"] * 3
+    printed = capsys.readouterr().out
+    told = "hydra.launcher.fail_fast=true: seed-0 has failed, so the sweep ends"
+    assert printed.count(told) == 1
+    assert "run the same command again to continue" in printed
+    assert "report of runs/mine" in printed
+    assert sweeps.run(*FIXED, *swept) == 0
+    assert set(sweeps.statuses().values()) == {"finished"}
+
+
+def test_the_others_are_told_to_stop_as_by_ctrl_c(sweeps: Sweeps) -> None:
+    def slow_second(job: Job) -> None:
+        for fake in sweeps.executor.jobs:
+            fake.looks = 1 if fake.job.config.seed == 0 else 1000
+
+    swept = ("seed=0,1,2", "hydra.launcher.n_jobs=2", FAIL_FAST)
+    failing = {"exit_code": lambda job: int(job.config.seed == 0), "on_start": slow_second}
+    with pytest.raises(SystemExit) as end:
+        sweeps.run(*FIXED, *swept, **failing)
+    assert end.value.code == 1
+    assert sweeps.executor.jobs[1].signals == [signal.SIGINT]
+    assert list(sweeps.statuses().values()) == ["failed", "interrupted", "waiting"]
+
+
+def test_a_failure_ends_all_batches_of_hydras(sweeps: Sweeps) -> None:
+    swept = ("seed=0,1", "hydra.sweeper.max_batch_size=1", FAIL_FAST)
+    with pytest.raises(SystemExit) as end:
+        sweeps.run(*FIXED, *swept, exit_code=lambda job: 1)
+    assert end.value.code == 1
+    assert sweeps.started == ["seed-0"]
+
+
 def test_a_failure_in_one_batch_of_hydras_stops_no_other(sweeps: Sweeps) -> None:
     fails: Callable[[Job], int] = lambda job: 1  # noqa: E731
     overrides = (*FIXED, LEARNING_RATES, "hydra.sweeper.max_batch_size=1")
@@ -178,6 +225,10 @@ MISTAKES = {
     ),
     "an interval": (["optimizer.lr=interval(1,2)"], "does not support sweep type"),
     "no jobs": (["seed=0,1", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: it should be"),
+    "the fork server": (
+        ["seed=0,1", "hydra.launcher.fork_server=2"],
+        "hydra.launcher.fork_server=2: it should be",
+    ),
     "nodes": (["seed=0,1", "trainer.num_nodes=2"], "trainer.num_nodes=2: a job of a sweep runs on"),
     "the launcher": (
         ["seed=0,1", "hydra/launcher=joblb"],

@@ -130,7 +130,7 @@ def test_what_training_takes_is_estimated(
         seconds=300,
     )
     assert finished.returncode == 0, finished.stderr
-    shown = r"gradients and Adam ([\d,]+) MiB, and\s+activations ([\d,]+) MiB"
+    shown = r"gradients and optimizer ([\d,]+) MiB, and\s+activations ([\d,]+) MiB"
     found = re.search(shown, finished.stdout + finished.stderr)
     assert found is not None, finished.stdout
     estimate = sum(int(mebibytes.replace(",", "")) for mebibytes in found.groups())

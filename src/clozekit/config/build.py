@@ -3,9 +3,10 @@
 import inspect
 from typing import Any
 
+from clozekit.config.argument_types import check_argument_types
 from clozekit.errors import ConfigError
 
-LIBRARIES = ("builtins.", "torch.", "lightning.", "transformers.")
+LIBRARIES = ("builtins.", "torch.", "lightning.", "transformers.", "optuna.")
 """The beginnings of the names of library classes, whose constructors do not check all types."""
 
 
@@ -41,6 +42,8 @@ def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: An
     except InstantiationException as error:
         first_line = str(error).splitlines()[0].partition(", set env var")[0]
         raise ConfigError(f"{group}: {first_line}") from error
+    if str(target).startswith((*LIBRARIES, "clozekit.")):
+        check_argument_types(group, make.func, plain)
     try:
         signature = inspect.signature(make.func)
     except ValueError:  # some classes that are written in C have none

@@ -14,6 +14,8 @@ class ProcessesLauncherConfig(Closed):
     """The arguments of `hydra_plugins.clozekit_launcher.ProcessesLauncher`."""
 
     n_jobs: Count
+    fork_server: bool
+    fail_fast: bool
 
 
 class SubmititLauncherConfig(Closed):
@@ -23,6 +25,7 @@ class SubmititLauncherConfig(Closed):
     n_jobs: Count
     timeout_min: Count
     parameters: dict[str, Any]
+    fail_fast: bool
 
 
 class OptunaSweeperConfig(Closed):
@@ -34,6 +37,7 @@ class OptunaSweeperConfig(Closed):
     storage: str | None
     study_name: str | None
     sampler: dict[str, Any]
+    pruner: dict[str, Any]
     params: dict[str, Any] | None
 
 

@@ -208,7 +208,7 @@ def _features(
     options_class = features_class.config_class
     given = columns_of(pretrained.data or {}, features_class)
     arguments = stored_arguments(pretrained.path, "data", given, options_class, ())
-    longest = pretrained.encoder.max_position_embeddings
+    longest = pretrained.encoder.longest_sequence
     if "max_seq_length" not in arguments:
         of_folder = pretrained.embedding and pretrained.embedding.max_seq_length
         arguments["max_seq_length"] = min(longest, of_folder or 512)

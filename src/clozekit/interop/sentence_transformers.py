@@ -7,9 +7,9 @@ from typing import Any
 from clozekit.config.values import LARGEST
 from clozekit.documents import read_json, read_json_object
 from clozekit.files import write_json
-from clozekit.interop.families.bert import BERT
+from clozekit.interop.families import family_of_encoder
 from clozekit.interop.pretrained import EmbeddingSettings, Pretrained
-from clozekit.interop.saving import architecture_of, save_transformers
+from clozekit.interop.saving import save_transformers
 
 EMBEDDING = "clozekit.tasks.embedding.EmbeddingModule"
 """The task whose vectors such a folder computes."""
@@ -56,8 +56,9 @@ def save_sentence_transformers(
         "max_seq_length": settings.max_seq_length,
         "do_lower_case": False,
     }
-    is_bert = architecture_of(model) == BERT.base_class
-    if is_bert and "encoder.pooler.weight" not in model.weights:
+    family = family_of_encoder(model.encoder)
+    has_pooler = "encoder.pooler.weight" in model.weights
+    if family is not None and family.has_pooler and not has_pooler:
         # Otherwise transformers initializes a pooler and warns of it.
         transformer["model_args"] = {"add_pooling_layer": False}
     write_json(folder / "sentence_bert_config.json", transformer)

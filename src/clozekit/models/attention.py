@@ -35,6 +35,7 @@ class SelfAttention(nn.Module):
         )
         bias = config.attention_bias
         self.qkv = Linear(config.hidden_size, 3 * config.hidden_size, bias=bias)
+        self.qkv.num_matrices = 3
         self.output = Linear(config.hidden_size, config.hidden_size, bias=bias)
 
     def forward(self, hidden_states: Tensor, layout: Layout) -> Tensor:

@@ -26,6 +26,7 @@ class FeedForward(nn.Module):
         make = GatedGELULinear if config.gated_feed_forward else GELULinear
         width = 2 * inner if config.gated_feed_forward else inner
         self.intermediate = Linear(config.hidden_size, width, bias=bias)
+        self.intermediate.num_matrices = width // inner
         self.output = make(inner, config.hidden_size, gelu_approximation(config), bias=bias)
 
     def forward(self, hidden_states: Tensor) -> Tensor:

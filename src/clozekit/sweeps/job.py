@@ -11,7 +11,7 @@ from clozekit.config.train import TrainConfig
 from clozekit.config.values import as_yaml, flat
 from clozekit.documents import read_yaml
 from clozekit.errors import ConfigError, DataError
-from clozekit.exit_codes import INTERRUPTED, PREEMPTED
+from clozekit.exit_codes import INTERRUPTED, PREEMPTED, PRUNED
 from clozekit.runs.folder import RunFolder, refuse_existing
 from clozekit.runs.metrics_file import read_metrics_of
 
@@ -27,6 +27,7 @@ class Status(StrEnum):
     FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    PRUNED = "pruned"
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,13 @@ class Job:
 
     def monitored(self) -> tuple[str, float] | None:
         """Reads the name and value of the monitored metric; None if the job has not finished."""
-        record, results = RunFolder(self.folder).read_record(), self.results()
-        if results is None or record is None:
-            return None
-        name = record.get("monitor")
-        return (name, results[name]) if isinstance(name, str) and name in results else None
+        name, results = self.monitor(), self.results()
+        return None if results is None or name not in results else (name, results[name])
+
+    def monitor(self) -> str | None:
+        """Reads the name of the monitored metric; None if the run has not begun."""
+        name = (RunFolder(self.folder).read_record() or {}).get("monitor")
+        return name if isinstance(name, str) else None
 
     def status_after(self, exit_code: int) -> Status:
         """Returns the job's status after its process has ended."""
@@ -108,6 +111,8 @@ class Job:
         has_results = self.results() is not None or bool(self.config.trainer.fast_dev_run)
         if exit_code == 0 and has_results:
             return Status.FINISHED
+        if exit_code == PRUNED:
+            return Status.PRUNED
         return Status.INTERRUPTED if exit_code in INTERRUPTED_CODES else Status.FAILED
 
     def check_folder(self) -> None:

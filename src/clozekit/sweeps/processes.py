@@ -12,6 +12,7 @@ from typing import Protocol
 from clozekit.errors import ConfigError
 from clozekit.files import append_text
 from clozekit.runs.lock import Lock
+from clozekit.runs.pruning_files import ASKS
 from clozekit.sweeps.fork_server import ForkServer, ForkServerLostError
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.parents import ending_with
@@ -19,6 +20,9 @@ from clozekit.sweeps.resources import shares
 
 PLACES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
 """Environment variables that would make a job part of a group of processes."""
+
+OF_AN_AGENT = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
+"""Environment variables by which `wandb agent` makes a process its run, which has one job only."""
 
 
 class Process(Protocol):
@@ -35,11 +39,20 @@ class Process(Protocol):
         """Sends it a signal, unless it has ended."""
 
 
-def job_environment(sweep: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Returns a job's environment: the sweep's environment, with the sweep as its W&B group."""
-    environment = {name: value for name, value in given.items() if name not in PLACES}
+def job_environment(
+    sweep: str, given: Mapping[str, str], is_pruned: bool = False
+) -> dict[str, str]:
+    """Returns a job's environment: the sweep's environment, with the sweep as its W&B group.
+
+    Args:
+        sweep: The sweep's name.
+        given: The sweep's environment.
+        is_pruned: Whether the sweep answers the reports of the job's validations.
+    """
+    left_out = (*PLACES, *OF_AN_AGENT, ASKS)
+    environment = {name: value for name, value in given.items() if name not in left_out}
     environment.setdefault("WANDB_RUN_GROUP", sweep)
-    return environment
+    return environment | ({ASKS: "1"} if is_pruned else {})
 
 
 def start_process(
@@ -176,16 +189,22 @@ class LocalExecutor:
     Args:
         sweep: The sweep's name.
         n_jobs: The number of concurrent jobs, which share the machine.
+        fork_server: Whether jobs are forked from a process that did the imports, if possible.
+
+    Attributes:
+        is_pruned: Whether the sweep answers the reports of the jobs' validations.
     """
 
-    def __init__(self, sweep: str, n_jobs: int) -> None:
+    def __init__(self, sweep: str, n_jobs: int, fork_server: bool = True) -> None:
+        self.is_pruned = False
         self.sweep = sweep
         self.n_jobs = n_jobs
-        self._server = ForkServer()
+        self._server = ForkServer() if fork_server else None
 
     def close(self) -> None:
         """Ends the process that forks jobs."""
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
 
     def check(self, job: Job) -> None:
         """Checks that the job can run on this machine.
@@ -202,6 +221,6 @@ class LocalExecutor:
 
     def start(self, job: Job, slot: int, say: Callable[[str], None]) -> LocalJob:
         """Starts a job."""
-        environment = job_environment(self.sweep, os.environ)
+        environment = job_environment(self.sweep, os.environ, self.is_pruned)
         environment |= shares(job, self.n_jobs, slot, os.environ)
         return LocalJob(job, environment, say, self._server)

@@ -31,6 +31,12 @@ class JobSource(Protocol):
     def ended(self, job: Job, status: Status) -> None:
         """Is called when a job has ended."""
 
+    def answer(self, job: Job) -> None:
+        """Answers the report of a job's validation, if it has written one."""
+
+    def is_pruned(self, job: Job) -> bool:
+        """Whether a job was pruned, so that it is not run again."""
+
 
 class RunningJob(Protocol):
     """A job that was started."""
@@ -49,6 +55,7 @@ class Executor(Protocol):
     """Starts jobs."""
 
     n_jobs: int
+    is_pruned: bool
 
     def check(self, job: Job) -> None:
         """Raises ConfigError if the job cannot run."""
@@ -71,6 +78,13 @@ class Grid:
     def ended(self, job: Job, status: Status) -> None:
         """Does nothing."""
 
+    def answer(self, job: Job) -> None:
+        """Does nothing."""
+
+    def is_pruned(self, job: Job) -> bool:
+        """Returns False."""
+        return False
+
 
 @dataclass
 class _Slot:
@@ -84,21 +98,26 @@ class SweepRun:
     """Runs a sweep's jobs once.
 
     Jobs that have already finished are not run again. A failed job is reported and does not stop
-    the others. After SIGINT, SIGTERM or SIGHUP no more jobs are started, and the running jobs
-    receive a signal, so that they save. The third signal kills them.
+    the others, unless `fail_fast` is set. After SIGINT, SIGTERM or SIGHUP no more jobs are started,
+    and the running jobs receive a signal, so that they save. The third signal kills them.
 
     Args:
         record: The sweep's record, which is updated when jobs start and end.
         executor: Starts jobs.
+        fail_fast: Whether the first failed job ends the sweep. The running jobs are then told to
+            stop, as Ctrl-C does.
 
     Attributes:
         statuses: The status of each job, by name.
         stopped_by: The first signal that arrived, if any.
+        is_cut_short: Whether a failed job has ended the sweep.
     """
 
-    def __init__(self, record: SweepRecord, executor: Executor) -> None:
+    def __init__(self, record: SweepRecord, executor: Executor, fail_fast: bool = False) -> None:
         self.record = record
         self.executor = executor
+        self.fail_fast = fail_fast
+        self.is_cut_short = False
         self.statuses: dict[str, Status] = {}
         self.stopped_by: signal.Signals | None = None
         self._signals = 0
@@ -116,6 +135,7 @@ class SweepRun:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
                 self._pass_signals_on()
                 for place, slot in list(self._slots.items()):
+                    source.answer(slot.job)
                     exit_code = slot.handle.poll()
                     if exit_code is not None:
                         del self._slots[place]
@@ -130,10 +150,15 @@ class SweepRun:
             return FAILED
         return PREEMPTED if Status.INTERRUPTED in self.statuses.values() else 0
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no more jobs are started."""
+        return self.stopped_by is not None or self.is_cut_short
+
     def say_how_it_ended(self) -> None:
         """Prints one line with the status of all jobs."""
         parts = []
-        for status in (Status.FINISHED, Status.FAILED, Status.INTERRUPTED):
+        for status in (Status.FINISHED, Status.PRUNED, Status.FAILED, Status.INTERRUPTED):
             names = [name for name, found in self.statuses.items() if found == status]
             if names:
                 listed = "" if status == Status.FINISHED else f" ({', '.join(names)})"
@@ -144,7 +169,7 @@ class SweepRun:
 
     def _fill(self, source: JobSource) -> None:
         for place in range(self.executor.n_jobs):
-            while place not in self._slots and self.stopped_by is None:
+            while place not in self._slots and not self.is_stopping:
                 job = source.take()
                 if job is None:
                     return
@@ -162,6 +187,10 @@ class SweepRun:
             note(f"{job.name}: already finished{_metric(job)}")
             self._note(job, Status.FINISHED, None, 0.0, source)
             return
+        if source.is_pruned(job):
+            note(f"{job.name}: already pruned")
+            self._note(job, Status.PRUNED, None, 0.0, source)
+            return
         note(f"{job.name}: started, output in {job.log_file}")
         handle = self.executor.start(job, place, note)
         self.record.started(job)
@@ -173,12 +202,23 @@ class SweepRun:
         line = f"[{slot.number}/{source.total}] {job.name}: {status}"
         if status == Status.FINISHED:
             line += f" in {seconds:.0f} s{_metric(job)}"
+        elif status == Status.PRUNED:
+            line += f" after {seconds:.0f} s"
         else:
             line += f" with exit code {exit_code} after {seconds:.0f} s"
         if status == Status.FAILED:
             line += f": {_last_line(job)}"
         say(line)
         self._note(job, status, exit_code, seconds, source)
+        if status == Status.FAILED and self.fail_fast and not self.is_stopping:
+            self._cut_short(job)
+
+    def _cut_short(self, failed: Job) -> None:
+        self.is_cut_short = True
+        others = "; the running jobs will save and exit" if self._slots else ""
+        say(f"hydra.launcher.fail_fast=true: {failed.name} has failed, so the sweep ends{others}")
+        for slot in self._slots.values():
+            slot.handle.stop(signal.SIGINT)
 
     def _note(
         self, job: Job, status: Status, exit_code: int | None, seconds: float, source: JobSource

@@ -8,14 +8,17 @@ from typing import Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from clozekit.config.plain import shown
 from clozekit.config.train import TrainConfig
 from clozekit.display import say
 from clozekit.errors import ConfigError
+from clozekit.runs.pruning_files import Answer, read_answer, read_report, write_answer
 from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.naming import job_name
+from clozekit.sweeps.pruner import TrialPruner
 
 OVERRIDES = "overrides"
 """The trial attribute that shows that the job was started. Its value is never used: a storage may
@@ -30,9 +33,9 @@ class Study:
 
     The storage contains all trials, and a job's name follows from its trial's parameters, so its
     folder is found again. When the study is run again, it first goes through the existing trials:
-    finished ones are not repeated, interrupted ones continue in their folders, and failed ones are
-    run again. Then it samples new trials up to the total number. A duplicate sample does not count
-    as a trial and is marked as failed at once.
+    finished and pruned ones are not repeated, interrupted ones continue in their folders, and
+    failed ones are run again. Then it samples new trials up to the total number. A duplicate sample
+    does not count as a trial and is marked as failed at once.
 
     Args:
         study: The Optuna study.
@@ -41,6 +44,9 @@ class Study:
         metric: The metric to optimize, from the jobs' results; None for the metric that the jobs
             monitor, which a task may choose depending on its data.
         make_job: Makes a job from its overrides, and checks it.
+        make_sampler: Makes the sampler of the next trial from the number of samples so far. So
+            the samples after a kill are those that would have followed without it.
+        pruner: Decides which trials end early; None for none.
     """
 
     def __init__(
@@ -50,12 +56,16 @@ class Study:
         n_trials: int,
         metric: str | None,
         make_job: Callable[[Sequence[str]], Job],
+        make_sampler: Callable[[int], BaseSampler],
+        pruner: TrialPruner | None = None,
     ) -> None:
         self.total = n_trials
         self._study = study
         self._space = dict(space)
         self._metric = metric
         self._make_job = make_job
+        self._make_sampler = make_sampler
+        self._pruner = pruner
         self._trials: dict[str, int] = {}
         self._known: deque[tuple[Job, FrozenTrial]] = deque()
         for trial in self._begun():
@@ -103,13 +113,15 @@ class Study:
                 state=TrialState.RUNNING,
                 params=failed.params,
                 distributions=failed.distributions,
-                user_attrs={OVERRIDES: True},
+                intermediate_values=failed.intermediate_values,
+                user_attrs=failed.user_attrs,
             )
         )
         return self._study.get_trials(deepcopy=False)[-1].number
 
     def _draw(self) -> Job | None:
         for _ in range(MOST_REPEATS):
+            self._study.sampler = self._make_sampler(self._num_samples())
             try:
                 trial = self._study.ask(self._space)
             except ValueError as error:
@@ -131,6 +143,41 @@ class Study:
         self.total = len(self._trials)
         return None
 
+    def _num_samples(self) -> int:
+        """Counts the samples so far, without one that a kill left before its job began."""
+        trials = self._study.get_trials(deepcopy=False)
+        return sum(OVERRIDES in t.user_attrs or t.state == TrialState.FAIL for t in trials)
+
+    def _trial(self, job: Job) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[self._trials[job.name]]
+
+    def is_pruned(self, job: Job) -> bool:
+        """Whether a job was pruned by an earlier start of the sweep."""
+        return self._trial(job).state == TrialState.PRUNED
+
+    def answer(self, job: Job) -> None:
+        """Answers the report of a job's validation, if there is a new one.
+
+        Raises:
+            ConfigError: The report does not have the metric.
+        """
+        report = None if self._pruner is None else read_report(job.folder)
+        if report is None or self._pruner is None:
+            return
+        answered = read_answer(job.folder)
+        if answered is not None and answered.step == report.step:
+            return
+        prune = self._pruner.prunes(
+            self._trial(job),
+            report.step,
+            self._metric_of(job, report.metrics),
+            is_last=report.step >= report.max_steps,
+        )
+        if prune:
+            # Before the answer: a job that has ended as pruned is never run again.
+            self._study.tell(self._trials[job.name], state=TrialState.PRUNED, skip_if_finished=True)
+        write_answer(job.folder, Answer(step=report.step, prune=prune))
+
     def ended(self, job: Job, status: Status) -> None:
         """Reports the metric to the study; an interrupted trial stays open and can be continued.
 
@@ -141,14 +188,18 @@ class Study:
         if status == Status.FINISHED:
             # Optuna marks a trial with a NaN value as failed.
             self._study.tell(number, self._value(job), skip_if_finished=True)
+        elif status == Status.PRUNED:
+            self._study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
         elif status == Status.FAILED:
             self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _value(self, job: Job) -> float:
-        monitored, results = job.monitored(), job.results() or {}
-        if self._metric is None and monitored is not None:
-            self._metric = monitored[0]
-        if self._metric not in results:
+        return self._metric_of(job, job.results() or {})
+
+    def _metric_of(self, job: Job, results: Mapping[str, float]) -> float:
+        if self._metric is None:
+            self._metric = job.monitor()
+        if self._metric is None or self._metric not in results:
             raise ConfigError(
                 f"hydra.sweeper.metric={self._metric} is not in the results of {job.name}, which "
                 f"are {', '.join(sorted(results))}"

@@ -40,20 +40,22 @@ class SubmittedCommand:
     Args:
         job: The job.
         sweep: The sweep's name.
+        is_pruned: Whether the sweep answers the reports of the job's validations.
     """
 
-    def __init__(self, job: Job, sweep: str) -> None:
+    def __init__(self, job: Job, sweep: str, is_pruned: bool = False) -> None:
         self.job = job
         self.sweep = sweep
+        self.is_pruned = is_pruned
         self._poll: Callable[[], int | None] = lambda: 0
         self._stop: Callable[[], None] = lambda: None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SubmittedCommand, (self.job, self.sweep)
+        return SubmittedCommand, (self.job, self.sweep, self.is_pruned)
 
     def __call__(self) -> int:
         """Runs the job and returns its exit code."""
-        environment = job_environment(self.sweep, os.environ)
+        environment = job_environment(self.sweep, os.environ, self.is_pruned)
         rank = int(os.environ.get("SLURM_PROCID", "0"))
         if rank == 0:
             running = LocalJob(self.job, environment, print)
@@ -76,7 +78,7 @@ class SubmittedCommand:
         self._stop()
         # submitit then ends the job, and with it a run that is still saving.
         self._wait()
-        return DelayedSubmission(SubmittedCommand(self.job, self.sweep))
+        return DelayedSubmission(SubmittedCommand(self.job, self.sweep, self.is_pruned))
 
     def _wait(self) -> int:
         while (exit_code := self._poll()) is None:
@@ -165,6 +167,9 @@ class SubmititExecutor:
         timeout_min: The time limit per job. A job that needs more time saves and is requeued.
         parameters: Additional parameters of `submitit.AutoExecutor`.
 
+    Attributes:
+        is_pruned: Whether the sweep answers the reports of the jobs' validations.
+
     Raises:
         ConfigError: submitit is not installed, or does not support the cluster or a parameter.
     """
@@ -190,6 +195,7 @@ class SubmititExecutor:
             raise ConfigError(
                 "hydra.launcher.cluster=slurm: there is no srun here; local is this machine"
             )
+        self.is_pruned = False
         self.sweep = sweep
         self.n_jobs = n_jobs
         self.cluster = cluster
@@ -244,7 +250,7 @@ class SubmititExecutor:
         submitted = self._submitted_earlier(job)
         if submitted is None:
             executor = self._executor(job, self._folder)
-            submitted = executor.submit(SubmittedCommand(job, self.sweep))
+            submitted = executor.submit(SubmittedCommand(job, self.sweep, self.is_pruned))
             write_json(self._note_of(job), {"job_id": submitted.job_id})
         else:
             say(f"{job.name}: is Slurm's job {submitted.job_id} from an earlier start")

@@ -25,7 +25,12 @@ from clozekit.models.encoder_protocol import EncoderProtocol
 from clozekit.models.encoder_with_heads import EncoderWithHeads
 from clozekit.optim.clipping import GradientClipping
 from clozekit.optim.gradients import add_missing_gradients, unscale_gradients
-from clozekit.optim.groups import parameter_groups, with_layerwise_decay
+from clozekit.optim.groups import (
+    Groups,
+    parameter_groups,
+    with_hidden_matrices,
+    with_layerwise_decay,
+)
 from clozekit.optim.schedules import make_schedule
 from clozekit.tasks.divergence import DivergenceGuard
 
@@ -197,10 +202,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Makes the optimizer and the schedule, which advances with every optimizer step."""
         assert self.make_optimizer is not None, "training needs an optimizer"
-        groups = parameter_groups(self, self.weight_decay)
-        if self.layerwise_lr_decay != 1.0:
-            groups = with_layerwise_decay(groups, self.encoder, self.layerwise_lr_decay)
-        optimizer = self.make_optimizer(groups)
+        optimizer = self.make_optimizer(self.optimizer_groups())
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_scale", 1.0)
         scheduler = LambdaLR(optimizer, make_schedule(self.schedule, self.max_steps))
@@ -208,6 +210,15 @@ class TaskModule(LightningModule, Generic[BatchT]):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def optimizer_groups(self) -> Groups:
+        """Returns the groups of trainable parameters for the optimizer."""
+        groups = parameter_groups(self, self.weight_decay)
+        if getattr(self.make_optimizer, "use_muon_groups", False):
+            groups = with_hidden_matrices(groups, self.encoder)
+        if self.layerwise_lr_decay != 1.0:
+            groups = with_layerwise_decay(groups, self.encoder, self.layerwise_lr_decay)
+        return groups
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the number of rollbacks."""
@@ -294,6 +305,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
         state = {name: self._totals[name] for name in ("grad_norm", "learning_rate")}
         sums = {name: self._totals[name] for name in self._sums}
         metrics = {**self.step_metrics(step, sums), **state, "epoch": step.next_position.epoch}
+        if step.phase is not None:
+            metrics["phase"] = step.phase + 1
         self.logged = {f"train/{name}": value for name, value in metrics.items()}
         for name, value in self.logged.items():
             # Lightning would write the row after the checkpoints of this step are saved. It would

@@ -5,7 +5,7 @@ from lightning.pytorch import Trainer
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import UserError
-from clozekit.exit_codes import FAILED, USER_ERROR
+from clozekit.exit_codes import FAILED, PRUNED, USER_ERROR
 from clozekit.runs.checkpoint_file import Checkpoint
 from clozekit.runs.csv_history import CSVHistory
 from clozekit.runs.folder import RunFolder, versions
@@ -54,6 +54,8 @@ def close_loggers(trainer: Trainer, error: BaseException | None) -> None:
             full disk, are left out: the first one is to be reported.
     """
     exit_code = exit_code_of(error)
+    if exit_code == PRUNED:
+        exit_code = 0  # It has not failed.
     try:
         for logger in trainer.loggers:
             logger.finalize("success" if exit_code == 0 else "failed")

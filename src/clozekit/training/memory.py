@@ -2,15 +2,19 @@
 
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.order import Span, part_of
 from clozekit.data.stream import Phase
+from clozekit.optim.groups import Groups
 
 _BYTES = 4
 """Of a float32 value."""
@@ -20,22 +24,21 @@ LOADED_LATER = 120 * 2**20
 
 _STEPS_LOOKED_AT = 8
 
+_PROBE_SIZE = 24
+"""The size of each dimension of the parameters on which an optimizer is tried."""
+
 
 def largest_micro_batch(phases: Sequence[Phase]) -> int:
     """Returns the number of tokens of the largest micro-batch, without padding.
 
-    A few steps of adjacent samples of the first shard are looked at.
+    A few steps of adjacent samples of the first shard are looked at; in a mixture, those of each
+    source, of which a micro-batch may have samples of one alone.
     """
     most = 0
     for phase in phases:
-        source, shape = phase.source, phase.shape
-        size, num_samples = shape.global_batch_size, source.num_samples(0, 0)
-        for step in range(max(1, min(_STEPS_LOOKED_AT, num_samples // size))):
-            samples = (np.arange(size) + step * size) % num_samples
-            spans = source.arranged([Span(0, 0, samples)])
-            # The longest samples come first.
-            first = part_of(spans, shape.own_parts[0], shape.num_parts)
-            most = max(most, source.totals(first).num_tokens)
+        shards = (0,) if phase.mixture is None else (s.start for s in phase.mixture.shards)
+        for shard in shards:
+            most = max(most, _largest_of(phase, shard))
     return most
 
 
@@ -45,9 +48,35 @@ def most_tokens(phases: Sequence[Phase], seq_length: int) -> int:
     return samples * seq_length
 
 
-def gradients_and_moments(module: nn.Module) -> int:
-    """Returns the bytes of the gradients and of Adam's two moments."""
-    return 3 * _BYTES * sum(p.numel() for p in module.parameters() if p.requires_grad)
+def gradients_and_optimizer(groups: Groups, make_optimizer: Callable[[Groups], Optimizer]) -> int:
+    """Returns the bytes of the gradients and of the optimizer's state, such as Adam's two moments.
+
+    The optimizer takes one step on small parameters, from which its state per value is known.
+
+    Args:
+        groups: The parameters' groups.
+        make_optimizer: Makes the optimizer from groups.
+    """
+    total = 0
+    for group in groups:
+        for ndim in {parameter.ndim for parameter in group["params"]}:
+            values = sum(p.numel() for p in group["params"] if p.ndim == ndim)
+            total += round(values * (_BYTES + _state_per_value(group, ndim, make_optimizer)))
+    return total
+
+
+def _state_per_value(
+    group: dict[str, Any], ndim: int, make_optimizer: Callable[[Groups], Optimizer]
+) -> float:
+    """Returns the bytes of an optimizer's state for each value of a group's parameters."""
+    probe = nn.Parameter(torch.zeros([_PROBE_SIZE] * ndim))
+    probe.grad = torch.zeros_like(probe)
+    with torch.random.fork_rng(devices=[]):
+        optimizer = make_optimizer([{**group, "params": [probe]}])
+        optimizer.step()
+    # A state such as the number of steps is not one per value.
+    state = [t for t in optimizer.state[probe].values() if isinstance(t, Tensor) and t.ndim]
+    return sum(tensor.nbytes for tensor in state) / probe.numel()
 
 
 def kept_for_backward(
@@ -97,6 +126,21 @@ def used_so_far() -> int:
         return int(status.read_text().split("VmHWM:")[1].split()[0]) * 2**10
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 2**10
+
+
+def _largest_of(phase: Phase, shard: int) -> int:
+    """Returns the number of tokens of the largest micro-batch of a shard's first samples."""
+    source, shape, most = phase.source, phase.shape, 0
+    size, num_samples = shape.global_batch_size, source.num_samples(0, shard)
+    if not num_samples:
+        return 0
+    for step in range(max(1, min(_STEPS_LOOKED_AT, num_samples // size))):
+        samples = (np.arange(size) + step * size) % num_samples
+        spans = source.arranged([Span(0, shard, samples)])
+        # The longest samples come first.
+        first = part_of(spans, shape.own_parts[0], shape.num_parts)
+        most = max(most, source.totals(first).num_tokens)
+    return most
 
 
 def _per_layer(encoder: EncoderConfig, seq_length: int, keeps_attention: bool) -> float:

@@ -3,7 +3,7 @@
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -68,26 +68,12 @@ class Preemption(Callback):
         assert isinstance(pl_module, TaskModule)
         self.is_agreed = pl_module.stop_agreed
         if self.is_agreed and not validation_follows(trainer):
-            self._save_and_exit(trainer)
+            save_and_exit(trainer, PREEMPTED)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends the run after the validation of the step at which the processes agreed."""
         if self.is_agreed:
-            self._save_and_exit(trainer)
-
-    def _save_and_exit(self, trainer: Trainer) -> None:
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Checkpoints):
-                callback.save_preempted(trainer)
-        trainer.strategy.barrier("preemption")
-        # Lightning kills the first process if a process that it started exits with a code other
-        # than 0. Under torchrun and Slurm this does not apply, and all processes use the same code.
-        was_started_by_lightning = (
-            isinstance(trainer.strategy, ParallelStrategy)
-            and isinstance(trainer.strategy.cluster_environment, LightningEnvironment)
-            and trainer.local_rank > 0
-        )
-        raise SystemExit(0 if was_started_by_lightning else PREEMPTED)
+            save_and_exit(trainer, PREEMPTED)
 
     def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
         self._request_stop()
@@ -103,6 +89,26 @@ class Preemption(Callback):
         """Sets the flag of the task, whose next step shares it with the other processes."""
         if self._module is not None:
             self._module.stop_requested = True
+
+
+def save_and_exit(trainer: Trainer, code: int) -> NoReturn:
+    """Saves the step, unless it is saved, and ends the process. All processes have to call it.
+
+    Raises:
+        SystemExit: Always, with the code.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Checkpoints):
+            callback.save_preempted(trainer)
+    trainer.strategy.barrier("preemption")
+    # Lightning kills the first process if a process that it started exits with a code other
+    # than 0. Under torchrun and Slurm this does not apply, and all processes use the same code.
+    was_started_by_lightning = (
+        isinstance(trainer.strategy, ParallelStrategy)
+        and isinstance(trainer.strategy.cluster_environment, LightningEnvironment)
+        and trainer.local_rank > 0
+    )
+    raise SystemExit(0 if was_started_by_lightning else code)
 
 
 def _agree_on_nothing() -> None:

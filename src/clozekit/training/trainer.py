@@ -1,5 +1,6 @@
 """Makes Lightning's Trainer from a checked configuration. Unsupported keys raise an error."""
 
+import os
 import pydoc
 from typing import Any
 
@@ -23,13 +24,17 @@ from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
 from clozekit.runs.folder import RunFolder
-from clozekit.training.assembly import resolved, steps_of_share
+from clozekit.runs.pruning_files import ASKS
+from clozekit.training.assembly import resolved
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
+from clozekit.training.length import steps_of_share
 from clozekit.training.mirror import Mirror
 from clozekit.training.preemption import Preemption
 from clozekit.training.progress_bar import TrainingProgress
+from clozekit.training.pruning import Pruning
 from clozekit.training.rank_watch import RankWatch
+from clozekit.training.wandb import agents_run_id
 
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
 
@@ -61,7 +66,7 @@ def make_trainer(
         # With min_steps, Lightning's default is one of its epochs, which is the whole run.
         min_epochs=0,
         check_val_every_n_epoch=None,
-        val_check_interval=_steps_between_validations(config, datamodule, max_steps),
+        val_check_interval=steps_between_validations(config, datamodule, max_steps),
         use_distributed_sampler=False,
         # If true without a callback, Lightning adds its own; if false, it rejects any callback.
         enable_checkpointing=any(isinstance(c, LightningCheckpoint) for c in callbacks),
@@ -108,6 +113,8 @@ def _make_callbacks(
         task_arguments=datamodule.task_arguments(),
         run_id=folder.id,
     )
+    if os.environ.get(ASKS) == "1" and not config.trainer.fast_dev_run:
+        given.append(Pruning(folder.path))
     return [StepHistory(), meta, RankWatch(), *sorted(given, key=_turn)]
 
 
@@ -140,10 +147,11 @@ def _set_mirror(name: str, checkpoints: Checkpoints, folder: RunFolder) -> None:
 def _turn(callback: Callback) -> int:
     """Returns the sort key of a callback.
 
-    Checkpoints are saved after the other callbacks have updated their state, and an interrupted run
-    ends after the checkpoint is saved.
+    Checkpoints are saved after the other callbacks have updated their state, and a pruned or
+    interrupted run ends after the checkpoint is saved.
     """
-    return 2 if isinstance(callback, Preemption) else int(isinstance(callback, Checkpoints))
+    last = (Checkpoints, Pruning, Preemption)
+    return next((turn for turn, kind in enumerate(last, 1) if isinstance(callback, kind)), 0)
 
 
 def _make_plugins(config: TrainConfig) -> list[Any]:
@@ -205,7 +213,7 @@ def _check_strategy(trainer: Trainer) -> None:
         )
 
 
-def _steps_between_validations(
+def steps_between_validations(
     config: TrainConfig, datamodule: StreamDataModule, max_steps: int
 ) -> Any:
     """Returns the interval in Lightning's format: steps or a time."""
@@ -244,7 +252,7 @@ def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
             continue
         arguments = component.arguments()
         if component.target == WANDB_LOGGER:
-            arguments.setdefault("id", folder.id)
+            arguments.setdefault("id", agents_run_id() or folder.id)
             # The name of the task's Python module: pretraining, classification, …
             arguments.setdefault(
                 "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]

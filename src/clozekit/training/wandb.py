@@ -1,6 +1,7 @@
 """Weights & Biases logging: offline by default, and one W&B run over all resumes."""
 
 import json
+import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -57,6 +58,10 @@ class WandbLogger(LightningWandbLogger):
         # Lightning's `log_model` only supports its own checkpoint callback.
         super().__init__(save_dir=save_dir, id=id, log_model=False, **kwargs)
         self.log_model = log_model
+        if agents_run_id() is not None:
+            # The agent has set them in the environment; W&B would warn about ours.
+            for name in ("id", "project", "entity"):
+                self._wandb_init.pop(name, None)
         if self._wandb_init.get("anonymous") is None:
             # Current versions of wandb warn about this argument, whatever its value.
             self._wandb_init.pop("anonymous", None)
@@ -118,6 +123,11 @@ class WandbLogger(LightningWandbLogger):
         if self._wandb_init.get("mode") == "offline":
             for step, metrics in rows:
                 self.log_metrics(metrics, step)
+
+
+def agents_run_id() -> str | None:
+    """Returns the run id that `wandb agent` has chosen; None if no agent started the process."""
+    return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
 
 
 def logged_metrics(folder: Path, run_id: str) -> set[tuple[int, str]]:

@@ -20,7 +20,8 @@ from clozekit.data.labelled.fields import constant, per_row, per_sequence
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
-from clozekit.data.labelled.sequences import Ids, lay_out, token_ids, truncated
+from clozekit.data.labelled.sequences import lay_out, token_ids, truncated
+from clozekit.data.sequence_format import Ids
 from clozekit.errors import DataError
 
 
@@ -155,11 +156,11 @@ class EmbeddingFeatures(Features[SimilarTexts]):
         """Encodes each text as one sequence."""
         views = len(examples[0].texts) if examples else 1
         texts = token_ids(self.tokenizer, [text for each in examples for text in each.texts])
-        cut = [truncated(ids, None, self.max_seq_length) for ids in texts]
+        cut = [truncated(ids, None, self.max_seq_length, self.special) for ids in texts]
         is_cut = np.array([was_cut for _, was_cut in cut], bool).reshape(len(examples), views)
         return SimilarRows(
             examples=examples,
-            sequences=lay_out([kept for kept, _ in cut], self.special_tokens),
+            sequences=lay_out([kept for kept, _ in cut], self.special),
             owners=np.repeat(np.arange(len(examples)), views),
             # The loss is averaged over rows, so only the first sequence of each row counts.
             num_targets=np.tile(np.eye(1, views, dtype=np.int64)[0], len(examples)),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clozekit import rng
+from clozekit.data.pretraining.span_masking import choose_spans
 
 Int64Array = NDArray[np.int64]
 
@@ -29,6 +30,11 @@ class MaskingRule:
         max_predictions_per_seq: The maximum number of chosen tokens per sequence, if limited.
         continues_word: `[vocab]`, bool: True for ids that continue a word. If given, whole words
             are chosen.
+        ends_word: `[vocab]`, bool: True for ids after which another word begins, if that cannot be
+            told from the next id.
+        span_lengths: `[longest]`. The cumulative distribution of the number of words in a span. If
+            given, spans of whole words are chosen. A span becomes [MASK] or other tokens, or stays
+            unchanged, as a whole (Joshi et al., 2020, section 3.1).
     """
 
     mask_token_id: int
@@ -38,6 +44,8 @@ class MaskingRule:
     random_token_prob: float = 0.1
     max_predictions_per_seq: int | None = None
     continues_word: NDArray[np.bool_] | None = None
+    ends_word: NDArray[np.bool_] | None = None
+    span_lengths: NDArray[np.float64] | None = None
 
     def num_targets(self, num_text_tokens: Int64Array) -> Int64Array:
         """Returns the number of chosen tokens for sequences of `num_text_tokens`.
@@ -97,14 +105,30 @@ def mask_tokens(
     num_targets = rule.num_targets(lengths)
     if rule.continues_word is None:
         places = _choose_tokens(draws, sequence, place_in_sequence, lengths, num_targets)
+        decided_at = places
     else:
         begins_word = ~rule.continues_word[text_ids]
+        if rule.ends_word is not None:
+            begins_word[1:] |= rule.ends_word[text_ids[:-1]]
         segment_begins = np.cumsum(segment_lengths.ravel()) - segment_lengths.ravel()
         begins_word[segment_begins[segment_lengths.ravel() > 0]] = True
-        places = _choose_words(draws, sequence, begins_word, num_targets)
+        if rule.span_lengths is None:
+            places = _choose_words(draws, sequence, begins_word, num_targets)
+            decided_at = places
+        else:
+            segment = np.repeat(np.arange(segment_lengths.size), segment_lengths.ravel())
+            places, decided_at = choose_spans(
+                draws,
+                draw(rng.Stream.MASK_SPAN, slice(None)),
+                sequence,
+                segment,
+                begins_word,
+                num_targets,
+                rule.span_lengths,
+            )
 
     labels = text_ids[places]
-    action = rng.to_unit(draw(rng.Stream.MASK_ACTION, places))
+    action = rng.to_unit(draw(rng.Stream.MASK_ACTION, decided_at))
     is_random = (action >= rule.mask_token_prob) & (
         action < rule.mask_token_prob + rule.random_token_prob
     )

@@ -12,7 +12,14 @@ from clozekit.models.kernels import onednn, plain_products
 
 
 class Linear(nn.Linear):
-    """A linear layer for packed tokens; see `linear`."""
+    """A linear layer for packed tokens; see `linear`.
+
+    Attributes:
+        num_matrices: The number of matrices that are stacked in the weight, along its first
+            dimension, so that they are computed in one product.
+    """
+
+    num_matrices: int = 1
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name that nn.Linear gives it)
         """Maps `[tokens, in_features]` to `[tokens, out_features]`."""
