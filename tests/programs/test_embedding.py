@@ -217,40 +217,6 @@ def test_a_pretraining_run_is_exported_with_mean_pooling(
     } < files
 
 
-def test_published_vectors_are_those_of_sentence_transformers() -> None:
-    folder = Path(get_model_path())
-    assert read_settings(folder) == EmbeddingSettings("mean", 256)
-    assert np.abs(theirs(folder) - vectors_of(folder)).max() < 1e-5
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "found"),
-    [
-        ("modules.json", [{"type": "a.Transformer"}], None),
-        ("modules.json", {"type": "a.Transformer"}, None),
-        ("modules.json", [{"type": f"a.{n}"} for n in ("Transformer", "Pooling", "Dense")], None),
-        ("modules.json", [{"type": f"a.{n}"} for n in ("Transformer", "Pooling")], ("mean", 256)),
-        ("1_Pooling/config.json", {"pooling_mode": "cls"}, ("cls", 256)),
-        ("1_Pooling/config.json", {"pooling_mode": ["mean"]}, ("mean", 256)),
-        ("1_Pooling/config.json", {"pooling_mode": ["mean", "cls"]}, None),
-        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, None),
-        ("1_Pooling/config.json", {}, ("mean", 256)),
-        ("sentence_bert_config.json", {"max_seq_length": "many"}, ("mean", 512)),
-        ("sentence_bert_config.json", {"max_seq_length": True}, ("mean", 512)),
-    ],
-)
-def test_what_a_folder_says_of_its_vectors(
-    file: str, content: Any, found: tuple[str, int] | None, tmp_path: Path
-) -> None:
-    source = Path(get_model_path())
-    (tmp_path / "1_Pooling").mkdir()
-    names = ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json")
-    for name in (*names, "tokenizer_config.json"):
-        (tmp_path / name).write_text((source / name).read_text())
-    (tmp_path / file).write_text(json.dumps(content))
-    assert read_settings(tmp_path) == (None if found is None else EmbeddingSettings(*found))
-
-
 def test_an_evaluation_has_retrieval_and_the_correlation_with_scores(
     models: dict[str, Path], tmp_path: Path
 ) -> None:
