@@ -1,6 +1,7 @@
 """What the summary before training says."""
 
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -9,9 +10,12 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from clozekit.config.trainer import TrainerConfig
+from clozekit.data.labelled.labelled_source import LabelledSource
+from clozekit.data.stream import BatchShape, Phase
 from clozekit.models.precision import product_dtype
 from clozekit.tasks.masked_lm import MaskedLMModule
-from clozekit.training.run_summary import PRECISION_DTYPES, _attention
+from clozekit.training.run_summary import PRECISION_DTYPES, _attention, _batch
+from tests.data.labelled.labelled_rows import drawn
 from tests.models.batches import tiny_config
 
 # Lightning has 16-mixed on GPUs only.
@@ -46,3 +50,16 @@ def test_nothing_is_said_about_another_encoder() -> None:
     module.model.encoder = nn.Module()  # type: ignore[assignment]
     trainer = Trainer(accelerator="cpu", logger=False, barebones=True)
     assert _attention(module, tiny_config(), trainer) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "sequences"),
+    [("classification", 1), ("question_answering", 1), ("embedding", 2), ("multiple_choice", 3)],
+)
+def test_the_most_tokens_of_a_step_count_all_sequences_of_a_row(task: str, sequences: int) -> None:
+    phase = Phase(LabelledSource(drawn(task, 20), is_training=True), BatchShape(8, 4))
+    settings = SimpleNamespace(global_batch_size=8, max_seq_length=24)
+    planned: Any = [SimpleNamespace(settings=settings)]
+    trainer = Trainer(accelerator="cpu", logger=False, barebones=True)
+    text = _batch(planned, [phase], trainer)
+    assert text.startswith(f"8 samples per step, at most {8 * 24 * sequences} tokens, split into")

@@ -10,6 +10,7 @@ from rich.table import Table
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.phases import PlannedPhase
 from clozekit.console import PlainConsole
+from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.module import StreamDataModule
 from clozekit.data.stream import Phase
 from clozekit.models.attention import reason_for_padding
@@ -81,6 +82,8 @@ def _batch(planned: Sequence[PlannedPhase], phases: Sequence[Phase], trainer: Tr
     settings = [phase.settings for phase in planned]
     samples = _range([each.global_batch_size for each in settings])
     most_tokens = max(each.global_batch_size * each.max_seq_length for each in settings)
+    labelled = [p.source for p in phases if isinstance(p.source, LabelledSource)]
+    most_tokens *= max((source.most_sequences for source in labelled), default=1)
     accumulation = _range([phase.shape.accumulation for phase in phases])
     return (
         f"{samples} samples per step, at most {most_tokens:,} tokens, split into "

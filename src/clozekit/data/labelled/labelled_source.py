@@ -42,6 +42,11 @@ class LabelledSource:
             # The padded length of a sample is the length of its longest sequence.
             self._lengths = np.maximum.reduceat(self._lengths, begins)
 
+    @property
+    def most_sequences(self) -> int:
+        """The most sequences that a sample has."""
+        return 1 if self._bounds is None else int(np.diff(self._bounds).max(initial=1))
+
     def num_samples(self, epoch: int, shard: int) -> int:
         """The number of samples, the same in every epoch."""
         return len(self._lengths)
