@@ -1,4 +1,4 @@
-"""The commands of docs/cluster.md mean what the guide says; tests/docs has whether they are valid."""
+"""The commands of docs/cluster.md mean what the guide says (tests/docs: that they are valid)."""
 
 from hydra import compose, initialize_config_dir
 

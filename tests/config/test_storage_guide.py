@@ -1,4 +1,4 @@
-"""The commands of docs/storage.md mean what the guide says; tests/docs has whether they are valid."""
+"""The commands of docs/storage.md mean what the guide says (tests/docs: that they are valid)."""
 
 import re
 
