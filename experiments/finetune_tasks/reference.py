@@ -35,7 +35,8 @@ from clozekit.data.order import Span
 from clozekit.models.precision import upcast
 from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
-from clozekit.training.assembly import encoder_config, make_datamodule, make_module, max_steps_of
+from clozekit.training.assembly import encoder_config, make_datamodule, make_module
+from clozekit.training.length import max_steps_of
 from tasks import PRETRAINED, RUNS, TASKS, TRANSFORMERS, Task, task_named
 
 CLASSES = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from shards import SPECIAL_TOKENS, VOCAB_SIZE, drawn_shard
+from shards import SPECIAL, SPECIAL_TOKENS, VOCAB_SIZE, drawn_shard
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -87,7 +87,7 @@ def pairs_of(shard: Path, seq_len: int) -> PretrainingSource:
         [shard],
         PairRule(seq_len, short_seq_prob=0.1),
         MaskingRule(mask_token_id=SPECIAL_TOKENS.mask, replacement_ids=np.arange(5, VOCAB_SIZE)),
-        SPECIAL_TOKENS,
+        SPECIAL,
         seed=0,
     )
 

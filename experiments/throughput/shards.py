@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from clozekit.corpus.shards import write_shard
-from clozekit.corpus.vocabulary import SpecialTokens
+from clozekit.corpus.special_tokens import SpecialTokens
+from clozekit.data.sequence_format import SequenceFormat
 
 VOCAB_SIZE = 30_522
 SPECIAL_TOKENS = SpecialTokens(pad=0, unk=1, cls=2, sep=3, mask=4)
+SPECIAL = SequenceFormat.of_bert(cls_id=2, sep_id=3)
 
 
 @contextmanager

@@ -38,9 +38,17 @@ VERBS = {
         "predict for a text or a file: words at [MASK], classes, tags, answers",
         'clozekit predict checkpoint=runs/first text="the movie was [MASK] ."',
     ),
+    "benchmark": Verb(
+        "fine-tune checkpoints on a suite of tasks, and compare them",
+        "clozekit benchmark checkpoint=runs/first suite=glue seeds=3",
+    ),
     "export": Verb(
         "write a checkpoint as a folder for transformers, safetensors or ONNX",
         "clozekit export checkpoint=runs/first format=transformers out=first-bert",
+    ),
+    "merge": Verb(
+        "average the weights of checkpoints",
+        "clozekit merge checkpoints=[runs/cooled,runs/cooled2] out=runs/merged",
     ),
     "report": Verb(
         "compare the runs of a sweep or a folder, best first",

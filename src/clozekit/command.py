@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from clozekit.config.group_choices import check_choices
+from clozekit.config.group_choices import check_choices, choices_of
+from clozekit.config.inherited import overrides_of_parent
 from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import (
     of_composition,
@@ -106,6 +107,11 @@ def run_verb(verb: str) -> int:
         if verb != "train" and sweeps:
             raise ConfigError("-m only works with clozekit train; run this verb once per value")
         overrides = as_overrides(verb, arguments, sweeps)
+        if verb == "train" and not sweeps:
+            inherited = overrides_of_parent(overrides)
+            overrides += inherited
+            # Also for the processes that Lightning starts, and for the record of the run.
+            task.command_line = [*command_line, *inherited]
         check_choices(verb, overrides, sweeps)
         sys.argv = [command_line[0], *overrides, *_searchpath(verb, overrides)]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
@@ -130,7 +136,7 @@ def run_verb(verb: str) -> int:
 
 def _searchpath(verb: str, overrides: list[str]) -> list[str]:
     """Adds the folder of the user's `local/default.yaml`, unless the user sets a search path."""
-    folder = user_conf_dir() if verb == "train" else None
+    folder = user_conf_dir() if verb in ("train", "benchmark") else None
     if folder is None or any("hydra.searchpath" in override for override in overrides):
         return []
     return [f"hydra.searchpath=[{quoted('', f'file://{folder}')[1:]}]"]
@@ -241,6 +247,27 @@ def _evaluate(composed: DictConfig) -> None:
     evaluate(config)
 
 
+def _benchmark(composed: DictConfig) -> None:
+    from clozekit.config.benchmark import BenchmarkConfig
+
+    # A run should not end because nobody reads its output.
+    keep_going_without_output()
+    verb = HydraConfig.get()
+    suite = verb.runtime.choices.get("suite")
+    if suite is None:
+        choices = ", ".join(choices_of("suite"))
+        raise ConfigError(f"suite is missing; set suite=…, one of {choices}")
+    config = validated(composed, BenchmarkConfig)
+    launcher = OmegaConf.to_container(verb.launcher, resolve=True)
+    assert isinstance(launcher, dict)
+    with without_collector():
+        from clozekit.benchmark import benchmark
+
+    code = benchmark(config, str(suite), {str(key): value for key, value in launcher.items()})
+    if code:
+        raise SystemExit(code)
+
+
 def _export(composed: DictConfig) -> None:
     from clozekit.config.export import ExportConfig
 
@@ -250,6 +277,17 @@ def _export(composed: DictConfig) -> None:
         from clozekit.export import export
 
     export(config)
+
+
+def _merge(composed: DictConfig) -> None:
+    from clozekit.config.merge import MergeConfig
+
+    config = validated(composed, MergeConfig)
+    config.check_out()
+    with without_collector():
+        from clozekit.merge import merge
+
+    merge(config)
 
 
 def _report(composed: DictConfig) -> None:
@@ -267,6 +305,8 @@ _WORK: dict[str, Callable[[DictConfig], None]] = {
     "train": _train,
     "evaluate": _evaluate,
     "predict": _predict,
+    "benchmark": _benchmark,
     "export": _export,
+    "merge": _merge,
     "report": _report,
 }

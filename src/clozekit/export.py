@@ -9,7 +9,7 @@ from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.files import write_folder_atomically
 from clozekit.interop.card import model_card
-from clozekit.interop.families import family_of_encoder
+from clozekit.interop.families import family_of_encoder, parts_in_words
 from clozekit.interop.onnx import check_packages, save_onnx
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.saving import (
@@ -47,10 +47,10 @@ def export(config: ExportConfig) -> None:
             f"{model.encoder.target}, which can only be exported with format=safetensors"
         )
     if config.format == "transformers" and family_of_encoder(model.encoder) is None:
-        named = ", ".join(f"{key}={value}" for key, value in model.encoder.other_parts().items())
         raise ConfigError(
-            f"format=transformers: the encoder of {checkpoint.path} has {named}, which no family "
-            "of encoders that clozekit writes has together; use format=safetensors or format=onnx"
+            f"format=transformers: the encoder of {checkpoint.path} has "
+            f"{parts_in_words(model.encoder)}, which no family of encoders that clozekit writes "
+            "has together; use format=safetensors or format=onnx"
         )
     # Atomic, so that a half-written folder cannot be mistaken for a model.
     with write_folder_atomically(config.out) as unfinished:
@@ -80,12 +80,17 @@ def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, fold
 
 def _write_transformers(checkpoint: Checkpoint, model: Pretrained, folder: Path) -> None:
     dropout = checkpoint.group("task").get("classifier_dropout")
-    settings = {"classifier_dropout": dropout} if isinstance(dropout, int | float) else {}
+    keys = () if (family := family_of_encoder(model.encoder)) is None else family.dropout_keys
+    settings = dict.fromkeys(keys, dropout) if isinstance(dropout, int | float) else {}
     left_out = save_transformers(model, folder, **settings)
     if left_out:
+        architecture = architecture_of(model)
+        is_encoder = architecture.endswith("Model")
         say(
-            f"{', '.join(left_out)}: no class of transformers has this head; only the encoder is "
-            f"exported, load it with {loading_call(model)}"
+            f"{', '.join(left_out)}: no class of transformers has this head; "
+            f"{'only the encoder is exported' if is_encoder else 'it is left out'}, load "
+            f"{'it' if is_encoder else 'the rest'} with {loading_call(model)}, or export with "
+            "format=safetensors or format=onnx"
         )
 
 

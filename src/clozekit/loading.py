@@ -86,7 +86,8 @@ class LoadedModel:
         Returns:
             One prediction per row, as `clozekit predict` writes it. For a pretrained model these
             are the most likely `words` for each [MASK], and the probability that the second text of
-            a pair `follows` the first; otherwise the output of the task.
+            a pair `follows` the first, or that both are `in_order` if the model was trained on
+            that; otherwise the output of the task.
 
         Raises:
             ConfigError: The model has no head, or a row cannot be read.

@@ -124,6 +124,8 @@ def _described(prediction: Prediction) -> Iterator[str]:
             yield "[MASK]: " + ", ".join(f"{w['word']} {w['probability']:.3f}" for w in words)
     if "follows" in prediction:
         yield f"the second text follows the first: {prediction['follows']:.3f}"
+    if "in_order" in prediction:
+        yield f"the texts are in their order: {prediction['in_order']:.3f}"
     if "tags" in prediction:
         for word, tag, score in zip(
             prediction["words"], prediction["tags"], prediction["scores"], strict=True

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from clozekit.config.prepare import ExistingTokenizerConfig, PrepareConfig, WordPieceConfig
+from clozekit.config.prepare import ExistingTokenizerConfig, ExtendedTokenizerConfig, PrepareConfig
 from clozekit.console import PlainConsole
 from clozekit.corpus.languages import check_language
 from clozekit.corpus.manifest import SPLITS, Corpus, Manifest, filtered_in_words
@@ -25,6 +25,7 @@ def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
     # A heavy import, which is not needed to reject a folder.
     from clozekit.corpus import pipeline
     from clozekit.corpus.executor import check_executor, executor_of
+    from clozekit.corpus.tokenizer_stage import copy_tokenizer
 
     console = PlainConsole()
     if (finished := finished_corpus(config)) is not None:
@@ -36,12 +37,13 @@ def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
     with claim_output(config) as work:
         with executor_of(work):
             pipeline.plan_reading(work)
-            if isinstance(config.tokenizer, ExistingTokenizerConfig):
-                pipeline.copy_tokenizer(work, config.tokenizer)
+            if isinstance(config.tokenizer, ExistingTokenizerConfig | ExtendedTokenizerConfig):
+                # Before the source is read, so that a tokenizer that cannot be used is told early.
+                copy_tokenizer(work, config.tokenizer)
             pipeline.read_source(work)
             pipeline.split_documents(work)
-            if isinstance(config.tokenizer, WordPieceConfig):
-                pipeline.train_vocabulary(work, config.tokenizer)
+            if not isinstance(config.tokenizer, ExistingTokenizerConfig):
+                pipeline.train_vocabulary(work)
             pipeline.tokenize(work)
             pipeline.build_shards(work)
         corpus = pipeline.write_manifest(work)

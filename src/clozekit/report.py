@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from clozekit.benchmarks.record import is_benchmark
+from clozekit.benchmarks.report import report_benchmark
 from clozekit.config.report import ReportConfig
 from clozekit.display import printable, say
 from clozekit.errors import ConfigError, UserError
@@ -29,6 +31,14 @@ def report(config: ReportConfig) -> None:
         UserError: The folder contains no run, or a file cannot be read or written.
     """
     folder = config.folder
+    if is_benchmark(folder):
+        if config.metric is not None:
+            raise ConfigError(
+                f"metric={config.metric}: {folder} is a benchmark, whose tasks have metrics of "
+                "their own"
+            )
+        report_benchmark(folder)
+        return
     summary = summarize(read_runs(folder), config.metric, config.mode)
     # Names and values may come from someone else.
     text = "\n".join(map(printable, report_text(summary, folder).split("\n")))

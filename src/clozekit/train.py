@@ -1,6 +1,7 @@
 """`clozekit train`: trains a model from a checked configuration and writes the run's folder."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +18,25 @@ from clozekit.figures import drawn
 from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
+from clozekit.runs.branch import continue_history
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.curves import plot_curves
 from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing
-from clozekit.runs.load_pretrained import from_checkpoint, load_pretrained
 from clozekit.runs.mirror import find_copy
-from clozekit.runs.resume import adopt, check_agreement, check_weights, checkpoint_to_resume
+from clozekit.runs.resume import adopt, check_weights
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
-from clozekit.training.assembly import (
-    check_segments,
-    encoder_config,
-    make_datamodule,
-    make_module,
-    max_steps_of,
-    reinitialize,
-    resolved,
-)
+from clozekit.training.assembly import make_module, reinitialize
+from clozekit.training.beginning import Beginning, beginning_of, make_parts
+from clozekit.training.budget import within_budget
 from clozekit.training.checkpoints import Checkpoints, finish_mirror
 from clozekit.training.failures import worker_errors_in_words
+from clozekit.training.length import max_steps_of
 from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
 from clozekit.training.monitoring import check_monitors, monitored
+from clozekit.training.plan import print_plan
 from clozekit.training.quiet import silence_warnings
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
@@ -54,7 +51,8 @@ def train(config: TrainConfig) -> dict[str, float]:
 
     Returns:
         The final metrics on the validation split and, if any, the test split: of the last weights
-        in pretraining and of the best checkpoint in fine-tuning.
+        in pretraining and of the best checkpoint in fine-tuning. With `plan`, what the run would
+        take.
 
     Raises:
         UserError: The configuration or the data cannot be used.
@@ -62,6 +60,8 @@ def train(config: TrainConfig) -> dict[str, float]:
     silence_warnings(shows_profile=config.trainer.profiler is not None)
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
+    if config.plan:
+        return print_plan(config)
     if (mirror := mirror_of(config)) is not None:
         find_copy(mirror, config.run_dir, config.resume)
     if config.trainer.fast_dev_run or not is_first_process():
@@ -72,23 +72,17 @@ def train(config: TrainConfig) -> dict[str, float]:
 
 def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     """Builds everything, and trains. Only the first process has a claim of the run's folder."""
-    seed_everything(config.seed, verbose=False)
     torch.set_float32_matmul_precision(config.trainer.float32_matmul_precision)
+    begin = beginning_of(config)
+    if begin.config.budget is not None:
+        begin = begin.with_steps(1) if config.trainer.fast_dev_run else within_budget(begin)
+    seed_everything(config.seed, verbose=False)
 
-    resumed = checkpoint_to_resume(config.resume, config.run_dir)
-    is_own = resumed is not None and config.resume == "auto"
-    folder = RunFolder.at(config.run_dir, resumed.run_id if resumed and is_own else None)
-    trusted = config.trusted_modules
-    pretrained = None if resumed is None else from_checkpoint(resumed, trusted)
-    if resumed is None and config.encoder.pretrained is not None:
-        pretrained = load_pretrained(config.encoder.pretrained, trusted, needs_task_head=False)
-    datamodule = make_datamodule(config, pretrained)
-    datamodule.check_samples()
-    encoder = encoder_config(config.encoder, datamodule, pretrained)
-    check_segments(encoder, config.data.arguments())
-    if resumed is not None:
-        given = resolved(config, encoder)
-        check_agreement(resumed, given, datamodule.tokenizer.to_str(), datamodule.data_hash)
+    resumed = begin.checkpoint
+    saved_id = resumed.run_id if resumed is not None and begin.is_own else None
+    folder = RunFolder.at(config.run_dir, saved_id)
+    config, pretrained, datamodule, encoder = make_parts(begin)
+    begin = replace(begin, config=config)
     max_steps = max_steps_of(config, datamodule)
     module = make_module(config, encoder, datamodule, max_steps)
     if resumed is not None:
@@ -106,7 +100,7 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
         if claim is not None:
             # Only after everything is built, so that an invalid configuration leaves no folder.
             claim.take()
-            _open_folder(folder, config, resumed, _selection_metric(trainer, module))
+            _open_folder(folder, begin, _selection_metric(trainer, module))
             write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
             print_summary(module, encoder, datamodule, trainer, folder)
         prepare_loggers(trainer, config, datamodule, folder, resumed)
@@ -220,21 +214,25 @@ def _selection_metric(trainer: Trainer, module: TaskModule[Any]) -> tuple[str, s
     return module.monitor, module.monitor_mode
 
 
-def _open_folder(
-    folder: RunFolder, config: TrainConfig, resumed: Checkpoint | None, monitored: tuple[str, str]
-) -> None:
+def _open_folder(folder: RunFolder, begin: Beginning, monitored: tuple[str, str]) -> None:
+    config, resumed = begin.config, begin.checkpoint
     values = config.model_dump(mode="json", by_alias=True)
-    if resumed is None and config.resume is None:
-        folder.create(values, monitored)
-        return
-    source = None if resumed is None else f"step {resumed.step} ({resumed.path})"
-    folder.reopen(values, source, monitored)
-    if resumed is None:
-        say(f"{folder.path} has no checkpoint; the run starts from step 0")
+    is_resumed = resumed is not None and not begin.is_of_parent
+    if config.resume is None:
+        folder.create(values, monitored, begin.facts)
     else:
-        if config.resume != "auto":
-            adopt(resumed, folder.checkpoints)
-        say(f"resumed at step {resumed.step} from {resumed.path}")
+        source = f"step {resumed.step} ({resumed.path})" if resumed and is_resumed else None
+        folder.reopen(values, source, monitored, begin.facts)
+    if resumed is None:
+        if config.resume is not None:
+            say(f"{folder.path} has no checkpoint; the run starts from step 0")
+        return
+    if config.resume != "auto" or begin.is_of_parent:
+        adopt(resumed, folder.checkpoints)
+    if begin.parent is not None and begin.is_of_parent:
+        continue_history(begin.parent, folder)
+    done = "resumed at" if is_resumed else "begins at"
+    say(f"{done} step {resumed.step} from {resumed.path}")
 
 
 def _fit(

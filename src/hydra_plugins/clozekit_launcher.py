@@ -142,13 +142,23 @@ def _returned(job: "Job") -> JobReturn:
 
 
 class ProcessesLauncher(SweepLauncher):
-    """Runs jobs as processes on this machine. On Linux they are forked, so that they start fast."""
+    """Runs jobs as processes on this machine. On Linux they are forked, so that they start fast.
+
+    Args:
+        n_jobs: The number of concurrent jobs.
+        fork_server: Whether jobs are forked from a process that did the imports, if possible.
+        fail_fast: Whether the first failed job ends the sweep.
+    """
+
+    def __init__(self, n_jobs: int, fork_server: bool, fail_fast: bool) -> None:
+        super().__init__(n_jobs, fail_fast)
+        self.fork_server = fork_server
 
     def make_executor(self, sweep: str, folder: Path) -> "Executor":
         """Makes the executor that starts the jobs."""
         from clozekit.sweeps.processes import LocalExecutor
 
-        executor = LocalExecutor(sweep, self.n_jobs)
+        executor = LocalExecutor(sweep, self.n_jobs, self.fork_server)
         self.verb_task.cleanup.callback(executor.close)
         return executor
 

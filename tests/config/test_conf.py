@@ -14,6 +14,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
+from clozekit.config.benchmark import BenchmarkConfig
 from clozekit.config.build import build
 from clozekit.config.callbacks import monitoring_arguments
 from clozekit.config.components import check_components
@@ -21,6 +22,7 @@ from clozekit.config.data import LabelledDataConfig
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
 from clozekit.config.location import conf_dir
+from clozekit.config.merge import MergeConfig
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
 from clozekit.config.reading import Reading
@@ -36,6 +38,7 @@ from clozekit.training.monitoring import check_monitors
 from tests.config.given import FILES, OF_A_CORPUS, TASKS, Given, data_choice, read
 from tests.config.hub_folders import READY, hub_name
 from tests.programs.commands import compose_values, train_config
+from tests.programs.task_files import write_task
 
 PARAMETER = torch.nn.Parameter(torch.zeros(2, 2))
 
@@ -55,6 +58,12 @@ def check_predict(name: str, given: Given) -> None:
     assert PredictConfig.model_validate(values) == PredictConfig(checkpoint="runs/a", text="b")
 
 
+def check_merge(name: str, given: Given) -> None:
+    values = compose_values("merge", "checkpoints=[runs/a,runs/b]", "out=c")
+    config = MergeConfig.model_validate(values)
+    assert config.checkpoints == ("runs/a", "runs/b") and config.weights is None
+
+
 def check_report(name: str, given: Given) -> None:
     values = compose_values("report", "folder=runs/a")
     assert ReportConfig.model_validate(values) == ReportConfig(folder=Path("runs/a"))
@@ -63,6 +72,28 @@ def check_report(name: str, given: Given) -> None:
 def check_evaluate(name: str, given: Given) -> None:
     values = compose_values("evaluate", "checkpoint=runs/a")
     assert EvaluateConfig.model_validate(values) == EvaluateConfig(checkpoint="runs/a")
+
+
+def check_benchmark(name: str, given: Given) -> None:
+    config = BenchmarkConfig.model_validate(
+        compose_values("benchmark", "suite=local", "checkpoint=runs/a")
+    )
+    assert config == BenchmarkConfig(suite=config.suite, checkpoint="runs/a")
+
+
+def check_suite(name: str, given: Given) -> None:
+    values = compose_values("benchmark", f"suite={name}", "checkpoint=runs/a")
+    suite = BenchmarkConfig.model_validate(values).suite
+    if name == "local":
+        assert suite.tasks == {}
+        return
+    for task in suite.chosen().values():
+        assert task.experiment is not None and task.experiment in READY
+        checkpoints = compose_values("train", "name=a", f"experiment={task.experiment}")[
+            "callbacks"
+        ]["checkpoints"]
+        assert checkpoints["monitor"] == f"validation/{task.metric}"
+    assert suite.epochs == 3 and len(suite.rates) > 1
 
 
 def check_export(name: str, given: Given) -> None:
@@ -206,7 +237,9 @@ def check_logger(name: str, given: Given) -> None:
 
 
 def check_callbacks(name: str, given: Given) -> None:
-    callbacks = given.train(f"callbacks={name}").callbacks
+    rows = write_task(given.folder, "classification", 4, seed=0) if name == "probes" else None
+    files = [f"callbacks.probes.{split}={rows}" for split in ("train", "validation") if rows]
+    callbacks = given.train(f"callbacks={name}", *files).callbacks
     assert callbacks
     for key, component in callbacks.items():
         assert component is not None
@@ -222,6 +255,10 @@ def check_experiment(name: str, given: Given) -> None:
     else:
         plain = compose_values("train", *own, "++data.path=a", "++data.train=a")
         own += given.data(data_choice(plain["data"]["_target_"]))
+    if name == "paper_modern":
+        # A forward of its own encoder, of 22 layers, takes long.
+        assert train_config(*own).encoder.num_hidden_layers == 22
+        own.append("encoder=modern_tiny")
     config = train_config(*own)
     assert (config.max_steps or config.max_epochs or 0) > 0
     check_task_and_data(config)
@@ -245,7 +282,8 @@ def check_executor(name: str, given: Given) -> None:
 
 
 def check_tokenizer(name: str, given: Given) -> None:
-    path = ["tokenizer.path=vocab.txt"] if name == "existing" else []
+    paths = {"existing": ["tokenizer.path=vocab.txt"], "extend": ["tokenizer.base=bert"]}
+    path = paths.get(name, [])
     values = compose_values(
         "prepare", f"tokenizer={name}", *path, "source=text", "source.path=a", "out=b"
     )
@@ -272,9 +310,11 @@ def check_hydra(name: str, given: Given) -> None:
         check(composed.hydra[group])
         assert composed.hydra[group]._target_ in Plugins.instance().class_name_to_class
         return
-    for verb in ("prepare", "train", "evaluate", "predict", "export", "report"):
+    verbs = ("prepare", "train", "evaluate", "predict", "benchmark", "export", "merge", "report")
+    for verb in verbs:
+        suite = ["suite=local"] if verb == "benchmark" else []
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            hydra = compose(verb, return_hydra_config=True).hydra
+            hydra = compose(verb, suite, return_hydra_config=True).hydra
         assert hydra.runtime.choices["hydra"] == name
         assert (hydra.run.dir, hydra.output_subdir) == (".", None)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -289,6 +329,9 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "evaluate.yaml": check_evaluate,
     "predict.yaml": check_predict,
     "export.yaml": check_export,
+    "merge.yaml": check_merge,
+    "benchmark.yaml": check_benchmark,
+    "suite": check_suite,
     "report.yaml": check_report,
     "encoder": check_encoder,
     "task": check_task,

@@ -95,6 +95,9 @@ def test_a_file_name_is_taken_as_it_is(name: str, key: str) -> None:
     assert found == name
 
 
+REQUIRED = {"predict": ("text=a",), "merge": ("checkpoints=[a,b]",)}
+
+
 @pytest.mark.parametrize(
     ("verb", "keys"),
     [
@@ -102,13 +105,14 @@ def test_a_file_name_is_taken_as_it_is(name: str, key: str) -> None:
         ("evaluate", ["checkpoint", "input", "out"]),
         ("predict", ["checkpoint", "input", "output"]),
         ("export", ["checkpoint", "out"]),
+        ("merge", ["out"]),
         ("report", ["folder"]),
     ],
 )
 def test_paths_of_other_verbs_are_too(verb: str, keys: list[str]) -> None:
     given = dict.fromkeys(keys, "~/a,b (1)=[é].csv")
     overrides = as_overrides(verb, [f"{key}={name}" for key, name in given.items()])
-    values: Any = compose_values(verb, *overrides, *(["text=a"] if verb == "predict" else []))
+    values: Any = compose_values(verb, *overrides, *REQUIRED.get(verb, ()))
     for key, name in given.items():
         group, _, last = key.rpartition(".")
         assert (values[group] if group else values)[last] == name
@@ -164,3 +168,32 @@ def predicted_on(*arguments: str) -> tuple[str | None, str | None]:
 def test_no_logger_and_no_callback_are_an_empty_list_to_hydra(value: str) -> None:
     given = [f"logger={value}", f"callbacks={value}", "logger.wandb=null", f"experiment={value}"]
     assert as_overrides("train", given) == ["logger=[]", "callbacks=[]", *given[2:]]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data.path={news: {path: data/news, weight: 3}, mails: {path: s3://b/mails}}"],
+        [
+            "data.path.news.path=data/news",
+            "data.path.news.weight=3",
+            "data.path.mails.path=s3://b/mails",
+        ],
+        [
+            "data.path={news: {path: data/news}}",
+            "data.path.news.weight=3",
+            "data.path.mails.path=s3://b/mails",
+        ],
+    ],
+)
+def test_the_sources_of_a_mixture_can_be_given_one_by_one(arguments: list[str]) -> None:
+    values = compose_values("train", "name=a", *as_overrides("train", arguments))
+    expected = {"news": {"path": "data/news", "weight": 3}, "mails": {"path": "s3://b/mails"}}
+    assert values["data"]["path"] == expected
+
+
+def test_the_path_of_a_source_is_text() -> None:
+    arguments = ["data.path.a.path=2024", "data.path.b.path=data (1)", "data.path.1.path=x"]
+    values = compose_values("train", "name=a", *as_overrides("train", arguments))
+    paths = {name: source["path"] for name, source in values["data"]["path"].items()}
+    assert paths == {"a": "2024", "b": "data (1)", "1": "x"}

@@ -15,7 +15,7 @@ import pytest
 from clozekit.config.cache import num_bytes
 from clozekit.corpus.manifest import Corpus
 from clozekit.data.order import shard_order
-from clozekit.data.pretraining.corpus_datamodule import following_shards
+from clozekit.data.pretraining.corpora import following_shards
 from clozekit.data.pretraining.masked_lm_datamodule import MaskedLMDataModule
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.errors import ConfigError, DataError
@@ -240,5 +240,46 @@ def test_the_default_folder_is_in_the_user_s_cache(
 
 
 def test_a_local_corpus_makes_no_cache(corpus: Path, tmp_path: Path) -> None:
-    assert isinstance(opened(tmp_path, path=str(corpus)).corpus, Corpus)
+    assert isinstance(opened(tmp_path, path=str(corpus)).corpora.all[0], Corpus)
     assert not (tmp_path / "cache").exists()
+
+
+def mixed(corpus: Path, tmp_path: Path, kind: Any, **cache: Any) -> Any:
+    """A folder and its copy in the store, mixed."""
+    path = {"here": {"path": str(corpus), "weight": 2}, "there": {"path": f"{URL}/corpus"}}
+    return kind(path=path, seed=0, cache={"dir": str(tmp_path / "cache"), **cache}, **SIZES)
+
+
+@pytest.mark.parametrize("kind", [PretrainingDataModule, MaskedLMDataModule])
+def test_a_mixture_may_have_a_source_in_a_store(
+    kind: Any, stored: Path, corpus: Path, tmp_path: Path
+) -> None:
+    module = mixed(corpus, tmp_path, kind)
+    assert not module.is_at_hand
+    module.check_samples()
+    assert "bucket/corpus/tokenizer.json" in Shelf.requests("get") and not module.facts().get(
+        "pairs"
+    )
+    local = {name: {"path": str(corpus), "weight": w} for name, w in (("here", 2), ("there", 1))}
+    here = kind(path=local, seed=0, **SIZES)
+    assert here.data_hash == module.data_hash
+    steps, expected = (iter(m.train_dataloader()) for m in (module, here))
+    for _ in range(30):
+        step, other = next(steps), next(expected)
+        assert step.next_position == other.next_position
+        for batch, same in zip(step.micro_batches, other.micro_batches, strict=True):
+            assert batch.input_ids.tolist() == same.input_ids.tolist()
+    assert [e.source for e in module.val_dataloader()] == [e.source for e in here.val_dataloader()]
+
+
+def test_the_cache_has_room_for_all_sources(stored: Path, tmp_path: Path) -> None:
+    path = {name: {"path": f"{URL}/corpus"} for name in ("a", "b")}
+    config = opened(tmp_path).config.cache
+    needed, _ = opened(tmp_path).corpora.all[0].needed_bytes(config)
+    with pytest.raises(DataError, match=f"no room for the shards of 2 corpora.*{2 * needed}"):
+        PretrainingDataModule(
+            path=path,
+            seed=0,
+            cache={"dir": str(tmp_path / "cache"), "limit": str(2 * needed - 1)},
+            **SIZES,
+        )

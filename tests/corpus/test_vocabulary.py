@@ -11,13 +11,9 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from tokenizers.normalizers import BertNormalizer
 
 from clozekit.config.prepare import WordPieceConfig
-from clozekit.corpus.vocabulary import (
-    SPECIAL_TOKENS,
-    SpecialTokens,
-    count_words,
-    load_tokenizer,
-    train_wordpiece,
-)
+from clozekit.corpus.special_tokens import SPECIAL_TOKENS, SpecialTokens
+from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.corpus.vocabulary import count_words, train_wordpiece
 from clozekit.corpus.word_cache import Encoder, Words
 from clozekit.errors import DataError
 from tests.corpus.texts import make_documents

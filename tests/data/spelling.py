@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from clozekit.corpus.vocabulary import SPECIAL_TOKENS, SpecialTokens, load_tokenizer
+from clozekit.corpus.special_tokens import SPECIAL_TOKENS, SpecialTokens
+from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.data.sequence_format import SequenceFormat
 
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation + "éüßÉ北京大学"
 WORDS = ("the", "old", "horse", "cow", "feeds", "field", "play", "café", "cafe")
@@ -23,6 +25,10 @@ def spelling_tokenizer(lowercase: bool = True) -> Tokenizer:
         path = Path(folder) / "vocab.txt"
         path.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
         return load_tokenizer(path, lowercase=lowercase)
+
+
+def sequence_format() -> SequenceFormat:
+    return SequenceFormat.of(spelling_tokenizer())
 
 
 def special_tokens() -> SpecialTokens:

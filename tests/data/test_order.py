@@ -108,7 +108,7 @@ def test_a_corpus_without_samples_is_refused_not_searched_for_ever() -> None:
 
 def test_in_order_lists_every_sample_once() -> None:
     sizes = [5, 0, 3]
-    spans = list(in_order(lambda epoch, shard: sizes[shard], 3, size=2))
+    spans = list(in_order(lambda epoch, shard: sizes[shard], range(3), size=2))
     assert flat(spans) == [(0, 0, i) for i in range(5)] + [(0, 2, i) for i in range(3)]
     assert max(len(span) for span in spans) == 2
 

@@ -141,6 +141,9 @@ def write_data(data: Path) -> None:
         for topic in draw.choices(list(TOPICS), k=30)
     ]
     (data / "corpus.txt").write_text("\n\n".join(documents))
+    of_the_sea = random.Random(1)
+    more = ["\n".join(_sentence("sea", of_the_sea) for _ in range(5)) for _ in range(12)]
+    (data / "sea.txt").write_text("\n\n".join(more))
     with (data / "labelled.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("text", "label"))

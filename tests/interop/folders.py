@@ -36,8 +36,11 @@ def random_model(model_class: type[PreTrainedModel], **changes: Any) -> Any:
     return model
 
 
-def write_vocabulary(folder: Path) -> None:
-    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+def write_vocabulary(folder: Path, pad: int = 0) -> None:
+    """Writes WORDS, with [PAD] in another place."""
+    words = list(WORDS)
+    words.insert(pad, words.pop(0))
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
 
 
 def saved(model: Any, folder: Path) -> Path:

@@ -10,8 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AlbertConfig, AlbertModel, BertForPreTraining, BertModel, RobertaConfig
-from transformers import RobertaModel as Roberta
+from transformers import AlbertConfig, AlbertModel, BertForPreTraining, BertModel
 
 from clozekit.errors import DataError
 from clozekit.interop.transformers import load_transformers
@@ -105,12 +104,6 @@ def lying_index(folder: Path) -> None:
 def albert(folder: Path) -> None:
     sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
     AlbertModel(AlbertConfig(vocab_size=60, embedding_size=8, **sizes)).save_pretrained(folder)
-
-
-def roberta(folder: Path) -> None:
-    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
-    config = RobertaConfig(vocab_size=60, num_hidden_layers=1, **sizes)
-    Roberta(config).save_pretrained(folder)
 
 
 def small_vocabulary(folder: Path) -> None:
@@ -259,9 +252,16 @@ BAD = {
         ["config.json: hidden_size=32 is not divisible by num_attention_heads=5"],
     ),
     "ALBERT": (albert, ["model_type=albert (its layers share their weights); only bert"]),
-    "RoBERTa": (roberta, ["model_type=roberta (its positions start after pad_token_id)"]),
+    "no vocabulary size": (
+        configured(vocab_size=None),
+        ["vocab_size=None; it should"],
+    ),
+    "XLM-R XL": (
+        configured(model_type="xlm-roberta-xl"),
+        ["model_type=xlm-roberta-xl (it normalizes before each sub-layer)"],
+    ),
     "a tokenizer with more ids": (small_vocabulary, ["the tokenizer has the id 9", "vocab_size=7"]),
-    "another padding": (other_padding, ["pad_token_id=5, but [PAD] of the tokenizer is 0"]),
+    "another padding": (other_padding, ["pad_token_id=5, but that of the tokenizer is 0"]),
     "labels that skip a number": (
         configured(architectures=["BertForSequenceClassification"], id2label={"0": "a", "2": "b"}),
         ["the keys of id2label must be 0 to 1"],

@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.activations import ACT2FN
 
-from clozekit.interop.families.bert import ACTIVATIONS
+from clozekit.interop.families.reading import ACTIVATIONS
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.transformers import load_transformers
 from clozekit.models import EncoderWithHeads

@@ -25,7 +25,7 @@ from transformers import (
     BertModel,
 )
 
-from clozekit.corpus.vocabulary import load_tokenizer
+from clozekit.corpus.tokenizer_files import load_tokenizer
 from clozekit.interop.card import model_card
 from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained
@@ -271,6 +271,19 @@ def test_a_card_tells_data_steps_metrics_and_configuration(tmp_path: Path) -> No
         "  path: data/mine",
     ):
         assert part in card.text
+
+
+def test_a_card_tells_the_sources_of_a_mixture() -> None:
+    data = {
+        "_target_": "a.B",
+        "path": {"news": {"path": "data/news", "weight": 3}, "<b>": "x"},
+        "phases": [{"ratio": 1, "global_batch_size": 8}],
+    }
+    config = {"name": "first", "global_batch_size": 64, "data": data}
+    text = model_card("BertModel", "transformers", 1200, config, None, {}, "1.0").text
+    assert "- path.news: `data/news`" in text and "- path.&#60;b&#62;: `x`" in text
+    # The batch is not the same in all phases.
+    assert "in 1,200 steps." in text
 
 
 @pytest.mark.parametrize(

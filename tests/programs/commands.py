@@ -35,7 +35,11 @@ TORCHRUN = (
 )
 """The command on two processes, by torchrun's start."""
 
-TIMES = ("train/tokens_per_second", "train/checkpoint_seconds", "train/checkpoint_share")
+TIMES = (
+    *("train/tokens_per_second", "train/flops_per_second"),
+    *("train/checkpoint_seconds", "train/checkpoint_share"),
+    *("train/probe_seconds", "train/probe_share"),
+)
 
 
 def run_clozekit(

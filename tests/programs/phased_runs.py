@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from tests.harness import cases
 from tests.harness.cases import MAX_STEPS, Case
 from tests.harness.comparing import differences, history
 from tests.harness.killing import Moment, read_records
@@ -29,6 +30,16 @@ KILLED_AT = {
 }
 """When a run is killed, of which every step is saved."""
 
+MIXED_KILLED_AT = {
+    "in the last step of the first phase": Moment("before backward", 3, 0),
+    "where only masks and weights change": Moment("batch begins", 7),
+    "in the first step of the last phase": Moment("after backward", 11, 0),
+}
+"""When a run of four phases on a mixture is killed: its phases begin at the steps 4, 7 and 11."""
+
+MIXED_SIZES = (4,) * 4 + (8,) * 10
+"""The global batch of each of its steps."""
+
 TASKS = {
     "pretraining": tuple(KILLED_AT),
     "masked_lm": ("at the change", "in the first step after it"),
@@ -45,6 +56,57 @@ def phased(first_micro_batch: int, micro_batch: int, *more: str) -> tuple[str, .
         "callbacks.checkpoints.every_n_steps=1",
         *more,
     )
+
+
+def mixed(lab: Lab, task: str, micro_batch: int, *more: str) -> tuple[str, ...]:
+    """Gives the overrides of a run of four phases on a mixture of two corpora."""
+    return (
+        f"data.path={{farm: {{path: {lab.data / 'corpus'}, weight: 3}}, "
+        f"sea: {{path: {lab.data / 'sea'}}}}}",
+        "data.phases=[{ratio: 0.3, max_seq_length: 16, global_batch_size: 4}, "
+        "{ratio: 0.2, max_seq_length: 16, masked_lm_prob: 0.3}, "
+        "{ratio: 0.3, max_seq_length: 16, weights: {sea: 2}}, {ratio: 0.2, micro_batch_size: 2}]",
+        f"micro_batch_size={micro_batch}",
+        "callbacks.checkpoints.every_n_steps=1",
+        f"task={task}",
+        f"data={task}",
+        *more,
+    )
+
+
+def on_a_mixture(lab: Lab) -> dict[str, Any]:
+    """Runs on a mixture: shared out, and killed around changes of phases."""
+    given = [o for o in cases.prepare_overrides(lab.data) if "vocab_size" not in o]
+    lab.prepare(
+        *given,
+        f"source.path={lab.data / 'sea.txt'}",
+        f"out={lab.data / 'sea'}",
+        "tokenizer=existing",
+        f"tokenizer.path={lab.data / 'corpus' / 'tokenizer.json'}",
+    )
+    results: dict[str, Any] = {"killed": {}}
+    shapes = {"1 rank": (ONE, 4), "2 ranks": (TWO_RANKS, 2)}
+    for name, (case, micro_batch) in shapes.items():
+        folder = lab.folder / f"mixed {name}"
+        codes = lab.run(folder.name, case, *mixed(lab, "pretraining", micro_batch, *EXACT))
+        assert set(codes) == {0}, lab.log(folder.name).read_text()
+        results[name] = told(folder)
+    for task in TASKS:
+        whole = lab.folder / f"mixed {task} whole"
+        codes = lab.run(whole.name, ONE, *mixed(lab, task, 4))
+        assert codes == [0], lab.log(whole.name).read_text()
+        for when, moment in MIXED_KILLED_AT.items():
+            name = f"mixed {task} killed {when}"
+            codes = lab.run(name, ONE, *mixed(lab, task, 4), *moment.overrides())
+            codes += lab.run(name, ONE, *mixed(lab, task, 4))
+            results["killed"][f"{task} {when}"] = {
+                "codes": codes,
+                "differences": differences(lab.folder / name, whole),
+                "log": lab.log(name).read_text(),
+            }
+    results["log"] = lab.log("mixed 1 rank").read_text()
+    results["columns"] = sorted(history(whole / "run" / "metrics.csv")[0])
+    return results
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -117,6 +179,7 @@ def scenarios(lab: Lab) -> dict[str, Any]:
         "shared out": shared_out(lab),
         "killed": {task: killed(lab, task) for task in TASKS},
         "longer": longer(lab),
+        "mixed": on_a_mixture(lab),
     }
 
 

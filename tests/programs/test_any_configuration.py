@@ -84,6 +84,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "checkpoint=runs/old", "input=rows.csv", "out=new"),
     "predict": ("predict", "checkpoint=runs/old", "text=the old horse", "output=new"),
     "export": ("export", "checkpoint=runs/old", "out=new", "format=safetensors"),
+    "merge": (
+        *("merge", "out=new"),
+        "checkpoints=[runs/old/checkpoints/last.ckpt,runs/old/checkpoints/best.ckpt]",
+    ),
     "report": ("report", "runs/old"),
 }
 

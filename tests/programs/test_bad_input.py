@@ -236,6 +236,28 @@ MISTAKES = {
         (*RUN, "data.first_phase={{ratio: 1, max_seq_length: 64, micro_batch_size: 8}}"),
         ["data.first_phase.ratio=1", "less than 1"],
     ),
+    "phases that are not all of the training": (
+        (*RUN, "data.phases=[{{ratio: 0.5}},{{ratio: 0.4}}]"),
+        ["data.phases: the ratios 0.5 + 0.4 add up to 0.9, but they should add up to 1"],
+    ),
+    "a phase that is longer than the encoder": (
+        (*RUN, "data.phases=[{{ratio: 0.5}},{{ratio: 0.5, max_seq_length: 9999}}]"),
+        ["data.phases.1.max_seq_length=9999 is more than encoder.max_position_embeddings=512"],
+    ),
+    "a phase with the weight of a source that is not there": (
+        (
+            *("train", "name=mixed", "data.path.news.path={corpus}", "max_steps=2"),
+            "data.phases=[{{ratio: 1, weights: {{new: 1}}}}]",
+        ),
+        ["data.phases.0.weights.new", "its sources are news"],
+    ),
+    "a source without a corpus": (
+        (
+            *("train", "name=mixed", "max_steps=2"),
+            "data.path={{news: {{path: {corpus}}}, b: {{path: none}}}}",
+        ),
+        ["data.path.b.path=none: the corpus folder none does not exist"],
+    ),
     "an unknown key of the first phase": (
         (
             *RUN,
@@ -460,10 +482,6 @@ LATER_MISTAKES = {
     ),
     "a value of another type for the optimizer": ("optimizer.betas=5", ["optimizer", "AdamW"]),
     "an empty list for the optimizer": ("optimizer.betas=[]", ["optimizer", "AdamW"]),
-    "one segment for pairs": (
-        "encoder.type_vocab_size=1",
-        ["encoder.type_vocab_size=1", "pairs of texts, which need 2 segment ids"],
-    ),
     "a metric that is not there": (
         "callbacks.checkpoints.monitor=val_loss callbacks.checkpoints.mode=min",
         [

@@ -71,7 +71,7 @@ def test_verbs(tmp_path: Path) -> None:
         ("clozekit train data=glue/co", ["data=glue/cola"]),
         ("clozekit train encoder=tiny optimizer.we", ["optimizer.weight_decay="]),
         ("clozekit train task=tagging task.label_", ["task.label_smoothing="]),
-        ("clozekit train name=mine max_", ["max_epochs=", "max_steps="]),
+        ("clozekit train name=mine max_", ["max_epochs=", "max_steps=", "max_tokens="]),
         ("clozekit train hydra/launcher=p", ["hydra/launcher=processes"]),
         ("clozekit evaluate check", ["checkpoint="]),
         ("clozekit prepare source=te", ["source=text"]),

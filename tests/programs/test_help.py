@@ -63,6 +63,16 @@ def test_the_version_is_clozekits(
     assert capsys.readouterr().out == f"clozekit {__version__}\n"
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["clozekit", verb, "--help"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main()
+    assert "clozekit" in capsys.readouterr().out
+
+
 def test_a_verbs_help_shows_its_groups_and_keys(tmp_path: Path) -> None:
     finished = run_clozekit("train", "--help", cwd=tmp_path)
     assert finished.returncode == 0 and finished.stderr == ""

@@ -1,5 +1,6 @@
 """A run in two phases of length is one run: exact within and across the change."""
 
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.harness.cases import MAX_STEPS
 from tests.programs import phased_runs
 from tests.programs.forked import results_of
-from tests.programs.phased_runs import FIRST_STEPS, TASKS
+from tests.programs.phased_runs import FIRST_STEPS, MIXED_KILLED_AT, MIXED_SIZES, TASKS
 
 pytestmark = pytest.mark.slow
 
@@ -70,3 +71,61 @@ def test_a_longer_run_has_its_phases_by_the_new_length(results: dict[str, Any]) 
     epochs = [{epoch for epoch, _, _ in step} for step in longer["samples"]]
     for change in (3, 6, 7):
         assert max(epochs[change - 1]) < min(epochs[change])
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("when", MIXED_KILLED_AT)
+def test_a_killed_run_on_a_mixture_equals_one_that_was_not(
+    task: str, when: str, results: dict[str, Any]
+) -> None:
+    result = results["mixed"]["killed"][f"{task} {when}"]
+    assert result["codes"] == [-9, 0], result["log"]
+    assert result["differences"] == []
+
+
+def test_a_mixture_in_phases_is_the_same_on_two_processes(results: dict[str, Any]) -> None:
+    one, two = results["mixed"]["1 rank"], results["mixed"]["2 ranks"]
+    assert one["samples"] == two["samples"]
+    assert tuple(map(len, one["samples"])) == MIXED_SIZES
+    assert one["losses"] == pytest.approx(two["losses"], rel=1e-9)
+    assert one["validations"] == pytest.approx(two["validations"], rel=1e-6)
+    assert one["micro_steps"] == [1] * 4 + [2] * 7 + [4] * 3
+    assert two["micro_steps"] == [1] * 4 + [2] * 10
+
+
+def test_an_epoch_begins_only_where_the_length_changes(results: dict[str, Any]) -> None:
+    samples = results["mixed"]["1 rank"]["samples"]
+    short, long = list(chain(*samples[:11])), list(chain(*samples[11:]))
+    assert len(set(map(tuple, short))) == len(short)
+    # The corpus of the sea has the third shard. It has begun its second epoch before the change.
+    epochs = {
+        (phase, is_sea): {epoch for epoch, shard, _ in part if (shard == 2) is is_sea}
+        for phase, part in (("short", short), ("long", long))
+        for is_sea in (False, True)
+    }
+    assert epochs["short", False] == {0} and epochs["long", False] == {1}
+    assert epochs["short", True] == {0, 1} and epochs["long", True] == {2}
+
+
+def test_each_step_has_the_weights_of_its_phase(results: dict[str, Any]) -> None:
+    samples = results["mixed"]["1 rank"]["samples"]
+    of_the_sea = [sum(shard == 2 for _, shard, _ in step) for step in samples]
+    assert of_the_sea[:7] == [1] * 4 + [2] * 3
+    # Two fifths of 32 samples, in whole ones at every step.
+    assert [sum(of_the_sea[7:end]) for end in range(8, 12)] == [3, 6, 10, 13]
+    assert of_the_sea[11:] == [2] * 3
+
+
+def test_validation_is_of_each_source_and_together(results: dict[str, Any]) -> None:
+    columns = results["mixed"]["columns"]
+    for name in ("loss", "mlm_loss", "mlm_accuracy", "perplexity"):
+        for source in ("", "farm/", "sea/"):
+            assert f"validation/{source}{name}" in columns
+    assert "train/phase" in columns
+
+
+def test_the_summary_has_the_steps_of_each_phase(results: dict[str, Any]) -> None:
+    text = " ".join(results["mixed"]["log"].split())
+    assert "phase 1 steps 1 to 4: at most 16 tokens per sample, 4 samples per step" in text
+    assert "phase 3 steps 8 to 11: at most 16 tokens" in text and "60.0% farm, 40.0% sea" in text
+    assert "batch 4 to 8 samples per step, at most 256 tokens" in text

@@ -30,6 +30,8 @@ TRAIN_METRICS = {
     "grad_norm",
     "learning_rate",
     "tokens_per_second",
+    "flops_per_second",
+    "unigram_entropy",
     "checkpoint_seconds",
     "checkpoint_share",
     "epoch",

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from clozekit.runs.curves import plot_curves, running_mean
+from clozekit.runs.curves import phase_changes, plot_curves, running_mean
 from clozekit.runs.folder import RunFolder
+from clozekit.runs.metrics_file import Series
 
 HISTORY = """epoch,step,train/loss,train/learning_rate,validation/loss
 ,10,2.5,0.001,
@@ -44,3 +45,9 @@ def test_training_rows_are_drawn_with_their_running_mean() -> None:
     # Three of four values are left, of which one is 1.
     assert means[50:56] == [0.5, *[pytest.approx(1 / 3)] * 4, 0.5]
     assert all(math.isfinite(mean) for mean in means)
+
+
+def test_a_phase_ends_at_its_last_logged_step() -> None:
+    series: Series = {"train/phase": ([2, 4, 6, 8, 10], [1, 1, 2, 2, 4])}
+    assert phase_changes(series) == [4, 8]
+    assert phase_changes({"train/loss": ([2, 4], [1.0, 1.0])}) == []

@@ -60,3 +60,14 @@ def test_a_run_of_before_the_parts_of_an_encoder_could_be_chosen_has_those_of_be
     assert read["encoder"].keys() > {"norm_bias", "local_attention"}
     modern = {"encoder": {**read["encoder"], "norm_bias": False}}
     assert translated(modern, 3) == modern
+
+
+@pytest.mark.parametrize(("activation", "has_layer"), [("gelu", True), ("tanh", False)])
+def test_one_word_used_to_stand_for_all_of_modernberts_layer(
+    activation: str, has_layer: bool
+) -> None:
+    config = {"encoder": {"_target_": OWN_ENCODER, "classifier_activation": activation}}
+    encoder = EncoderConfig.model_validate(translated(config, 3)["encoder"])
+    assert encoder.prediction_head is has_layer
+    now = {"encoder": {**encoder.model_dump(by_alias=True), "prediction_head": False}}
+    assert translated(now, 3) == now

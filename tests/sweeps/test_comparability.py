@@ -30,6 +30,9 @@ def run(config: dict[str, object]) -> FoundRun:
         (PRETRAINING, LOSS, ["data.validation_masking.masked_lm_prob"], [0]),
         (PRETRAINING, LOSS, ["encoder.hidden_size", "data.max_seq_length"], [1]),
         (PRETRAINING, LOSS, ["data.path", "task"], [0, 1]),
+        (PRETRAINING, LOSS, ["data.path.a.weight", "data.path.a.path"], [1]),
+        (PRETRAINING, LOSS, ["data.phases.0.ratio", "data.phases.1.weights.a"], []),
+        (PRETRAINING, "train/loss", ["data.path.a.weight", "data.phases.0.ratio"], [0, 1]),
         # A run of before there was validation_masking.
         ({"data.masked_lm_prob": 0.15}, LOSS, ["data.masked_lm_prob"], [0]),
         (FINE_TUNING, LOSS, ["data.max_seq_length", "task.class_weights", "data.train"], []),

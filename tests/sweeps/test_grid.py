@@ -225,6 +225,10 @@ MISTAKES = {
     ),
     "an interval": (["optimizer.lr=interval(1,2)"], "does not support sweep type"),
     "no jobs": (["seed=0,1", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: it should be"),
+    "the fork server": (
+        ["seed=0,1", "hydra.launcher.fork_server=2"],
+        "hydra.launcher.fork_server=2: it should be",
+    ),
     "nodes": (["seed=0,1", "trainer.num_nodes=2"], "trainer.num_nodes=2: a job of a sweep runs on"),
     "the launcher": (
         ["seed=0,1", "hydra/launcher=joblb"],

@@ -1,6 +1,7 @@
 """Studies with a pruner: jobs replay recorded curves, and wait for an answer to each value."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState
 
@@ -37,6 +38,15 @@ PRUNERS: dict[str, Callable[[], BasePruner]] = {
 }
 
 
+CHOICES = CategoricalDistribution(list(CURVES))
+RANGE = FloatDistribution(1e-5, 2e-2, log=True)
+
+
+def curve_of(rate: str | float) -> list[float]:
+    """Returns the recorded curve of the closest rate."""
+    return CURVES[min(CURVES, key=lambda known: abs(math.log(float(known) / float(rate))))]
+
+
 class Interruption(BaseException):
     """A signal, or a kill."""
 
@@ -55,7 +65,7 @@ class RecordedJob:
 
     @property
     def curve(self) -> list[float]:
-        return CURVES[self.overrides[0].removeprefix(f"{KEY}=")]
+        return curve_of(self.overrides[0].removeprefix(f"{KEY}="))
 
     def monitor(self) -> str:
         return METRIC
@@ -91,20 +101,28 @@ class RecordedJob:
 class Lab:
     """Studies in folders, which can be interrupted and continued."""
 
-    def __init__(self, folder: Path, pruner: Callable[[], BasePruner]) -> None:
-        self.folder, self.pruner = folder, pruner
+    def __init__(
+        self, folder: Path, pruner: Callable[[], BasePruner], n_trials: int = N_TRIALS
+    ) -> None:
+        self.folder, self.pruner, self.n_trials = folder, pruner, n_trials
         # It survives an interruption as a file does.
         self.storage = optuna.storages.InMemoryStorage()
         folder.mkdir()
 
-    def start(self, on_report: Callable[[int], None] = nothing, is_random: bool = False) -> None:
+    def start(
+        self,
+        on_report: Callable[[int], None] = nothing,
+        space: CategoricalDistribution | FloatDistribution = RANGE,
+    ) -> None:
         """Runs the jobs of the study, as the launcher does with one job at a time."""
         stored = optuna.create_study(study_name="mine", storage=self.storage, load_if_exists=True)
+        # Choices would be sampled twice by TPE, which adds no trial.
+        is_random = space is CHOICES
         kind = optuna.samplers.RandomSampler if is_random else optuna.samplers.TPESampler
         study = Study(
             stored,
-            {KEY: CategoricalDistribution(list(CURVES))},
-            N_TRIALS,
+            {KEY: space},
+            self.n_trials,
             None,
             self.make_job,
             lambda number: kind(seed=3 + number),
@@ -159,16 +177,16 @@ def test_a_pruned_study_finds_the_best_of_the_full_one_in_a_part_of_the_steps(
     name: str, tmp_path: Path
 ) -> None:
     lab = Lab(tmp_path / "study", PRUNERS[name])
-    lab.start(is_random=True)
+    lab.start(space=CHOICES)
     trials = lab.trials
     counted = [trial for trial in trials if trial.state != TrialState.FAIL]
     assert len(counted) == N_TRIALS
     complete = [trial.value for trial in counted if trial.state == TrialState.COMPLETE]
-    assert min(complete) == min(CURVES[trial.params[KEY]][-1] for trial in counted)
+    assert min(complete) == min(curve_of(trial.params[KEY])[-1] for trial in counted)
     steps = sum(map(lab.steps, counted))
     assert steps / (N_TRIALS * LAST) <= SHARES[name]
     for trial in counted:
-        curve = CURVES[trial.params[KEY]]
+        curve = curve_of(trial.params[KEY])
         assert trial.intermediate_values == {
             step: curve[step // INTERVAL - 1]
             for step in range(INTERVAL, lab.steps(trial) + 1, INTERVAL)
@@ -212,7 +230,7 @@ def test_a_kill_in_the_middle_of_a_decision_changes_nothing(
     is_before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before, or after, each of the three writes of which a decision to prune consists."""
-    whole, killed = (Lab(tmp_path / each, PRUNERS["halving"]) for each in ("whole", "killed"))
+    whole, killed = (Lab(tmp_path / each, PRUNERS["halving"], 6) for each in ("whole", "killed"))
     whole.start()
     done: Counter[str] = Counter()
     is_deciding = False
@@ -247,8 +265,8 @@ def test_a_kill_in_the_middle_of_a_decision_changes_nothing(
         *("set_trial_intermediate_value", "set_trial_user_attr", "set_trial_state_values"),
     ):
         monkeypatch.setattr(killed.storage, name, dying(name))
-    assert repeat_until_done(killed) > 5
-    assert min(done.values()) > 3 and len(done) == 3
+    assert repeat_until_done(killed) > 5, done
+    assert len(done) == 3 and min(done.values()) >= 2, done
     assert killed.outcome() == whole.outcome()
 
 

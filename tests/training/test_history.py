@@ -12,9 +12,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from clozekit.data.batch import PretrainingBatch
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
+from clozekit.models.flops import masked_lm_flops
 from clozekit.runs.csv_history import CSVHistory
 from clozekit.runs.metrics_file import read_rows
 from clozekit.tasks.pretraining import PretrainingModule
+from clozekit.training.flops import FlopRate, step_flops
 from clozekit.training.history import StepHistory
 from tests.tasks.models import small_encoder, training_arguments
 from tests.tasks.training import trainer_of
@@ -138,3 +140,41 @@ def test_the_speed_leaves_validation_out(
     assert now[0] == 104
     num_tokens = sum(s.num_tokens for s in islice(datamodule_of(corpus).train_dataloader(), 2))
     assert row["train/tokens_per_second"] == pytest.approx(num_tokens / 4)
+
+
+def test_operations_per_second_are_those_of_the_steps_between_rows(tmp_path: Path) -> None:
+    rate = FlopRate(trainer_of(tmp_path, 2), num_steps=2)
+    rate.add(1.0, 10)
+    assert rate.metrics() == {}
+    rate.add(3.0, 20)
+    assert rate.metrics() == {"train/flops_per_second": 10.0}
+    rate.add(3.5, 1)
+    rate.add(4.0, 2)
+    # The peak of a CPU is not known.
+    assert rate.metrics() == {"train/flops_per_second": 3.0}
+
+
+def test_every_row_has_operations_per_second(corpus: Path, tmp_path: Path) -> None:
+    rows = rows_of(datamodule_of(corpus), tmp_path, 4)
+    assert [row["train/flops_per_second"] > 0 for row in rows] == [True, True]
+    assert all("train/mfu" not in row for row in rows)
+
+
+def test_mfu_is_logged_where_the_peak_is_known(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clozekit.training.flops.get_available_flops", lambda *_: 1e9)
+    (row,) = rows_of(datamodule_of(corpus), tmp_path, 2)
+    assert row["train/mfu"] == pytest.approx(row["train/flops_per_second"] / 1e9)
+
+
+def test_a_frozen_encoder_has_no_backward(corpus: Path) -> None:
+    data = datamodule_of(corpus)
+    module = module_of(data)
+    step = next(iter(data.train_dataloader()))
+    trained = step_flops(module, step)
+    module.encoder.requires_grad_(False)
+    frozen = step_flops(module, step)
+    head = 3 * masked_lm_flops(module.encoder.config, step.num_targets)
+    assert trained is not None and frozen is not None
+    assert trained - head == 3 * (frozen - head) > 0

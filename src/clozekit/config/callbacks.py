@@ -1,5 +1,6 @@
 """Schemas of clozekit's callbacks, checked before the classes are imported."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -9,6 +10,7 @@ from clozekit.config.groups import Closed
 from clozekit.config.paths import PathText
 from clozekit.config.train import TrainConfig
 from clozekit.config.values import LARGEST, Count
+from clozekit.errors import ConfigError, DataError
 from clozekit.urls import WEB, is_url
 
 Mode = Literal["min", "max", "auto"]
@@ -59,11 +61,63 @@ class EarlyStoppingConfig(MonitoringConfig):
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
+class UnigramBaselineConfig(Closed):
+    """The arguments of `clozekit.training.unigram.UnigramBaseline`."""
+
+    after_n_steps: Count | None = None
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+
+
+class ProbesConfig(Closed):
+    """The arguments of `clozekit.training.probes.Probes`."""
+
+    train: PathText
+    validation: PathText
+    text_column: str = "text"
+    text_pair_column: str | None = None
+    label_column: str = "label"
+    every_n_steps: Count = 1000
+    batch_size: Count = 64
+
+    def check_files(self, key: str) -> None:
+        """Checks that the files exist and differ.
+
+        Args:
+            key: The key of the callback, for messages.
+
+        Raises:
+            ConfigError: They are the same file.
+            DataError: A file does not exist.
+        """
+        for name, path in (("train", self.train), ("validation", self.validation)):
+            if not Path(path).is_file():
+                raise DataError(f"{key}.{name}={path} does not exist")
+        if Path(self.train).samefile(self.validation):
+            raise ConfigError(
+                f"{key}.train and {key}.validation are the same file, {self.train}; its accuracy "
+                "should be that on other rows"
+            )
+
+
 SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.training.checkpoints.Checkpoints": CheckpointsConfig,
     "clozekit.training.monitoring.EarlyStopping": EarlyStoppingConfig,
+    "clozekit.training.unigram.UnigramBaseline": UnigramBaselineConfig,
+    "clozekit.training.probes.Probes": ProbesConfig,
 }
 """Schemas by callback class. The arguments of other classes are checked by their constructors."""
+
+
+def checkpoints_of(config: TrainConfig) -> CheckpointsConfig | None:
+    """Returns the arguments of the callback that saves checkpoints, if any.
+
+    Raises:
+        ConfigError: An argument is invalid.
+    """
+    for name, callback in config.callbacks.items():
+        if callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig:
+            return checked(f"callbacks.{name}", CheckpointsConfig, callback.model_extra or {})
+    return None
 
 
 def mirror_of(config: TrainConfig) -> str | None:
@@ -72,12 +126,8 @@ def mirror_of(config: TrainConfig) -> str | None:
     Raises:
         ConfigError: An argument of the checkpoints is invalid.
     """
-    for name, callback in config.callbacks.items():
-        is_ours = callback is not None and SCHEMAS.get(callback.target) is CheckpointsConfig
-        if callback is not None and is_ours and not config.trainer.fast_dev_run:
-            arguments = callback.model_extra or {}
-            return checked(f"callbacks.{name}", CheckpointsConfig, arguments).mirror
-    return None
+    checkpoints = None if config.trainer.fast_dev_run else checkpoints_of(config)
+    return None if checkpoints is None else checkpoints.mirror
 
 
 def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
@@ -85,5 +135,6 @@ def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
     return {
         name: callback.model_extra or {}
         for name, callback in config.callbacks.items()
-        if callback is not None and callback.target in SCHEMAS
+        if callback is not None
+        and issubclass(SCHEMAS.get(callback.target, Closed), MonitoringConfig)
     }

@@ -37,13 +37,19 @@ EFFECTS = {
     "optimizer": Effect.LEARNT,
     "max_steps": Effect.COURSE,
     "max_epochs": Effect.COURSE,
+    "max_tokens": Effect.COURSE,
+    "budget": Effect.COURSE,
+    "from_run": Effect.COURSE,
+    "from_step": Effect.COURSE,
     "validate_every_n_steps": Effect.COURSE,
     "compile": Effect.COURSE,
     "activation_checkpointing": Effect.COURSE,
     "callbacks": Effect.COURSE,
     "encoder.pretrained": Effect.COURSE,
     "encoder.vocab_size": Effect.COURSE,
+    "encoder.model_type": Effect.MANNER,
     "data.path": Effect.COURSE,
+    "data.path.*.weight": Effect.LEARNT,
     "data.train": Effect.COURSE,
     "data.validation": Effect.COURSE,
     "data.test": Effect.COURSE,
@@ -52,7 +58,9 @@ EFFECTS = {
     "data.on_unknown_label": Effect.COURSE,
     "data.validation_masking": Effect.COURSE,
     "data.first_phase.micro_batch_size": Effect.COURSE,
+    "data.phases.*.micro_batch_size": Effect.COURSE,
     "resume": Effect.MANNER,
+    "plan": Effect.MANNER,
     "trusted_modules": Effect.MANNER,
     "logger": Effect.MANNER,
     "micro_batch_size": Effect.MANNER,
@@ -77,13 +85,22 @@ EFFECTS = {
     "name": Effect.NAME,
     "runs_dir": Effect.NAME,
 }
-"""The effect of each key. Nested keys that are not listed have their group's effect."""
+"""The effect of each key. Nested keys that are not listed have their group's effect. A `*` is any
+name or index."""
 
 
 def effect_of(key: str) -> Effect | None:
     """Returns the effect of a `train` key, given by its full path; None if none is declared."""
-    while key not in EFFECTS:
-        key, dot, _ = key.rpartition(".")
-        if not dot:
-            return None
-    return EFFECTS[key]
+    parts = key.split(".")
+    while parts:
+        for known, effect in EFFECTS.items():
+            if _matches(known.split("."), parts):
+                return effect
+        parts.pop()
+    return None
+
+
+def _matches(known: list[str], parts: list[str]) -> bool:
+    return len(known) == len(parts) and all(
+        name in ("*", part) for name, part in zip(known, parts, strict=True)
+    )

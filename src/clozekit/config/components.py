@@ -23,7 +23,9 @@ def check_components(config: TrainConfig) -> None:
     for name, callback in config.callbacks.items():
         if callback is not None and callback.target in callbacks.SCHEMAS:
             schema = callbacks.SCHEMAS[callback.target]
-            checked(f"callbacks.{name}", schema, callback.model_extra or {})
+            given = checked(f"callbacks.{name}", schema, callback.model_extra or {})
+            if isinstance(given, callbacks.ProbesConfig):
+                given.check_files(f"callbacks.{name}")
     data_schema = data.SCHEMAS.get(config.data.target)
     if data_schema is not None:
         checked("data", data_schema, config.data.model_extra or {}).check_files()

@@ -4,14 +4,23 @@ Each option is declared here only: its type, bounds, default and meaning. The Da
 their arguments with these classes, and docs/configuration.md is generated from them.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from clozekit.config.cache import CacheConfig
 from clozekit.config.groups import Closed
+from clozekit.config.mixture import CorpusPath
 from clozekit.config.paths import PathText
+from clozekit.config.phases import (
+    FirstPhaseConfig,
+    PhaseConfig,
+    PhaseSettings,
+    check_ratios,
+    check_weights,
+)
 from clozekit.config.reading import (
     ClassificationReading,
     MultipleChoiceReading,
@@ -19,9 +28,11 @@ from clozekit.config.reading import (
     RegressionReading,
     TaggingReading,
 )
-from clozekit.config.train import PhaseConfig
 from clozekit.config.values import Count
 from clozekit.errors import DataError
+
+PairObjective: TypeAlias = Literal["next_sentence", "sentence_order"]
+"""What is predicted of a sentence pair."""
 
 
 class StreamConfig(Closed):
@@ -53,6 +64,20 @@ class StreamConfig(Closed):
                 f"prefetch_factor={self.prefetch_factor} requires workers, but num_workers=0"
             )
         return self
+
+    def phase_settings(self) -> tuple[PhaseSettings, ...]:
+        """Returns what holds in each phase of training; there is one by default."""
+        return (
+            PhaseSettings(
+                key="",
+                ratio=1.0,
+                max_seq_length=self.max_seq_length,
+                masked_lm_prob=getattr(self, "masked_lm_prob", None),
+                global_batch_size=self.global_batch_size,
+                micro_batch_size=self.micro_batch_size,
+                weights=getattr(self, "weights", {}),
+            ),
+        )
 
     def check_files(self) -> None:
         """Checks that the configured files exist.
@@ -100,40 +125,102 @@ class Masking(Closed):
 
 
 class CorpusDataConfig(Masking, StreamConfig):
-    """The options of DataModules that read a prepared corpus.
+    """The options of DataModules that read prepared corpora.
 
     Attributes:
         path: The folder written by `clozekit prepare`, or the URL of a copy of it in an object
-            store, such as `s3://bucket/corpus`.
+            store, such as `s3://bucket/corpus`. For a mixture of several corpora with the same
+            tokenizer, a mapping from a name to the keys of `SourceConfig`, such as
+            `{news: {path: data/news, weight: 3}, mails: {path: data/mails, weight: 1}}`.
         cache: Where the shards of a URL are kept, with the keys of `CacheConfig`.
         short_seq_prob: The probability that a sample has a shorter target length.
         validation_masking: How the tokens of validation are masked, with the keys of `Masking`. It
             is the same for all runs unless it is set, so that runs with different masking can be
             compared.
-        first_phase: A first training phase with shorter samples, with the keys of `PhaseConfig`;
-            None to use one length throughout.
+        phases: The phases of training, a list in which each has the keys of `PhaseConfig`; null for
+            a single phase. Validation is the same in all of them.
+        first_phase: A first training phase with shorter samples, with the keys of
+            `FirstPhaseConfig`: a shorter way to write two phases. Null to use one length
+            throughout.
     """
 
-    path: PathText
+    path: CorpusPath
     cache: CacheConfig = CacheConfig()
     short_seq_prob: float = Field(0.1, ge=0, le=1)
     validation_masking: Masking = Masking()
-    first_phase: PhaseConfig | None = None
+    phases: list[PhaseConfig] | None = None
+    first_phase: FirstPhaseConfig | None = None
 
     @model_validator(mode="after")
-    def _check_first_phase(self) -> Self:
-        if self.first_phase is not None and self.first_phase.max_seq_length > self.max_seq_length:
-            raise ValueError(
-                f"first_phase.max_seq_length={self.first_phase.max_seq_length} is more than "
-                f"max_seq_length={self.max_seq_length}, the length of the second phase"
-            )
+    def _check_phases(self) -> Self:
+        if self.phases is not None:
+            if self.first_phase is not None:
+                raise ValueError("phases and first_phase are both set: set one of them to null")
+            check_ratios(self.phases)
+            check_weights(self.phases, self.weights)
+        for phase in self.phase_settings():
+            if phase.max_seq_length > self.max_seq_length:
+                raise ValueError(
+                    f"{phase.key}.max_seq_length={phase.max_seq_length} is more than "
+                    f"max_seq_length={self.max_seq_length}, the length of validation and of phases "
+                    "that do not set it"
+                )
         return self
 
-    def check_files(self) -> None:
-        """Checks that the folder is a corpus."""
-        from clozekit.corpus.opening import open_corpus
+    @property
+    def paths(self) -> dict[str, str]:
+        """The path of each source of a mixture; the only path has an empty name."""
+        if isinstance(self.path, str):
+            return {"": self.path}
+        return {name: source.path for name, source in self.path.items()}
 
-        open_corpus(self.path, self.cache)
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each source of a mixture; empty for a single path."""
+        if isinstance(self.path, str):
+            return {}
+        return {name: source.weight for name, source in self.path.items()}
+
+    def phase_settings(self) -> tuple[PhaseSettings, ...]:
+        """Returns what holds in each phase of training."""
+        whole = super().phase_settings()[0]
+        if self.first_phase is not None:
+            first = self.first_phase
+            return (
+                replace(
+                    whole,
+                    key="first_phase",
+                    ratio=first.ratio,
+                    max_seq_length=first.max_seq_length,
+                    micro_batch_size=first.micro_batch_size,
+                ),
+                replace(whole, ratio=1 - first.ratio, begins_epoch=True),
+            )
+        if self.phases is None:
+            return (whole,)
+        settings = []
+        for index, phase in enumerate(self.phases):
+            given = phase.model_dump(exclude_none=True)
+            weights = {**whole.weights, **given.pop("weights", {})}
+            settings.append(replace(whole, key=f"phases.{index}", weights=weights, **given))
+        return tuple(settings)
+
+    def check_files(self) -> None:
+        """Checks that the folders are corpora, and have the same tokenizer."""
+        from clozekit.corpus.opening import open_corpora
+
+        open_corpora(self.paths, self.cache)
+
+
+class PairDataConfig(CorpusDataConfig):
+    """The options of the DataModule of sentence pairs.
+
+    Attributes:
+        pair_objective: `next_sentence` gives half of the pairs a random B (Devlin et al., 2019);
+            `sentence_order` swaps A and B in half of the pairs (Lan et al., 2020).
+    """
+
+    pair_objective: PairObjective = "next_sentence"
 
 
 class LabelledDataConfig(StreamConfig):
@@ -146,7 +233,8 @@ class LabelledDataConfig(StreamConfig):
         test: The file or split of test rows, if any.
         path: A dataset's folder, or its name on the Hugging Face Hub.
         name: The dataset's configuration, if it has several.
-        tokenizer: A `tokenizer.json` or `vocab.txt`; None to use the pretrained encoder's. Python
+        tokenizer: A `tokenizer.json`, a `vocab.txt` or the folder of a tokenizer; None to use the
+            pretrained encoder's. Python
             callers may pass a tokenizer object.
         validation_fraction: The fraction of training rows held out for validation.
     """
@@ -164,7 +252,8 @@ class LabelledDataConfig(StreamConfig):
         splits = ("train", "validation", "test") if self.path is None else ()
         for key in (*splits, "tokenizer"):
             path = getattr(self, key)
-            if path is not None and not Path(path).is_file():
+            is_there = Path.exists if key == "tokenizer" else Path.is_file
+            if path is not None and not is_there(Path(path)):
                 raise DataError(f"data.{key}={path} does not exist")
 
 
@@ -189,7 +278,7 @@ class MultipleChoiceDataConfig(MultipleChoiceReading, LabelledDataConfig):
 
 
 SCHEMAS: dict[str, type[StreamConfig]] = {
-    "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": CorpusDataConfig,
+    "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": PairDataConfig,
     "clozekit.data.pretraining.masked_lm_datamodule.MaskedLMDataModule": CorpusDataConfig,
     "clozekit.data.labelled.classification.ClassificationDataModule": ClassificationDataConfig,
     "clozekit.data.labelled.regression.RegressionDataModule": RegressionDataConfig,

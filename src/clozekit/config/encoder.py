@@ -2,7 +2,15 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from clozekit.config.paths import PathText
 from clozekit.config.values import Count
@@ -14,7 +22,8 @@ PARTS = (
     *("norm_position", "position_embedding_type", "global_rope_theta", "local_rope_theta"),
     *("local_attention", "global_attn_every_n_layers", "gated_feed_forward"),
     *("attention_bias", "mlp_bias", "norm_bias"),
-    *("classifier_activation", "classifier_bias", "classifier_pooling"),
+    *("classifier_activation", "classifier_bias", "classifier_pooling", "prediction_head"),
+    *("embedding_size", "position_offset"),
 )
 """The keys that published configurations of BERT do not have."""
 
@@ -25,7 +34,10 @@ class EncoderConfig(BaseModel):
     The defaults are BERT (Devlin et al., 2019, section 3 and appendix A.2). ModernBERT (Warner et
     al., 2024, section 2.1) has `norm_position=pre`, `position_embedding_type=rotary`,
     `gated_feed_forward=true`, `local_attention=128`, `global_attn_every_n_layers=3`,
-    `type_vocab_size=0`, and no biases.
+    `type_vocab_size=0`, `prediction_head=true`, and no biases. RoBERTa (Liu et al., 2019) has a
+    `position_offset`; DistilBERT (Sanh et al., 2019) has `type_vocab_size=0` and
+    `classifier_activation=relu`; ELECTRA (Clark et al., 2020) has an `embedding_size` and
+    `classifier_activation=gelu`.
 
     If `target` is not the default, keys that are not listed here are allowed. They are attributes
     of this object, for use by the custom class.
@@ -37,11 +49,18 @@ class EncoderConfig(BaseModel):
             `trusted_modules`.
         vocab_size: The number of token ids; by default taken from the tokenizer.
         hidden_size: The size of each token's hidden vector; a multiple of `num_attention_heads`.
+        embedding_size: The size of the embeddings (ELECTRA). If it is not `hidden_size`, a linear
+            layer follows them, and masked words are predicted from vectors of this size; null for
+            `hidden_size`.
         num_hidden_layers: The number of Transformer blocks.
         num_attention_heads: The number of attention heads per block.
         intermediate_size: The hidden size of the feed-forward layers.
-        max_position_embeddings: The maximum sequence length.
-        type_vocab_size: The number of segment ids; 0 for none, so that only [SEP] separates texts.
+        max_position_embeddings: The number of positions. The maximum sequence length is this
+            number minus `position_offset`.
+        position_offset: The position of a sequence's first token. In RoBERTa it is
+            `pad_token_id + 1`, so an encoder that `export` should write as RoBERTa needs a
+            tokenizer whose padding token has the id `position_offset - 1`.
+        type_vocab_size: The number of segment ids; with 0 or 1, only [SEP] separates texts.
         norm_position: `post` normalizes after each residual (BERT), `pre` before each sub-layer
             (Xiong et al., 2020), with one more LayerNorm after the last block.
         position_embedding_type: `absolute` adds a learned vector to each token, `rotary` rotates
@@ -60,14 +79,19 @@ class EncoderConfig(BaseModel):
         hidden_act: `gelu` (exact, with the error function) or `gelu_pytorch_tanh` (approximate).
         hidden_dropout_prob: The dropout of the embeddings and of each sub-layer's output.
         attention_probs_dropout_prob: The dropout of the attention probabilities.
-        classifier_activation: How heads see the encoder: with `tanh` as in BERT, where heads on a
-            whole sequence are on a dense layer with tanh, and heads on tokens on the tokens; with
-            `gelu` as in ModernBERT, where all are on a dense layer, GELU and LayerNorm.
+        classifier_activation: The activation after the dense layer between a whole sequence and its
+            heads: `tanh` (BERT, RoBERTa), `relu` (DistilBERT) or `gelu` (ELECTRA, ModernBERT).
+        prediction_head: Whether there is such a dense layer below all heads, those on tokens too,
+            with a LayerNorm after the activation (ModernBERT); otherwise heads on tokens are on the
+            tokens.
         classifier_bias: Whether the dense layers of heads have biases.
         classifier_pooling: What represents a whole sequence: `cls`, its first token, or `mean`, the
             mean of its tokens.
         layer_norm_eps: The epsilon added to the variance in each LayerNorm.
         initializer_range: The standard deviation of the truncated normal for weight initialization.
+        model_type: The family as which `export` writes the encoder, by its `model_type` in
+            transformers, if several have the same parts: `roberta`, `xlm-roberta` or `camembert`;
+            null for the first of them, or for that of `pretrained`.
         pretrained: The source of weights and sizes: a clozekit checkpoint or run folder, or a model
             folder in the transformers layout, local or on the Hugging Face Hub.
     """
@@ -77,10 +101,12 @@ class EncoderConfig(BaseModel):
     target: str = Field(OWN_ENCODER, alias="_target_", pattern=r"^\w+(\.\w+)+$")
     vocab_size: Count | None = None
     hidden_size: int = Field(768, gt=0, le=2**16)
+    embedding_size: int | None = Field(None, gt=0, le=2**16)
     num_hidden_layers: int = Field(12, gt=0, le=1024)
     num_attention_heads: int = Field(12, gt=0, le=2**16)
     intermediate_size: int = Field(3072, gt=0, le=2**20)
     max_position_embeddings: int = Field(512, gt=0, le=2**24)
+    position_offset: int = Field(0, ge=0, lt=2**24)
     type_vocab_size: int = Field(2, ge=0, le=2**16)
     norm_position: Literal["post", "pre"] = "post"
     position_embedding_type: Literal["absolute", "rotary"] = "absolute"
@@ -92,7 +118,8 @@ class EncoderConfig(BaseModel):
     attention_bias: bool = True
     mlp_bias: bool = True
     norm_bias: bool = True
-    classifier_activation: Literal["tanh", "gelu"] = "tanh"
+    classifier_activation: Literal["tanh", "relu", "gelu"] = "tanh"
+    prediction_head: bool = False
     classifier_bias: bool = True
     classifier_pooling: Literal["cls", "mean"] = "cls"
     hidden_act: Literal["gelu", "gelu_pytorch_tanh"] = "gelu"
@@ -100,12 +127,24 @@ class EncoderConfig(BaseModel):
     attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
     layer_norm_eps: float = Field(1e-12, gt=0, lt=1)
     initializer_range: float = Field(0.02, gt=0, le=10)
+    model_type: str | None = None
     pretrained: PathText | None = None
 
     @property
     def is_own(self) -> bool:
         """Whether the encoder is clozekit's own class."""
         return self.target == OWN_ENCODER
+
+    @property
+    def longest_sequence(self) -> int:
+        """The maximum sequence length."""
+        return self.max_position_embeddings - self.position_offset
+
+    @property
+    def limit_in_words(self) -> str:
+        """The keys that limit the length of a sequence, for messages."""
+        offset = f" minus position_offset={self.position_offset}" if self.position_offset else ""
+        return f"max_position_embeddings={self.max_position_embeddings}{offset}"
 
     def has_local_attention(self, layer: int) -> bool:
         """Whether a layer, counted from 0, has local attention."""
@@ -129,7 +168,7 @@ class EncoderConfig(BaseModel):
 
     def published(self) -> dict[str, Any]:
         """Returns the keys that published configurations of BERT have, and those of other parts."""
-        excluded = {"target", "pretrained", *PARTS} - self.other_parts().keys()
+        excluded = {"target", "pretrained", "model_type", *PARTS} - self.other_parts().keys()
         return self.model_dump(exclude=excluded)
 
     @model_validator(mode="after")
@@ -141,6 +180,26 @@ class EncoderConfig(BaseModel):
                     {"type": "extra_forbidden", "loc": (key,), "input": value}
                     for key, value in self.model_extra.items()
                 ],
+            )
+        return self
+
+    @field_validator("embedding_size")
+    @classmethod
+    def _without_the_default(cls, value: int | None, info: ValidationInfo) -> int | None:
+        # So that an encoder without the linear layer has one configuration.
+        return None if value == info.data.get("hidden_size") else value
+
+    @model_validator(mode="after")
+    def _check_positions(self) -> Self:
+        if self.position_offset and self.position_embedding_type == "rotary":
+            raise ValueError(
+                f"position_offset={self.position_offset} has no effect with "
+                "position_embedding_type=rotary, in which only distances count"
+            )
+        if self.longest_sequence < 1:
+            raise ValueError(
+                f"position_offset={self.position_offset} must be less than "
+                f"max_position_embeddings={self.max_position_embeddings}"
             )
         return self
 

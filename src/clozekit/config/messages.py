@@ -2,6 +2,7 @@
 
 import re
 import traceback
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -180,7 +181,7 @@ def _of_details(details: list[ErrorDetails], title: str) -> str:
     first = details[0]
     if len(details) == 1:
         return _of_detail(first, title)
-    key = ".".join(str(part) for part in first["loc"][:-1])
+    key = _key(first["loc"][:-1])
     alternatives = []
     for detail in details:
         if detail["type"] == "value_error":
@@ -191,7 +192,7 @@ def _of_details(details: list[ErrorDetails], title: str) -> str:
 
 
 def _of_detail(detail: ErrorDetails, title: str) -> str:
-    key = ".".join(str(part) for part in detail["loc"])
+    key = _key(detail["loc"])
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
         return f"{key}: {message}" if key else message
@@ -199,8 +200,15 @@ def _of_detail(detail: ErrorDetails, title: str) -> str:
         return f"unknown key {key!r}"
     if detail["type"] == "missing":
         return f"{key} is missing"
+    if detail["type"] == "model_type":
+        return f"{key}={as_yaml(detail['input'])}: it should be a mapping with keys"
     message = detail["msg"].replace("Input should", "it should")
     return f"{key}={as_yaml(detail['input'])}: {message}"
+
+
+def _key(parts: Sequence[int | str]) -> str:
+    """Joins the parts of a key. Those in angle brackets are tags of a type, not parts of it."""
+    return ".".join(str(part) for part in parts if not str(part).startswith("<"))
 
 
 def _first_line(error: Exception) -> str:

@@ -13,22 +13,28 @@ FREE_TEXT = ("text", "text_pair")
 
 TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
     "prepare": (
-        *("out", "work_dir", "source.path", "source.name", "source.split", "tokenizer.path"),
-        *("source.text_column", "source.id_column"),
+        *("out", "work_dir", "source.path", "source.name", "source.split"),
+        *("source.text_column", "source.id_column", "tokenizer.path", "tokenizer.base"),
     ),
     "train": (
-        *("name", "runs_dir", "resume", "encoder.pretrained"),
+        *("name", "runs_dir", "resume", "from_run", "budget", "encoder.pretrained"),
         *("data.path", "data.name", "data.train", "data.validation", "data.test", "data.tokenizer"),
         *("data.text_column", "data.text_pair_column", "data.label_column", "data.score_column"),
         *("data.words_column", "data.tags_column", "data.question_column", "data.context_column"),
         *("data.answers_column", "data.id_column"),
+        *("callbacks.probes.train", "callbacks.probes.validation"),
     ),
     "evaluate": ("checkpoint", "input", "out"),
     "predict": ("checkpoint", "input", "output", *FREE_TEXT),
+    "benchmark": ("checkpoint", "name", "runs_dir"),
     "export": ("checkpoint", "out"),
+    "merge": ("out",),
     "report": ("folder", "metric"),
 }
 """The keys of each verb whose value is text: never a number, a list, or several values."""
+
+NEW_KEYS: Mapping[str, str] = {"benchmark": "suite.tasks."}
+"""The beginning of the keys of each verb that the command line may add."""
 
 LIST_GROUPS: Mapping[str, tuple[str, ...]] = {"train": ("logger", "callbacks")}
 """The groups of each verb that accept several choices. Hydra has no null for these."""
@@ -37,12 +43,17 @@ POSITIONAL: Mapping[str, str] = {"report": "folder"}
 """The key of each verb that can be given as a positional argument."""
 
 
+NAMED_GROUPS: Mapping[str, tuple[str, ...]] = {"train": ("data.path",)}
+"""The keys of each verb whose value may also be groups under names that the user chooses."""
+
+
 def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False) -> list[str]:
     """Converts a verb's command-line arguments to overrides that Hydra parses as intended.
 
     `data.train=data (1).csv` becomes `data.train='data (1).csv'`. Values that Hydra parses already
     are unchanged, so Hydra's own quoting works; only the text keys also take numbers and lists as
-    text. `logger=null` becomes `logger=[]`.
+    text. `logger=null` becomes `logger=[]`. `data.path.news.path=data/news` becomes
+    `++data.path.news.path=data/news`, after `data.path={}` if nothing sets `data.path` before.
 
     Args:
         verb: The verb.
@@ -58,15 +69,49 @@ def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False)
             continue
         key, equals, value = argument.partition("=")
         name = key.lstrip("+")
+        new = NEW_KEYS.get(verb)
+        if new is not None and key.startswith(new):
+            key = f"++{key}"
         if not equals or key.startswith(("-", "~")):
             overrides.append(argument)
         elif key in LIST_GROUPS.get(verb, ()) and value in ("null", ""):
             overrides.append(f"{key}=[]")
-        elif name in TEXT_KEYS.get(verb, ()):
+        elif _is_list_of_overrides(verb, name) and value[:1] == "[" and value[-1:] == "]":
+            overrides.append(f"{key}=[{','.join(map(_as_element, _between_commas(value[1:-1])))}]")
+        elif (group := _group_of(verb, name)) is not None:
+            if not any(override.lstrip("+").startswith(f"{group}") for override in overrides):
+                overrides.append(f"{group}={{}}")
+            write = _as_text if name.endswith(".path") else _quoted_if_needed
+            overrides.append(write(f"++{name}", value, is_multirun))
+        elif _is_text(verb, name):
             overrides.append(_as_text(key, value, is_multirun, verb == "predict"))
         else:
             overrides.append(_quoted_if_needed(key, value, is_multirun))
     return overrides
+
+
+def _is_text(verb: str, key: str) -> bool:
+    """Whether the value of a key is text; the data of a suite's task has the keys of `train`."""
+    parts = key.split(".", 3)
+    if verb == "benchmark" and parts[:2] == ["suite", "tasks"] and len(parts) == 4:
+        return parts[3] in TEXT_KEYS["train"]
+    return key in TEXT_KEYS.get(verb, ())
+
+
+def _is_list_of_overrides(verb: str, key: str) -> bool:
+    """Whether the value of a key is a list of overrides, which Hydra's lists cannot have."""
+    return verb == "benchmark" and (key == "overrides" or key.endswith(".overrides"))
+
+
+def _as_element(override: str) -> str:
+    is_quoted = len(override) > 1 and override[0] == override[-1] and override[0] in "'\""
+    return override if is_quoted or not override else quoted("", override.strip())[1:]
+
+
+def _group_of(verb: str, key: str) -> str | None:
+    """Returns the key that has groups under names of the user's, if this key is in one of them."""
+    groups = NAMED_GROUPS.get(verb, ())
+    return next((group for group in groups if key.startswith(f"{group}.")), None)
 
 
 def parsed(override: str) -> Override | None:
@@ -97,7 +142,7 @@ def _exists(path: str) -> bool:
         return False
 
 
-def _as_text(key: str, value: str, is_multirun: bool, is_predict: bool) -> str:
+def _as_text(key: str, value: str, is_multirun: bool, is_predict: bool = False) -> str:
     if is_predict and key.lstrip("+") in FREE_TEXT and "${" in value:
         return quoted(key, re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value))
     override = f"{key}={value}"
@@ -106,6 +151,8 @@ def _as_text(key: str, value: str, is_multirun: bool, is_predict: bool) -> str:
         return _quoted_if_needed(key, value, is_multirun)
     if found.is_sweep_override():
         return override if is_multirun else quoted(key, value)
+    if isinstance(found.value(), dict) and key.lstrip("+") in NAMED_GROUPS["train"]:
+        return override
     is_text = isinstance(found.value(), str | None) and value == value.strip()
     return override if is_text else quoted(key, value)
 

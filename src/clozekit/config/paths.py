@@ -47,6 +47,26 @@ def expanded(path: str) -> str:
         return path
 
 
+def checked_run_name(name: str) -> str:
+    """Checks that a run's name is the path of a folder below the folder of runs.
+
+    Raises:
+        ValueError: A part of it is too long, or is not the name of a folder.
+    """
+    for part in name.split("/"):
+        size = len(part.encode(errors="surrogatepass"))
+        if size > LONGEST_NAME:
+            raise ValueError(
+                f"{part[:20]}… has {size} bytes; a folder name has at most {LONGEST_NAME}"
+            )
+        if part in ("", ".", ".."):
+            raise ValueError(f"{name} would be another folder; a name has no parts like {part!r}")
+    # Control characters and lone surrogates.
+    if not all(character.isprintable() for character in name):
+        raise ValueError(f"{name!a} has a character that is not printable")
+    return name
+
+
 PathText = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value),

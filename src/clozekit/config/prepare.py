@@ -106,11 +106,47 @@ class WordPieceConfig(_Closed):
     character_coverage: float = Field(0.9999, gt=0, le=1)
 
 
-class ExistingTokenizerConfig(_Closed):
-    """An existing tokenizer.
+class BPEConfig(_Closed):
+    """A byte-level BPE vocabulary, as in GPT-2 and ModernBERT, to train on the training documents.
 
     Attributes:
-        path: A `tokenizer.json`, or a `vocab.txt` with one WordPiece per line; it may be a URL.
+        type: `bpe`.
+        vocab_size: The maximum number of tokens, including the five special tokens and 256 bytes.
+        lowercase: Whether to lowercase text.
+        add_prefix_space: Whether the first word of a text is encoded as after a space, so that a
+            word has the same tokens wherever it stands.
+    """
+
+    type: Literal["bpe"]
+    vocab_size: int = Field(50368, ge=300, le=2**31 - 1)
+    lowercase: bool = False
+    add_prefix_space: bool = False
+
+
+class ExtendedTokenizerConfig(_Closed):
+    """An existing tokenizer, with pieces added that are learnt from the training documents.
+
+    A text without any of the new pieces is encoded as before.
+
+    Attributes:
+        base: The folder of a model or a tokenizer, or a `tokenizer.json` or `vocab.txt`; it may be
+            the URL of a file.
+        add: The maximum number of new pieces.
+    """
+
+    base: PathText
+    add: int = Field(2000, gt=0, le=2**20)
+
+
+class ExistingTokenizerConfig(_Closed):
+    """An existing tokenizer of any kind: WordPiece, byte-level BPE, Unigram.
+
+    The roles of its special tokens are read from the `tokenizer_config.json` and the
+    `special_tokens_map.json` beside it.
+
+    Attributes:
+        path: The folder of a model or a tokenizer, a `tokenizer.json`, or a `vocab.txt` with one
+            WordPiece per line; it may be the URL of a file.
         lowercase: Whether to lowercase text; null for true. Only for a `vocab.txt`, because a
             `tokenizer.json` includes it.
         strip_accents: Whether to remove accents; null for the value of `lowercase`. Only for a
@@ -137,11 +173,15 @@ class ExistingTokenizerConfig(_Closed):
 
 
 def _kind_of_tokenizer(value: Any) -> str:
-    has_path = "path" in value if isinstance(value, dict) else hasattr(value, "path")
-    return "existing" if has_path else "wordpiece"
+    for key, kind in (("path", "existing"), ("base", "extend"), ("type", "bpe")):
+        if key in value if isinstance(value, dict) else hasattr(value, key):
+            return kind
+    return "wordpiece"
 
 
-TokenizerConfig: TypeAlias = WordPieceConfig | ExistingTokenizerConfig
+TokenizerConfig: TypeAlias = (
+    WordPieceConfig | BPEConfig | ExistingTokenizerConfig | ExtendedTokenizerConfig
+)
 
 
 class PrepareConfig(_Closed):
@@ -150,7 +190,7 @@ class PrepareConfig(_Closed):
     Attributes:
         out: The output folder of the corpus; it may be a URL, such as `s3://bucket/corpus`.
         source: The documents.
-        tokenizer: A vocabulary to train, or an existing tokenizer.
+        tokenizer: A vocabulary to train, an existing tokenizer, or one to extend.
         dedup: Which duplicate documents are dropped.
         filters: Rules that a document must meet. A rule that is null is off.
         validation_fraction: The fraction of documents held out for validation, by a hash of their
@@ -169,7 +209,9 @@ class PrepareConfig(_Closed):
     source: Annotated[SourceConfig, Field(discriminator="format")]
     tokenizer: Annotated[
         Annotated[WordPieceConfig, Tag("wordpiece")]
-        | Annotated[ExistingTokenizerConfig, Tag("existing")],
+        | Annotated[BPEConfig, Tag("bpe")]
+        | Annotated[ExistingTokenizerConfig, Tag("existing")]
+        | Annotated[ExtendedTokenizerConfig, Tag("extend")],
         Discriminator(_kind_of_tokenizer),
     ] = WordPieceConfig()
     dedup: Annotated[DedupConfig, Field(discriminator="method")] = ExactDedup()

@@ -63,6 +63,34 @@ class ScheduleConfig(Closed):
         return warmup
 
 
+def restarted(schedule: ScheduleConfig, step: int, max_steps: int) -> ScheduleConfig:
+    """Returns a schedule whose decay begins at a step, for a run that begins at a checkpoint.
+
+    There is no second warmup. The decay takes all further steps, or `decay_steps`.
+
+    Args:
+        schedule: The schedule; a custom one is returned unchanged.
+        step: The step of the checkpoint.
+        max_steps: The step at which the decay ends.
+
+    Raises:
+        ValueError: `decay_steps` is more than the number of further steps.
+    """
+    if isinstance(schedule, UserScheduleConfig):
+        return schedule
+    rest = max_steps - step
+    if schedule.decay_steps is not None and schedule.decay_steps > rest:
+        raise ValueError(
+            f"schedule.decay_steps={schedule.decay_steps} is more than the {rest} steps from "
+            f"step {step} to {max_steps}"
+        )
+    warmup = min(step, schedule.num_warmup_steps(max_steps))
+    decay = None if schedule.decay == "constant" else schedule.decay_steps or rest
+    return schedule.model_copy(
+        update={"warmup_steps": warmup, "decay_steps": decay, "decay_ratio": None}
+    )
+
+
 class UserScheduleConfig(ScheduleConfig):
     """A custom learning rate schedule.
 

@@ -14,6 +14,7 @@ class ProcessesLauncherConfig(Closed):
     """The arguments of `hydra_plugins.clozekit_launcher.ProcessesLauncher`."""
 
     n_jobs: Count
+    fork_server: bool
     fail_fast: bool
 
 

@@ -12,12 +12,13 @@ from pydantic import (
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.groups import Closed, Component
+from clozekit.config.length import LENGTHS, Duration, Tokens, check_length
 from clozekit.config.pairing import mismatch
-from clozekit.config.paths import LONGEST_NAME, FilePath, PathText, expanded
+from clozekit.config.paths import FilePath, PathText, checked_run_name, expanded
 from clozekit.config.schedule import OWN_SCHEDULE, ScheduleConfig, UserScheduleConfig
 from clozekit.config.stored import TrustedModules
 from clozekit.config.trainer import TrainerConfig
-from clozekit.config.values import Count, as_yaml
+from clozekit.config.values import LARGEST, Count, as_yaml
 
 COMPILE_CHOICES = (
     "compile=off or compile=default, with compile.mode, .fullgraph, .dynamic and .pad_tokens_to"
@@ -76,20 +77,6 @@ class CompileConfig(Closed):
         return self
 
 
-class PhaseConfig(Closed):
-    """The first phase of two-phase pretraining (Devlin et al., 2019, appendix A.2).
-
-    Attributes:
-        ratio: The length of the phase as a fraction of `max_steps`.
-        max_seq_length: The maximum sample length in the phase.
-        micro_batch_size: The maximum number of samples per forward pass in the phase.
-    """
-
-    ratio: float = Field(gt=0, lt=1)
-    max_seq_length: int = Field(ge=8)
-    micro_batch_size: Count
-
-
 class DivergenceConfig(Closed):
     """When training counts as diverged, and what to do then.
 
@@ -132,8 +119,14 @@ class TrainConfig(Closed):
         name: The run's name, and the name of its folder in `runs_dir`.
         runs_dir: The folder that contains the runs.
         seed: The seed of all random choices.
-        max_steps: The length of training in optimizer steps; alternatively, set `max_epochs`.
-        max_epochs: The length of training in passes over the data; alternatively, set `max_steps`.
+        max_steps: The length of training in optimizer steps. Exactly one of `max_steps`,
+            `max_epochs`, `max_tokens` and `budget` is set.
+        max_epochs: The length of training in passes over the data.
+        max_tokens: The length of training in tokens, without padding, such as 1e9. The number of
+            steps follows from the mean number of tokens per step in each phase.
+        budget: The length of training in time, such as `90s`, `30m` or `1h30m`, with validations
+            and checkpoints. A few steps are measured and undone; then the number of steps is fixed
+            and written to the run as `max_steps`.
         global_batch_size: The number of samples per optimizer step, over all processes.
         micro_batch_size: The maximum number of samples per forward pass; gradient accumulation
             follows from it.
@@ -142,6 +135,14 @@ class TrainConfig(Closed):
         resume: `auto` resumes from the newest complete checkpoint in the run's folder, or starts a
             new run if there is none; a path resumes from that checkpoint; null is an error if the
             run's folder exists.
+        from_run: Another run's folder, from whose checkpoint this new run begins: weights,
+            optimizer and position in the data. Length, schedule, name, callbacks, loggers and
+            devices may differ from that run. If its schedule or length differ, the decay begins at
+            `from_step`; it takes all further steps, or `schedule.decay_steps`. Keys that are not
+            given are those of the command that trained that run.
+        from_step: The step of that checkpoint; null for the last one.
+        plan: Whether to only print what the run would take: steps, tokens, time, memory and disk.
+            The time is measured on a few steps; nothing is written.
         trusted_modules: Python modules whose encoder classes `encoder.pretrained` may use, such as
             `[my_encoders]`. All other classes are those of this configuration, also when a run is
             resumed.
@@ -166,10 +167,15 @@ class TrainConfig(Closed):
     seed: int = Field(0, ge=0, le=2**32 - 1)
     max_steps: Count | None = None
     max_epochs: float | None = Field(None, gt=0, allow_inf_nan=False)
+    max_tokens: Tokens | None = None
+    budget: Duration | None = None
     global_batch_size: Count
     micro_batch_size: Count
     validate_every_n_steps: Count | None = None
     resume: PathText | None = None
+    from_run: PathText | None = None
+    from_step: int | None = Field(None, ge=0, le=LARGEST)
+    plan: bool = False
     trusted_modules: TrustedModules = ()
     compile: CompileConfig = CompileConfig()
     activation_checkpointing: bool = False
@@ -193,27 +199,13 @@ class TrainConfig(Closed):
         if "_target_" not in value:
             return {name: cls._expand_home(component) for name, component in value.items()}
         return {
-            key: expanded(each) if key in COMPONENT_PATHS and isinstance(each, str) else each
-            for key, each in value.items()
+            key: _expanded(each) if key in COMPONENT_PATHS else each for key, each in value.items()
         }
 
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        for part in name.split("/"):
-            size = len(part.encode(errors="surrogatepass"))
-            if size > LONGEST_NAME:
-                raise ValueError(
-                    f"{part[:20]}… has {size} bytes; a folder name has at most {LONGEST_NAME}"
-                )
-            if part in ("", ".", ".."):
-                raise ValueError(
-                    f"{name} would be another folder; a name has no parts like {part!r}"
-                )
-        # Control characters and lone surrogates.
-        if not all(character.isprintable() for character in name):
-            raise ValueError(f"{name!a} has a character that is not printable")
-        return name
+        return checked_run_name(name)
 
     @field_validator("logger", "callbacks", mode="before")
     @classmethod
@@ -238,10 +230,17 @@ class TrainConfig(Closed):
 
     @model_validator(mode="after")
     def _check_training_length(self) -> Self:
-        if (self.max_steps is None) == (self.max_epochs is None):
+        check_length({key: getattr(self, key) for key in LENGTHS})
+        return self
+
+    @model_validator(mode="after")
+    def _check_beginning(self) -> Self:
+        if self.from_run is None and self.from_step is not None:
+            raise ValueError(f"from_step={self.from_step} has no effect without from_run")
+        if self.from_run is not None and self.resume not in (None, "auto"):
             raise ValueError(
-                f"max_steps={as_yaml(self.max_steps)} and max_epochs={as_yaml(self.max_epochs)}: "
-                "set exactly one of them, and the other to null"
+                f"from_run={self.from_run} and resume={self.resume}: set only one of them; a run "
+                "that began with from_run is continued with resume=auto"
             )
         return self
 
@@ -264,13 +263,12 @@ class TrainConfig(Closed):
 
     @model_validator(mode="after")
     def _check_sequence_length(self) -> Self:
-        longest = (self.data.model_extra or {}).get("max_seq_length")
-        if isinstance(longest, int) and self.encoder.pretrained is None:
-            positions = self.encoder.max_position_embeddings
-            if longest > positions:
+        if self.encoder.pretrained is not None:
+            return self
+        for key, longest in _lengths(self.data.model_extra or {}).items():
+            if longest > self.encoder.longest_sequence:
                 raise ValueError(
-                    f"data.max_seq_length={longest} is more than "
-                    f"encoder.max_position_embeddings={positions}"
+                    f"data.{key}={longest} is more than encoder.{self.encoder.limit_in_words}"
                 )
         return self
 
@@ -278,3 +276,31 @@ class TrainConfig(Closed):
     def run_dir(self) -> Path:
         """The run's folder."""
         return self.runs_dir / self.name
+
+
+def _expanded(path: Any) -> Any:
+    """Expands `~` in a path, or in the paths of a mixture of sources."""
+    if isinstance(path, dict):
+        return {
+            str(name): {**source, "path": _expanded(source["path"])}
+            if isinstance(source, dict) and "path" in source
+            else source
+            for name, source in path.items()
+        }
+    return expanded(path) if isinstance(path, str) else path
+
+
+def _lengths(data: dict[str, Any]) -> dict[str, int]:
+    """Returns the maximum length of the data and of each phase, by its key in the group."""
+    phases = data.get("phases")
+    groups = {
+        "": data,
+        "first_phase.": data.get("first_phase"),
+        **{f"phases.{i}.": p for i, p in enumerate(phases if isinstance(phases, list) else ())},
+    }
+    found = {
+        f"{prefix}max_seq_length": group.get("max_seq_length")
+        for prefix, group in groups.items()
+        if isinstance(group, dict)
+    }
+    return {key: length for key, length in found.items() if isinstance(length, int)}

@@ -4,20 +4,14 @@ The tasks of a stage run on all workers. What runs between the stages only adds 
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from tokenizers import Tokenizer
-
-from clozekit import storage
 from clozekit.config.dedup import NearDedup, NoDedup
 from clozekit.config.prepare import (
-    ExistingTokenizerConfig,
     HubSource,
     MovieReviewsSource,
     SourceConfig,
     TableSource,
     TextSource,
-    WordPieceConfig,
 )
 from clozekit.console import PlainConsole
 from clozekit.corpus.cut_stage import cut_file, partitions_to_read
@@ -46,7 +40,6 @@ from clozekit.corpus.progress import print_plain
 from clozekit.corpus.read_stage import count_filtered, number_pieces, read_partition
 from clozekit.corpus.readers import plan_partitions
 from clozekit.corpus.shard_stage import build_shard, shard_records
-from clozekit.corpus.source_files import signature_of
 from clozekit.corpus.split_stage import (
     count_duplicates,
     count_kept,
@@ -61,7 +54,11 @@ from clozekit.corpus.token_stage import (
     count_unknown,
     tokenize_group,
 )
-from clozekit.corpus.vocabulary import load_tokenizer, train_from_counts
+from clozekit.corpus.tokenizer_stage import (
+    save_tokenizer,
+    signatures_of_tokenizer,
+    train_from,
+)
 from clozekit.corpus.word_stage import (
     add_counts,
     all_counts,
@@ -71,7 +68,6 @@ from clozekit.corpus.word_stage import (
 from clozekit.corpus.work_folder import PLAN_FILE, Plan, ShardPlan, Work
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file, write_atomically
-from clozekit.urls import is_url, name_of
 
 PARTITION_BYTES = SMALLEST_PARTITION
 _NO_TEXT = " does not contain any text"
@@ -85,9 +81,7 @@ def plan_reading(work: Work) -> None:
     source = plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
     if not source.partitions:
         raise DataError(f"{_name(work.config.source)}{_NO_TEXT}")
-    inputs = source.inputs
-    if isinstance(work.config.tokenizer, ExistingTokenizerConfig):
-        inputs = [*inputs, signature_of(work.config.tokenizer.path)]
+    inputs = [*source.inputs, *signatures_of_tokenizer(work.config.tokenizer)]
     plan = Plan(source.partitions, source.partition_bytes, inputs).to_json()
     if (work.folder / PLAN_FILE).exists() and work.read_json(PLAN_FILE) != plan:
         erase(work)
@@ -147,22 +141,13 @@ def split_documents(work: Work) -> None:
     work.write_json("hold_out.json", counts.bound(work.config.validation_fraction))
 
 
-def copy_tokenizer(work: Work, config: ExistingTokenizerConfig) -> None:
-    """Copies an existing tokenizer to the corpus folder, as a complete `tokenizer.json`."""
-    path, chars = Path(config.path), config.handle_chinese_chars
-    if is_url(config.path):
-        path = work.file("tokenizer", name_of(config.path))
-        storage.download(config.path, path)
-    _save(work, load_tokenizer(path, config.lowercase, config.strip_accents, chars))
-
-
-def train_vocabulary(work: Work, config: WordPieceConfig) -> None:
-    """Trains the vocabulary on the training documents."""
+def train_vocabulary(work: Work) -> None:
+    """Trains or extends the vocabulary on the training documents."""
     run_tasks("count words", count_group, work, len(work.division().groups))
     work.write_json("occurrences.json", count_occurrences(work))
     run_tasks("add counts", add_counts, work, work.division().num_buckets)
     if not work.tokenizer_file.exists():
-        _save(work, train_from_counts(all_counts(work), config))
+        save_tokenizer(train_from(all_counts(work), work), work.tokenizer_file)
 
 
 def tokenize(work: Work) -> None:
@@ -231,11 +216,6 @@ def write_manifest(work: Work) -> Corpus | PreparedCorpus:
     work.check_uploaded(TOKENIZER_FILE, *(plan.file for plan in work.shard_plans()))
     work.upload(MANIFEST_FILE)
     return PreparedCorpus(work.config.out, manifest)
-
-
-def _save(work: Work, tokenizer: Tokenizer) -> None:
-    with write_atomically(work.tokenizer_file) as file:
-        file.write(tokenizer.to_str(pretty=True).encode())
 
 
 def _split_record(work: Work, split: Split) -> SplitRecord:

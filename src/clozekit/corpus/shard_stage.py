@@ -7,8 +7,8 @@ import numpy as np
 
 from clozekit.corpus.hold_out import shard_bounds
 from clozekit.corpus.manifest import ShardRecord, Split
+from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.corpus.tokenized import TokenizedDocuments
-from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.corpus.work_folder import Work
 from clozekit.files import sha256_of_file, write_json
 
@@ -38,7 +38,9 @@ def build_shard(work: Work, number: int) -> None:
         documents=len(documents.ids),
         sentences=len(documents.sentence_offsets) - 1,
         tokens=len(documents.tokens),
-        unknown_tokens=int(np.count_nonzero(documents.tokens == unknown)),
+        unknown_tokens=(
+            0 if unknown is None else int(np.count_nonzero(documents.tokens == unknown))
+        ),
     )
     if work.is_stored:
         work.upload(shard.file)

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -116,16 +116,41 @@ class StoredCorpus(Corpus):
                         f"{join(self.url, MANIFEST_FILE)} lists it"
                     )
 
-    def _check_limit(self, config: CacheConfig) -> None:
+    def needed_bytes(self, config: CacheConfig) -> tuple[int, StoredShard]:
+        """Returns the smallest cache that has room for what is read at a time, in bytes.
+
+        Args:
+            config: The options of the cache.
+
+        Returns:
+            The size, and the largest shard, on which it depends.
+        """
         records = [record for split in self.manifest.splits.values() for record in split.shards]
         largest = max(map(self._stored, records), key=lambda shard: shard.num_bytes)
-        needed = max(FEWEST_SHARDS, config.ahead + 2) * largest.num_bytes
+        return max(FEWEST_SHARDS, config.ahead + 2) * largest.num_bytes, largest
+
+    def _check_limit(self, config: CacheConfig) -> None:
+        needed, largest = self.needed_bytes(config)
         if self.cache.limit < needed:
             raise DataError(
                 f"data.cache.limit={config.limit} has no room for "
                 f"{needed // largest.num_bytes} shards: {largest.url} has "
                 f"{largest.num_bytes:,} bytes, so it should be at least {needed}"
             )
+
+
+def check_cache(corpora: Sequence[StoredCorpus], config: CacheConfig) -> None:
+    """Checks that a cache has room for several corpora that are read at a time.
+
+    Raises:
+        DataError: It is too small.
+    """
+    needed = sum(corpus.needed_bytes(config)[0] for corpus in corpora)
+    if num_bytes(config.limit) < needed:
+        raise DataError(
+            f"data.cache.limit={config.limit} has no room for the shards of {len(corpora)} corpora "
+            f"that are read at a time; it should be at least {needed}"
+        )
 
 
 class StoredShardFile(ShardFile):

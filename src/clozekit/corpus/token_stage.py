@@ -16,10 +16,10 @@ from clozekit.corpus.hold_out import (
     shard_keys,
 )
 from clozekit.corpus.manifest import Split
+from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.corpus.split_stage import splits_of
 from clozekit.corpus.tokenized import TokenizedDocuments, offsets_of
-from clozekit.corpus.vocabulary import SpecialTokens
-from clozekit.corpus.word_cache import Encoder
+from clozekit.corpus.word_cache import Encoder, first_sentences
 from clozekit.corpus.work_folder import Work, write_array
 from clozekit.files import write_json
 
@@ -36,8 +36,9 @@ def tokenize_group(work: Work, number: int) -> None:
     keys = np.concatenate([piece[2] for piece in pieces])
     order = np.lexsort((keys, splits))
     report: dict[str, int] = {"empty": sum(piece[3] for piece in pieces), "unknown": 0}
-    if (limit := work.config.filters.max_unknown_fraction) is not None:
-        unknown = SpecialTokens.from_tokenizer(encoder.tokenizer).unk
+    unknown = SpecialTokens.from_tokenizer(encoder.tokenizer).unk
+    limit = work.config.filters.max_unknown_fraction
+    if limit is not None and unknown is not None:
         order = order[has_known_tokens(documents, unknown, limit)[order]]
         report["unknown"] = len(keys) - len(order)
     documents, splits, keys = documents.take(order), splits[order], keys[order]
@@ -86,8 +87,9 @@ def _tokenize(
     rows = np.flatnonzero(splits != DUPLICATE)
     batch = work.documents(piece).take(pa.array(rows))
     sentences = batch.column("sentences")
-    tokens, sentence_offsets = encoder.encode(sentences.flatten())
-    document_offsets = offsets_of(sentences.value_lengths().to_numpy())
+    lengths = sentences.value_lengths().to_numpy()
+    tokens, sentence_offsets = encoder.encode(sentences.flatten(), first_sentences(lengths))
+    document_offsets = offsets_of(lengths)
     encoded = TokenizedDocuments(batch.column("id"), tokens, sentence_offsets, document_offsets)
     documents, has_tokens = encoded.without_empty()
     keys = shard_keys(batch.column("key").to_numpy())[has_tokens]

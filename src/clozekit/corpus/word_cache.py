@@ -3,9 +3,11 @@
 BERT's normalizer and pre-tokenizer never look beyond a space, an ASCII punctuation mark or (if they
 are split off) a Chinese character. The tokens of a text are therefore the tokens of its words in
 order, and each distinct word needs to be encoded only once. This is several times faster than
-encoding the text, with the same result.
+encoding the text, with the same result. The same is true of byte-level BPE as in GPT-2, if a word
+has the space before it.
 """
 
+import json
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -15,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
+from tokenizers.models import BPE, WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from clozekit.corpus.shards import OffsetArray, TokenArray, token_dtype
+from clozekit.corpus.word_marks import needs_space_before
 
 _ASCII_PUNCTUATION = r"!-/:-@\[-`{-~"
 # The ranges of BertNormalizer, from `_is_chinese_char` in google-research/bert's tokenization.py.
@@ -55,6 +58,16 @@ class Words:
         return cls._of(lists.flatten(), lists.offsets.to_numpy())
 
     @classmethod
+    def spaced(cls, sentences: pa.StringArray) -> "Words":
+        """Splits sentences, whose whitespace must be single spaces, before each space."""
+        lists = pc.split_pattern(sentences, " ")
+        words, offsets = lists.flatten(), lists.offsets.to_numpy()
+        has_space = np.ones(len(words), bool)
+        has_space[offsets[:-1][np.diff(offsets) > 0]] = False
+        spaces = pc.if_else(pa.array(has_space), " ", "")
+        return cls._of(pc.binary_join_element_wise(spaces, words, ""), offsets)
+
+    @classmethod
     def whole(cls, sentences: pa.StringArray) -> "Words":
         """Uses each sentence as one word."""
         return cls._of(sentences, np.arange(len(sentences) + 1, dtype=np.int32))
@@ -69,7 +82,7 @@ class Encoder:
     """Converts sentences to token ids, without special tokens.
 
     Args:
-        tokenizer: Any tokenizer; one that works like BERT's encodes word by word.
+        tokenizer: Any tokenizer; one that works like BERT's or GPT-2's encodes word by word.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -78,26 +91,51 @@ class Encoder:
         tokenizer.encode_special_tokens = True
         self.dtype = token_dtype(max(tokenizer.get_vocab().values()) + 1)
         self._by_word = _words_are_independent(tokenizer)
+        self._by_spaced_word = _spaced_words_are_independent(tokenizer)
+        self._needs_space = needs_space_before(tokenizer)
 
-    def encode(self, sentences: pa.StringArray) -> tuple[TokenArray, NDArray[np.int64]]:
+    def encode(
+        self, sentences: pa.StringArray, begins_text: NDArray[np.bool_] | None = None
+    ) -> tuple[TokenArray, NDArray[np.int64]]:
         """Encodes sentences.
 
         Args:
             sentences: `[sentences]`; their whitespace must be single spaces.
+            begins_text: `[sentences]`: whether a sentence is the first of its document; None if all
+                are. The others are encoded as after a space, if the tokenizer tells the difference.
 
         Returns:
             The tokens `[tokens]` of all sentences, and the start offset of each sentence,
             `[sentences + 1]`.
         """
-        if self._by_word:
-            words = Words.split(sentences, self.tokenizer.normalizer)
-        else:
-            words = Words.whole(sentences)
+        words = self.words(sentences, begins_text)
         encodings = self.tokenizer.encode_batch_fast(words.distinct, add_special_tokens=False)
         ids = [encoding.ids for encoding in encodings]
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
         tokens = np.fromiter(chain.from_iterable(ids), self.dtype, int(lengths.sum()))
         return _repeat(tokens, lengths, words)
+
+    def words(
+        self, sentences: pa.StringArray, begins_text: NDArray[np.bool_] | None = None
+    ) -> Words:
+        """Splits sentences into parts that are encoded one by one; see `encode`."""
+        if self._by_word:
+            return Words.split(sentences, self.tokenizer.normalizer)
+        if self._needs_space and begins_text is not None:
+            spaces = pc.if_else(pa.array(begins_text), "", " ")
+            sentences = pc.binary_join_element_wise(spaces, sentences, "")
+        return Words.spaced(sentences) if self._by_spaced_word else Words.whole(sentences)
+
+
+def first_sentences(lengths: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+    """Returns `[sentences]`: whether each is the first of its document.
+
+    Args:
+        lengths: `[documents]`. The number of sentences of each document.
+    """
+    begins = np.zeros(int(lengths.sum()), bool)
+    begins[(np.cumsum(lengths) - lengths)[lengths > 0]] = True
+    return begins
 
 
 def _repeat(
@@ -120,3 +158,25 @@ def _words_are_independent(tokenizer: Tokenizer) -> bool:
         and isinstance(tokenizer.model, WordPiece)
         and all(token.special for token in added)
     )
+
+
+def _spaced_words_are_independent(tokenizer: Tokenizer) -> bool:
+    """Whether the tokens of a text are those of its words, each with the space before it."""
+    normalizer, pre_tokenizer = (
+        json.loads(part.__getstate__()) if part is not None else None
+        for part in (tokenizer.normalizer, tokenizer.pre_tokenizer)
+    )
+    added: Any = tokenizer.get_added_tokens_decoder().values()
+    return (
+        isinstance(tokenizer.model, BPE)
+        and pre_tokenizer is not None
+        and pre_tokenizer["type"] == "ByteLevel"
+        and pre_tokenizer["use_regex"]
+        and (normalizer is None or normalizer["type"] in ("NFC", "NFD", "Lowercase"))
+        # The texts have only single spaces, so runs of them, which ModernBERT has, do not occur.
+        and all(token.special or _is_run_of_spaces(token.content) for token in added)
+    )
+
+
+def _is_run_of_spaces(content: str) -> bool:
+    return content.isspace() and len(content) > 1

@@ -10,11 +10,11 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from clozekit.config.prepare import WordPieceConfig
 from clozekit.corpus.hold_out import SPLIT_CODES
 from clozekit.corpus.shards import write_record_batch
 from clozekit.corpus.split_stage import splits_of
-from clozekit.corpus.vocabulary import count_words
+from clozekit.corpus.tokenizer_stage import word_counter
+from clozekit.corpus.word_cache import first_sentences
 from clozekit.corpus.work_folder import Work, map_slice, write_array
 from clozekit.files import write_json
 
@@ -26,13 +26,14 @@ _TABLES_AT_ONCE = 64
 
 def count_group(work: Work, number: int) -> None:
     """Counts the words of a group's training documents, sorted by bucket."""
-    assert isinstance(work.config.tokenizer, WordPieceConfig)
+    count = word_counter(work)
     division = work.division()
     counts: Counter[str] = Counter()
     for piece in division.groups[number]:
         is_train = pa.array(splits_of(work, piece) == SPLIT_CODES["train"])
-        sentences = work.documents(piece).column("sentences").filter(is_train).flatten()
-        counts.update(count_words(sentences, work.config.tokenizer))
+        documents = work.documents(piece).column("sentences").filter(is_train)
+        begins_text = first_sentences(documents.value_lengths().to_numpy())
+        counts.update(count(documents.flatten(), begins_text))
     words = list(counts)
     buckets = np.array(
         [zlib.crc32(word.encode()) % division.num_buckets for word in words], np.int64

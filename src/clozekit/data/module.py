@@ -1,7 +1,7 @@
 """The base of all DataModules: loaders over sources, and the position in the training stream."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from clozekit.config.checking import checked
 from clozekit.config.data import StreamConfig
+from clozekit.config.phases import PlannedPhase, planned
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position
 from clozekit.data.step import EvaluationBatch
@@ -38,8 +39,12 @@ class StreamDataModule(LightningDataModule):
         config: The options.
         position: The position in the stream after the last optimizer step; saved in checkpoints.
         overfit_steps: The number of steps that training repeats; None to use all of the data.
+        only_phase: The index of the phase that all steps are of, to measure them; None for the
+            phases in their order.
         data_hash: A hash of the data, if known.
         sources: The source of each split: `train`, `validation` and, if any, `test`.
+        source_names: The names of the sources of a mixture, if any.
+        source_shards: For each split, the indices of the shards of each source of a mixture.
     """
 
     config_class: ClassVar[type[StreamConfig]] = StreamConfig
@@ -57,14 +62,17 @@ class StreamDataModule(LightningDataModule):
         self.data_hash: str | None = None
         self.position = Position()
         self.overfit_steps: int | None = None
+        self.only_phase: int | None = None
         self.sources: dict[str, Source] = {}
+        self.source_names: tuple[str, ...] = ()
+        self.source_shards: dict[str, tuple[range, ...]] = {}
 
     tokenizer: Tokenizer
 
     @property
     def vocab_size(self) -> int:
         """The number of token ids."""
-        return self.tokenizer.get_vocab_size()
+        return max(self.tokenizer.get_vocab().values()) + 1
 
     def phases(self, max_steps: int, rank: int, world_size: int) -> list[Phase]:
         """Returns the phases of training; one by default.
@@ -80,6 +88,14 @@ class StreamDataModule(LightningDataModule):
         shape = BatchShape(self.global_batch_size, self.micro_batch_size, rank, world_size)
         return [Phase(self.sources["train"], shape)]
 
+    def planned_phases(self, max_steps: int) -> list[PlannedPhase]:
+        """Returns the phases of a run with their steps, for plans and summaries.
+
+        Args:
+            max_steps: The number of optimizer steps.
+        """
+        return planned(self.config.phase_settings(), max_steps)
+
     @property
     def is_at_hand(self) -> bool:
         """Whether the data can be looked at before training without fetching it from a store."""
@@ -90,6 +106,10 @@ class StreamDataModule(LightningDataModule):
         source = self.sources["train"]
         num_samples = sum(source.num_samples(0, shard) for shard in range(source.num_shards))
         return num_samples / self.global_batch_size
+
+    def unigram_entropy(self) -> float | None:
+        """Returns the entropy of the frequencies of the tokens, in nats; None if unknown."""
+        return None
 
     def check_samples(self) -> None:
         """Checks that there is something to train on. Labelled rows are checked when read.
@@ -118,6 +138,8 @@ class StreamDataModule(LightningDataModule):
         # Without a Trainer, as in tests, the number of steps is not known.
         max_steps = sys.maxsize if self.trainer is None else self.trainer.max_steps
         phases = self.phases(max_steps, *self._rank())
+        if self.only_phase is not None:
+            phases = [replace(phases[self.only_phase], first_step=0)]
         stream = TrainingStream(phases, self.seed, self.position, self.overfit_steps)
         gpu = self._gpu()
         options = loader_options(self._num_workers(), gpu is not None, self.prefetch_factor)
@@ -137,11 +159,11 @@ class StreamDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the position as plain integers."""
-        return {"position": asdict(self.position)}
+        return {"position": self.position.as_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores a saved position."""
-        self.position = Position(**state_dict["position"])
+        self.position = Position.from_dict(state_dict["position"])
 
     def _evaluation_loader(self, split: str) -> DataLoader[EvaluationBatch[Batch]]:
         stream = self._evaluation_stream(split, *self._rank())
@@ -149,7 +171,13 @@ class StreamDataModule(LightningDataModule):
         return DataLoader(stream, **loader_options(0, self._gpu() is not None))
 
     def _evaluation_stream(self, split: str, rank: int, world_size: int) -> EvaluationStream:
-        return EvaluationStream(self.sources[split], self.micro_batch_size, rank, world_size)
+        return EvaluationStream(
+            self.sources[split],
+            self.micro_batch_size,
+            rank,
+            world_size,
+            self.source_shards.get(split, ()),
+        )
 
     def _rank(self) -> tuple[int, int]:
         if self.trainer is None:

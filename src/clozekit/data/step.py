@@ -112,6 +112,7 @@ class StepBatch(LoadedBatches[BatchT]):
         totals: The totals of the global batch.
         next_position: The position in the stream after the step.
         micro_batches: This process's share of the global batch, in the order of the forward passes.
+        phase: The index of the phase of the step; None if training has a single phase.
     """
 
     def __init__(
@@ -120,8 +121,10 @@ class StepBatch(LoadedBatches[BatchT]):
         totals: StepTotals,
         next_position: Position,
         micro_batches: tuple[BatchT, ...],
+        phase: int | None = None,
     ) -> None:
         super().__init__(micro_batches)
+        self.phase = phase
         self.index = index
         self.totals = totals
         self.next_position = next_position
@@ -147,10 +150,13 @@ class EvaluationBatch(LoadedBatches[BatchT]):
 
     Args:
         batch: The batch.
+        source: The index of the source of a mixture that all its samples are from; None without a
+            mixture.
     """
 
-    def __init__(self, batch: BatchT) -> None:
+    def __init__(self, batch: BatchT, source: int | None = None) -> None:
         super().__init__((batch,))
+        self.source = source
 
     @property
     def batch(self) -> BatchT:

@@ -1,7 +1,7 @@
 """Loaders over a source of samples: the share of each step that a rank and a worker build."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from typing import Any, Protocol
 
@@ -9,7 +9,8 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from clozekit.data.batch import Batch
-from clozekit.data.order import Position, Span, global_batches, part_of
+from clozekit.data.mixing import Mixture, mixed_batches
+from clozekit.data.order import Position, Span, global_batches, joined, part_of
 from clozekit.data.step import EvaluationBatch, StepBatch, StepTotals
 from clozekit.data.workers import kill_workers_at_exit, start_worker
 from clozekit.errors import ConfigError
@@ -53,18 +54,22 @@ class BatchShape:
         micro_batch_size: The maximum number of samples per forward pass.
         rank: The rank of this process.
         world_size: The number of processes.
+        key: The key of the phase in `data`, if any, for messages.
     """
 
     global_batch_size: int
     micro_batch_size: int
     rank: int = 0
     world_size: int = 1
+    key: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.global_batch_size < self.accumulation * self.world_size:
+            of_phase = f"data.{self.key}: " if self.key else ""
             raise ConfigError(
-                f"data.global_batch_size={self.global_batch_size} leaves a micro-batch empty on "
-                f"{self.world_size} processes with data.micro_batch_size={self.micro_batch_size}; "
+                f"{of_phase}data.global_batch_size={self.global_batch_size} leaves a micro-batch "
+                f"empty on {self.world_size} processes with "
+                f"data.micro_batch_size={self.micro_batch_size}; "
                 "use a larger micro_batch_size or another global_batch_size"
             )
 
@@ -86,17 +91,38 @@ class BatchShape:
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of training with its own samples.
+    """A phase of training.
 
     Attributes:
         source: The source of its samples.
         shape: The split of its global batches.
         first_step: The index of its first step.
+        mixture: The shares of the sources in a mixture, if there are several.
+        max_seq_length: The maximum length of its samples. A phase whose samples are as long as
+            those of the phase before continues its epoch; None begins an epoch in any case.
     """
 
     source: Source
     shape: BatchShape
     first_step: int = 0
+    mixture: Mixture | None = None
+    max_seq_length: int | None = None
+
+    def continues_epoch_of(self, other: "Phase") -> bool:
+        """Whether a position in the epoch of another phase has a meaning in this one."""
+        return self.max_seq_length is not None and self.max_seq_length == other.max_seq_length
+
+    def batches(self, seed: int, start: Position) -> Iterator[tuple[list[Span], Position]]:
+        """Yields the spans of each global batch and the position after it, without end.
+
+        Args:
+            seed: The seed of the order of shards and samples.
+            start: The position to start from.
+        """
+        source, size = self.source, self.shape.global_batch_size
+        if self.mixture is None:
+            return global_batches(source.num_samples, source.num_shards, seed, start, size)
+        return mixed_batches(source.num_samples, self.mixture, seed, start, size)
 
 
 class TrainingStream(IterableDataset[StepBatch[Batch]]):
@@ -105,8 +131,7 @@ class TrainingStream(IterableDataset[StepBatch[Batch]]):
     A DataLoader takes items from its workers in turn. Worker w of W builds every W-th step, so the
     stream is the same for any number of workers.
 
-    The phase of a step depends only on its index. A phase starts a new epoch, because a position in
-    an epoch has no meaning for samples of another length.
+    The phase of a step depends only on its index.
 
     Args:
         phases: The phases in order; the first starts at step 0.
@@ -132,15 +157,19 @@ class TrainingStream(IterableDataset[StepBatch[Batch]]):
         steps = self._steps() if self.overfit_steps is None else self._repeated_steps()
         for phase, spans, next_position in islice(steps, worker, None, num_workers):
             source, shape = phase.source, phase.shape
-            totals, arranged = source.totals(spans), source.arranged(spans)
+            joins = phase.mixture is not None
+            totals = source.totals(joined(spans) if joins else spans)
+            arranged = source.arranged(spans)
+            parts = [part_of(arranged, part, shape.num_parts) for part in shape.own_parts]
             yield StepBatch(
                 index=next_position.step - 1,
                 totals=totals,
                 next_position=next_position,
                 micro_batches=tuple(
-                    source.build(part_of(arranged, part, shape.num_parts), is_training=True)
-                    for part in shape.own_parts
+                    source.build(joined(part) if joins else part, is_training=True)
+                    for part in parts
                 ),
+                phase=next_position.phase if len(self.phases) > 1 else None,
             )
 
     def _steps(self, start: Position | None = None) -> Iterator[tuple[Phase, list[Span], Position]]:
@@ -149,10 +178,14 @@ class TrainingStream(IterableDataset[StepBatch[Batch]]):
         while True:
             number = self._phase_of(position.step)
             if position.phase != number:
-                position = Position(position.step, position.epoch + 1, phase=number)
+                before = self.phases[min(position.phase, len(self.phases) - 1)]
+                position = position.in_phase(
+                    number,
+                    continues_epoch=self.phases[number].continues_epoch_of(before),
+                    keeps_shares=self.phases[number].mixture == before.mixture,
+                )
             phase = self.phases[number]
-            source, size = phase.source, phase.shape.global_batch_size
-            steps = global_batches(source.num_samples, source.num_shards, self.seed, position, size)
+            steps = phase.batches(self.seed, position)
             while self._phase_of(position.step) == number:
                 spans, position = next(steps)
                 yield phase, spans, position
@@ -171,17 +204,35 @@ class TrainingStream(IterableDataset[StepBatch[Batch]]):
 
 
 class EvaluationStream(IterableDataset[EvaluationBatch[Batch]]):
-    """One rank's share of all samples. Each sample occurs exactly once over all ranks."""
+    """One rank's share of all samples. Each sample occurs exactly once over all ranks.
 
-    def __init__(self, source: Source, batch_size: int, rank: int, world_size: int) -> None:
+    Args:
+        source: The source of the samples.
+        batch_size: The maximum number of sequences per batch.
+        rank: The rank of this process.
+        world_size: The number of processes.
+        ranges: The indices of the shards of each source of a mixture; empty without a mixture.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        rank: int,
+        world_size: int,
+        ranges: Sequence[range] = (),
+    ) -> None:
         self.source = source
+        self.ranges = ranges
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
 
     def __iter__(self) -> Iterator[EvaluationBatch[Batch]]:
         for span in self._own_spans():
-            yield EvaluationBatch(self.source.build([span], is_training=False))
+            batch = self.source.build([span], is_training=False)
+            of_source = (i for i, shards in enumerate(self.ranges) if span.shard in shards)
+            yield EvaluationBatch(batch, next(of_source, None))
 
     def num_batches(self) -> int:
         """Returns the number of this rank's batches. Plans every shard."""

@@ -200,7 +200,7 @@ def _features(
     options_class = features_class.config_class
     given = columns_of(pretrained.data or {}, features_class)
     arguments = stored_arguments(pretrained.path, "data", given, options_class, ())
-    longest = pretrained.encoder.max_position_embeddings
+    longest = pretrained.encoder.longest_sequence
     if "max_seq_length" not in arguments:
         arguments["max_seq_length"] = min(longest, 512)
     if isinstance(module, ClassificationModule):

@@ -1,15 +1,19 @@
-"""Predictions of a pretrained model: words at [MASK] and next-sentence probabilities."""
+"""Predictions of a pretrained model: words at [MASK], and whether a text follows another."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from clozekit.corpus.vocabulary import SpecialTokens
+from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.data.files.cells import RowError, as_text, is_missing
 from clozekit.data.files.rows import Rows, read_file
+from clozekit.data.labelled.sequences import lay_out, token_ids
 from clozekit.data.packing import Packing
+from clozekit.data.sequence_format import SequenceFormat
+from clozekit.errors import DataError
 from clozekit.inference.precision import InferencePrecision
 from clozekit.inference.row_predictor import Prediction
 from clozekit.interop.pretrained import Pretrained
@@ -45,7 +49,14 @@ class PretrainingPredictor:
         self.top_k = top_k
         self.batch_size = batch_size
         self.precision = precision or InferencePrecision("32-true", torch.device("cpu"))
-        self.mask_id = SpecialTokens.from_tokenizer(self.tokenizer).mask
+        mask_id = SpecialTokens.from_tokenizer(self.tokenizer, str(pretrained.path)).mask
+        mask = None if mask_id is None else self.tokenizer.id_to_token(mask_id)
+        if mask_id is None or mask is None:
+            raise DataError(f"{pretrained.path}: its tokenizer has no mask token for words")
+        self.mask_id, self.mask = mask_id, mask
+        self.special = SequenceFormat.of(self.tokenizer, str(pretrained.path))
+        objective = (pretrained.data or {}).get("pair_objective")
+        self.pair_key = "in_order" if objective == "sentence_order" else "follows"
 
     def read_rows(self, path: str) -> Rows:
         """Reads the rows of a file."""
@@ -62,17 +73,25 @@ class PretrainingPredictor:
         text = as_text(row[TEXT], TEXT)
         given = row.get(TEXT_PAIR)
         pair = None if is_missing(given) else as_text(given, TEXT_PAIR)
-        if MASK not in text + (pair or "") and (pair is None or not self.judges_pairs):
+        texts = [self._with_masks(each) for each in (text, pair) if each is not None]
+        if self.mask not in "".join(texts) and (pair is None or not self.judges_pairs):
             alternative = ", or a text_pair" if self.judges_pairs else ""
-            raise RowError(f"text={text!r}: a pretrained model needs a {MASK} in it{alternative}")
-        encoding = self.tokenizer.encode(text, pair)
-        longest = self.model.encoder.config.max_position_embeddings
-        if len(encoding.ids) > longest:
             raise RowError(
-                f"text has {len(encoding.ids)} tokens including special tokens, more than "
-                f"max_position_embeddings={longest} of the model"
+                f"text={text!r}: a pretrained model needs a {self.mask} in it{alternative}"
             )
-        return encoding, pair is not None
+        encoded = lay_out([token_ids(self.tokenizer, texts)], self.special)
+        config = self.model.encoder.config
+        if len(encoded.input_ids) > config.longest_sequence:
+            raise RowError(
+                f"text has {len(encoded.input_ids)} tokens including special tokens, more than "
+                f"{config.limit_in_words} of the model"
+            )
+        return encoded, pair is not None
+
+    def _with_masks(self, text: str) -> str:
+        """Puts the tokenizer's own mask token where a text has [MASK]."""
+        is_token = self.tokenizer.token_to_id(MASK) is not None
+        return text if is_token else text.replace(MASK, self.mask)
 
     @torch.inference_mode()
     def predict(self, examples: Sequence[Any]) -> list[Prediction]:
@@ -85,9 +104,9 @@ class PretrainingPredictor:
     def _predict(self, examples: Sequence[Any]) -> list[Prediction]:
         encodings = [encoding for encoding, _ in examples]
         device = self.model.encoder.embeddings.token_embeddings.weight.device
-        packing = Packing.of_lists([e.ids for e in encodings]).to(device)
-        input_ids = torch.tensor([i for e in encodings for i in e.ids], device=device)
-        token_types = torch.tensor([i for e in encodings for i in e.type_ids], device=device)
+        packing = Packing.from_lengths(np.concatenate([e.lengths for e in encodings])).to(device)
+        input_ids = _tensor([e.input_ids for e in encodings], device)
+        token_types = _tensor([e.token_type_ids for e in encodings], device)
         masks = (input_ids == self.mask_id).nonzero().squeeze(-1)
         with self.precision.context(device):
             logits, follows = self._outputs(input_ids, token_types, packing, masks)
@@ -96,17 +115,17 @@ class PretrainingPredictor:
         predictions = []
         for number, (encoding, is_pair) in enumerate(examples):
             prediction: Prediction = {
-                "words": [next(words) for i in encoding.ids if i == self.mask_id]
+                "words": [next(words) for i in encoding.input_ids if i == self.mask_id]
             }
             if is_pair and follows is not None:
-                prediction["follows"] = follows[number]
+                prediction[self.pair_key] = follows[number]
             predictions.append(prediction)
         return predictions
 
     def _outputs(
         self, input_ids: Tensor, token_type_ids: Tensor, packing: Packing, masks: Tensor
     ) -> tuple[Tensor, list[float] | None]:
-        """Returns the logits at [MASK] and the next-sentence probability of each pair."""
+        """Returns the logits at [MASK], and the probability that a pair is one of the text."""
         sequence_output, pooled_output = self.model(input_ids, token_type_ids, packing)
         logits = self.model.masked_lm_head(sequence_output.index_select(0, masks)).float()
         if not self.judges_pairs:
@@ -114,13 +133,23 @@ class PretrainingPredictor:
         follows = self.model.next_sentence_head(pooled_output).float().softmax(dim=-1)[:, 0]
         return logits, follows.tolist()
 
+    def _shown(self, token_id: int) -> str:
+        """Returns the text of a token; a WordPiece that continues a word keeps its `##`."""
+        token = self.tokenizer.id_to_token(token_id) or ""
+        if getattr(self.tokenizer.model, "continuing_subword_prefix", None):
+            return token
+        text = self.tokenizer.decode([token_id], skip_special_tokens=False).strip()
+        # A part of a character cannot be shown.
+        return token if not text or "\ufffd" in text else text
+
     def _words(
         self, ids: list[list[int]], probabilities: list[list[float]]
     ) -> list[list[dict[str, Any]]]:
         return [
-            [
-                {"word": self.tokenizer.id_to_token(i) or "", "probability": p}
-                for i, p in zip(row, values, strict=True)
-            ]
+            [{"word": self._shown(i), "probability": p} for i, p in zip(row, values, strict=True)]
             for row, values in zip(ids, probabilities, strict=True)
         ]
+
+
+def _tensor(arrays: list[np.ndarray], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.concatenate(arrays).astype(np.int64)).to(device)

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from clozekit.interop.families import FAMILIES
 from clozekit.interop.markdown import as_code, as_code_block, as_text
 
 _PIPELINES = {
@@ -49,19 +50,22 @@ def model_card(
     kind = (
         f"An encoder of the class {as_code(config['encoder']['_target_'])}"
         if architecture is None
-        else f"A BERT encoder with the heads of `{architecture}`"
+        else f"An encoder with the heads of `{architecture}`"
     )
     batch = config.get("global_batch_size")
-    size = f" of {batch:,} samples" if isinstance(batch, int) else ""
+    is_same = "global_batch_size" not in str(config["data"].get("phases"))
+    size = f" of {batch:,} samples" if isinstance(batch, int) and is_same else ""
     given = {key: value for key, value in config["data"].items() if key != "_target_"}
     paths = {key: given[key] for key in ("path", "train", "validation", "test") if given.get(key)}
+    if isinstance(paths.get("path"), Mapping):
+        paths = {f"path.{name}": source for name, source in _paths_of(paths["path"]).items()}
     rows = [f"| {as_text(name)} | {value:.4f} |" for name, value in sorted(metrics.items())]
     lines = [
         f"---\n{data.to_yaml()}\n---",
         f"# {as_text(config.get('name', 'model'))}",
         f"{kind}, trained by clozekit {version} in {step:,} steps{size}.",
         "## Data",
-        "\n".join(f"- {key}: {as_code(value)}" for key, value in paths.items()),
+        "\n".join(f"- {as_text(key)}: {as_code(value)}" for key, value in paths.items()),
         f"Hash of the training data: {as_code(data_hash)}." if data_hash else "",
         "## Metrics",
         "\n".join(["| metric | value |", "|---|---|", *rows])
@@ -75,9 +79,22 @@ def model_card(
     )
 
 
+def _paths_of(sources: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the path of each source of a mixture; a source of another kind as it is."""
+    return {
+        name: source.get("path") if isinstance(source, Mapping) else source
+        for name, source in sources.items()
+    }
+
+
 def _pipeline(architecture: str) -> str | None:
     return next((tag for end, tag in _PIPELINES.items() if architecture.endswith(end)), None)
 
 
 def _family_tag(architecture: str) -> str:
-    return "modernbert" if architecture.startswith("ModernBert") else "bert"
+    """Returns the `model_type` of a class of transformers."""
+    return next(
+        family.model_type
+        for family in FAMILIES
+        if architecture.removeprefix(family.name).startswith(("For", "Model"))
+    )

@@ -77,9 +77,12 @@ def make_model(
 
 
 def shapes(
-    heads: Iterable[str], config: EncoderConfig, num_labels: int
+    heads: Iterable[str],
+    config: EncoderConfig,
+    num_labels: int,
+    add_pooling_layer: bool | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Returns the shape of every tensor of the model that `make_model` would return."""
     with torch.device("meta"):
-        model = make_model(heads, config, num_labels)
+        model = make_model(heads, config, num_labels, add_pooling_layer)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

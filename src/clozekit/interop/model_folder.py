@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from clozekit.corpus.vocabulary import load_tokenizer
-from clozekit.documents import read_json, read_json_object
+from clozekit.corpus.tokenizer_files import find_tokenizer, load_tokenizer
+from clozekit.documents import read_json
 from clozekit.errors import DataError
 from clozekit.interop.foreign_files import check_archive, check_tensors
 
@@ -27,6 +27,9 @@ _SMALL_FILES = (
     "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
 )
 # The encoder's folder; the last two are those of sentence-transformers.
 _SUBFOLDERS = ("", "0_Transformer/", "0_BERT/")
@@ -93,19 +96,9 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     """Reads a folder's tokenizer, if it has one.
 
     Raises:
-        DataError: The file is not a tokenizer with BERT's five special tokens.
+        DataError: It lacks a special token that is needed, or a file is damaged.
     """
-    if (folder / "tokenizer.json").is_file():
-        return load_tokenizer(folder / "tokenizer.json")
-    if not (folder / "vocab.txt").is_file():
-        return None
-    settings_file = folder / "tokenizer_config.json"
-    settings = read_json_object(settings_file)
-    keys = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
-    for key in keys:
-        if not isinstance(settings.get(key), bool | None):
-            raise DataError(f"{settings_file}: {key}={settings[key]!r}; it should be true or false")
-    return load_tokenizer(folder / "vocab.txt", *(settings.get(key) for key in keys))
+    return None if find_tokenizer(folder) is None else load_tokenizer(folder)
 
 
 def _read_shards(index_file: Path) -> dict[str, Tensor]:

@@ -179,7 +179,7 @@ def save_onnx(pretrained: Pretrained, folder: Path) -> None:
     import onnxruntime
 
     model = padded_model(pretrained)
-    longest = pretrained.encoder.max_position_embeddings
+    longest = pretrained.encoder.longest_sequence
     path = folder / "model.onnx"
     _export(model, _example(model.encoder, 2, min(8, longest)), path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

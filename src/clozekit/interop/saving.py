@@ -11,9 +11,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.corpus.special_tokens import SpecialTokens, role_names, with_segments
 from clozekit.errors import ConfigError
 from clozekit.files import write_json, write_text
-from clozekit.interop.families import family_of_encoder
+from clozekit.interop.families import family_of_encoder, parts_in_words
 from clozekit.interop.families.bert import BERT
 from clozekit.interop.families.family import Family, Names
 from clozekit.interop.head_names import HEADS_WITH_LABELS
@@ -54,7 +55,10 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
     }
     config |= _label_settings(model, family.task_head(architecture))
     if model.tokenizer is not None:
-        config |= _special_ids(model.tokenizer, family)
+        special_ids = _special_ids(model.tokenizer, family)
+        _check_padding(special_ids["pad_token_id"], model.encoder)
+        # Without a padding token, the family's own value stays.
+        config |= {key: value for key, value in special_ids.items() if value is not None}
         _save_tokenizer(model.tokenizer, folder, model.encoder)
     write_json(folder / "config.json", config)
     return sorted(parts - kept)
@@ -111,9 +115,10 @@ def architecture_of(model: Pretrained) -> str:
     """
     family = _family(model)
     heads = frozenset(name.partition(".")[0] for name in model.weights) - {"encoder"}
+    has_next_sentences = any("next_sentence_head" in of for of in family.heads_of_class.values())
     for wanted in (heads, heads - {"next_sentence_head"}):
         named = family.names(model.encoder, wanted)
-        poolers = () if family.has_pooler else ("encoder.pooler.", "next_sentence_head.")
+        poolers = () if has_next_sentences else ("encoder.pooler.", "next_sentence_head.")
         is_known = all(name in named or name.startswith(poolers) for name in model.weights)
         for architecture, of_class in family.heads_of_architecture.items():
             if is_known and wanted and wanted == of_class:
@@ -124,31 +129,47 @@ def architecture_of(model: Pretrained) -> str:
 def loading_call(model: Pretrained) -> str:
     """Returns the Python call that loads a saved model in transformers without a warning.
 
-    Without weights for a pooler, `BertModel` initialises one, and no key of `config.json` prevents
-    it.
+    Without weights for a pooler, `BertModel` and `RobertaModel` initialise one, and no key of
+    `config.json` prevents it.
     """
-    architecture = architecture_of(model)
-    is_bert_model = architecture == BERT.base_class
+    family, architecture = _family(model), architecture_of(model)
+    wants_pooler = architecture == family.base_class and family.has_pooler
     has_pooler = "encoder.pooler.weight" in model.weights
-    options = ", add_pooling_layer=False" if is_bert_model and not has_pooler else ""
+    options = ", add_pooling_layer=False" if wants_pooler and not has_pooler else ""
     return f"{architecture}.from_pretrained(folder{options})"
 
 
 def _family(model: Pretrained) -> Family:
     family = family_of_encoder(model.encoder)
     if family is None:
-        parts = ", ".join(f"{key}={value}" for key, value in model.encoder.other_parts().items())
+        parts = parts_in_words(model.encoder)
         raise ConfigError(f"no class of transformers that clozekit writes has {parts}")
     return family
 
 
 def _special_ids(tokenizer: Tokenizer, family: Family) -> dict[str, int | None]:
     """Returns the keys of `config.json` for special tokens."""
-    pad, cls, sep = (tokenizer.token_to_id(f"[{name}]") for name in ("PAD", "CLS", "SEP"))
+    special = SpecialTokens.from_tokenizer(tokenizer)
     if family is BERT:
-        return {"pad_token_id": pad}
-    ids = {"cls_token_id": cls, "sep_token_id": sep, "bos_token_id": cls, "eos_token_id": sep}
-    return {"pad_token_id": pad, **ids}
+        return {"pad_token_id": special.pad}
+    ids = {"cls_token_id": special.cls, "sep_token_id": special.sep}
+    ids |= {"bos_token_id": special.cls, "eos_token_id": special.sep}
+    return {"pad_token_id": special.pad, **ids}
+
+
+def _check_padding(pad: int | None, encoder: EncoderConfig) -> None:
+    """Checks that positions start after the padding token's id, as they do in RoBERTa.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    offset = encoder.position_offset
+    if offset and pad is not None and pad != offset - 1:
+        raise ConfigError(
+            f"encoder.position_offset={offset} can be written only with a tokenizer whose padding "
+            f"token has the id {offset - 1}, because transformers counts positions from it, but "
+            f"its id is {pad}; use format=safetensors or format=onnx"
+        )
 
 
 def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
@@ -167,15 +188,17 @@ def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
 
 
 def _save_tokenizer(tokenizer: Tokenizer, folder: Path, encoder: EncoderConfig) -> None:
+    if encoder.type_vocab_size > 1:
+        tokenizer = with_segments(tokenizer)
     tokenizer.save(str(folder / "tokenizer.json"))
     content = json.loads(tokenizer.to_str())
     normalizer = content["normalizer"] or {}
-    segments = ["token_type_ids"] if encoder.type_vocab_size else []
+    segments = ["token_type_ids"] if encoder.type_vocab_size > 1 else []
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": encoder.max_position_embeddings,
+        "model_max_length": encoder.longest_sequence,
         "model_input_names": ["input_ids", *segments, "attention_mask"],
-        **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")},
+        **{f"{role}_token": token for role, token in role_names(tokenizer).items()},
     }
     if content["model"]["type"] == "WordPiece" and normalizer.get("type") == "BertNormalizer":
         config |= {

@@ -24,18 +24,21 @@ def check_sizes(encoder: EncoderConfig, weights: Mapping[str, Tensor], source: P
         DataError: A size differs.
     """
     hidden = encoder.hidden_size
+    size = encoder.embedding_size or hidden
     embeddings = "encoder.embeddings"
     inner = encoder.intermediate_size * (2 if encoder.gated_feed_forward else 1)
     expected = {
-        f"{embeddings}.token_embeddings.weight": (encoder.vocab_size, hidden),
+        f"{embeddings}.token_embeddings.weight": (encoder.vocab_size, size),
         "encoder.blocks.0.feed_forward.intermediate.weight": (inner, hidden),
     }
     if encoder.position_embedding_type == "absolute":
-        positions = (encoder.max_position_embeddings, hidden)
+        positions = (encoder.max_position_embeddings, size)
         expected[f"{embeddings}.position_embeddings.weight"] = positions
     if encoder.type_vocab_size:
-        segments = (encoder.type_vocab_size, hidden)
+        segments = (encoder.type_vocab_size, size)
         expected[f"{embeddings}.token_type_embeddings.weight"] = segments
+    if encoder.embedding_size is not None:
+        expected[f"{embeddings}.projection.weight"] = (hidden, size)
     blocks = count_blocks(weights, _BLOCK)
     if blocks != encoder.num_hidden_layers:
         raise DataError(

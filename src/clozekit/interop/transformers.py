@@ -9,9 +9,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.documents import read_json
 from clozekit.errors import DataError
-from clozekit.interop.families import family_of_config
+from clozekit.interop.families import family_of_config, family_of_encoder
 from clozekit.interop.families.family import Family
 from clozekit.interop.foreign_files import refuse_foreign_folder
 from clozekit.interop.head_names import HEADS_WITH_LABELS, shapes
@@ -60,17 +61,24 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
     family = family_of_config(config, config_file)
     _refuse_generators(config, config_file)
     encoder = family.read_config(config, config_file)
+    if family_of_encoder(encoder) is not family:
+        # Another family has the same parts, and would be written instead.
+        encoder = encoder.model_copy(update={"model_type": family.model_type})
     tensors = _canonical(read_tensors(folder), family, folder)
     tokenizer = read_tokenizer(folder)
     if tokenizer is not None:
         _check_tokenizer(tokenizer, encoder, config, folder)
-    architectures = _architectures(config, config_file) if needs_task_head else []
-    head = next(filter(None, map(family.task_head, architectures)), None)
+    architectures = _architectures(config, config_file)
+    task_head = next(filter(None, map(family.task_head, architectures)), None)
+    head = task_head if needs_task_head else None
     has_labels = head in HEADS_WITH_LABELS
     label_names = _label_names(config, config_file, tensors) if has_labels else []
     is_classifier = head == "classification_head"
     problem_type = _problem_type(config, len(label_names), config_file) if is_classifier else None
-    weights, unused = _to_ours(tensors, family, encoder, head, len(label_names), folder)
+    heads = _pretraining_heads(tensors, family, encoder, task_head) if head is None else {head}
+    weights, unused = _to_ours(
+        tensors, family, encoder, frozenset(heads), head is None, len(label_names), folder
+    )
     names = None if problem_type == "regression" else label_names or None
     return Pretrained(folder, encoder, weights, tokenizer, names, unused, problem_type)
 
@@ -110,19 +118,29 @@ def _to_ours(
     tensors: Mapping[str, Tensor],
     family: Family,
     encoder: EncoderConfig,
-    head: str | None,
+    heads: frozenset[str],
+    are_optional: bool,
     num_labels: int,
     folder: Path,
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Renames tensors to the names of clozekit and checks their shapes.
 
+    Args:
+        tensors: The tensors by their names in transformers.
+        family: The family.
+        encoder: The encoder's configuration.
+        heads: The heads to read.
+        are_optional: Whether these heads and the pooler may be missing.
+        num_labels: The number of labels of the head.
+        folder: The folder, for messages.
+
     Returns:
         The renamed weights, and the names of unused tensors.
     """
     _check_blocks(tensors, family, encoder, folder)
-    heads = family.pretraining_heads if head is None else frozenset({head})
-    expected = shapes(heads, encoder, num_labels)
-    optional = _OPTIONAL if head is None else ()
+    has_pooler = True if are_optional and family.has_pooler else None
+    expected = shapes(heads, encoder, num_labels, has_pooler)
+    optional = _OPTIONAL if are_optional else ()
     weights: dict[str, Tensor] = {}
     used: set[str] = set()
     for ours, parts in family.names(encoder, heads).items():
@@ -149,6 +167,25 @@ def _to_ours(
             f"{encoder.num_hidden_layers}: {_listed(unknown)}"
         )
     return weights, tuple(left)
+
+
+def _pretraining_heads(
+    tensors: Mapping[str, Tensor], family: Family, encoder: EncoderConfig, task_head: str | None
+) -> frozenset[str]:
+    """Returns the pretraining heads that a folder may have.
+
+    In a folder of a task, a layer of the task's head may have the name of one of masked words.
+    """
+    heads = family.pretraining_heads
+    if task_head is None:
+        return heads
+    names = family.names(encoder, heads)
+    absent = {
+        ours.partition(".")[0]
+        for ours in shapes(heads, encoder, 0)
+        if not all(part in tensors for part in names[ours])
+    }
+    return heads - absent
 
 
 def _check_shape(tensor: Tensor, expected: tuple[int, ...], name: str, folder: Path) -> None:
@@ -182,10 +219,10 @@ def _check_tokenizer(
             f"{folder}: the tokenizer has the id {largest}, but config.json has "
             f"vocab_size={encoder.vocab_size}"
         )
-    pad = tokenizer.token_to_id("[PAD]")
-    if (given := config.get("pad_token_id", pad)) not in (pad, None):
+    pad = SpecialTokens.from_tokenizer(tokenizer).pad
+    if (given := config.get("pad_token_id", pad)) not in (pad, None) and pad is not None:
         raise DataError(
-            f"{folder}: config.json has pad_token_id={given}, but [PAD] of the tokenizer is {pad}"
+            f"{folder}: config.json has pad_token_id={given}, but that of the tokenizer is {pad}"
         )
 
 

@@ -23,7 +23,8 @@ Keys of a state dict are part of a checkpoint's format. `Encoder` has
     blocks.N.feed_forward_norm.{weight,bias}
     pooler.{weight,bias}
 
-or, with other parts than BERT's, fewer of these, and `final_norm` and `pooler.{dense,norm}`.
+or, with other parts than BERT's, fewer of these, and `embeddings.projection`, `final_norm` and
+`pooler.{dense,norm}`.
 
 The rows of `qkv` are those of the query, the key and the value, in that order. In an
 `EncoderWithHeads` these keys start with `encoder.`, and its heads add:

@@ -147,11 +147,10 @@ class Encoder(nn.Module):
         return Grouping.single_group(packing)
 
     def _check(self, input_ids: Tensor, packing: Packing) -> None:
-        longest = self.config.max_position_embeddings
-        if packing.max_seqlen > longest:
+        if packing.max_seqlen > self.config.longest_sequence:
             raise ValueError(
                 f"a sequence of {packing.max_seqlen} tokens is longer than "
-                f"max_position_embeddings={longest}"
+                f"{self.config.limit_in_words}"
             )
         if input_ids.shape != packing.slots.shape:
             raise ValueError(

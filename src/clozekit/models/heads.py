@@ -31,10 +31,10 @@ class MaskedLMHead(nn.Module):
 
     def __init__(self, config: EncoderConfig, token_embedding: nn.Embedding) -> None:
         super().__init__()
-        hidden = config.hidden_size
-        self.dense = Linear(hidden, hidden, bias=config.classifier_bias)
+        size = token_embedding.embedding_dim
+        self.dense = Linear(config.hidden_size, size, bias=config.classifier_bias)
         self.activation = nn.GELU(gelu_approximation(config))
-        self.layer_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps, bias=config.norm_bias)
+        self.layer_norm = nn.LayerNorm(size, eps=config.layer_norm_eps, bias=config.norm_bias)
         self.bias = nn.Parameter(torch.zeros(token_embedding.num_embeddings))
         self.compiles_loss = False
         # In a tuple, so that torch does not register the module a second time.

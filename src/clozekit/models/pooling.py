@@ -1,4 +1,4 @@
-"""From the tokens of a sequence to one vector, and the layer below the heads of ModernBERT."""
+"""From the tokens of a sequence to one vector, and the layers below heads."""
 
 import torch
 from torch import Tensor, nn
@@ -7,26 +7,34 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.kernels.linear import Linear
 
+_ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 
-class TanhLayer(nn.Linear):
-    """BERT's pooler: a linear layer and tanh (Devlin et al., 2019, section 3)."""
+
+class DenseLayer(nn.Linear):
+    """A linear layer and an activation: with tanh, BERT's pooler (Devlin et al., 2019, section 3).
+
+    The heads of RoBERTa have the same layer, those of DistilBERT one with ReLU, and those of
+    ELECTRA one with GELU.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__(config.hidden_size, config.hidden_size, bias=config.classifier_bias)
+        self.activation = _ACTIVATIONS[config.classifier_activation]()
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name that nn.Linear gives it)
         """Maps `[batch, hidden]` to `[batch, hidden]`."""
-        return torch.tanh(super().forward(input))
+        output: Tensor = self.activation(super().forward(input))
+        return output
 
 
 class PredictionLayer(nn.Module):
-    """A linear layer, GELU and LayerNorm (`ModernBertPredictionHead` of transformers)."""
+    """A linear layer, an activation and LayerNorm (`ModernBertPredictionHead` of transformers)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         hidden = config.hidden_size
         self.dense = Linear(hidden, hidden, bias=config.classifier_bias)
-        self.activation = nn.GELU()
+        self.activation = _ACTIVATIONS[config.classifier_activation]()
         self.norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps, bias=config.norm_bias)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
@@ -37,12 +45,12 @@ class PredictionLayer(nn.Module):
 
 def make_pooler(config: EncoderConfig) -> nn.Module:
     """Makes the layer between the vector of a sequence and the heads on it."""
-    return PredictionLayer(config) if config.classifier_activation == "gelu" else TanhLayer(config)
+    return PredictionLayer(config) if config.prediction_head else DenseLayer(config)
 
 
 def make_token_layer(config: EncoderConfig) -> nn.Module:
     """Makes the layer between the vectors of tokens and the heads on them."""
-    return PredictionLayer(config) if config.classifier_activation == "gelu" else nn.Identity()
+    return PredictionLayer(config) if config.prediction_head else nn.Identity()
 
 
 def first_tokens(hidden_states: Tensor, packing: Packing) -> Tensor:

@@ -27,11 +27,11 @@ class StaticShapes:
 
     Attributes:
         tokens: The number of tokens is a multiple of it.
-        max_position_embeddings: The maximum of `max_seqlen`.
+        longest_sequence: The maximum of `max_seqlen`.
     """
 
     tokens: int
-    max_position_embeddings: int
+    longest_sequence: int
 
     def padded(self, packing: Packing) -> Packing:
         """Adds sequences of padding, so that sizes are multiples. Nothing is read by the host.
@@ -40,7 +40,7 @@ class StaticShapes:
         """
         device = packing.slots.device
         num_tokens, batch_size = packing.num_tokens, packing.batch_size
-        limit = max(self.max_position_embeddings, packing.max_seqlen)
+        limit = max(self.longest_sequence, packing.max_seqlen)
         max_seqlen = min(_round_up(packing.max_seqlen, MULTIPLE_OF_SEQ_LEN), limit)
         new_tokens = _round_up(num_tokens + 1, self.tokens) - num_tokens
         num_sequences = -(-new_tokens // max_seqlen)
@@ -81,7 +81,7 @@ class StaticEncoder:
 
     def __init__(self, encoder: nn.Module, tokens: int, **options: Any) -> None:
         config: Any = encoder.config
-        self.shapes = StaticShapes(tokens, config.max_position_embeddings)
+        self.shapes = StaticShapes(tokens, config.longest_sequence)
         self._compiled = torch.compile(encoder, **options)
         dynamo: Any = torch._dynamo.config
         dynamo.recompile_limit = max(dynamo.recompile_limit, MOST_GRAPHS)

@@ -10,11 +10,12 @@ from clozekit.runs.folder import RunFolder
 from clozekit.runs.metrics_file import Series, read_series
 
 PANELS = {
-    "loss": ("loss", "mlm_loss", "nsp_loss"),
+    "loss": ("loss", "mlm_loss", "nsp_loss", "sop_loss"),
     "scores": (
         "accuracy",
         "mlm_accuracy",
         "nsp_accuracy",
+        "sop_accuracy",
         "exact_match",
         "f1",
         "f1_macro",
@@ -24,11 +25,15 @@ PANELS = {
         "matthews_correlation",
         "pearson",
         "spearman",
+        "mean_accuracy",
+        "cls_accuracy",
     ),
     "learning rate": ("learning_rate",),
     "tokens per second": ("tokens_per_second",),
 }
 
+
+BASELINE = "train/unigram_entropy"
 
 EXACT = ("learning_rate",)
 """Metrics that have no noise."""
@@ -49,6 +54,11 @@ def plot_curves(folder: RunFolder) -> None:
         for axes, (title, names) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
             for index, name in enumerate(names):
                 _plot_metric(axes, name, f"C{index}", series)
+            if title == "loss":
+                _plot_sources(axes, len(names), series)
+                _plot_baseline(axes, series)
+            if axes.has_data():
+                mark_phases(axes, phase_changes(series))
             axes.set(title=title, xlabel="step")
             axes.grid(alpha=0.3)
             if axes.has_data():
@@ -74,6 +84,37 @@ def running_mean(values: Sequence[float]) -> list[float] | None:
     return means
 
 
+def phase_changes(series: Series) -> list[int]:
+    """Returns the last logged step of each training phase but the last one."""
+    steps, phases = series.get("train/phase", ([], []))
+    changes = zip(steps, phases, phases[1:], strict=False)
+    return [step for step, phase, following in changes if phase != following]
+
+
+def mark_phases(axes: Any, changes: Sequence[int]) -> None:
+    """Draws a line where a phase ends, one of them with a label."""
+    for index, step in enumerate(changes):
+        label = "_" if index else "change of phase"
+        axes.axvline(step, color="0.5", linestyle=":", linewidth=1, label=label)
+
+
+def _plot_sources(axes: Any, first_color: int, series: Series) -> None:
+    """Plots the validation loss of each source of a mixture."""
+    parts = {name: name.split("/") for name in series}
+    sources = [p[1] for p in parts.values() if len(p) == 3 and p[::2] == ["validation", "loss"]]
+    for index, source in enumerate(sources):
+        steps, values = series[f"validation/{source}/loss"]
+        style = {"color": f"C{first_color + index}", "markersize": 3, "linewidth": 0.8}
+        axes.plot(steps, values, "s:", label=f"validation/{source}/loss", **style)
+
+
+def _plot_baseline(axes: Any, series: Series) -> None:
+    """Draws the MLM loss of a model that knows only the frequencies of tokens."""
+    _, values = series.get(BASELINE, ([], []))
+    if values:
+        axes.axhline(values[0], color="grey", linestyle=":", label="token frequencies (MLM)")
+
+
 def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:
     steps, values = series.get(f"train/{name}", ([], []))
     if steps:
@@ -82,6 +123,7 @@ def _plot_metric(axes: Any, name: str, color: str, series: Series) -> None:
         if means is not None:
             axes.plot(steps, values, color=color, alpha=0.2, linewidth=0.8)
         axes.plot(steps, means or values, color=color, alpha=0.8, label=f"train/{name}")
-    steps, values = series.get(f"validation/{name}", ([], []))
-    if steps:
-        axes.plot(steps, values, "o--", color=color, markersize=4, label=f"validation/{name}")
+    for split, style in (("validation", "o--"), ("probe", "s:")):
+        steps, values = series.get(f"{split}/{name}", ([], []))
+        if steps:
+            axes.plot(steps, values, style, color=color, markersize=4, label=f"{split}/{name}")

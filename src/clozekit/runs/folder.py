@@ -118,22 +118,33 @@ class RunFolder:
         """The tokenizer of the run."""
         return self.path / "tokenizer.json"
 
-    def create(self, config: dict[str, Any], monitored: tuple[str, str] | None = None) -> None:
+    def create(
+        self,
+        config: dict[str, Any],
+        monitored: tuple[str, str] | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> None:
         """Makes a new run's folder with its configuration and record.
 
         Args:
             config: The run's configuration.
             monitored: The metric that selects the best checkpoint, and its mode, `min` or `max`.
+            facts: More entries of the record.
 
         Raises:
             ConfigError: The folder exists and is not empty.
         """
         refuse_existing(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
-        self._write(config, {"id": self.id, **_monitor(monitored), **_record(), "resumed": []})
+        started = {"id": self.id, **_monitor(monitored), **_record(), **(facts or {})}
+        self._write(config, {**started, "resumed": []})
 
     def reopen(
-        self, config: dict[str, Any], source: str | None, monitored: tuple[str, str] | None = None
+        self,
+        config: dict[str, Any],
+        source: str | None,
+        monitored: tuple[str, str] | None = None,
+        facts: dict[str, Any] | None = None,
     ) -> None:
         """Records in a run's folder that the run is resumed; makes the folder if needed.
 
@@ -142,14 +153,16 @@ class RunFolder:
             source: The step and the checkpoint; None if there is none and the run starts from step
                 0.
             monitored: The metric that selects the best checkpoint, and its mode, `min` or `max`.
+            facts: More entries of the record; they replace those of an earlier start.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        started = {"id": self.id, **_monitor(monitored), **_record()}
+        facts = facts or {}
+        started = {"id": self.id, **_monitor(monitored), **_record(), **facts}
         resumed = {"from": source, **_record()}
         record = {**started, "resumed": []}
         earlier = self.read_record()
         if earlier is not None:
-            record = {**earlier, "resumed": [*earlier["resumed"], resumed]}
+            record = {**earlier, **facts, "resumed": [*earlier["resumed"], resumed]}
         elif self.record_file.exists():
             set_aside(self.record_file)
             record = {**started, "resumed": [resumed]}

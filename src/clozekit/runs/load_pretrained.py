@@ -8,12 +8,14 @@ from tokenizers import Tokenizer
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.messages import of_validation
-from clozekit.display import printable
+from clozekit.display import printable, say
 from clozekit.errors import ConfigError, DataError
+from clozekit.interop.new_pieces import with_new_pieces
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.sizes import check_sizes
 from clozekit.interop.transformers import load_transformers
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
+from clozekit.runs.folder import is_first_process
 
 REGRESSION = "clozekit.tasks.regression.RegressionModule"
 
@@ -100,6 +102,27 @@ def _check_ids(tokenizer: Tokenizer, encoder: EncoderConfig, file: Path) -> None
 
 def _are_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def extend_pretrained(pretrained: Pretrained, data: Tokenizer) -> Pretrained:
+    """Gives a pretrained model rows for the pieces that the data's tokenizer has in addition.
+
+    A model is returned as it is if the tokenizers are the same, or if the data's does not have all
+    tokens of the model's, which `check_tokenizers_agree` refuses.
+    """
+    theirs = pretrained.tokenizer
+    if theirs is None:
+        return pretrained
+    before, now = theirs.get_vocab(), data.get_vocab()
+    added = len(now) - len(before)
+    if not added or any(now.get(token) != token_id for token, token_id in before.items()):
+        return pretrained
+    if is_first_process():
+        say(
+            f"{added:,} pieces are new to {pretrained.path}: each starts with the mean of the "
+            "embeddings of its old pieces"
+        )
+    return with_new_pieces(pretrained, data)
 
 
 def check_tokenizers_agree(data: Tokenizer, pretrained: Pretrained) -> None:

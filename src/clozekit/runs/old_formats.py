@@ -8,6 +8,8 @@ OLDEST_FORMAT = 2
 """The oldest format that can be read."""
 
 _DATA = "clozekit.data"
+OF_PAIRS = f"{_DATA}.pretraining.pair_datamodule.PretrainingDataModule"
+OF_MASKED_LM = f"{_DATA}.pretraining.masked_lm_datamodule.MaskedLMDataModule"
 
 MOVED_SINCE_2 = {
     f"{_DATA}.pretraining.PretrainingDataModule": (
@@ -46,6 +48,10 @@ ADDED_SINCE_2: dict[str, dict[str, Any]] = {
 """Keys missing in format 2, with the values that match its behaviour."""
 
 
+WITHOUT_SPANS = {"span_mask": False, "span_geometric_p": 0.2, "max_span_length": 10}
+"""Keys of masking that were added when spans were."""
+
+
 def translated(config: dict[str, Any], format_version: int) -> dict[str, Any]:
     """Converts a checkpoint's configuration to the current class paths and keys.
 
@@ -58,13 +64,39 @@ def translated(config: dict[str, Any], format_version: int) -> dict[str, Any]:
     if format_version == 2:
         config = _with(ADDED_SINCE_2, _renamed(config, MOVED_SINCE_2))
     # Some runs of the current format were saved before these keys were added.
-    return _with({"encoder": EncoderConfig.parts_of_bert()}, config)
+    return _with(_added_since_3(config), config)
+
+
+def _added_since_3(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the keys of each group that format 3 first did not have, with their old meaning."""
+    encoder = {**EncoderConfig.parts_of_bert(), "model_type": None}
+    if _group(config, "encoder").get("classifier_activation") == "gelu":
+        # At that time it stood for all of ModernBERT's layer.
+        encoder["prediction_head"] = True
+    data = _group(config, "data")
+    target = data.get("_target_")
+    if target not in (OF_PAIRS, OF_MASKED_LM):
+        return {"encoder": encoder}
+    added: dict[str, Any] = {**WITHOUT_SPANS, "phases": None}
+    if "validation_masking" in data:
+        added["validation_masking"] = WITHOUT_SPANS
+    if target == OF_PAIRS:
+        added["pair_objective"] = "next_sentence"
+    return {"encoder": encoder, "data": added}
+
+
+def _group(config: dict[str, Any], name: str) -> dict[str, Any]:
+    group = config.get(name)
+    return group if isinstance(group, dict) else {}
 
 
 def _with(added: dict[str, dict[str, Any]], config: dict[str, Any]) -> dict[str, Any]:
-    """Adds keys that are missing in groups that are there."""
+    """Adds keys that are missing in groups that are there, and in groups within them."""
     return config | {
-        group: {**keys, **config[group]}
+        group: _with(
+            {key: value for key, value in keys.items() if isinstance(value, dict)},
+            {**{k: v for k, v in keys.items() if not isinstance(v, dict)}, **config[group]},
+        )
         for group, keys in added.items()
         if isinstance(config.get(group), dict)
     }

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from clozekit.config.changes import Effect, effect_of
+from clozekit.config.length import LENGTHS
 from clozekit.config.values import as_yaml, flat
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import copy_atomically
@@ -17,6 +18,11 @@ from clozekit.urls import is_url
 
 NEEDED = frozenset({"loops", "optimizer_states", "lr_schedulers"})
 """The parts of a checkpoint that only a resume needs."""
+
+MAY_DIFFER_FROM_PARENT = (
+    "a run that begins at another's checkpoint may differ from it in the length, the schedule, the "
+    "name, callbacks, loggers, validations, micro-batches and devices"
+)
 
 MAY_DIFFER = (Effect.COURSE, Effect.MANNER, Effect.NAME)
 
@@ -48,15 +54,27 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Checkpoint | None:
 
 
 def check_agreement(
-    checkpoint: Checkpoint, config: dict[str, Any], tokenizer_json: str, data_hash: str | None
+    checkpoint: Checkpoint,
+    config: dict[str, Any],
+    tokenizer_json: str,
+    data_hash: str | None,
+    is_of_parent: bool = False,
 ) -> None:
     """Checks that a checkpoint's configuration and data match those of the resumed run.
+
+    Args:
+        checkpoint: The checkpoint.
+        config: The configuration of the run that continues from it.
+        tokenizer_json: The tokenizer of its data.
+        data_hash: The hash of its data.
+        is_of_parent: Whether the checkpoint is of another run, named by `from_run`. Then the
+            schedule and the length may differ too, and all other keys may not.
 
     Raises:
         ConfigError: The tokenizer, the data, the encoder, the global batch or another key that the
             stream depends on differs; the message has the difference.
     """
-    where = f"resume: {checkpoint.path} was trained with"
+    where = f"{'from_run' if is_of_parent else 'resume'}: {checkpoint.path} was trained with"
     saved, given = flat(checkpoint.config), flat(config)
     if checkpoint.tokenizer_json != tokenizer_json:
         raise ConfigError(f"{where} another tokenizer")
@@ -79,10 +97,14 @@ def check_agreement(
         if saved.get(key) == given.get(key) or effect in MAY_DIFFER:
             continue
         difference = _difference(key, saved, given)
+        if is_of_parent:
+            if key.startswith("schedule."):
+                continue
+            raise ConfigError(f"{where} {difference}; {MAY_DIFFER_FROM_PARENT}")
         if effect is not None:
             raise ConfigError(f"{where} {difference}")
         warnings.warn(f"{where} {difference}, which is used from now on", stacklevel=2)
-    for key in ("max_steps", "max_epochs"):
+    for key in () if is_of_parent else LENGTHS:
         if saved.get(key) != given.get(key):
             warnings.warn(
                 f"{where} {_difference(key, saved, given)}; the learning-rate schedule uses the "
@@ -156,14 +178,20 @@ def _resumable(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def _newest(folder: Path) -> Checkpoint:
-    """Loads the complete checkpoint with the most steps; warns about those that are not."""
+def all_resumable(folder: Path) -> list[Checkpoint]:
+    """Loads the checkpoints of a run that training can continue from; warns about the others."""
     found: list[Checkpoint] = []
     for path in sorted((folder / "checkpoints").glob("*.ckpt")):
         try:
             found.append(_resumable(path))
         except DataError as error:
             warnings.warn(f"skipped: {error}", stacklevel=2)
+    return found
+
+
+def _newest(folder: Path) -> Checkpoint:
+    """Loads the complete checkpoint with the most steps."""
+    found = all_resumable(folder)
     if not found:
         raise DataError(f"{folder / 'checkpoints'} has no complete checkpoint")
     # Of several checkpoints of a step, `last` is the newest.

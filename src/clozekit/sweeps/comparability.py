@@ -1,6 +1,7 @@
 """Which swept keys change what a metric measures, so that runs cannot be ranked by it."""
 
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 
 from clozekit.sweeps.read_runs import FoundRun
 
@@ -15,10 +16,14 @@ OF_ALL_TASKS = (
 OF_PRETRAINING = ("data.max_seq_length", "data.short_seq_prob", "data.validation_masking")
 """Keys that change the texts or the masks of the validation in pretraining."""
 
+WEIGHTS = "data.path.*.weight"
+"""The weights of a mixture, which validation does not depend on."""
+
 OF_TRAINING = (
     *("data.masked_lm_prob", "data.mask_token_prob", "data.random_token_prob"),
     *("data.max_predictions_per_seq", "data.whole_word_mask"),
     *("data.span_mask", "data.span_geometric_p", "data.max_span_length", "data.max_seq_length"),
+    *("data.first_phase", "data.phases", WEIGHTS),
     *("task.class_weights", "task.label_smoothing"),
 )
 """Keys that change the metrics of training steps."""
@@ -49,6 +54,8 @@ def keys_that_change(metric: str, keys: Iterable[str], runs: Sequence[FoundRun])
 
 
 def _is_one_of(key: str, changing: Sequence[str]) -> bool:
+    if fnmatchcase(key, WEIGHTS):
+        return WEIGHTS in changing
     return key in changing or any(
         key.startswith(f"{each}.") for each in changing if "." in each and "_target_" not in each
     )

@@ -8,6 +8,7 @@ the first child would remove.
 """
 
 import importlib
+import io
 import json
 import os
 import runpy
@@ -68,11 +69,28 @@ def _import() -> None:
     with without_collector():
         for name in MODULES:
             importlib.import_module(name)
+        # A mistake in a file of the configuration is for the job to tell.
+        with suppress(Exception):
+            _warm_up()
     if os.environ.get("MPLCONFIGDIR") != folder:
         sys.exit("matplotlib has made a temporary folder, which the first job would remove")
     if threading.active_count() > 1:
         # A child would not have the threads, but possibly locks that they hold.
         sys.exit("a module has started a thread")
+
+
+def _warm_up() -> None:
+    """Does once what the first composition and the first picture of each job would do anew."""
+    from matplotlib.figure import Figure
+
+    from clozekit.config.warming import compose_unused
+
+    compose_unused()
+    figure = Figure(figsize=(1, 1))
+    axes = figure.subplots(1, 1)
+    axes.plot([0, 1], label="a")
+    axes.legend()
+    figure.savefig(io.BytesIO(), format="png")
 
 
 def _serve(connection: socket.socket, sweep: int) -> _Request:
@@ -119,6 +137,8 @@ def _become(request: _Request) -> None:
     """Makes this process like one that was started for the job, and answers the request."""
     import torch
 
+    from clozekit.config.warming import compose_once
+
     if torch.cuda._is_in_bad_fork():
         # An import has used CUDA. Without an answer, the job becomes a new process.
         os._exit(1)
@@ -137,6 +157,7 @@ def _become(request: _Request) -> None:
     sys.orig_argv[:] = [sys.executable, "-P", "-m", *command]
     set_process_title(sys.orig_argv)
     _renew_random_states()
+    compose_once()
     importlib.invalidate_caches()
     os.write(request.answer, str(os.getpid()).encode())
     os.close(request.answer)

@@ -189,20 +189,22 @@ class LocalExecutor:
     Args:
         sweep: The sweep's name.
         n_jobs: The number of concurrent jobs, which share the machine.
+        fork_server: Whether jobs are forked from a process that did the imports, if possible.
 
     Attributes:
         is_pruned: Whether the sweep answers the reports of the jobs' validations.
     """
 
-    def __init__(self, sweep: str, n_jobs: int) -> None:
+    def __init__(self, sweep: str, n_jobs: int, fork_server: bool = True) -> None:
         self.is_pruned = False
         self.sweep = sweep
         self.n_jobs = n_jobs
-        self._server = ForkServer()
+        self._server = ForkServer() if fork_server else None
 
     def close(self) -> None:
         """Ends the process that forks jobs."""
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
 
     def check(self, job: Job) -> None:
         """Checks that the job can run on this machine.

@@ -55,6 +55,7 @@ class FoundRun:
         metrics: Its final metrics.
         monitor: The monitored metric, and whether its `min` or `max` is best.
         command: Its command line; empty if unknown.
+        parent: The folder and the step of the run that it began from, if any.
     """
 
     name: str
@@ -66,6 +67,7 @@ class FoundRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     monitor: tuple[str, Mode] | None = None
     command: tuple[str, ...] = ()
+    parent: tuple[str, int] | None = None
 
     def value(self, key: str) -> Value:
         """Returns a key's value from the configuration, or else from the command line.
@@ -139,11 +141,20 @@ def _read_run(
         metrics={key: value for key, value in results.items() if key != STEP},
         monitor=study_metric or _monitor_of(record),
         command=command,
+        parent=_parent_of(record),
     )
 
 
+def _parent_of(record: Mapping[str, Any]) -> tuple[str, int] | None:
+    parent = record.get("parent")
+    if not isinstance(parent, dict):
+        return None
+    run, step = parent.get("run"), parent.get("step")
+    return (run, step) if isinstance(run, str) and isinstance(step, int) else None
+
+
 def _outcome(run: RunFolder, noted: dict[str, Any] | None) -> Outcome:
-    if run.results_file.is_file():
+    if run.results_file.is_file() or "merged" in read_json_object(run.record_file):
         return Outcome.FINISHED
     if not _is_run(run.path):
         is_told = noted is not None and noted["status"] in (Status.FAILED, Status.INTERRUPTED)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from clozekit.figures import label_of, picture
-from clozekit.runs.curves import running_mean
+from clozekit.runs.curves import mark_phases, phase_changes, running_mean
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.metrics_file import read_series
 from clozekit.sweeps.read_runs import Value, as_text
@@ -152,6 +152,9 @@ def plot_all_curves(summary: Summary, path: Path) -> bool:
                 _plot_setting(axes, name, rank, _label(summary, setting), same)
             axes.set(title=label_of(name, LONGEST_LABEL), xlabel="step")
             axes.grid(alpha=0.3)
+            changes = [phase_changes(curves) for same in series for curves in same]
+            if all(each == changes[0] for each in changes):
+                mark_phases(axes, changes[0])
         lines, labels = figure.axes[0].get_legend_handles_labels()
         if len(summary.runs) > 1 and lines:
             figure.legend(lines, labels, loc="outside right upper", fontsize="small")

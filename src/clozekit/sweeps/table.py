@@ -27,6 +27,7 @@ def report_text(summary: Summary, folder: Path) -> str:
             *_table(summary),
             *_comparability(summary),
             *_ends(summary),
+            *_beginnings(summary),
             *_repetition(summary),
         ]
     )
@@ -110,6 +111,15 @@ def _ends(summary: Summary) -> Iterator[str]:
         names = summary.named(outcome)
         if names and outcome != Outcome.FINISHED:
             yield f"{outcome} ({len(names)}): {', '.join(names)}"
+
+
+def _beginnings(summary: Summary) -> Iterator[str]:
+    by_parent: dict[tuple[str, int], list[str]] = {}
+    for run in summary.runs:
+        if run.parent is not None:
+            by_parent.setdefault(run.parent, []).append(run.name)
+    for (parent, step), names in by_parent.items():
+        yield f"from step {step} of {parent}: {', '.join(names)}"
 
 
 def _repetition(summary: Summary) -> Iterator[str]:

@@ -305,6 +305,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
         state = {name: self._totals[name] for name in ("grad_norm", "learning_rate")}
         sums = {name: self._totals[name] for name in self._sums}
         metrics = {**self.step_metrics(step, sums), **state, "epoch": step.next_position.epoch}
+        if step.phase is not None:
+            metrics["phase"] = step.phase + 1
         self.logged = {f"train/{name}": value for name, value in metrics.items()}
         for name, value in self.logged.items():
             # Lightning would write the row after the checkpoints of this step are saved. It would

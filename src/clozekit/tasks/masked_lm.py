@@ -13,9 +13,10 @@ from clozekit.models import EncoderWithHeads, MaskedLMHead, make_encoder
 from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.metric_names import metrics_and_modes
+from clozekit.tasks.source_metrics import ValidatesSources
 
 
-class MaskedLMModule(TaskModule[MaskedLMBatch]):
+class MaskedLMModule(ValidatesSources, TaskModule[MaskedLMBatch]):
     """Pretraining with MLM only (Liu et al., 2019, section 4.2).
 
     The loss is the mean over all masked tokens of a step. There is no pooler and no NSP head,
@@ -53,7 +54,8 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
         """Returns the names of the validation metrics, each with the mode of its best value."""
-        return metrics_and_modes(("loss", "perplexity", "mlm_loss", "mlm_accuracy"))
+        names = ("loss", "perplexity", "mlm_loss", "mlm_accuracy")
+        return metrics_and_modes(names, self.validation_sources)
 
     def step_metrics(
         self, step: StepBatch[MaskedLMBatch], sums: dict[str, float]
@@ -68,18 +70,18 @@ class MaskedLMModule(TaskModule[MaskedLMBatch]):
         batch = loaded.batch
         mlm = self._cross_entropy(batch)
         targets = len(batch.masked_lm_labels)
-        metrics = self.validation_metrics
-        metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
-        metrics["mlm_accuracy"].update(mlm.num_correct / targets, targets)
+        for metrics in self.metrics_of(loaded):
+            metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
+            metrics["mlm_accuracy"].update(mlm.num_correct / targets, targets)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation metrics, each masked token counted once over all processes."""
-        metrics = self.validation_metrics.compute()
-        self.validation_metrics.reset()
-        mlm_loss = metrics["validation/mlm_loss"]
-        metrics["validation/loss"] = mlm_loss
-        metrics["validation/perplexity"] = perplexity(float(mlm_loss))
-        self.log_evaluation(metrics)
+        logged: dict[str, Any] = {}
+        for prefix, metrics in self.computed_metrics().items():
+            metrics["loss"] = metrics["mlm_loss"]
+            metrics["perplexity"] = perplexity(float(metrics["mlm_loss"]))
+            logged |= {f"{prefix}{name}": value for name, value in metrics.items()}
+        self.log_evaluation(logged)
 
     def _cross_entropy(self, batch: MaskedLMBatch) -> CrossEntropy:
         masked = self.encode(batch).sequence_output.index_select(0, batch.masked_lm_positions)

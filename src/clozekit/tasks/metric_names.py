@@ -6,10 +6,13 @@ from typing import Literal
 from torch import nn
 from torchmetrics import Metric
 
-SMALLEST_IS_BEST = ("loss", "mlm_loss", "nsp_loss", "perplexity", "mse")
-NONE_IS_BEST = ("random_pairs", "best_exact_match_threshold", "best_f1_threshold")
+SMALLEST_IS_BEST = ("loss", "mlm_loss", "nsp_loss", "sop_loss", "perplexity", "mse")
+NONE_IS_BEST = (
+    *("random_pairs", "swapped_pairs"),
+    *("best_exact_match_threshold", "best_f1_threshold"),
+)
 LARGEST_IS_BEST = (
-    *("accuracy", "mlm_accuracy", "nsp_accuracy", "no_answer_accuracy"),
+    *("accuracy", "mlm_accuracy", "nsp_accuracy", "sop_accuracy", "no_answer_accuracy"),
     *("f1", "f1_micro", "f1_macro", "precision", "recall", "has_answer_f1", "best_f1"),
     *("exact_match", "has_answer_exact_match", "best_exact_match"),
     *("matthews_correlation", "pearson", "spearman"),
@@ -40,11 +43,14 @@ def names_of(name: str, metric: nn.Module) -> tuple[str, ...] | None:
     return (name,) if computes_one else None
 
 
-def metrics_and_modes(names: Iterable[str]) -> dict[str, Literal["min", "max"] | None]:
+def metrics_and_modes(
+    names: Iterable[str], sources: Iterable[str] = ()
+) -> dict[str, Literal["min", "max"] | None]:
     """Returns the full names of validation metrics, each with the mode of its best value.
 
     Args:
         names: The names without the split.
+        sources: The names of the sources of a mixture, which have the same metrics.
 
     Returns:
         `min`, `max`, or None if no value is better than another or the metric is a custom one.
@@ -55,4 +61,7 @@ def metrics_and_modes(names: Iterable[str]) -> dict[str, Literal["min", "max"] |
         modes[f"validation/{name}"] = (
             "min" if name in SMALLEST_IS_BEST else "max" if is_known else None
         )
+    of_all = {name.removeprefix("validation/"): mode for name, mode in modes.items()}
+    for source in sources:
+        modes |= {f"validation/{source}/{name}": mode for name, mode in of_all.items()}
     return modes

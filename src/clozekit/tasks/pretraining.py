@@ -1,10 +1,11 @@
-"""Pretraining with MLM and NSP; the total loss is the sum of both losses."""
+"""Pretraining with MLM and NSP or sentence order; the total loss is the sum of both losses."""
 
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
+from clozekit.config.data import PairObjective
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import PretrainingBatch
 from clozekit.data.step import EvaluationBatch, StepBatch
@@ -13,8 +14,13 @@ from clozekit.models.kernels.linear_cross_entropy import CrossEntropy
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.masked_lm import perplexity
 from clozekit.tasks.metric_names import metrics_and_modes
+from clozekit.tasks.source_metrics import ValidatesSources
 
-_SUMMED = ("mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "random_pairs")
+_OF_PAIRS: dict[PairObjective, tuple[str, str, str]] = {
+    "next_sentence": ("nsp_loss", "nsp_accuracy", "random_pairs"),
+    "sentence_order": ("sop_loss", "sop_accuracy", "swapped_pairs"),
+}
+"""The names of the loss, the accuracy, and the share of pairs with label 1."""
 
 
 class PretrainingOutput(NamedTuple):
@@ -22,7 +28,8 @@ class PretrainingOutput(NamedTuple):
 
     Attributes:
         prediction_logits: `[targets, vocab]`, for masked positions only.
-        seq_relationship_logits: `[batch, 2]`; 0 is the true continuation, 1 a random one.
+        seq_relationship_logits: `[batch, 2]`; 0 is the true continuation, 1 a random one
+            or, for sentence order, swapped texts.
     """
 
     prediction_logits: Tensor
@@ -34,28 +41,36 @@ class PretrainingLosses(NamedTuple):
 
     Attributes:
         masked_lm: The MLM loss, over masked tokens.
-        next_sentence: The NSP loss, over pairs.
+        next_sentence: The NSP or sentence-order loss, over pairs.
     """
 
     masked_lm: CrossEntropy
     next_sentence: CrossEntropy
 
 
-class PretrainingModule(TaskModule[PretrainingBatch]):
+class PretrainingModule(ValidatesSources, TaskModule[PretrainingBatch]):
     """BERT's pretraining (Devlin et al., 2019, section 3.1).
 
-    The MLM loss is the mean over all masked tokens of a step, the NSP loss over its pairs;
-    the total is their sum.
+    The MLM loss is the mean over all masked tokens of a step, the loss of pairs over its pairs; the
+    total is their sum. With sentence order (Lan et al., 2020, section 3.1), the head of NSP tells
+    whether A and B were swapped.
 
     Args:
         encoder: The encoder's configuration.
+        pair_objective: What is predicted of a pair, which names the metrics.
         **training: The arguments of `TaskModule`.
     """
 
     evaluates_best = False
 
-    def __init__(self, encoder: EncoderConfig, **training: Any) -> None:
+    def __init__(
+        self,
+        encoder: EncoderConfig,
+        pair_objective: PairObjective = "next_sentence",
+        **training: Any,
+    ) -> None:
         super().__init__(**training)
+        self.pair_loss, self.pair_accuracy, self.other_pairs = _OF_PAIRS[pair_objective]
         built = make_encoder(encoder)
         self.model = EncoderWithHeads(
             built,
@@ -63,9 +78,13 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
             next_sentence_head=NextSentenceHead(encoder),
         )
         self.validation_metrics = MetricCollection(
-            {name: MeanMetric() for name in _SUMMED},
+            {name: MeanMetric() for name in self._summed},
             prefix="validation/",
         )
+
+    @property
+    def _summed(self) -> tuple[str, ...]:
+        return ("mlm_loss", self.pair_loss, "mlm_accuracy", self.pair_accuracy, self.other_pairs)
 
     def forward(self, batch: PretrainingBatch) -> PretrainingOutput:
         """Computes both heads' logits."""
@@ -80,28 +99,30 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         mlm, nsp = pretraining_losses(self.model, batch)
         if self.is_logged(step):
             self.add_to_step(
-                mlm_loss=mlm.loss_sum,
-                nsp_loss=nsp.loss_sum,
-                mlm_accuracy=mlm.num_correct,
-                nsp_accuracy=nsp.num_correct,
-                random_pairs=batch.next_sentence_label.sum(),
+                **{
+                    "mlm_loss": mlm.loss_sum,
+                    self.pair_loss: nsp.loss_sum,
+                    "mlm_accuracy": mlm.num_correct,
+                    self.pair_accuracy: nsp.num_correct,
+                    self.other_pairs: batch.next_sentence_label.sum(),
+                }
             )
         return mlm.loss_sum * (1 / step.num_targets) + nsp.loss_sum * (1 / step.num_sequences)
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
         """Returns the names of the validation metrics, each with the mode of its best value."""
-        return metrics_and_modes(("loss", "perplexity", *_SUMMED))
+        return metrics_and_modes(("loss", "perplexity", *self._summed), self.validation_sources)
 
     def step_metrics(
         self, step: StepBatch[PretrainingBatch], sums: dict[str, float]
     ) -> dict[str, float]:
-        """Returns both losses and accuracies of a step, and its share of random pairs."""
+        """Returns the losses and accuracies of a step, and its share of random or swapped pairs."""
         metrics = {
             name: total / (step.num_targets if name.startswith("mlm") else step.num_sequences)
             for name, total in sums.items()
         }
         return {
-            "loss": metrics["mlm_loss"] + metrics["nsp_loss"],
+            "loss": metrics["mlm_loss"] + metrics[self.pair_loss],
             **metrics,
             "perplexity": perplexity(metrics["mlm_loss"]),
         }
@@ -111,21 +132,22 @@ class PretrainingModule(TaskModule[PretrainingBatch]):
         batch = loaded.batch
         mlm, nsp = pretraining_losses(self.model, batch)
         targets, pairs = len(batch.masked_lm_labels), batch.batch_size
-        metrics = self.validation_metrics
-        metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
-        metrics["mlm_accuracy"].update(mlm.num_correct / targets, targets)
-        metrics["nsp_loss"].update(nsp.loss_sum / pairs, pairs)
-        metrics["nsp_accuracy"].update(nsp.num_correct / pairs, pairs)
-        metrics["random_pairs"].update(batch.next_sentence_label.sum() / pairs, pairs)
+        for metrics in self.metrics_of(loaded):
+            metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
+            metrics["mlm_accuracy"].update(mlm.num_correct / targets, targets)
+            metrics[self.pair_loss].update(nsp.loss_sum / pairs, pairs)
+            metrics[self.pair_accuracy].update(nsp.num_correct / pairs, pairs)
+            metrics[self.other_pairs].update(batch.next_sentence_label.sum() / pairs, pairs)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation metrics, each example counted once over all processes."""
-        metrics = self.validation_metrics.compute()
-        self.validation_metrics.reset()
-        mlm_loss, nsp_loss = metrics["validation/mlm_loss"], metrics["validation/nsp_loss"]
-        metrics["validation/loss"] = mlm_loss + nsp_loss
-        metrics["validation/perplexity"] = perplexity(float(mlm_loss))
-        self.log_evaluation(metrics)
+        logged: dict[str, Any] = {}
+        for prefix, metrics in self.computed_metrics().items():
+            mlm_loss = metrics["mlm_loss"]
+            metrics["loss"] = mlm_loss + metrics[self.pair_loss]
+            metrics["perplexity"] = perplexity(float(mlm_loss))
+            logged |= {f"{prefix}{name}": value for name, value in metrics.items()}
+        self.log_evaluation(logged)
 
 
 def pretraining_losses(model: EncoderWithHeads, batch: PretrainingBatch) -> PretrainingLosses:

@@ -1,12 +1,10 @@
 """Builds the data and the model of a run from a checked configuration."""
 
-import math
 import pydoc
 from typing import Any
 
 from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.pairing import DATA
 from clozekit.config.stored import is_trusted
 from clozekit.config.tasks import BALANCED
 from clozekit.config.train import FineTuningConfig, TrainConfig
@@ -15,6 +13,7 @@ from clozekit.data.labelled.kept_files import FOLDER
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
+from clozekit.interop.families import check_model_type
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.heads import MaskedLMHead
 from clozekit.models.initialization import init_weights
@@ -25,11 +24,10 @@ from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceGuard
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.tasks.pretraining import PretrainingModule
+from clozekit.tasks.source_metrics import ValidatesSources
 from clozekit.training.compiling import compile_encoder
 from clozekit.training.optimizer import OptimizerFactory
-
-OF_PAIRS = ("pretraining", "question_answering", "question_answering_bio", "multiple_choice")
-"""The choices of the group `data` whose samples have two segments."""
 
 
 def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> StreamDataModule:
@@ -37,38 +35,20 @@ def make_datamodule(config: TrainConfig, pretrained: Pretrained | None) -> Strea
     arguments = config.data.arguments()
     if pretrained is not None and "tokenizer" in arguments and arguments["tokenizer"] is None:
         arguments["tokenizer"] = pretrained.tokenizer
-    if _is_labelled(config.data.target):
+    if _is_a(config.data.target, LabelledDataModule):
         arguments["rows_dir"] = config.runs_dir / FOLDER
     datamodule: StreamDataModule = build("data", arguments)
     check_kind("data", config.data.target, datamodule, StreamDataModule)
     return datamodule
 
 
-def _is_labelled(target: str) -> bool:
+def _is_a(target: str, base: type) -> bool:
+    """Whether a path names a class, or a subclass of it."""
     try:
         found = pydoc.locate(target)
     except pydoc.ErrorDuringImport:
         return False  # `build` reports it
-    return isinstance(found, type) and issubclass(found, LabelledDataModule)
-
-
-def check_segments(config: EncoderConfig, arguments: dict[str, Any]) -> None:
-    """Checks that the encoder has the segment ids that the data needs.
-
-    Args:
-        config: The encoder's configuration.
-        arguments: The `data` group.
-
-    Raises:
-        ConfigError: The data has pairs, and the encoder has only one segment id.
-    """
-    kind = DATA.get(arguments["_target_"])
-    has_pairs = kind in OF_PAIRS or arguments.get("text_pair_column") is not None
-    if has_pairs and config.type_vocab_size == 1:
-        raise ConfigError(
-            f"encoder.type_vocab_size={config.type_vocab_size} but data={kind} has pairs of texts, "
-            "which need 2 segment ids, or none (0)"
-        )
+    return isinstance(found, type) and issubclass(found, base)
 
 
 def encoder_config(
@@ -82,6 +62,7 @@ def encoder_config(
     vocab_size = datamodule.vocab_size
     if pretrained is not None and given.pretrained is not None:
         return _pretrained_config(given, datamodule, pretrained)
+    check_model_type(given)
     if given.vocab_size is not None and given.vocab_size != vocab_size:
         raise ConfigError(
             f"encoder.vocab_size={given.vocab_size} but the tokenizer has {vocab_size} ids"
@@ -108,6 +89,9 @@ def _pretrained_config(
         target = theirs.target
     more = {**(given.model_extra or {}), **(theirs.model_extra or {}), "target": target}
     config = theirs.model_copy(update={**more, **dropout, "pretrained": given.pretrained})
+    if given.model_type is not None:
+        config = config.model_copy(update={"model_type": given.model_type})
+        check_model_type(config)
     assert config.vocab_size is not None
     # The encoder may have more ids than the tokenizer: some models pad the vocabulary.
     if datamodule.vocab_size > config.vocab_size:
@@ -115,30 +99,12 @@ def _pretrained_config(
             f"encoder.pretrained={given.pretrained} has vocab_size={config.vocab_size} but the "
             f"tokenizer has {datamodule.vocab_size} ids"
         )
-    if datamodule.max_seq_length > config.max_position_embeddings:
+    if datamodule.max_seq_length > config.longest_sequence:
         raise ConfigError(
             f"data.max_seq_length={datamodule.max_seq_length} is more than "
-            f"max_position_embeddings={config.max_position_embeddings} of "
-            f"encoder.pretrained={given.pretrained}"
+            f"{config.limit_in_words} of encoder.pretrained={given.pretrained}"
         )
     return config
-
-
-def max_steps_of(config: TrainConfig, datamodule: StreamDataModule) -> int:
-    """Returns the number of optimizer steps of the training."""
-    if config.max_steps is not None:
-        return config.max_steps
-    assert config.max_epochs is not None
-    steps_per_epoch = datamodule.steps_per_epoch()
-    for limit in (config.trainer.limit_train_batches, config.trainer.overfit_batches):
-        if limit:
-            steps_per_epoch = min(steps_per_epoch, steps_of_share(limit, steps_per_epoch))
-    return max(1, math.ceil(config.max_epochs * steps_per_epoch))
-
-
-def steps_of_share(share: float, steps_per_epoch: float) -> int:
-    """Converts a limit to steps: an int is returned as is, a float is a fraction of an epoch."""
-    return share if isinstance(share, int) else max(1, int(share * steps_per_epoch))
 
 
 def make_module(
@@ -167,6 +133,8 @@ def make_module(
     check_kind("task", config.task.target, module, TaskModule)
     if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
         module.unknown_labels = datamodule.features.unknown_labels
+    if datamodule.source_names and isinstance(module, ValidatesSources):
+        module.validate_sources(datamodule.source_names)
     module.encoder.activation_checkpointing = config.activation_checkpointing
     compile_encoder(module, config.compile)
     if config.fine_tuning.freeze_encoder:
@@ -181,8 +149,11 @@ def make_module(
 
 
 def _task_arguments(config: TrainConfig, datamodule: StreamDataModule) -> dict[str, Any]:
-    """Returns the task's arguments. Balanced weights are computed from the training rows."""
+    """Returns the task's arguments, with those that depend on the data."""
     arguments = config.task.arguments()
+    objective = getattr(datamodule.config, "pair_objective", "next_sentence")
+    if objective != "next_sentence" and _is_a(config.task.target, PretrainingModule):
+        arguments["pair_objective"] = objective
     is_balanced = arguments.get("class_weights") == BALANCED
     if is_balanced and isinstance(datamodule, ClassificationDataModule):
         arguments["class_weights"] = datamodule.balanced_weights()

@@ -31,18 +31,14 @@ _PROBE_SIZE = 24
 def largest_micro_batch(phases: Sequence[Phase]) -> int:
     """Returns the number of tokens of the largest micro-batch, without padding.
 
-    A few steps of adjacent samples of the first shard are looked at.
+    A few steps of adjacent samples of the first shard are looked at; in a mixture, those of each
+    source, of which a micro-batch may have samples of one alone.
     """
     most = 0
     for phase in phases:
-        source, shape = phase.source, phase.shape
-        size, num_samples = shape.global_batch_size, source.num_samples(0, 0)
-        for step in range(max(1, min(_STEPS_LOOKED_AT, num_samples // size))):
-            samples = (np.arange(size) + step * size) % num_samples
-            spans = source.arranged([Span(0, 0, samples)])
-            # The longest samples come first.
-            first = part_of(spans, shape.own_parts[0], shape.num_parts)
-            most = max(most, source.totals(first).num_tokens)
+        shards = (0,) if phase.mixture is None else (s.start for s in phase.mixture.shards)
+        for shard in shards:
+            most = max(most, _largest_of(phase, shard))
     return most
 
 
@@ -130,6 +126,21 @@ def used_so_far() -> int:
         return int(status.read_text().split("VmHWM:")[1].split()[0]) * 2**10
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 2**10
+
+
+def _largest_of(phase: Phase, shard: int) -> int:
+    """Returns the number of tokens of the largest micro-batch of a shard's first samples."""
+    source, shape, most = phase.source, phase.shape, 0
+    size, num_samples = shape.global_batch_size, source.num_samples(0, shard)
+    if not num_samples:
+        return 0
+    for step in range(max(1, min(_STEPS_LOOKED_AT, num_samples // size))):
+        samples = (np.arange(size) + step * size) % num_samples
+        spans = source.arranged([Span(0, shard, samples)])
+        # The longest samples come first.
+        first = part_of(spans, shape.own_parts[0], shape.num_parts)
+        most = max(most, source.totals(first).num_tokens)
+    return most
 
 
 def _per_layer(encoder: EncoderConfig, seq_length: int, keeps_attention: bool) -> float:

@@ -21,8 +21,10 @@ SECONDS_BETWEEN_LINES = 20.0
 """The interval of progress lines if the output is not a terminal."""
 
 SHOWN = {
+    "train/phase": "phase {:.0f}",
     "train/mlm_loss": "mlm {:.3f}",
     "train/nsp_loss": "nsp {:.3f}",
+    "train/sop_loss": "sop {:.3f}",
     "train/loss": "loss {:.3f}",
     "train/accuracy": "accuracy {:.3f}",
     "train/tokens_per_second": "{:,.0f} tokens/s",

@@ -25,9 +25,10 @@ from clozekit.errors import ConfigError
 from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.pruning_files import ASKS
-from clozekit.training.assembly import resolved, steps_of_share
+from clozekit.training.assembly import resolved
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
+from clozekit.training.length import steps_of_share
 from clozekit.training.mirror import Mirror
 from clozekit.training.preemption import Preemption
 from clozekit.training.progress_bar import TrainingProgress
@@ -65,7 +66,7 @@ def make_trainer(
         # With min_steps, Lightning's default is one of its epochs, which is the whole run.
         min_epochs=0,
         check_val_every_n_epoch=None,
-        val_check_interval=_steps_between_validations(config, datamodule, max_steps),
+        val_check_interval=steps_between_validations(config, datamodule, max_steps),
         use_distributed_sampler=False,
         # If true without a callback, Lightning adds its own; if false, it rejects any callback.
         enable_checkpointing=any(isinstance(c, LightningCheckpoint) for c in callbacks),
@@ -212,7 +213,7 @@ def _check_strategy(trainer: Trainer) -> None:
         )
 
 
-def _steps_between_validations(
+def steps_between_validations(
     config: TrainConfig, datamodule: StreamDataModule, max_steps: int
 ) -> Any:
     """Returns the interval in Lightning's format: steps or a time."""

@@ -24,6 +24,7 @@ from clozekit.data.labelled.question_answering_bio import QuestionAnsweringBIOFe
 from clozekit.errors import DataError
 from tests.data.labelled.labelled_rows import encoded, whole_batch
 from tests.data.spelling import special_tokens, spelling_tokenizer
+from tests.kinds_of_tokenizers import KINDS, tokenizer_of
 
 # Accents whole and as marks, case, Chinese, punctuation, and signs that leave no token.
 PIECES = [
@@ -387,3 +388,25 @@ def test_windows_overlap_whatever_the_stride_so_that_no_short_answer_is_lost() -
         assert example is not None
         rows = features.encode([example], is_labelled=True)
         assert (rows.starts >= 0).any(), start
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from(PIECES[:10]), min_size=1, max_size=12), st.randoms())
+def test_an_answer_has_its_exact_text_whatever_the_tokenizer(
+    kind: str, words: list[str], draw: random.Random
+) -> None:
+    features = QuestionAnsweringFeatures(tokenizer_of(kind), max_seq_length=512)
+    context = " ".join(words)
+    number = draw.randrange(len(words))
+    begin = len(" ".join(words[:number])) + (number > 0)
+    question = Question(0, "Where?", context, (words[number],), (begin,))
+    rows = features.encode([question], is_labelled=True)
+    places = rows.offsets[0]
+    assert not any(context[b].isspace() for b, e in places if b < e)
+    start, end = int(rows.starts[0]), int(rows.ends[0])
+    found = context[places[start, 0] : places[end, 1]]
+    assert words[number] in found
+    if kind != "gemma":  # which may have a token of two words' characters
+        assert found == words[number]
+    assert rows.begins[0] + start < rows.sequences.lengths[0]

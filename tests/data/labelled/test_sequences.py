@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Encoding, Tokenizer
 
 from clozekit.data.labelled.sequences import lay_out, token_ids, truncated, windows
-from tests.data.spelling import CHARACTERS, special_tokens, spelling_tokenizer
+from tests.data.spelling import CHARACTERS, sequence_format, spelling_tokenizer
 
 # A busy machine is no failure.
 with_few_examples = settings(deadline=None, max_examples=60)
@@ -29,8 +29,8 @@ def cut_by_tokenizers(max_seq_length: int, *lengths: int) -> Encoding:
 def cut_by_us(max_seq_length: int, *lengths: int) -> tuple[list[int], list[int], bool]:
     texts = [text_of(length, 7 * i) for i, length in enumerate(lengths)]
     first, *rest = token_ids(spelling_tokenizer(), texts)
-    kept, was_cut = truncated(first, rest[0] if rest else None, max_seq_length)
-    laid_out = lay_out([kept], special_tokens())
+    kept, was_cut = truncated(first, rest[0] if rest else None, max_seq_length, sequence_format())
+    laid_out = lay_out([kept], sequence_format())
     assert laid_out.lengths.tolist() == [len(laid_out.input_ids)]
     return laid_out.input_ids.tolist(), laid_out.token_type_ids.tolist(), was_cut
 
@@ -67,7 +67,7 @@ def test_sequences_are_laid_out_as_by_the_tokenizers_template(
 ) -> None:
     texts = [(text_of(a),) if b is None else (text_of(a), text_of(b, offset=3)) for a, b in pairs]
     segments = [token_ids(spelling_tokenizer(), segments) for segments in texts]
-    laid_out = lay_out(segments, special_tokens())
+    laid_out = lay_out(segments, sequence_format())
     encodings = [spelling_tokenizer().encode(*segments) for segments in texts]
     assert laid_out.input_ids.tolist() == [i for e in encodings for i in e.ids]
     assert laid_out.token_type_ids.tolist() == [i for e in encodings for i in e.type_ids]

@@ -11,17 +11,20 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from clozekit.data.labelled.features import RowError
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.sequences import windows
-from clozekit.data.labelled.tagged_rows import TaggedRows
+from clozekit.data.labelled.tagged_rows import TaggedRows, TaggedWords
 from clozekit.data.labelled.tagging import TaggingDataModule, TaggingFeatures
 from clozekit.data.order import Position
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.errors import DataError
 from tests.data.labelled.labelled_rows import encoded, whole_batch
 from tests.data.spelling import WORDS, special_tokens, spelling_tokenizer
+from tests.kinds_of_tokenizers import NAMES, plain_tokenizer, tokenizer_of
 
 # Words of several tokens, of one, and such as the tokenizer leaves nothing of.
 odd_words = st.sampled_from(
@@ -311,3 +314,40 @@ def test_rows_of_a_file_that_do_not_fit_are_told_with_file_and_row(tmp_path: Pat
         match=r"other\.conll, the sentence at line 4: .* 'z' does not occur in .* have x, y$",
     ):
         datamodule(good, other, on_unknown_label="error")
+
+
+KIND_WORDS = st.lists(
+    st.sampled_from(["The", "horse", "'s", ",", "café", "北京", "-", "(at", "12345", "x"])
+    | st.text("abTü.", min_size=1, max_size=5),
+    min_size=1,
+    max_size=8,
+)
+
+
+@pytest.mark.parametrize("kind", ["modernbert", "roberta", "xlmr"])
+@pytest.mark.parametrize("adds_space", [True, False])
+@settings(deadline=None, max_examples=30)
+@given(KIND_WORDS)
+def test_words_are_encoded_as_running_text(kind: str, adds_space: bool, words: list[str]) -> None:
+    """As transformers does with `is_split_into_words`, which needs `add_prefix_space`."""
+    tokenizer = Tokenizer.from_str(tokenizer_of(kind).to_str())
+    names = {f"{role}_token": token for role, token in NAMES[kind].items()}
+    spaced = Tokenizer.from_str(plain_tokenizer(kind).to_str())
+    if kind != "xlmr":
+        spaced.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=adds_space)
+    reference = PreTrainedTokenizerFast(tokenizer_object=spaced, **names)
+    expected = reference(words, is_split_into_words=True)
+    word_ids = expected.word_ids()
+    firsts = [word_ids.index(number) for number in range(len(words))]
+    features = TaggingFeatures(tokenizer, max_seq_length=512)
+    rows = features.encode([TaggedWords(0, tuple(words), (None,) * len(words))], False)
+    ids, places = rows.sequences.input_ids.tolist(), rows.places.tolist()
+    if kind == "xlmr" or adds_space:
+        assert (ids, places) == (expected["input_ids"], firsts)
+        return
+    # The first word of a text has no space before it, all others are the same.
+    assert ids == tokenizer.encode(" ".join(words)).ids
+    if len(words) > 1:
+        assert ids[places[1] :] == expected["input_ids"][firsts[1] :]
+        assert np.diff(places[1:]).tolist() == np.diff(firsts[1:]).tolist()

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from clozekit.corpus.shards import write_shard
-from clozekit.corpus.vocabulary import SpecialTokens
+from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
+from clozekit.data.sequence_format import SequenceFormat
 
 VOCAB_SIZE = 1000
 SPECIAL_TOKENS = SpecialTokens(pad=0, unk=1, cls=2, sep=3, mask=4)
+SPECIAL = SequenceFormat.of_bert(cls_id=2, sep_id=3)
 REPLACEMENTS = np.arange(5, VOCAB_SIZE)
 
 
@@ -43,7 +45,7 @@ def source_of(paths: list[Path], max_seq_length: int = 128, **masking: object) -
         paths,
         PairRule(max_seq_length=max_seq_length, short_seq_prob=0.1),
         masking_rule(**masking),
-        SPECIAL_TOKENS,
+        SPECIAL,
         seed=7,
     )
 
@@ -52,5 +54,5 @@ def full_sentences_of(
     paths: list[Path], max_seq_length: int = 128, short_seq_prob: float = 0.1, **masking: object
 ) -> FullSentencesSource:
     return FullSentencesSource(
-        paths, max_seq_length, short_seq_prob, masking_rule(**masking), SPECIAL_TOKENS, seed=7
+        paths, max_seq_length, short_seq_prob, masking_rule(**masking), SPECIAL, seed=7
     )

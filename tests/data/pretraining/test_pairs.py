@@ -196,3 +196,39 @@ def test_two_documents_of_very_unequal_size_leave_pairs_true_rather_than_wrong()
     moved = owner != np.arange(320)
     assert (documents[owner[moved]] != documents[moved]).all()
     assert 0 < moved.sum() <= 40
+
+
+@given(documents_of_lengths, st.integers(0, 2**20), st.integers(0, 3))
+def test_sentence_order_swaps_half_of_the_pairs(
+    documents: list[list[int]], seed: int, epoch: int
+) -> None:
+    sentences, offsets = offsets_of(documents)
+    changes = {"max_seq_length": 10_000, "key": (seed, epoch, 0)}
+    made = plan(sentences, offsets, objective="sentence_order", **changes)
+    swapped = made.next_sentence_label == 1
+    assert swapped.sum() == len(made) // 2
+    np.testing.assert_array_equal(made.a_end[~swapped], made.b_start[~swapped])
+    np.testing.assert_array_equal(made.b_end[swapped], made.a_start[swapped])
+    documents_of = [owners(start, sentences[offsets]) for start in (made.a_start, made.b_start)]
+    np.testing.assert_array_equal(*documents_of)
+    covered = np.zeros(sentences[-1], int)
+    first, last = np.minimum(made.a_start, made.b_start), np.maximum(made.a_end, made.b_end)
+    for start, end in zip(first, last, strict=True):
+        covered[start:end] += 1
+    assert covered.max(initial=0) <= 1
+    alone = sum(not covered[begin:end].any() for begin, end in pairwise(sentences))
+    assert alone == made.num_lone_sentences
+    np.testing.assert_array_equal(sentences[made.first_sentence], first)
+
+
+@pytest.mark.parametrize("max_seq_length", [64, 65])
+def test_lengths_do_not_reveal_whether_a_pair_is_swapped(max_seq_length: int) -> None:
+    sentences, offsets = draw_offsets(num_documents=4000)
+    made = plan(sentences, offsets, max_seq_length=max_seq_length, objective="sentence_order")
+    swapped = made.next_sentence_label == 1
+    a, b = made.a_end - made.a_start, made.b_end - made.b_start
+    for lengths in (a, b, a - b):
+        one, other = lengths[swapped], lengths[~swapped]
+        spread = np.sqrt(one.var() / len(one) + other.var() / len(other))
+        assert abs(one.mean() - other.mean()) < 4 * spread
+    assert len(np.unique(a + b)) > 1

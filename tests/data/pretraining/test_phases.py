@@ -131,7 +131,7 @@ def test_the_first_phase_is_a_share_of_all_steps(corpus: Path) -> None:
         assert (first.first_step, last.first_step) == (0, expected)
     assert (first.shape.accumulation, last.shape.accumulation) == (2, 4)
     (only,) = datamodule(corpus, first_phase=None).phases(1000, 0, 1)
-    assert only == Phase(only.source, BatchShape(16, 4))
+    assert only == Phase(only.source, BatchShape(16, 4), max_seq_length=48)
     scattered = datamodule(corpus, first_phase={**FIRST, "micro_batch_size": 1})
     with pytest.raises(ConfigError, match="micro_batch_size=1"):
         scattered.phases(1000, 0, 12)

@@ -77,7 +77,7 @@ class _Parts:
     def encoded(self, chunk: int) -> pa.RecordBatch:
         """Encodes a chunk of the file."""
         begin = chunk * CHUNK_ROWS
-        vocab_size = self.features.tokenizer.get_vocab_size()
+        vocab_size = max(self.features.tokenizer.get_vocab().values()) + 1
         parts = [
             to_columns(self.features.encode(part, is_labelled=True), vocab_size)
             for part in self.examples[begin : begin + CHUNK_ROWS].parts(_ROWS_AT_ONCE)

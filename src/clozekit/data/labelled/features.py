@@ -9,11 +9,11 @@ from tokenizers import Tokenizer
 
 from clozekit.config.checking import checked
 from clozekit.config.reading import Reading
-from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.files.cells import RowError as RowError
 from clozekit.data.files.cells import as_id, as_text, is_missing
 from clozekit.data.files.rows import Rows, read_file, read_split
 from clozekit.data.labelled.encoded_rows import EncodedRows, ExampleT
+from clozekit.data.sequence_format import SequenceFormat
 from clozekit.display import printable
 from clozekit.errors import DataError
 
@@ -30,6 +30,7 @@ class Features(ABC, Generic[ExampleT]):
 
     Attributes:
         config: The options.
+        special: The special tokens around texts.
         label_names: The classes in the order of their ids; None before `learn_labels`.
         unknown_labels: Gold labels that the model does not have, as found by `check_labels`. Their
             ids follow those of `label_names`.
@@ -45,7 +46,7 @@ class Features(ABC, Generic[ExampleT]):
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
+        self.special = SequenceFormat.of(self.tokenizer)
         self.max_seq_length = self.config.max_seq_length
         self.unknown_labels = []
         self._ids: dict[str, int] = {}

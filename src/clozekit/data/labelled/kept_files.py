@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from clozekit import __version__
-from clozekit.data import files
+from clozekit.corpus import special_tokens, word_marks
+from clozekit.data import files, sequence_format
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import RowFile, spooled, write_row_file
 from clozekit.display import say
@@ -101,6 +102,7 @@ def _code() -> str:
     """Hashes the code that reads and encodes rows, so that no file of other code is used."""
     folders = (Path(__file__).parent, Path(files.__file__).parent)
     sources = sorted(path for folder in folders for path in folder.glob("*.py"))
+    sources += [Path(str(each.__file__)) for each in (sequence_format, special_tokens, word_marks)]
     return sha256_of([__version__.encode(), *(path.read_bytes() for path in sources)])
 
 

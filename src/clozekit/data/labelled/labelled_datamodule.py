@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from clozekit import rng
 from clozekit.config.data import LabelledDataConfig
-from clozekit.corpus.vocabulary import load_tokenizer
+from clozekit.corpus.tokenizer_files import load_tokenizer
 from clozekit.data.files.rows import Rows
 from clozekit.data.labelled.encoded_rows import ExampleT
 from clozekit.data.labelled.examples import groups_of, num_empty, strata_of, subset

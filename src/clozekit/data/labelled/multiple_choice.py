@@ -106,14 +106,15 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
         segments, is_truncated = [], np.zeros(len(examples), bool)
         for row, context in enumerate(contexts):
             of_row = choices[row * num_choices : (row + 1) * num_choices]
-            cut = [truncated(context, choice, self.max_seq_length) for choice in of_row]
+            length = self.max_seq_length
+            cut = [truncated(context, choice, length, self.special) for choice in of_row]
             segments += [kept for kept, _ in cut]
             is_truncated[row] = any(was_cut for _, was_cut in cut)
         # The loss is averaged over rows, so only the first sequence of each row counts.
         num_targets = np.tile(np.eye(1, num_choices, dtype=np.int64)[0], len(examples))
         return ChoiceRows(
             examples=examples,
-            sequences=lay_out(segments, self.special_tokens),
+            sequences=lay_out(segments, self.special),
             owners=np.repeat(np.arange(len(examples)), num_choices),
             num_targets=num_targets,
             is_truncated=is_truncated,

@@ -19,7 +19,8 @@ from clozekit.data.files.unique_ids import with_unique_ids
 from clozekit.data.labelled.encoded_rows import EncodedRows, Example
 from clozekit.data.labelled.features import Features, RowError
 from clozekit.data.labelled.fields import arrays_per_sequence, per_sequence
-from clozekit.data.labelled.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, token_ids, windows
+from clozekit.data.labelled.sequences import lay_out, token_ids, windows
+from clozekit.data.sequence_format import Ids
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
     def __init__(self, tokenizer: Tokenizer, **options: Any) -> None:
         super().__init__(tokenizer, **options)
         # Leave room for the paragraph in every window.
-        room = self.max_seq_length - NUM_SPECIAL_TOKENS[2]
+        room = self.max_seq_length - self.special.num_special_tokens(2)
         self.max_query_length = min(self.config.max_query_length, room // 2)
         self.has_unanswerable = False
 
@@ -174,22 +175,23 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         contexts = self._contexts(examples)
         segments: list[tuple[Ids, Ids]] = []
         owners, begins, offsets, starts, ends = [], [], [], [], []
+        num_before = sum(map(len, self.special.around_two[:2]))
         for row, example in enumerate(examples):
             question = questions[row][: self.max_query_length]
             tokens, places = contexts[example.context]
             first, last = _answer_tokens(example, places)
-            size = self.max_seq_length - NUM_SPECIAL_TOKENS[2] - len(question)
+            size = self.max_seq_length - self.special.num_special_tokens(2) - len(question)
             for begin, end in windows(len(tokens), size, min(self.config.doc_stride, size // 2)):
                 is_whole = first >= begin and last < end
                 segments.append((question, tokens[begin:end]))
                 owners.append(row)
-                begins.append(len(question) + 2)
+                begins.append(len(question) + num_before)
                 offsets.append(places[begin:end])
                 starts.append(first - begin if is_whole else -1)
                 ends.append(last - begin if is_whole else -1)
         return self.rows_class(
             examples=examples,
-            sequences=lay_out(segments, self.special_tokens),
+            sequences=lay_out(segments, self.special),
             owners=np.array(owners, np.int64),
             num_targets=self.num_targets(offsets),
             is_truncated=np.array([len(q) > self.max_query_length for q in questions], bool),
@@ -210,7 +212,7 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         return {
             text: (
                 np.array(encoding.ids, np.int32),
-                _with_marks(text, np.array(encoding.offsets, np.int64).reshape(-1, 2)),
+                _with_marks(text, _trimmed(text, encoding.offsets)),
             )
             for text, encoding in zip(texts, encodings, strict=True)
         }
@@ -246,6 +248,21 @@ def _flag(value: Any) -> bool | None:
     if found is None:
         raise RowError(f"{_IS_IMPOSSIBLE} is {shown(value)} but must be true or false")
     return found
+
+
+def _trimmed(text: str, offsets: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """Returns `[tokens, 2]`: the place of each token, without white space at its ends.
+
+    Tokens of byte-level BPE and of Unigram have the space before a word. A token of white space
+    alone has an empty place.
+    """
+    places = np.array(offsets, np.int64).reshape(-1, 2)
+    is_space = np.array([character.isspace() for character in text] + [False], bool)
+    while len(found := np.flatnonzero(is_space[places[:, 0]] & (places[:, 0] < places[:, 1]))):
+        places[found, 0] += 1
+    while len(found := np.flatnonzero(is_space[places[:, 1] - 1] & (places[:, 0] < places[:, 1]))):
+        places[found, 1] -= 1
+    return places
 
 
 def _with_marks(text: str, places: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,12 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from clozekit.corpus.vocabulary import SpecialTokens
-
-Ids = NDArray[np.int32]
-
-NUM_SPECIAL_TOKENS = {1: 2, 2: 3}
-"""By the number of segments: [CLS], and a [SEP] after each segment."""
+from clozekit.data.sequence_format import Ids, SequenceFormat, join
 
 
 @dataclass(frozen=True)
@@ -36,18 +31,26 @@ def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Ids]:
     return [np.array(encoding.ids, np.int32) for encoding in encodings]
 
 
-def truncated(a: Ids, b: Ids | None, max_seq_length: int) -> tuple[tuple[Ids, ...], bool]:
+def truncated(
+    a: Ids, b: Ids | None, max_seq_length: int, special: SequenceFormat
+) -> tuple[tuple[Ids, ...], bool]:
     """Truncates one or two texts from the right to fit, the longer one first.
 
     Keeps as many tokens of each as the `longest_first` truncation of `tokenizers`.
+
+    Args:
+        a: The first text.
+        b: The second text, if any.
+        max_seq_length: The maximum length, with special tokens.
+        special: The special tokens around the texts.
 
     Returns:
         The segments, and whether any was truncated.
     """
     if b is None:
-        room = max_seq_length - NUM_SPECIAL_TOKENS[1]
+        room = max_seq_length - special.num_special_tokens(1)
         return (a[:room],), len(a) > room
-    room = max_seq_length - NUM_SPECIAL_TOKENS[2]
+    room = max_seq_length - special.num_special_tokens(2)
     if len(a) + len(b) <= room:
         return (a, b), False
     shorter = min(len(a), len(b), room // 2)
@@ -57,27 +60,20 @@ def truncated(a: Ids, b: Ids | None, max_seq_length: int) -> tuple[tuple[Ids, ..
     return (a[:longer], b[:shorter]), True
 
 
-def lay_out(segments: Sequence[Sequence[Ids]], special_tokens: SpecialTokens) -> Sequences:
-    """Puts special tokens around segments: `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`.
+def lay_out(segments: Sequence[Sequence[Ids]], special: SequenceFormat) -> Sequences:
+    """Puts special tokens around segments, such as `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`.
 
     Args:
         segments: One or two segments per sequence.
-        special_tokens: The ids of the special tokens.
+        special: The special tokens.
     """
-    cls, sep = (np.array([i], np.int32) for i in (special_tokens.cls, special_tokens.sep))
-    parts: list[Ids] = []
-    sizes = np.zeros((len(segments), 2), np.int64)
-    for number, of_sequence in enumerate(segments):
-        parts.append(cls)
-        for place, segment in enumerate(of_sequence):
-            parts += (segment, sep)
-            sizes[number, place] = len(segment) + 1
-        sizes[number, 0] += 1
-    return Sequences(
-        input_ids=np.concatenate(parts) if parts else np.empty(0, np.int32),
-        token_type_ids=np.repeat(np.tile(np.arange(2, dtype=np.int8), len(sizes)), sizes.ravel()),
-        lengths=sizes.sum(axis=1),
-    )
+    input_ids, lengths = join(segments, special)
+    token_type_ids = np.zeros(len(input_ids), np.int8)
+    is_pair = np.array([len(of_sequence) == 2 for of_sequence in segments], bool)
+    if is_pair.any():
+        sizes = np.array([[len(s) for s in pair] for pair in segments if len(pair) == 2], np.int64)
+        token_type_ids[np.repeat(is_pair, lengths)] = special.type_ids(sizes)
+    return Sequences(input_ids, token_type_ids, lengths)
 
 
 def windows(length: int, size: int, stride: int) -> list[tuple[int, int]]:

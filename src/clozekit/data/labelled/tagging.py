@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 
 from clozekit.config.data import TaggingDataConfig
 from clozekit.config.reading import TaggingReading
+from clozekit.corpus.special_tokens import role_names
+from clozekit.corpus.word_marks import needs_space_before
 from clozekit.data.files.cells import as_text, list_in, shown
 from clozekit.data.files.conll import is_conll, read_conll
 from clozekit.data.files.rows import MISSING_LABEL, Rows, as_name, is_missing, ordered_names
 from clozekit.data.labelled.features import Features, RowError
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
-from clozekit.data.labelled.sequences import NUM_SPECIAL_TOKENS, Ids, lay_out, windows
+from clozekit.data.labelled.sequences import lay_out, windows
 from clozekit.data.labelled.tagged_rows import TaggedRows, TaggedWords
+from clozekit.data.sequence_format import Ids
 from clozekit.errors import DataError
 from clozekit.metrics.tag_schemes import (
     IOB2,
@@ -145,11 +148,12 @@ class TaggingFeatures(Features[TaggedWords]):
     def encode(self, examples: Sequence[TaggedWords], is_labelled: bool) -> TaggedRows:
         """Encodes each row as one sequence per window."""
         ids = self.label_ids()
+        num_before = len(self.special.around_one[0])
         segments: list[tuple[Ids]] = []
         owners, num_words, places, labels = [], [], [], []
         for row, (tokens, first_tokens) in enumerate(self._tokens(examples)):
             tags = [MISSING_LABEL if t is None else ids[t] for t in examples[row].tags]
-            size = self.max_seq_length - NUM_SPECIAL_TOKENS[1]
+            size = self.max_seq_length - self.special.num_special_tokens(1)
             pieces = windows(len(tokens), size, min(self.config.doc_stride, max(1, size // 2)))
             home = _window_of_words(first_tokens, pieces)
             for piece, (begin, end) in enumerate(pieces):
@@ -157,7 +161,7 @@ class TaggingFeatures(Features[TaggedWords]):
                 owners.append(row)
                 of_piece = np.flatnonzero(home == piece)
                 num_words.append(len(of_piece))
-                places.append(first_tokens[of_piece] - begin + 1)
+                places.append(first_tokens[of_piece] - begin + num_before)
                 labels.append(np.array(tags, np.int64)[of_piece])
         sizes = np.array(num_words, np.int64)
         begins = np.cumsum(sizes) - sizes
@@ -165,7 +169,7 @@ class TaggingFeatures(Features[TaggedWords]):
         counts = np.concatenate([[0], np.cumsum(every_label != MISSING_LABEL)])
         return TaggedRows(
             examples=examples,
-            sequences=lay_out(segments, self.special_tokens),
+            sequences=lay_out(segments, self.special),
             owners=np.array(owners, np.int64),
             num_targets=counts[begins + sizes] - counts[begins],
             is_truncated=np.zeros(len(examples), bool),
@@ -191,7 +195,9 @@ class TaggingFeatures(Features[TaggedWords]):
     def _tokens(self, examples: Sequence[TaggedWords]) -> list[tuple[Ids, NDArray[np.int64]]]:
         """Returns the tokens of each row and the index of each word's first token."""
         nothing = self._words_without_tokens({w for example in examples for w in example.words})
-        texts = [["[UNK]" if w in nothing else w for w in example.words] for example in examples]
+        texts = [[self._text_of(w, w in nothing) for w in example.words] for example in examples]
+        if needs_space_before(self.tokenizer):
+            texts = [[f" {w}" if i else w for i, w in enumerate(words)] for words in texts]
         encodings = self.tokenizer.encode_batch(
             texts, is_pretokenized=True, add_special_tokens=False
         )
@@ -202,6 +208,13 @@ class TaggingFeatures(Features[TaggedWords]):
             assert len(found) == len(words), "every word has a token"
             tokens.append((np.array(encoding.ids, np.int32), first.astype(np.int64)))
         return tokens
+
+    def _text_of(self, word: str, has_no_tokens: bool) -> str:
+        """Returns what stands for a word in the text: the unknown token if it has no tokens."""
+        if not has_no_tokens:
+            return word
+        roles = role_names(self.tokenizer)
+        return roles.get("unk", roles["sep"])
 
     def _words_without_tokens(self, words: set[str]) -> set[str]:
         """Finds the words that the tokenizer turns into no tokens, such as control characters."""

@@ -78,11 +78,11 @@ class TextFeatures(Features[TextT]):
         is_truncated = np.zeros(len(examples), bool)
         for row, (example, a, b) in enumerate(zip(examples, first, second, strict=True)):
             pair = None if example.text_pair is None else b
-            kept, is_truncated[row] = truncated(a, pair, self.max_seq_length)
+            kept, is_truncated[row] = truncated(a, pair, self.max_seq_length, self.special)
             segments.append(kept)
         return {
             "examples": examples,
-            "sequences": lay_out(segments, self.special_tokens),
+            "sequences": lay_out(segments, self.special),
             "owners": np.arange(len(examples)),
             "num_targets": np.ones(len(examples), np.int64),
             "is_truncated": is_truncated,

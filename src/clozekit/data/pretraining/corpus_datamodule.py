@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,18 +10,21 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from clozekit.config.data import CorpusDataConfig, Masking
-from clozekit.corpus.fetch_ahead import FetchAhead
+from clozekit.config.phases import PhaseSettings, shares_in_words
 from clozekit.corpus.manifest import SPLITS, Counts, Split
-from clozekit.corpus.opening import open_corpus
-from clozekit.corpus.shard_files import ShardFile, check_first, shard_files
-from clozekit.corpus.stored_corpus import StoredCorpus, StoredShardFile
-from clozekit.corpus.vocabulary import SpecialTokens, load_tokenizer
+from clozekit.corpus.shard_files import ShardFile, check_first
+from clozekit.corpus.special_tokens import SpecialTokens
+from clozekit.corpus.stored_corpus import StoredCorpus
+from clozekit.corpus.word_marks import WordMarks, word_marks
+from clozekit.data.mixing import Mixture, integer_weights
 from clozekit.data.module import StreamDataModule
-from clozekit.data.order import shard_order
+from clozekit.data.pretraining.corpora import Corpora, estimated_samples
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.planned_source import PlannedSource
 from clozekit.data.pretraining.span_masking import span_length_distribution
-from clozekit.data.stream import Phase, Source
+from clozekit.data.pretraining.unigram import entropy_of_sources
+from clozekit.data.sequence_format import SequenceFormat
+from clozekit.data.stream import BatchShape, Phase, Source
 from clozekit.errors import DataError
 
 
@@ -45,60 +47,55 @@ class CorpusDataModule(StreamDataModule):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         config = self.config
-        self.corpus = open_corpus(config.path, config.cache)
-        self.tokenizer = self._load_tokenizer()
+        self.corpora = Corpora(config)
+        self.tokenizer = self.corpora.load_tokenizer()
         self.special_tokens = SpecialTokens.from_tokenizer(self.tokenizer)
+        self.special = SequenceFormat.of(self.tokenizer, self._tokenizer_file)
+        self._marks: WordMarks | None = None
         self.masking = self._masking_rule(config)
-        validation_masking = self._masking_rule(config.validation_masking)
-        self.shards = {split: self._shard_files(split) for split in SPLITS}
+        self.shards = {split: self.corpora.shards(split) for split in SPLITS}
         if self.is_at_hand:
             check_first([*self.shards["validation"], *self.shards["train"]])
-        for split in SPLITS:
-            masking = self.masking if split == "train" else validation_masking
-            self.sources[split] = self.make_source(self.shards[split], self.max_seq_length, masking)
-        self.data_hash = self.corpus.hash
-        self.first_phase = config.first_phase
-        if self.first_phase is not None:
-            self._first_source = self.make_source(
-                self.shards["train"], self.first_phase.max_seq_length, self.masking
-            )
-        if not self.is_at_hand:
-            self._fetch_ahead()
+        self._openers = {
+            split: self.corpora.opener(split, self.shards[split], self.seed, config.cache)
+            for split in SPLITS
+        }
+        self._sources: dict[tuple[int, float], Source] = {}
+        self.sources["train"] = self._train_source(self.max_seq_length, config.masked_lm_prob)
+        self.sources["validation"] = self._make_source(
+            "validation", self.max_seq_length, self._masking_rule(config.validation_masking)
+        )
+        self.data_hash = self.corpora.hash
+        self.source_names = self.corpora.names
+        if self.source_names:
+            self.source_shards = {split: self.corpora.ranges(split) for split in SPLITS}
 
-    def _shard_files(self, split: Split) -> list[ShardFile]:
-        if isinstance(self.corpus, StoredCorpus):
-            return [*self.corpus.shard_files(split)]
-        return shard_files(self.corpus, split)
+    def _train_source(self, max_seq_length: int, masked_lm_prob: float) -> Source:
+        """Returns the source of phases with this length and mask rate.
 
-    def _fetch_ahead(self) -> None:
-        """Lets the sources fetch the shards that they read next."""
-        sources = {"train": [self.sources["train"]], "validation": [self.sources["validation"]]}
-        if self.first_phase is not None:
-            sources["train"].append(self._first_source)
-        ahead = self.config.cache.ahead
-        for split in SPLITS:
-            files = self.shards[split]
-            following = (
-                partial(following_shards, len(files), self.seed, ahead)
-                if split == "train"
-                else partial(_following_in_order, len(files), ahead)
+        Sources with the same length have the same samples, and share their plans.
+        """
+        key = max_seq_length, masked_lm_prob
+        if key not in self._sources:
+            masking = replace(self.masking, masked_lm_prob=masked_lm_prob)
+            alike = [
+                source
+                for (length, _), source in self._sources.items()
+                if length == max_seq_length and isinstance(source, PlannedSource)
+            ]
+            self._sources[key] = (
+                alike[0].with_masking(masking)
+                if alike
+                else self._make_source("train", max_seq_length, masking)
             )
-            stored = [file for file in files if isinstance(file, StoredShardFile)]
-            fetch_ahead = FetchAhead(stored, following)
-            for source in sources[split]:
-                if isinstance(source, PlannedSource):
-                    source.fetch_ahead = fetch_ahead
+        return self._sources[key]
 
-    def _load_tokenizer(self) -> Tokenizer:
-        self.corpus.check_tokenizer()
-        tokenizer = load_tokenizer(self.corpus.tokenizer_file)
-        largest, size = max(tokenizer.get_vocab().values()), self.corpus.manifest.vocab_size
-        if largest + 1 != size:
-            raise DataError(
-                f"{self.corpus.tokenizer_file} has ids up to {largest}, but the manifest has "
-                f"vocab_size={size}"
-            )
-        return tokenizer
+    def _make_source(self, split: Split, max_seq_length: int, masking: MaskingRule) -> Source:
+        source = self.make_source(self.shards[split], max_seq_length, masking)
+        if isinstance(source, PlannedSource):
+            source.opener = self._openers[split]
+            source.ranges = self.corpora.ranges(split)
+        return source
 
     @abstractmethod
     def make_source(
@@ -107,34 +104,69 @@ class CorpusDataModule(StreamDataModule):
         """Makes the source of a split, with samples of at most `max_seq_length` tokens."""
 
     def phases(self, max_steps: int, rank: int, world_size: int) -> list[Phase]:
-        """Returns the phases of training: two with `first_phase`, else one.
+        """Returns the phases of training.
 
         Raises:
             ConfigError: A micro-batch would be empty.
         """
-        (last,) = super().phases(max_steps, rank, world_size)
-        if self.first_phase is None:
-            return [last]
-        shape = replace(last.shape, micro_batch_size=self.first_phase.micro_batch_size)
-        num_steps = round(self.first_phase.ratio * max_steps)
-        return [Phase(self._first_source, shape), replace(last, first_step=num_steps)]
+        return [
+            Phase(
+                self._source_of(phase.settings),
+                BatchShape(
+                    phase.settings.global_batch_size,
+                    phase.settings.micro_batch_size,
+                    rank,
+                    world_size,
+                    phase.settings.key,
+                ),
+                phase.first_step,
+                self._mixture(phase.settings),
+                None if phase.settings.begins_epoch else phase.settings.max_seq_length,
+            )
+            for phase in self.planned_phases(max_steps)
+        ]
+
+    def _source_of(self, settings: PhaseSettings) -> Source:
+        assert settings.masked_lm_prob is not None
+        return self._train_source(settings.max_seq_length, settings.masked_lm_prob)
+
+    def _mixture(self, settings: PhaseSettings) -> Mixture | None:
+        if not settings.weights:
+            return None
+        weights = integer_weights(tuple(settings.weights.values()))
+        return Mixture(self.source_names, self.source_shards["train"], weights)
 
     @property
     def is_at_hand(self) -> bool:
-        """Whether the corpus is a local folder."""
-        return not isinstance(self.corpus, StoredCorpus)
+        """Whether all corpora are local folders."""
+        return self.corpora.is_at_hand
 
     def steps_per_epoch(self) -> float:
-        """Returns the number of optimizer steps per pass over the corpus.
+        """Returns the number of optimizer steps per pass over the data.
 
-        It is estimated from the first shard that has samples, which is fetched for that. With two
-        phases, it is the mean over all steps.
+        It is estimated from the first shard of each corpus that has samples, which is fetched for
+        that. In a mixture a pass is as many samples as all corpora have. With several phases, it is
+        the mean over all steps.
         """
-        last = self._steps_per_epoch(self.sources["train"])
-        if self.first_phase is None:
-            return last
-        ratio = self.first_phase.ratio
-        return 1 / (ratio / self._steps_per_epoch(self._first_source) + (1 - ratio) / last)
+        phases = self.config.phase_settings()
+        of_phases = [self._steps_per_epoch(phase) for phase in phases]
+        if len(of_phases) == 1:
+            return of_phases[0]
+        if not all(of_phases):
+            return 0.0
+        passes = [phase.ratio / steps for phase, steps in zip(phases, of_phases, strict=True)]
+        return 1 / sum(passes)
+
+    def unigram_entropy(self) -> float | None:
+        """Estimates the entropy of the frequencies of the tokens, in nats.
+
+        In a mixture, the frequencies are those of the last phase's weights.
+        """
+        weights = self.config.phase_settings()[-1].weights
+        shares = list(weights.values()) if weights else [1.0]
+        ranges = self.corpora.ranges("train")
+        shards = [[self.shards["train"][index] for index in each] for each in ranges]
+        return entropy_of_sources(shards, shares, self.seed)
 
     def check_samples(self) -> None:
         """Checks that there is something to train on and to validate on.
@@ -143,14 +175,17 @@ class CorpusDataModule(StreamDataModule):
             DataError: A split has no samples.
         """
         for split in SPLITS:
-            if self.is_at_hand:
-                shards = range(len(self.shards[split]))
-                has_samples = any(self.sources[split].num_samples(0, shard) for shard in shards)
-            else:
-                # Without fetching a shard that may not be read for long.
-                has_samples = self.makes_samples(self.corpus.manifest.splits[split])
-            if not has_samples:
-                raise DataError(f"{self.corpus.place}: the {split} split has {self.no_samples}")
+            source = self.sources[split]
+            for index, shards in enumerate(self.corpora.ranges(split)):
+                if self.is_at_hand:
+                    has_samples = any(source.num_samples(0, shard) for shard in shards)
+                else:
+                    # Without fetching a shard that may not be read for long.
+                    counts = self.corpora.all[index].manifest.splits[split]
+                    has_samples = self.makes_samples(counts)
+                if not has_samples:
+                    place = self.corpora.place(index)
+                    raise DataError(f"{place}: the {split} split has {self.no_samples}")
 
     def makes_samples(self, counts: Counts) -> bool:
         """Whether documents with these counts make at least one sample."""
@@ -162,76 +197,70 @@ class CorpusDataModule(StreamDataModule):
         Raises:
             DataError: One has been.
         """
-        for source in self.sources.values():
+        for source in (*self.sources.values(), *self._sources.values()):
             if isinstance(source, PlannedSource):
                 source.check_files()
 
     def facts(self) -> dict[str, str]:
-        """Describes the cache of a stored corpus, and the phases, if there are two."""
+        """Describes the cache of stored corpora, and the shares of a mixture without phases."""
         facts = {}
-        if isinstance(self.corpus, StoredCorpus):
+        stored = [c for c in self.corpora.all if isinstance(c, StoredCorpus)]
+        if stored:
             facts["corpus"] = (
-                f"{self.corpus.url}, with at most {self.config.cache.limit} of its shards in "
-                f"{self.corpus.folder}"
+                f"{', '.join(corpus.url for corpus in stored)}, with at most "
+                f"{self.config.cache.limit} of its shards in {stored[0].folder}"
             )
-        if self.first_phase is None:
-            return facts
-        first = self.first_phase
-        return facts | {
-            "phases": f"{first.ratio:.0%} of the steps with at most {first.max_seq_length} tokens "
-            f"per sample and micro-batches of {first.micro_batch_size}, then {self.max_seq_length} "
-            f"and {self.micro_batch_size}"
-        }
+        if self.source_names and len(self.config.phase_settings()) == 1:
+            facts["mixture"] = shares_in_words(self.config.weights)
+        return facts
 
     def _masking_rule(self, config: Masking) -> MaskingRule:
+        mask_token_id = self.special_tokens.mask
+        if mask_token_id is None:
+            raise DataError(
+                f"{self._tokenizer_file} has no mask token, which masked words need; prepare "
+                "the corpus with a tokenizer that names one, as mask_token in its "
+                "tokenizer_config.json"
+            )
         needs_words = config.whole_word_mask or config.span_mask
+        marks = self.word_marks() if needs_words else None
         spans = span_length_distribution(config.span_geometric_p, config.max_span_length)
         return MaskingRule(
-            mask_token_id=self.special_tokens.mask,
+            mask_token_id=mask_token_id,
             replacement_ids=replacement_ids(self.tokenizer, self.special_tokens),
             masked_lm_prob=config.masked_lm_prob,
             mask_token_prob=config.mask_token_prob,
             random_token_prob=config.random_token_prob,
             max_predictions_per_seq=config.max_predictions_per_seq,
-            continues_word=continues_word(self.tokenizer) if needs_words else None,
+            continues_word=marks.continues if marks else None,
+            ends_word=marks.ends if marks else None,
             span_lengths=spans if config.span_mask else None,
         )
 
-    def _steps_per_epoch(self, source: Source) -> float:
-        train = self.corpus.manifest.splits["train"]
-        for index, record in enumerate(train.shards):
-            if num_samples := source.num_samples(0, index):
-                share = train.tokens / record.tokens
-                return num_samples * share / self.global_batch_size
-        return 0.0
+    def word_marks(self) -> WordMarks:
+        """Returns which tokens of the vocabulary are inside a word.
 
+        Raises:
+            DataError: The tokenizer does not mark words.
+        """
+        self._marks = self._marks or word_marks(self.tokenizer, self._tokenizer_file)
+        return self._marks
 
-def following_shards(num_shards: int, seed: int, number: int, epoch: int, shard: int) -> list[int]:
-    """Returns the shards that training reads after one of them, in this epoch and the next."""
-    order = shard_order(num_shards, seed, epoch).tolist()
-    later = order[order.index(shard) + 1 :]
-    while len(later) < number:
-        epoch += 1
-        later += shard_order(num_shards, seed, epoch).tolist()
-    return [int(each) for each in later[:number]]
+    @property
+    def _tokenizer_file(self) -> str:
+        """The tokenizer's name for error messages."""
+        return str(self.corpora.all[0].tokenizer_file)
 
-
-def _following_in_order(num_shards: int, number: int, epoch: int, shard: int) -> list[int]:
-    """Returns the shards that a validation reads after one of them."""
-    return list(range(shard + 1, min(num_shards, shard + 1 + number)))
+    def _steps_per_epoch(self, phase: PhaseSettings) -> float:
+        source = self._source_of(phase)
+        num_samples = sum(
+            estimated_samples(corpus, shards, source.num_samples)
+            for corpus, shards in zip(self.corpora.all, self.corpora.ranges("train"), strict=True)
+        )
+        return num_samples / phase.global_batch_size
 
 
 def replacement_ids(tokenizer: Tokenizer, special_tokens: SpecialTokens) -> np.ndarray:
     """Returns the ids that may replace a token: all except special tokens, ascending."""
-    ids = np.arange(tokenizer.get_vocab_size())
-    return ids[~np.isin(ids, list(vars(special_tokens).values()))]
-
-
-def continues_word(tokenizer: Tokenizer) -> np.ndarray:
-    """Returns `[vocab]`, bool: whether each id is a WordPiece that continues a word."""
-    return np.array(
-        [
-            (tokenizer.id_to_token(token_id) or "").startswith("##")
-            for token_id in range(tokenizer.get_vocab_size())
-        ]
-    )
+    ids = np.array(sorted(tokenizer.get_vocab().values()))
+    return ids[~np.isin(ids, special_tokens.ids)]

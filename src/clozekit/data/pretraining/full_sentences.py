@@ -18,9 +18,6 @@ from clozekit import rng
 from clozekit.data.order import concatenated_ranges
 from clozekit.data.pretraining.pairs import walk
 
-NUM_SPECIAL_TOKENS = 2
-"""[CLS] text [SEP]."""
-
 Int64Array = NDArray[np.int64]
 
 
@@ -68,6 +65,7 @@ def plan_full_sentences(
     max_seq_length: int,
     short_seq_prob: float,
     key: tuple[int, int, int],
+    num_special_tokens: int = 2,
 ) -> FullSentencesPlan:
     """Plans the samples of one shard for one epoch.
 
@@ -82,6 +80,7 @@ def plan_full_sentences(
         short_seq_prob: The probability that a sample has a shorter target length, drawn uniformly.
             This splits long documents differently in each epoch and also makes short sequences.
         key: (seed, epoch, shard), the key of all random draws.
+        num_special_tokens: The number of special tokens of a sequence; 2 for `[CLS] text [SEP]`.
 
     Returns:
         The samples in the order of the epoch's documents.
@@ -94,14 +93,14 @@ def plan_full_sentences(
         sentence_offsets.astype(np.int64),
         document_offsets.astype(np.int64),
         order.astype(np.int64),
-        max_seq_length - NUM_SPECIAL_TOKENS,
+        max_seq_length - num_special_tokens,
     )
     num_pieces = len(start)
     begins_document = np.diff(document, prepend=-1) != 0
 
     target = np.full(num_pieces, max_seq_length)
     is_short = rng.uniform(seed, rng.Stream.SHORT_TARGET, epoch, shard, start) < short_seq_prob
-    least = NUM_SPECIAL_TOKENS + 1
+    least = num_special_tokens + 1
     target[is_short] = least + rng.below(
         max_seq_length - least + 1, seed, rng.Stream.TARGET_LENGTH, epoch, shard, start[is_short]
     )
@@ -110,9 +109,9 @@ def plan_full_sentences(
     # that starts at a piece ends before the first piece whose end is further than the target from
     # the start of the piece and its document's special tokens. `following` is the start of the next
     # sample for every possible start.
-    special = NUM_SPECIAL_TOKENS * np.cumsum(begins_document)
+    special = num_special_tokens * np.cumsum(begins_document)
     ends = np.cumsum(length)
-    origin = ends - length + special - NUM_SPECIAL_TOKENS
+    origin = ends - length + special - num_special_tokens
     following = np.searchsorted(ends + special, origin + target, side="right")
     np.maximum(following, np.arange(num_pieces) + 1, out=following)
     first_piece = np.array(walk(following.tolist()), np.int64)

@@ -9,17 +9,13 @@ import torch
 from clozekit import rng
 from clozekit.corpus.shard_files import ShardFile
 from clozekit.corpus.shards import Shard
-from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.batch import MaskedLMBatch
 from clozekit.data.order import Span, concatenated_ranges
 from clozekit.data.packing import Packing
-from clozekit.data.pretraining.full_sentences import (
-    NUM_SPECIAL_TOKENS,
-    FullSentencesPlan,
-    plan_full_sentences,
-)
+from clozekit.data.pretraining.full_sentences import FullSentencesPlan, plan_full_sentences
 from clozekit.data.pretraining.masking import MaskingRule, mask_tokens
-from clozekit.data.pretraining.planned_source import PlannedSource
+from clozekit.data.pretraining.planned_source import PlannedSource, place_special
+from clozekit.data.sequence_format import SequenceFormat
 
 
 class FullSentencesSource(PlannedSource[FullSentencesPlan]):
@@ -32,11 +28,11 @@ class FullSentencesSource(PlannedSource[FullSentencesPlan]):
         max_seq_length: The maximum number of tokens of a sample, including special tokens.
         short_seq_prob: The probability that a sample has a shorter target length.
         masking: How the tokens of each sequence are masked.
-        special_tokens: The ids of [CLS], [SEP] and the others.
+        special: The special tokens around a text.
         seed: The seed of samples and masks.
     """
 
-    num_special_tokens = NUM_SPECIAL_TOKENS
+    num_segments = 1
 
     def __init__(
         self,
@@ -44,10 +40,10 @@ class FullSentencesSource(PlannedSource[FullSentencesPlan]):
         max_seq_length: int,
         short_seq_prob: float,
         masking: MaskingRule,
-        special_tokens: SpecialTokens,
+        special: SequenceFormat,
         seed: int,
     ) -> None:
-        super().__init__(shards, masking, special_tokens, seed)
+        super().__init__(shards, masking, special, seed)
         self.max_seq_length = max_seq_length
         self.short_seq_prob = short_seq_prob
 
@@ -59,10 +55,11 @@ class FullSentencesSource(PlannedSource[FullSentencesPlan]):
             max_seq_length=self.max_seq_length,
             short_seq_prob=self.short_seq_prob,
             key=(self.seed, epoch, index),
+            num_special_tokens=self.num_special_tokens,
         )
 
     def build(self, spans: list[Span], is_training: bool) -> MaskedLMBatch:
-        """Gathers the sequences' tokens, masks them and packs them as `[CLS] text [SEP]`."""
+        """Gathers the sequences' tokens, masks them and packs them, as in `[CLS] text [SEP]`."""
         texts, lengths, names = [], [], []
         for span in spans:
             shard, plan = self.planned(span.epoch, span.shard)
@@ -85,13 +82,15 @@ class FullSentencesSource(PlannedSource[FullSentencesPlan]):
             rng.hash64(self.seed, epoch, shard_index, start),
             self.masking,
         )
-        ends = np.cumsum(text_lengths + NUM_SPECIAL_TOKENS)
-        begins = ends - text_lengths - NUM_SPECIAL_TOKENS
-        text_places = concatenated_ranges(begins + 1, text_lengths)
+        before, after = self.special.around_one
+        ends = np.cumsum(text_lengths + self.num_special_tokens)
+        begins = ends - text_lengths - self.num_special_tokens
+        text_begins = begins + len(before)
+        text_places = concatenated_ranges(text_begins, text_lengths)
         input_ids = np.empty(int(ends[-1]), np.int64)
         input_ids[text_places] = masked.input_ids
-        input_ids[begins] = self.special_tokens.cls
-        input_ids[ends - 1] = self.special_tokens.sep
+        place_special(input_ids, begins, before)
+        place_special(input_ids, text_begins + text_lengths, after)
         return MaskedLMBatch(
             input_ids=torch.from_numpy(input_ids),
             token_type_ids=torch.zeros(len(input_ids), dtype=torch.int64),

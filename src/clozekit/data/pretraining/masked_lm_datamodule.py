@@ -5,7 +5,6 @@ from pathlib import Path
 
 from clozekit.corpus.shard_files import ShardFile
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
-from clozekit.data.pretraining.full_sentences import NUM_SPECIAL_TOKENS
 from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
 from clozekit.data.pretraining.masking import MaskingRule
 
@@ -26,7 +25,7 @@ class MaskedLMDataModule(CorpusDataModule):
             max_seq_length,
             self.config.short_seq_prob,
             masking,
-            self.special_tokens,
+            self.special,
             self.seed,
         )
 
@@ -38,7 +37,7 @@ class MaskedLMDataModule(CorpusDataModule):
         assert isinstance(source, FullSentencesSource)
         plan = source.plan(0, 0)
         num_sequences, num_samples = len(plan.start), max(1, len(plan))
-        num_tokens = int(plan.num_text_tokens.sum()) + NUM_SPECIAL_TOKENS * num_sequences
+        num_tokens = int(plan.num_text_tokens.sum()) + source.num_special_tokens * num_sequences
         return super().facts() | {
             "samples": f"{len(plan):,} in the first of {source.num_shards} shards, with a mean of "
             f"{num_sequences / num_samples:.1f} sequences and {num_tokens / num_samples:.0f} "

@@ -30,6 +30,8 @@ class MaskingRule:
         max_predictions_per_seq: The maximum number of chosen tokens per sequence, if limited.
         continues_word: `[vocab]`, bool: True for ids that continue a word. If given, whole words
             are chosen.
+        ends_word: `[vocab]`, bool: True for ids after which another word begins, if that cannot be
+            told from the next id.
         span_lengths: `[longest]`. The cumulative distribution of the number of words in a span. If
             given, spans of whole words are chosen. A span becomes [MASK] or other tokens, or stays
             unchanged, as a whole (Joshi et al., 2020, section 3.1).
@@ -42,6 +44,7 @@ class MaskingRule:
     random_token_prob: float = 0.1
     max_predictions_per_seq: int | None = None
     continues_word: NDArray[np.bool_] | None = None
+    ends_word: NDArray[np.bool_] | None = None
     span_lengths: NDArray[np.float64] | None = None
 
     def num_targets(self, num_text_tokens: Int64Array) -> Int64Array:
@@ -105,6 +108,8 @@ def mask_tokens(
         decided_at = places
     else:
         begins_word = ~rule.continues_word[text_ids]
+        if rule.ends_word is not None:
+            begins_word[1:] |= rule.ends_word[text_ids[:-1]]
         segment_begins = np.cumsum(segment_lengths.ravel()) - segment_lengths.ravel()
         begins_word[segment_begins[segment_lengths.ravel() > 0]] = True
         if rule.span_lengths is None:

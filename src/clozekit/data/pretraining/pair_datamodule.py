@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from clozekit.config.data import PairDataConfig
 from clozekit.corpus.manifest import Counts
 from clozekit.corpus.shard_files import ShardFile
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
@@ -11,7 +12,10 @@ from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource
 
 
 class PretrainingDataModule(CorpusDataModule):
-    """Pairs for MLM and NSP: a sample is a pair. The options are those of `CorpusDataModule`."""
+    """Pairs for MLM and NSP or sentence order: a sample is a pair."""
+
+    config_class = PairDataConfig
+    config: PairDataConfig
 
     no_samples = (
         "no sentence pairs: each of its documents has only one sentence; prepare it with "
@@ -22,12 +26,18 @@ class PretrainingDataModule(CorpusDataModule):
         self, shards: Sequence[Path | ShardFile], max_seq_length: int, masking: MaskingRule
     ) -> PretrainingSource:
         """Makes the source of a split's pairs."""
-        pairs = PairRule(max_seq_length=max_seq_length, short_seq_prob=self.config.short_seq_prob)
-        return PretrainingSource(shards, pairs, masking, self.special_tokens, self.seed)
+        config = self.config
+        pairs = PairRule(max_seq_length, config.short_seq_prob, config.pair_objective)
+        return PretrainingSource(shards, pairs, masking, self.special, self.seed)
 
     def makes_samples(self, counts: Counts) -> bool:
         """Whether a document has two sentences, and so a pair."""
         return counts.sentences > counts.documents
+
+    @property
+    def is_of_order(self) -> bool:
+        """Whether the pairs are of sentence order."""
+        return self.config.pair_objective == "sentence_order"
 
     def facts(self) -> dict[str, str]:
         """Describes the pairs of the first shard in epoch 0; not of one that must be fetched."""
@@ -41,7 +51,7 @@ class PretrainingDataModule(CorpusDataModule):
         cut = plan.num_truncated_tokens / max(1, num_tokens + plan.num_truncated_tokens)
         return super().facts() | {
             "pairs": f"{len(plan):,} in the first of {source.num_shards} shards, "
-            f"{random:.1%} random",
+            f"{random:.1%} {'swapped' if self.is_of_order else 'random'}",
             "text left out": f"{plan.num_lone_sentences:,} sentences without a partner, "
             f"{cut:.1%} of the tokens truncated to fit",
         }

@@ -9,15 +9,16 @@ import torch
 from numpy.typing import NDArray
 
 from clozekit import rng
+from clozekit.config.data import PairObjective
 from clozekit.corpus.shard_files import ShardFile
 from clozekit.corpus.shards import Shard
-from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.batch import PretrainingBatch
 from clozekit.data.order import Span, concatenated_ranges
 from clozekit.data.packing import Packing
 from clozekit.data.pretraining.masking import MaskingRule, mask_tokens
-from clozekit.data.pretraining.pairs import NUM_SPECIAL_TOKENS, PairPlan, plan_pairs
-from clozekit.data.pretraining.planned_source import PlannedSource
+from clozekit.data.pretraining.pairs import PairPlan, plan_pairs
+from clozekit.data.pretraining.planned_source import PlannedSource, place_special
+from clozekit.data.sequence_format import SequenceFormat
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,12 @@ class PairRule:
     Attributes:
         max_seq_length: The maximum length of a sequence, including special tokens.
         short_seq_prob: The probability of a shorter target length.
+        objective: Whether B may be random, or A and B may be swapped.
     """
 
     max_seq_length: int
     short_seq_prob: float
+    objective: PairObjective = "next_sentence"
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,21 @@ class PretrainingSource(PlannedSource[PairPlan]):
         shards: The shards' files.
         pairs: The lengths of pairs.
         masking: How the tokens of each pair are masked.
-        special_tokens: The ids of [CLS], [SEP] and the others.
+        special: The special tokens around the texts.
         seed: The seed of pairs and masks.
     """
 
-    num_special_tokens = NUM_SPECIAL_TOKENS
+    num_segments = 2
 
     def __init__(
         self,
         shards: Sequence[Path | ShardFile],
         pairs: PairRule,
         masking: MaskingRule,
-        special_tokens: SpecialTokens,
+        special: SequenceFormat,
         seed: int,
     ) -> None:
-        super().__init__(shards, masking, special_tokens, seed)
+        super().__init__(shards, masking, special, seed)
         self.pairs = pairs
 
     def make_plan(self, shard: Shard, epoch: int, index: int) -> PairPlan:
@@ -75,10 +78,12 @@ class PretrainingSource(PlannedSource[PairPlan]):
             max_seq_length=self.pairs.max_seq_length,
             short_seq_prob=self.pairs.short_seq_prob,
             key=(self.seed, epoch, index),
+            num_special_tokens=self.num_special_tokens,
+            objective=self.pairs.objective,
         )
 
     def build(self, spans: list[Span], is_training: bool) -> PretrainingBatch:
-        """Gathers the pairs' tokens, masks them and packs them as `[CLS] A [SEP] B [SEP]`."""
+        """Gathers the pairs' tokens, masks and packs them, as in `[CLS] A [SEP] B [SEP]`."""
         texts = self._gather(spans)
         epoch, shard, sentence = texts.sample_ids.T
         masked = mask_tokens(
@@ -88,19 +93,21 @@ class PretrainingSource(PlannedSource[PairPlan]):
             self.masking,
         )
         a_lengths, b_lengths = texts.segment_lengths.T
-        lengths = a_lengths + b_lengths + NUM_SPECIAL_TOKENS
+        lengths = a_lengths + b_lengths + self.num_special_tokens
         ends = np.cumsum(lengths)
         begins = ends - lengths
 
-        segment_begins = np.stack([begins + 1, begins + a_lengths + 2], axis=1)
+        before, between, after = self.special.around_two
+        a_begins = begins + len(before)
+        b_begins = a_begins + a_lengths + len(between)
+        segment_begins = np.stack([a_begins, b_begins], axis=1)
         text_places = concatenated_ranges(segment_begins.ravel(), texts.segment_lengths.ravel())
         input_ids = np.empty(int(ends[-1]), np.int64)
         input_ids[text_places] = masked.input_ids
-        input_ids[begins] = self.special_tokens.cls
-        input_ids[begins + a_lengths + 1] = self.special_tokens.sep
-        input_ids[ends - 1] = self.special_tokens.sep
-        segment_sizes = np.stack([a_lengths + 2, b_lengths + 1], axis=1).ravel()
-        token_type_ids = np.repeat(np.tile(np.arange(2), len(lengths)), segment_sizes)
+        place_special(input_ids, begins, before)
+        place_special(input_ids, a_begins + a_lengths, between)
+        place_special(input_ids, b_begins + b_lengths, after)
+        token_type_ids = self.special.type_ids(texts.segment_lengths).astype(np.int64)
         return PretrainingBatch(
             input_ids=torch.from_numpy(input_ids),
             token_type_ids=torch.from_numpy(token_type_ids),

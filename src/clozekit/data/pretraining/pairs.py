@@ -1,10 +1,13 @@
-"""Sentence pairs for next-sentence prediction, planned per shard with array operations.
+"""Sentence pairs for NSP or sentence order, planned per shard with array operations.
 
 The rules are those of `create_pretraining_data.py` in google-research/bert, with one difference.
 There, a random B is taken from anywhere and the sentences that it displaced are put back, so
 more than half of the pairs are random and the lengths of a pair reveal its label. Here, half of
 the pairs exchange their Bs with pairs from other documents whose Bs have nearly the same length.
 So exactly half are random, every sentence occurs once per epoch, and lengths reveal nothing.
+
+For sentence order (Lan et al., 2020, section 3.1), A and B are consecutive, and swapped in half of
+the pairs.
 """
 
 from dataclasses import dataclass
@@ -15,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clozekit import rng
-from clozekit.data.pretraining.random_segments import exchange_partners
-
-NUM_SPECIAL_TOKENS = 3
-"""[CLS] A [SEP] B [SEP]."""
+from clozekit.config.data import PairObjective
+from clozekit.data.pretraining.random_segments import chosen_half, exchange_partners
 
 Int64Array = NDArray[np.int64]
 
@@ -32,7 +33,8 @@ class PairPlan:
         a_end: `[pairs]`, int64.
         b_start: `[pairs]`, int64. B is `tokens[b_start:b_end]`, already truncated.
         b_end: `[pairs]`, int64.
-        next_sentence_label: `[pairs]`, int64. 0 if B continues A, 1 if B is random.
+        next_sentence_label: `[pairs]`, int64. 0 if B continues A, 1 if B is random. For
+            sentence order, 1 if A continues B.
         first_sentence: `[pairs]`, int64. The index of A's first sentence, which identifies the
             pair.
         num_lone_sentences: The number of last sentences of documents that are in no pair because
@@ -69,6 +71,8 @@ def plan_pairs(
     max_seq_length: int,
     short_seq_prob: float,
     key: tuple[int, int, int],
+    num_special_tokens: int = 3,
+    objective: PairObjective = "next_sentence",
 ) -> PairPlan:
     """Plans the pairs of one shard for one epoch.
 
@@ -78,24 +82,35 @@ def plan_pairs(
         max_seq_length: The maximum length of a sequence, including special tokens.
         short_seq_prob: The probability of a shorter target length, drawn uniformly from 2 up.
         key: (seed, epoch, shard), the key of all random draws.
+        num_special_tokens: The number of special tokens of a pair; 3 for `[CLS] A [SEP] B [SEP]`.
+        objective: `next_sentence` exchanges the Bs of half of the pairs; `sentence_order` swaps A
+            and B in half of them.
 
     Returns:
         The pairs in the order of their first sentences.
     """
     seed, epoch, shard = key
     offsets = sentence_offsets.astype(np.int64)
-    budget = max_seq_length - NUM_SPECIAL_TOKENS
+    budget = max_seq_length - num_special_tokens
 
-    begins, ends, num_lone = _chunks(
+    is_of_order = objective == "sentence_order"
+    begins, ends, num_lone = (_chunks_from_both_ends if is_of_order else _chunks)(
         offsets, document_offsets, budget=budget, short_seq_prob=short_seq_prob, key=key
     )
     sentences_in_a = 1 + rng.below(ends - begins - 1, seed, rng.Stream.SPLIT, epoch, shard, begins)
     a_start, a_end = offsets[begins], offsets[begins + sentences_in_a]
     b_start, b_end = a_end, offsets[ends]
 
-    document = np.searchsorted(document_offsets, begins, side="right")
-    owner = exchange_partners(b_end - b_start, document, begins, key=key)
-    b_start, b_end = b_start[owner], b_end[owner]
+    if is_of_order:
+        is_other = chosen_half(begins, key)
+        # Before they are cut, so that the lengths of a pair do not reveal its label.
+        a_start, b_start = _swapped(a_start, b_start, is_other)
+        a_end, b_end = _swapped(a_end, b_end, is_other)
+    else:
+        document = np.searchsorted(document_offsets, begins, side="right")
+        owner = exchange_partners(b_end - b_start, document, begins, key=key)
+        b_start, b_end = b_start[owner], b_end[owner]
+        is_other = owner != np.arange(len(owner))
 
     cut_a, cut_b = _excess(a_end - a_start, b_end - b_start, budget)
     front_a = rng.binomial_half(cut_a, seed, rng.Stream.TRUNCATE_A, epoch, shard, begins)
@@ -105,11 +120,17 @@ def plan_pairs(
         a_end=a_end - (cut_a - front_a),
         b_start=b_start + front_b,
         b_end=b_end - (cut_b - front_b),
-        next_sentence_label=(owner != np.arange(len(owner))).astype(np.int64),
+        next_sentence_label=is_other.astype(np.int64),
         first_sentence=begins,
         num_lone_sentences=num_lone,
         num_truncated_tokens=int(cut_a.sum() + cut_b.sum()),
     )
+
+
+def _swapped(
+    first: Int64Array, second: Int64Array, is_swapped: NDArray[np.bool_]
+) -> tuple[Int64Array, Int64Array]:
+    return np.where(is_swapped, second, first), np.where(is_swapped, first, second)
 
 
 def _chunks(
@@ -145,6 +166,39 @@ def _chunks(
     ends = end[begins]
     is_pair = ends - begins > 1
     return begins[is_pair], ends[is_pair], int((~is_pair).sum())
+
+
+def _chunks_from_both_ends(
+    offsets: Int64Array,
+    document_offsets: NDArray[np.integer[Any]],
+    *,
+    budget: int,
+    short_seq_prob: float,
+    key: tuple[int, int, int],
+) -> tuple[Int64Array, Int64Array, int]:
+    """Splits half of the documents as `_chunks` does, and the other half from their ends.
+
+    The sentence that reaches a target length is longer than others on average. At the end of every
+    chunk, it would make B longer than A, and reveal which of two swapped texts was B.
+    """
+    seed, epoch, shard = key
+    sizes = np.diff(document_offsets)
+    number = np.arange(len(sizes))
+    is_reversed = rng.uniform(seed, rng.Stream.DOCUMENT_ORDER, epoch, shard, number) < 0.5
+    document = np.repeat(number, sizes)
+    # The place of a sentence in its document read from the other end.
+    mirrored = (document_offsets[:-1] + document_offsets[1:])[document] - 1
+    sentences = np.arange(len(document))
+    order = np.where(is_reversed[document], mirrored - sentences, sentences)
+    read = np.concatenate([[0], np.cumsum(np.diff(offsets)[order])])
+    begins, ends, num_lone = _chunks(
+        read, document_offsets, budget=budget, short_seq_prob=short_seq_prob, key=key
+    )
+    is_mirrored, sums = is_reversed[document[begins]], mirrored[begins] + 1
+    first = np.where(is_mirrored, sums - ends, begins)
+    last = np.where(is_mirrored, sums - begins, ends)
+    by_place = np.argsort(first)
+    return first[by_place], last[by_place], num_lone
 
 
 def walk(next_of: list[int]) -> list[int]:

@@ -2,22 +2,30 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clozekit.corpus.fetch_ahead import FetchAhead
 from clozekit.corpus.shard_files import ShardFile
 from clozekit.corpus.shards import Shard
-from clozekit.corpus.vocabulary import SpecialTokens
 from clozekit.data.order import Span, in_order
 from clozekit.data.pretraining.masking import MaskingRule
+from clozekit.data.sequence_format import Ids, SequenceFormat
 from clozekit.data.step import StepTotals
 
 PLANS_KEPT = 2
-"""The number of cached plans. A global batch may span two shards."""
+"""The number of cached plans of each corpus. A global batch may span two shards."""
+
+
+class Opener(Protocol):
+    """Opens the shards of which some are in a store."""
+
+    def open(self, epoch: int, shard: int) -> Shard:
+        """Opens a shard, and begins to fetch those that follow."""
+        ...
 
 
 class Plan(Protocol):
@@ -41,28 +49,31 @@ class PlannedSource(ABC, Generic[PlanT]):
     Args:
         shards: The shards' files. Those of a corpus are checked before they are first read.
         masking: How the tokens of each sequence are masked.
-        special_tokens: The ids of [CLS], [SEP] and the others.
+        special: The special tokens around the texts.
         seed: The seed of samples and masks.
 
     Attributes:
-        fetch_ahead: Opens the shards of a stored corpus; None for local ones.
+        opener: Opens the shards if some are in a store; None if all are local.
+        ranges: The indices of each corpus's shards, if there are several.
     """
 
-    num_special_tokens: ClassVar[int]
-    """The number of special tokens per sequence."""
+    num_segments: ClassVar[int]
+    """The number of texts of a sequence."""
 
     def __init__(
         self,
         shards: Sequence[Path | ShardFile],
         masking: MaskingRule,
-        special_tokens: SpecialTokens,
+        special: SequenceFormat,
         seed: int,
     ) -> None:
         self.shards = [s if isinstance(s, ShardFile) else ShardFile(s) for s in shards]
         self.masking = masking
-        self.special_tokens = special_tokens
+        self.special = special
+        self.num_special_tokens = special.num_special_tokens(self.num_segments)
         self.seed = seed
-        self.fetch_ahead: FetchAhead | None = None
+        self.opener: Opener | None = None
+        self.ranges: tuple[range, ...] = (range(len(self.shards)),)
         self._plans: dict[tuple[int, int], tuple[Shard, PlanT]] = {}
 
     @abstractmethod
@@ -85,16 +96,28 @@ class PlannedSource(ABC, Generic[PlanT]):
     def planned(self, epoch: int, shard: int) -> tuple[Shard, PlanT]:
         """Returns a shard and its plan in an epoch."""
         if (epoch, shard) not in self._plans:
-            if self.fetch_ahead is None:
+            if self.opener is None:
                 opened = self.shards[shard].open()
             else:
-                opened = self.fetch_ahead.open(epoch, shard)
+                opened = self.opener.open(epoch, shard)
             self._plans[epoch, shard] = opened, self.make_plan(opened, epoch, shard)
-            while len(self._plans) > PLANS_KEPT:
-                del self._plans[next(iter(self._plans))]
+            self._forget_plans(shard)
         found = self._plans[epoch, shard]
         found[0].check_size()
         return found
+
+    def _forget_plans(self, shard: int) -> None:
+        """Removes the oldest plans of the corpus of a shard."""
+        (own,) = (place for place in self.ranges if shard in place)
+        of_corpus = [place for place in self._plans if place[1] in own]
+        for place in of_corpus[:-PLANS_KEPT]:
+            del self._plans[place]
+
+    def with_masking(self, masking: MaskingRule) -> Self:
+        """Returns a source of the same samples with other masks. They share their plans."""
+        other = copy(self)
+        other.masking = masking
+        return other
 
     def check_files(self) -> None:
         """Checks that the shards in use have not been cut.
@@ -110,8 +133,18 @@ class PlannedSource(ABC, Generic[PlanT]):
         return spans
 
     def evaluation_spans(self, size: int) -> Iterator[Span]:
-        """Yields every sample of epoch 0 once, in the order of the plans."""
-        return in_order(self.num_samples, self.num_shards, size)
+        """Yields every sample of epoch 0 once: a batch of each corpus in turn, while it has some.
+
+        So a validation that is limited to a number of batches has some of each corpus.
+        """
+        remaining = [in_order(self.num_samples, shards, size) for shards in self.ranges]
+        while remaining:
+            for spans in list(remaining):
+                span = next(spans, None)
+                if span is None:
+                    remaining.remove(spans)
+                else:
+                    yield span
 
     def totals(self, spans: list[Span]) -> StepTotals:
         """Returns the totals of a global batch from the sequence lengths, without building it."""
@@ -124,3 +157,14 @@ class PlannedSource(ABC, Generic[PlanT]):
             num_tokens=int(num_text_tokens.sum()) + self.num_special_tokens * num_sequences,
             num_targets=int(self.masking.num_targets(num_text_tokens).sum()),
         )
+
+
+def place_special(input_ids: NDArray[np.int64], begins: NDArray[np.int64], special: Ids) -> None:
+    """Writes special tokens, in place, at the places where each sequence has them.
+
+    Args:
+        input_ids: `[tokens]`.
+        begins: `[sequences]`. The place of the first of the special tokens.
+        special: `[special_tokens]`. Their ids.
+    """
+    input_ids[begins[:, None] + np.arange(len(special))] = special

@@ -31,14 +31,29 @@ def exchange_partners(
         and the few pairs whose neighbours have no B from another document.
     """
     seed, epoch, shard = key
-    num_pairs = len(identity)
-    draws = rng.hash64(seed, rng.Stream.RANDOM_NEXT, epoch, shard, identity)
-    chosen = np.sort(np.argsort(draws, kind="stable")[: num_pairs // 2])
-    owner = np.arange(num_pairs)
+    chosen = np.flatnonzero(chosen_half(identity, key))
+    owner = np.arange(len(identity))
     if len(chosen) > 1:
         shuffle = rng.hash64(seed, rng.Stream.EXCHANGE, epoch, shard, identity[chosen])
         owner[chosen] = chosen[_exchange(b_length[chosen], document[chosen], shuffle, key)]
     return owner
+
+
+def chosen_half(identity: Int64Array, key: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Chooses half of the pairs at random, the smaller half if the number is odd.
+
+    Args:
+        identity: `[pairs]`. A number that identifies each pair in its shard.
+        key: (seed, epoch, shard), the key of all random draws.
+
+    Returns:
+        `[pairs]`, bool.
+    """
+    seed, epoch, shard = key
+    draws = rng.hash64(seed, rng.Stream.RANDOM_NEXT, epoch, shard, identity)
+    is_chosen = np.zeros(len(identity), bool)
+    is_chosen[np.argsort(draws, kind="stable")[: len(identity) // 2]] = True
+    return is_chosen
 
 
 def _exchange(

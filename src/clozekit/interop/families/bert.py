@@ -6,24 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.errors import DataError
-from clozekit.interop.families.family import Family, Names
-from clozekit.interop.families.reading import encoder_config, refuse_other_values
-
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    # The same function in four implementations that differ only by rounding.
-    "gelu_new": "gelu_pytorch_tanh",
-    "gelu_fast": "gelu_pytorch_tanh",
-    "gelu_accurate": "gelu_pytorch_tanh",
-    "gelu_pytorch_tanh": "gelu_pytorch_tanh",
-}
-"""clozekit's name for each activation of transformers."""
+from clozekit.interop.families.family import COMMON_HEADS, Family, Names
+from clozekit.interop.families.naming import LIKE_BERT, table
+from clozekit.interop.families.reading import (
+    activation,
+    encoder_config,
+    refuse_other_values,
+    same_keys,
+)
 
 _DEFAULT_VOCAB_SIZE = 30522
-_TOKEN_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
 _MASKED_LM_BIAS = "cls.predictions.bias"
+_EMBEDDINGS = {
+    "token_embeddings": "bert.embeddings.word_embeddings",
+    "position_embeddings": "bert.embeddings.position_embeddings",
+    "token_type_embeddings": "bert.embeddings.token_type_embeddings",
+}
 _AROUND_BLOCKS = {
     "encoder.embeddings.layer_norm": "bert.embeddings.LayerNorm",
     "encoder.pooler": "bert.pooler.dense",
@@ -36,38 +34,12 @@ _AROUND_BLOCKS = {
     "multiple_choice_head.classifier": "classifier",
     "question_answering_head.outputs": "qa_outputs",
 }
-_IN_BLOCK = {
-    "attention.output": ("attention.output.dense",),
-    "attention_norm": ("attention.output.LayerNorm",),
-    "feed_forward.intermediate": ("intermediate.dense",),
-    "feed_forward.output": ("output.dense",),
-    "feed_forward_norm": ("output.LayerNorm",),
-    "attention.qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
-}
 
 
 def names(encoder: EncoderConfig, heads: frozenset[str]) -> Names:
     """Returns the names in transformers of each tensor; see `Family`."""
-    embeddings = "embeddings"
-    named: Names = {
-        f"encoder.{embeddings}.token_embeddings.weight": (_TOKEN_EMBEDDINGS,),
-        **{
-            f"encoder.{embeddings}.{kind}_embeddings.weight": (
-                f"bert.{embeddings}.{kind}_embeddings.weight",
-            )
-            for kind in ("position", "token_type")
-        },
-        "masked_lm_head.bias": (_MASKED_LM_BIAS,),
-    }
-    for kind in ("weight", "bias"):
-        for ours, theirs in _AROUND_BLOCKS.items():
-            named[f"{ours}.{kind}"] = (f"{theirs}.{kind}",)
-        for layer in range(encoder.num_hidden_layers):
-            for ours, parts in _IN_BLOCK.items():
-                named[f"encoder.blocks.{layer}.{ours}.{kind}"] = tuple(
-                    f"bert.encoder.layer.{layer}.{part}.{kind}" for part in parts
-                )
-    return named
+    named = table(encoder, _EMBEDDINGS, _AROUND_BLOCKS, LIKE_BERT, "bert.encoder.layer")
+    return named | {"masked_lm_head.bias": (_MASKED_LM_BIAS,)}
 
 
 def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
@@ -84,14 +56,9 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
         add_cross_attention=False,
         tie_word_embeddings=True,
     )
-    activation = config.get("hidden_act", "gelu")
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise DataError(
-            f"{file}: hidden_act={activation}; only {', '.join(ACTIVATIONS)} are supported"
-        )
-    known = EncoderConfig().published().keys()
-    values = {"vocab_size": _DEFAULT_VOCAB_SIZE} | {k: config[k] for k in known & config.keys()}
-    return encoder_config(values | {"hidden_act": ACTIVATIONS[activation]}, file)
+    hidden_act = activation(config, "hidden_act", file)
+    values = {"vocab_size": _DEFAULT_VOCAB_SIZE} | same_keys(config)
+    return encoder_config(values | {"hidden_act": hidden_act}, file)
 
 
 BERT = Family(
@@ -103,12 +70,8 @@ BERT = Family(
     block=re.compile(r"bert\.encoder\.layer\.(\d+)\."),
     heads_of_class={
         "ForPreTraining": frozenset({"masked_lm_head", "next_sentence_head"}),
-        "ForMaskedLM": frozenset({"masked_lm_head"}),
         "ForNextSentencePrediction": frozenset({"next_sentence_head"}),
-        "ForSequenceClassification": frozenset({"classification_head"}),
-        "ForTokenClassification": frozenset({"token_classification_head"}),
-        "ForQuestionAnswering": frozenset({"question_answering_head"}),
-        "ForMultipleChoice": frozenset({"multiple_choice_head"}),
+        **COMMON_HEADS,
     },
     has_pooler=True,
     pretraining_heads=frozenset({"masked_lm_head", "next_sentence_head"}),
@@ -117,7 +80,7 @@ BERT = Family(
     write_config=EncoderConfig.published,
     has_parts_of=lambda encoder: encoder.is_bert,
     tied=(
-        ("cls.predictions.decoder.weight", _TOKEN_EMBEDDINGS),
+        ("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
         ("cls.predictions.decoder.bias", _MASKED_LM_BIAS),
     ),
     buffers=frozenset({"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"}),

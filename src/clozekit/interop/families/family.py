@@ -11,6 +11,15 @@ from clozekit.interop.head_names import HEADS_OF_SEQUENCES
 
 Names: TypeAlias = dict[str, tuple[str, ...]]
 
+COMMON_HEADS: Mapping[str, frozenset[str]] = {
+    "ForMaskedLM": frozenset({"masked_lm_head"}),
+    "ForSequenceClassification": frozenset({"classification_head"}),
+    "ForTokenClassification": frozenset({"token_classification_head"}),
+    "ForQuestionAnswering": frozenset({"question_answering_head"}),
+    "ForMultipleChoice": frozenset({"multiple_choice_head"}),
+}
+"""The heads of the classes that all families have, by the end of the class's name."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -34,6 +43,7 @@ class Family:
         tied: Names of copies of tensors, and of their originals.
         buffers: Names of constants that older versions of transformers saved.
         renamed: Ends of old names, and of their current names.
+        dropout_keys: The keys of `config.json` for the dropout of heads.
     """
 
     model_type: str
@@ -51,6 +61,7 @@ class Family:
     tied: tuple[tuple[str, str], ...] = ()
     buffers: frozenset[str] = frozenset()
     renamed: tuple[tuple[str, str], ...] = ()
+    dropout_keys: tuple[str, ...] = ("classifier_dropout",)
 
     @property
     def base_class(self) -> str:

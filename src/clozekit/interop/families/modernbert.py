@@ -7,7 +7,7 @@ from typing import Any
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.errors import DataError
-from clozekit.interop.families.family import Family, Names
+from clozekit.interop.families.family import COMMON_HEADS, Family, Names
 from clozekit.interop.families.reading import encoder_config, refuse_other_values
 
 _SAME_KEYS = (
@@ -41,6 +41,8 @@ _PARTS: dict[str, Any] = {
     "position_embedding_type": "rotary",
     "gated_feed_forward": True,
     "classifier_activation": "gelu",
+    "prediction_head": True,
+    "embedding_size": None,
     "hidden_act": "gelu",
 }
 _ROPE_THETA = {"full_attention": 160_000.0, "sliding_attention": 10_000.0}
@@ -114,7 +116,7 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
     values["local_attention"] = config.get("local_attention", 128) if every > 1 else None
     values[_GLOBAL_KEY] = _theta(config, "full_attention", _GLOBAL_KEY, file)
     values[_LOCAL_KEY] = _theta(config, "sliding_attention", _LOCAL_KEY, file)
-    return encoder_config(values | _PARTS, file)
+    return encoder_config(values | _PARTS, file, _OTHER_KEYS)
 
 
 def write_config(encoder: EncoderConfig) -> dict[str, Any]:
@@ -194,13 +196,7 @@ MODERNBERT = Family(
     prefix="model.",
     parts=("embeddings.", "layers.", "final_norm."),
     block=re.compile(r"model\.layers\.(\d+)\."),
-    heads_of_class={
-        "ForMaskedLM": frozenset({"masked_lm_head"}),
-        "ForSequenceClassification": frozenset({"classification_head"}),
-        "ForTokenClassification": frozenset({"token_classification_head"}),
-        "ForQuestionAnswering": frozenset({"question_answering_head"}),
-        "ForMultipleChoice": frozenset({"multiple_choice_head"}),
-    },
+    heads_of_class=COMMON_HEADS,
     has_pooler=False,
     pretraining_heads=frozenset({"masked_lm_head"}),
     names=names,

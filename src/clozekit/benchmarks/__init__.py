@@ -1,0 +1,1 @@
+"""Benchmarks: the jobs of a suite on one or several checkpoints, their scores and comparison."""

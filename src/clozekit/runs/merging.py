@@ -1,0 +1,96 @@
+"""The mean of the weights of several checkpoints (Izmailov et al., 2018; Wortsman et al., 2022)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clozekit.config.plain import shown
+from clozekit.errors import DataError
+from clozekit.runs.checkpoint_file import Checkpoint
+
+_MAY_DIFFER = ("pretrained", "hidden_dropout_prob", "attention_probs_dropout_prob")
+"""The keys of the encoder that do not change what its weights mean."""
+
+
+def check_alike(checkpoints: Sequence[Checkpoint]) -> None:
+    """Checks that checkpoints are different files of the same kind of model.
+
+    Raises:
+        DataError: They are not; the message names the file and the difference.
+    """
+    first = checkpoints[0]
+    seen = set()
+    for checkpoint in checkpoints:
+        file = checkpoint.path.resolve()
+        if file in seen:
+            raise DataError(f"checkpoints: {checkpoint.path} is given twice")
+        seen.add(file)
+    for other in checkpoints[1:]:
+        for difference in _differences(first, other):
+            raise DataError(
+                f"checkpoints: {other.path} cannot be merged with {first.path}: {difference}"
+            )
+
+
+def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dict[str, Tensor]:
+    """Returns the weighted mean of the weights of checkpoints that are alike.
+
+    Sums are computed in float64; each tensor keeps its dtype. A tensor that is not floating-point
+    has to be the same in all checkpoints.
+
+    Args:
+        checkpoints: The checkpoints.
+        weights: The weight of each; they are divided by their sum.
+
+    Raises:
+        DataError: A weight is not finite, or tensors of integers differ.
+    """
+    shares = [weight / sum(weights) for weight in weights]
+    return {name: _mean(name, checkpoints, shares) for name in checkpoints[0].state_dict}
+
+
+def _mean(name: str, checkpoints: Sequence[Checkpoint], shares: Sequence[float]) -> Tensor:
+    first = checkpoints[0].state_dict[name]
+    if not first.is_floating_point():
+        for other in checkpoints[1:]:
+            if not torch.equal(first, other.state_dict[name]):
+                raise DataError(f"checkpoints: {other.path} has other values of {name}")
+        return first.clone()
+    total = torch.zeros(first.shape, dtype=torch.float64)
+    for checkpoint, share in zip(checkpoints, shares, strict=True):
+        tensor = checkpoint.state_dict[name]
+        if not torch.isfinite(tensor).all():
+            raise DataError(
+                f"checkpoints: {checkpoint.path}: {name} has values that are not finite"
+            )
+        total += share * tensor.to(torch.float64)
+    return total.to(first.dtype)
+
+
+def _differences(first: Checkpoint, other: Checkpoint) -> Iterator[str]:
+    for group in ("task", "encoder"):
+        ours, theirs = (each.group(group)["_target_"] for each in (first, other))
+        if ours != theirs:
+            yield f"{group}._target_ is {theirs}, not {ours}"
+    yield from _differing_keys(first.group("encoder"), other.group("encoder"))
+    if first.tokenizer_json != other.tokenizer_json:
+        yield "it has another tokenizer"
+    for key in sorted(first.task_arguments.keys() | other.task_arguments.keys()):
+        if first.task_arguments.get(key) != other.task_arguments.get(key):
+            yield f"its task has another {key}"
+    for name in sorted(first.state_dict.keys() | other.state_dict.keys()):
+        ours, theirs = (each.state_dict.get(name) for each in (first, other))
+        if ours is None or theirs is None:
+            yield f"{name} is in only one of them"
+        elif ours.shape != theirs.shape:
+            yield f"{name} has the shape {list(theirs.shape)}, not {list(ours.shape)}"
+        elif ours.dtype != theirs.dtype:
+            yield f"{name} is {theirs.dtype}, not {ours.dtype}"
+
+
+def _differing_keys(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    for key in sorted(ours.keys() | theirs.keys()):
+        if key not in _MAY_DIFFER and ours.get(key) != theirs.get(key):
+            yield f"encoder.{key} is {shown(theirs.get(key))}, not {shown(ours.get(key))}"
