@@ -21,8 +21,11 @@ WRITERS = {
 }
 """By folder, the module whose `page` puts the results into the text of README.md."""
 
-WITHOUT_JSON = ("chinese_entities", "labelled_memory", "near_duplicates", "prepare_growth", "slurm")
-"""Folders whose README.md is the record itself."""
+WITHOUT_JSON = (
+    *("chinese_entities", "labelled_memory", "near_duplicates", "prepare_growth", "slurm"),
+    "forecasts",
+)
+"""Folders without results in JSON: their README.md is the record itself, or they have not been run."""
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from omegaconf import DictConfig
 
 from clozekit import command
-from clozekit.config import components, data
+from clozekit.config import callbacks, components, data
 from clozekit.config.options import is_multirun, parse_options
 from clozekit.config.overrides import as_overrides, parsed
 from tests.docs.pages import ROOT
@@ -53,6 +53,8 @@ def check_clozekit(arguments: list[str]) -> None:
         meant = ELLIPSIS[f"{verb} on rows" if on_rows else verb]
         more = [each for each in meant if each.partition("=")[0] not in given]
         rest = [*(each for each in rest if each != "…"), *more]
+    if "from_run" in given and "data.path" not in given:
+        rest = [*rest, "data.path=data/mine"]  # it is that of the other run
     options, _ = parse_options(verb, rest)
     if is_multirun(options):
         rest = [each for each in rest if each not in ("-m", "--multirun")]
@@ -79,6 +81,7 @@ def validate(verb: str, patch: pytest.MonkeyPatch) -> Callable[[DictConfig], Non
     schema = getattr(import_module(f"clozekit.config.{verb}"), f"{verb.capitalize()}Config")
     for of_data in set(data.SCHEMAS.values()):
         patch.setattr(of_data, "check_files", lambda _: None)
+    patch.setattr(callbacks.ProbesConfig, "check_files", lambda *_: None)
     patch.setattr(components, "_check_compiler", lambda: None)
 
     def work(composed: DictConfig) -> None:

@@ -25,17 +25,30 @@ def blocks_of(text: str, *languages: str) -> list[str]:
 
 def commands_of(text: str) -> list[list[str]]:
     """Returns the words of each command, in blocks of `sh` and within lines."""
-    lines = "".join(blocks_of(text, "sh")).replace("\\\n", " ").splitlines()
     outside = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    lines += [found for found in _INLINE.findall(outside) if "VERB" not in found]
-    return [words for line in lines if (words := shlex.split(line, comments=True))]
+    inline = [shlex.split(found) for found in _INLINE.findall(outside) if "VERB" not in found]
+    return [*in_blocks(text), *inline]
 
 
 def commands_in(text: str) -> list[list[str]]:
     """Returns the arguments of each `clozekit` command in the blocks of `sh`."""
-    lines = "".join(blocks_of(text, "sh")).replace("\\\n", " ").splitlines()
-    words = [shlex.split(line, comments=True) for line in lines]
-    return [each[1:] for each in words if each[:1] == ["clozekit"]]
+    return [words[1:] for words in in_blocks(text) if words[0] == "clozekit"]
+
+
+def in_blocks(text: str) -> list[list[str]]:
+    """Returns the words of each command in the blocks of `sh`, which may have several lines."""
+    commands, begun = [], ""
+    for line in "".join(blocks_of(text, "sh")).replace("\\\n", " ").splitlines():
+        begun += line
+        try:
+            words = shlex.split(begun, comments=True)
+        except ValueError:  # a quotation that ends in a later line
+            begun += "\n"
+            continue
+        commands += [words] if words else []
+        begun = ""
+    assert not begun, f"a quotation does not end: {begun}"
+    return commands
 
 
 def write_files(text: str, folder: Path) -> list[str]:
