@@ -25,7 +25,7 @@ WITHOUT_JSON = (
     *("chinese_entities", "labelled_memory", "near_duplicates", "prepare_growth", "slurm"),
     "forecasts",
 )
-"""Folders without results in JSON: their README.md is the record itself, or they have not been run."""
+"""Folders without JSON: their README.md is the record itself, or they have not been run."""
 
 
 def main() -> None:
