@@ -1,5 +1,6 @@
 """Pictures: how all of them are made, and what happens if one cannot be drawn."""
 
+import io
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -67,3 +68,14 @@ def label_of(text: str, longest: int = LONGEST_LABEL) -> str:
     """Returns a text as a label in a picture: without control characters, and cut if too long."""
     shown = printable(text)
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def draw_unused() -> None:
+    """Draws a picture that is not kept, because the first one of a process takes longest."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 1))
+    axes = figure.subplots(1, 1)
+    axes.plot([0, 1], label="a")
+    axes.legend()
+    figure.savefig(io.BytesIO(), format="png")

@@ -48,7 +48,7 @@ def test_a_runs_position_is_that_of_the_order(
 
 def test_a_datamodule_goes_on_where_another_was(datamodule: PretrainingDataModule) -> None:
     steps = list(islice(datamodule.train_dataloader(), 5))
-    saved = {"position": vars(steps[2].next_position)}
+    saved = {"position": steps[2].next_position.as_dict()}
     datamodule.load_state_dict(saved)
     assert datamodule.state_dict() == saved
     following = next(iter(datamodule.train_dataloader()))

@@ -146,7 +146,7 @@ def test_the_pooler_of_a_folder_for_masked_words_is_read(tmp_path: Path) -> None
         ("Roberta", {"pad_token_id": -1}, "pad_token_id=-1; it should be an id"),
         ("Roberta", {"pad_token_id": True}, "pad_token_id=True; it should be an id"),
         ("Roberta", {"pad_token_id": 24}, "position_offset=25 must be less than max_position"),
-        ("Roberta", {"pad_token_id": 1}, r"pad_token_id=1, but \[PAD\] of the tokenizer is 0"),
+        ("Roberta", {"pad_token_id": 1}, r"pad_token_id=1, but that of the tokenizer is 0"),
         ("Roberta", {"tie_word_embeddings": False}, "tie_word_embeddings=False"),
         (
             "Roberta",

@@ -272,7 +272,7 @@ MISTAKES = {
     "two lengths": ((*RUN, "max_epochs=2"), ["max_steps=1 and max_epochs=2.0", "exactly one"]),
     "no length": (
         ("train", "name=never", "data.path={corpus}"),
-        ["max_steps=null and max_epochs=null", "exactly one"],
+        ["the length of training is missing", "exactly one", "max_tokens and budget"],
     ),
     "an unknown decay": (
         (*RUN, "schedule.decay=steep"),

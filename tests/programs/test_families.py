@@ -14,7 +14,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 import clozekit
 from clozekit.config.export import ExportConfig
-from clozekit.corpus.vocabulary import load_tokenizer
+from clozekit.corpus.tokenizer_files import load_tokenizer
 from clozekit.errors import ConfigError
 from clozekit.export import export
 from clozekit.runs.checkpoint_file import load_checkpoint

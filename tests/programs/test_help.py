@@ -77,6 +77,6 @@ def test_a_verbs_help_shows_its_groups_and_keys(tmp_path: Path) -> None:
     finished = run_clozekit("train", "--help", cwd=tmp_path)
     assert finished.returncode == 0 and finished.stderr == ""
     assert "encoder: base, default, ettin_150m, ettin_17m, ettin_32m" in finished.stdout
-    assert "experiment: conll2003, continue, demo_pretraining" in finished.stdout
+    assert "experiment: conll2003, continue, demo_pretraining, demo_sentiment" in finished.stdout
     assert "micro_batch_size: 32" in finished.stdout
     assert not list(tmp_path.iterdir())

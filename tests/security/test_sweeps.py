@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from clozekit.config.report import ReportConfig
@@ -48,7 +49,7 @@ def made_from(study: optuna.Study) -> list[list[str]]:
         made.append(list(overrides))
         return Made()
 
-    Study(study, SPACE, 1, None, make)
+    Study(study, SPACE, 1, None, make, lambda num_samples: RandomSampler(seed=num_samples))
     return made
 
 

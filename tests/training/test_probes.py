@@ -24,7 +24,7 @@ NAMES = ("probe/mean_accuracy", "probe/cls_accuracy")
 
 def overrides(folder: Path, every: int = 2) -> list[str]:
     return [
-        "callbacks=[checkpoints,preemption,progress,probes]",
+        "callbacks=[checkpoints,preemption,progress,unigram_baseline,probes]",
         f"callbacks.probes.train={folder / 'train.csv'}",
         f"callbacks.probes.validation={folder / 'validation.csv'}",
         f"callbacks.probes.every_n_steps={every}",

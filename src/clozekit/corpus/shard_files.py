@@ -39,6 +39,9 @@ class ShardFile:
         self.vocab_size = vocab_size
         self._is_checked = record is None
 
+    def release(self) -> None:
+        """Lets a cache remove the shard; there is none of local files."""
+
     def open(self) -> Shard:
         """Memory-maps the shard.
 

@@ -8,7 +8,6 @@ the first child would remove.
 """
 
 import importlib
-import io
 import json
 import os
 import runpy
@@ -81,16 +80,11 @@ def _import() -> None:
 
 def _warm_up() -> None:
     """Does once what the first composition and the first picture of each job would do anew."""
-    from matplotlib.figure import Figure
-
     from clozekit.config.warming import compose_unused
+    from clozekit.figures import draw_unused
 
     compose_unused()
-    figure = Figure(figsize=(1, 1))
-    axes = figure.subplots(1, 1)
-    axes.plot([0, 1], label="a")
-    axes.legend()
-    figure.savefig(io.BytesIO(), format="png")
+    draw_unused()
 
 
 def _serve(connection: socket.socket, sweep: int) -> _Request:

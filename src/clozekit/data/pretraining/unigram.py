@@ -54,6 +54,7 @@ def _first_tokens(shards: Sequence[ShardFile], seed: int) -> TokenArray | None:
         tokens = shards[index].open().tokens
         if len(tokens):
             # Documents are in no order, so the first ones are a fair sample.
-            sample: TokenArray = tokens[:MOST_TOKENS]
+            sample: TokenArray = tokens[:MOST_TOKENS].copy()
+            shards[index].release()
             return sample
     return None
