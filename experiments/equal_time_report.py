@@ -1,6 +1,5 @@
 """The table and the picture of runs that are compared at an equal training time."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from experiments.equal_time import mean_and_deviation, of_seeds
+from experiments.pages import replaced, row
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,15 @@ def report(
         columns: What is shown.
         name: The table's place in README.md, and the picture's name.
     """
+    readme = folder / "README.md"
+    readme.write_text(replaced(readme.read_text(), name, table(results, columns)))
+    plot(results, columns, folder / f"{name}.png")
+
+
+def table(results: dict[str, Any], columns: Sequence[Column]) -> str:
+    """Writes a row for each arm."""
     header = ["arm", "steps/s", "learning rate", *(column.title for column in columns)]
-    lines = [row(header), "|" + "---|" * len(header)]
+    lines = [row(*header), "|" + "---|" * len(header)]
     for arm in results.values():
         cells = [arm["title"], f"{arm['steps_per_second']:.1f}", f"{arm['learning_rate']:g}"]
         for column in columns:
@@ -47,21 +54,8 @@ def report(
             cells.append(
                 f"{column.factor * mean:{column.form}} ± {column.factor * deviation:{column.form}}"
             )
-        lines.append(row(cells))
-    readme = folder / "README.md"
-    text, count = re.subn(
-        rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",
-        lambda found: found[1] + "\n".join(lines) + "\n" + found[2],
-        readme.read_text(),
-        flags=re.DOTALL,
-    )
-    assert count == 1, f"README.md has no place for {name}"
-    readme.write_text(text)
-    plot(results, columns, folder / f"{name}.png")
-
-
-def row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+        lines.append(row(*cells))
+    return "\n".join(lines)
 
 
 def plot(arms: dict[str, Any], columns: Sequence[Column], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`clozekit.load` and the README's example."""
+"""`clozekit.load` and the guide's example."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ import clozekit
 from clozekit.errors import ConfigError, DataError
 from tests.interop.folders import random_model, write_vocabulary
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
 
 
 def folder_of(model_class: Any, folder: Path, **changes: Any) -> tuple[Path, Any]:
@@ -33,7 +33,7 @@ def inputs_of(folder: Path, *texts: str) -> dict[str, torch.Tensor]:
     return dict(BertTokenizer.from_pretrained(folder)(*texts, return_tensors="pt"))
 
 
-def test_the_readmes_example_runs(
+def test_the_guides_example_runs(
     reference_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -42,10 +42,10 @@ def test_the_readmes_example_runs(
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "first").symlink_to(reference_run)
     monkeypatch.chdir(tmp_path)
-    example = README.split("```python\n")[1].split("```")[0]
+    example = GUIDE.split("```python\n")[1].split("```")[0]
     torch.manual_seed(0)
     names: dict[str, Any] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(example, "python.md", "exec"), names)
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("pretraining [{'word': ")
     assert last.startswith("loss ")

@@ -16,7 +16,8 @@ from pathlib import Path
 from experiments.demo.demo import write_sentiment_files
 from experiments.encoders.arms import SECONDS, comparison
 from experiments.equal_time import measured_speeds, run_all
-from experiments.equal_time_report import HELD_OUT, NEXT_SENTENCES, SENTIMENT, Column, report
+from experiments.equal_time_report import HELD_OUT, NEXT_SENTENCES, SENTIMENT, Column, report, table
+from experiments.pages import replaced
 
 FOLDER = Path(__file__).parent
 TAGS = Column("pos", "validation/accuracy", "parts of speech, %", 100.0, ".1f")
@@ -38,6 +39,14 @@ def main() -> None:
     results = {"seconds": given.seconds, "arms": arms}
     (FOLDER / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     report(arms, FOLDER, COLUMNS)
+
+
+def page(text: str) -> str:
+    """Returns README.md with the table of results.json, if there is one."""
+    file = FOLDER / "results.json"
+    if not file.is_file():
+        return text
+    return replaced(text, "table", table(json.loads(file.read_text())["arms"], COLUMNS))
 
 
 if __name__ == "__main__":

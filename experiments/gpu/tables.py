@@ -24,12 +24,16 @@ def main() -> None:
     if sys.argv[1:]:
         print("\n".join(line for file in sys.argv[1:] for line in of_file(Path(file))))
         return
+    README.write_text(page(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def page(text: str) -> str:
+    """Returns README.md with the sections of all cards."""
     files = sorted(FOLDER.glob("results/*/results.json"))
     lines = [line for file in files for line in of_file(file)] or [NOTHING_RUN]
-    text = README.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text("\n".join([before + BEGIN, *lines, END + after]), encoding="utf-8")
+    return "\n".join([before + BEGIN, *lines, END + after])
 
 
 def of_file(file: Path) -> Iterator[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from experiments.demo.demo import write_sentiment_files
 from experiments.equal_time import measured_speeds, run_all
-from experiments.equal_time_report import HELD_OUT, NEXT_SENTENCES, SENTIMENT, report
+from experiments.equal_time_report import HELD_OUT, NEXT_SENTENCES, SENTIMENT, report, table
+from experiments.pages import replaced
 from experiments.recipes.arms import SECONDS, SIZES, comparison
 
 FOLDER = Path(__file__).parent
@@ -38,6 +39,15 @@ def main() -> None:
         results = {"seconds": given.seconds, "arms": arms}
         (FOLDER / f"{size}.json").write_text(json.dumps(results, indent=1) + "\n")
         report(arms, FOLDER, COLUMNS, size)
+
+
+def page(text: str) -> str:
+    """Returns README.md with the tables of the sizes that have results."""
+    for size in SIZES:
+        file = FOLDER / f"{size}.json"
+        if file.is_file():
+            text = replaced(text, size, table(json.loads(file.read_text())["arms"], COLUMNS))
+    return text
 
 
 if __name__ == "__main__":

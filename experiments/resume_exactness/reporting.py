@@ -6,8 +6,6 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import torch
-
 QUESTION = """# Does a killed run resume exactly?
 
 A run of `clozekit train` is killed with SIGKILL one to three times and resumed with `resume=auto`
@@ -28,6 +26,8 @@ second number is the file of the step (0 the best, 1 the last). In runs with "se
 
 def machine() -> dict[str, Any]:
     """Says what the figures were taken on."""
+    import torch
+
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
@@ -38,12 +38,25 @@ def machine() -> dict[str, Any]:
 
 def write_readme(folder: Path) -> None:
     """Writes README.md from the results that are there."""
+    (folder / "README.md").write_text(page())
+
+
+def page(text: str = "") -> str:
+    """Returns README.md; nothing of its text is kept."""
+    folder = Path(__file__).resolve().parent
     files = [folder / "results.json", folder / "results-broken-masks.json"]
     parts = [QUESTION]
     parts += [_of_trials(json.loads(file.read_text())) for file in files if file.is_file()]
     if (folder / "cost.json").is_file():
         parts.append(_of_cost(json.loads((folder / "cost.json").read_text())))
-    (folder / "README.md").write_text("\n".join(parts))
+    return "\n".join(parts)
+
+
+def trials_in_words() -> str:
+    """Returns what the repository's README.md says of the trials."""
+    rows = json.loads(Path(__file__).with_name("results.json").read_text())["trials"]
+    equal, kills = sum(row["equal"] for row in rows), sum(len(row["kills"]) for row in rows)
+    return f"{equal} of {len(rows)} runs of all tasks, killed {kills} times"
 
 
 def _of_trials(results: dict[str, Any]) -> str:

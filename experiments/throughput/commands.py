@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 
+from labels import FIRST_STEP, ONE_CORE
 from reviews import texts
 
 FOLDER = Path(__file__).parent
-ONE_CORE, FIRST_STEP = "prepare on one core, known vocabulary", "seconds to the first step"
 ROWS = 5
 """Rows of metrics.csv after which training is stopped."""
 

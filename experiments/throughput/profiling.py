@@ -25,6 +25,18 @@ import numpy as np
 import torch
 from cases import MAX_NORM, OurPretraining, TheirPretraining, size_named
 from finetuning import SHAPES, OurFineTuning, TheirFineTuning, encoded
+from labels import (
+    ATTENTION,
+    COMMAND,
+    DATA,
+    EMBEDDING,
+    FEED_FORWARD,
+    HEADS,
+    OPTIMIZER,
+    PARTS,
+    PLAIN,
+    REST_OF_BLOCK,
+)
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -33,10 +45,6 @@ from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 
 FOLDER = Path(__file__).parent
 PREFIX = "part:"
-EMBEDDING, ATTENTION, FEED_FORWARD = "embedding", "attention", "feed-forward"
-REST_OF_BLOCK, HEADS, OPTIMIZER = "norms, dropout, residuals", "heads and loss", "optimizer"
-PARTS = (EMBEDDING, ATTENTION, FEED_FORWARD, REST_OF_BLOCK, HEADS, OPTIMIZER)
-PLAIN, DATA, COMMAND = "a step without the profiler", "its data", "a step of the command"
 STEPS, DROPOUT = 6, 0.1
 FINE_TUNING = "fine-tuning"
 

@@ -1,26 +1,42 @@
 """Writes the tables of README.md from the figures that were measured.
 
-python experiments/throughput/tables.py
+python -m experiments.throughput.tables
 """
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from commands import FIRST_STEP, ONE_CORE
-from profiling import COMMAND, DATA, PARTS, PLAIN
+from experiments.pages import replaced, row
+from experiments.throughput.labels import (
+    COMMAND,
+    DATA,
+    FIRST_STEP,
+    ONE_CORE,
+    PARTS,
+    PLAIN,
+)
 
 FOLDER = Path(__file__).parent
 README = FOLDER / "README.md"
+FAMILIES = FOLDER / "families.json"
 LOSSES = FOLDER / "loss_against_time.json"
+
+LENGTHS = (
+    "The cost of a token in one block, forward and backward, when 8,192 tokens are cut into texts "
+    "of each length:"
+)
 
 
 def main() -> None:
+    README.write_text(page(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def page(text: str) -> str:
+    """Returns README.md with the tables of the figures that were measured."""
     results = json.loads((FOLDER / "results.json").read_text())
     profiles = json.loads((FOLDER / "profile.json").read_text())
-    text = README.read_text()
     for name, lines in (
         ("pretraining", pretraining(results["pretraining"]["figures"])),
         ("prediction", prediction(results["prediction"]["figures"])),
@@ -31,21 +47,34 @@ def main() -> None:
         ("loss against time", loss_against_time(json.loads(LOSSES.read_text()))),
         ("commands", commands(json.loads((FOLDER / "commands.json").read_text()))),
         ("machine", machine(results["pretraining"]["machine"])),
-        ("families", families(json.loads((FOLDER / "families.json").read_text()))),
     ):
         text = replaced(text, name, "\n".join(lines))
+    if FAMILIES.is_file():
+        text = replaced(text, "families", "\n".join(families(json.loads(FAMILIES.read_text()))))
     if "fine_tuning" in results:
         text = replaced(
             text, "fine-tuning", "\n".join(fine_tuning(results["fine_tuning"]["figures"]))
         )
-    README.write_text(text)
+    return text
 
 
-def replaced(text: str, name: str, table: str) -> str:
-    pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
-    new, count = re.subn(pattern, lambda m: m[1] + table + "\n" + m[2], text, flags=re.DOTALL)
-    assert count == 1, f"README.md has no place for {name}"
-    return new
+def speeds_in_words() -> str:
+    """Returns the sentence of the repository's README.md."""
+    results = json.loads((FOLDER / "results.json").read_text())
+    of_length: dict[int, list[str]] = {}
+    for figure in results["pretraining"]["figures"]:
+        ratio = f"{figure['ratio']['median']:.1f}"
+        of_length.setdefault(figure["seq_len"], []).append(ratio)
+    short, long = (f"{', '.join(of[:-1])} and {of[-1]}" for of in of_length.values())
+    tuned = [
+        f"{figure['ratio']['dynamic padding']['median']:.1f}"
+        for figure in results["fine_tuning"]["figures"]
+    ]
+    return (
+        f"a pretraining step is {short} times as fast as with transformers for tiny, mini, small "
+        f"and base at 128 tokens, and {long} times at 512. Fine-tuning is {tuned[0]} times as fast "
+        f"on sentences and {tuned[1]} times on whole reviews"
+    )
 
 
 def families(results: dict[str, Any]) -> Iterator[str]:
@@ -63,14 +92,11 @@ def families(results: dict[str, Any]) -> Iterator[str]:
             with_spread(of["ratio"]),
             *(f"{rates[name]['median']:,.0f}" for name in ("clozekit", "transformers")),
         )
+    yield from ("", LENGTHS, "", "![cost of a token against length](length.png)")
 
 
 def with_spread(of: dict[str, float], form: str = ".2f") -> str:
     return f"{of['median']:{form}} ({of['lowest']:{form}} to {of['highest']:{form}})"
-
-
-def row(*cells: object) -> str:
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def header(*cells: str) -> Iterator[str]:

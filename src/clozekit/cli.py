@@ -56,6 +56,8 @@ VERBS = {
     ),
 }
 
+_VERSION = {"-V", "--version"}
+
 
 def main() -> None:
     """Runs the verb on the command line; exits with code 2 for errors that the user can fix."""
@@ -85,7 +87,7 @@ def _run(arguments: list[str]) -> int:
     """Runs the verb; returns the exit code."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
-    elif arguments[0] in ("-V", "--version"):
+    elif arguments[0] in _VERSION or (arguments[0] in VERBS and _VERSION & {*arguments[1:]}):
         print(f"clozekit {__version__}")
     elif is_asked(arguments):
         from clozekit.command import run_verb

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clozekit.config.overrides import as_overrides
 from clozekit.config.prepare import PrepareConfig
-from tests.config.test_storage_guide import commands_in
+from tests.docs.pages import commands_in
 from tests.programs.commands import compose_values
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "prepare.md").read_text()

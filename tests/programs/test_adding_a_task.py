@@ -1,4 +1,4 @@
-"""A task of a user's own, made of the files that CONTRIBUTING shows and run by its commands."""
+"""A task of a user's own, made of the files that the guide shows and run by its commands."""
 
 import json
 import random
@@ -8,23 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import ROOT, write_files
 from tests.programs.commands import run_clozekit
 from tests.programs.texts import TOPICS, make_sentence, write_csv
 
-GUIDE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SECTION = GUIDE.split("## Adding a task\n")[1].split("\n## ")[0]
-
-
-def write_files(folder: Path) -> list[str]:
-    """Writes every block that names its file in its first line; gives the names."""
-    names = []
-    for block in re.findall(r"```(?:python|yaml)\n(.*?)```", SECTION, re.DOTALL):
-        name = block.splitlines()[0].removeprefix("# ")
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block.partition("\n")[2])
-        names.append(name)
-    return names
+GUIDE = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
+SECTION = GUIDE.split("## A task\n")[1].split("\n## ")[0]
 
 
 def write_rows(path: Path) -> None:
@@ -40,7 +29,7 @@ def write_rows(path: Path) -> None:
 def test_the_guides_task_is_trained_evaluated_and_predicted_with(
     reference_run: Path, tmp_path: Path
 ) -> None:
-    assert len(write_files(tmp_path)) == 3
+    assert len(write_files(SECTION, tmp_path)) == 3
     write_rows(tmp_path / "rows.csv")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "first").symlink_to(reference_run)

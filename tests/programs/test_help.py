@@ -49,10 +49,15 @@ def test_the_module_and_the_command_are_the_same(tmp_path: Path) -> None:
     assert by_script.stderr == by_module.stderr == ""
 
 
-def test_the_version_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "arguments",
+    [["--version"], ["-V"], *([verb, "--version"] for verb in VERBS), ["train", "name=a", "-V"]],
+    ids=" ".join,
+)
+def test_the_version_is_clozekits(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["clozekit", "--version"])
+    monkeypatch.setattr(sys, "argv", ["clozekit", *arguments])
     with pytest.raises(SystemExit, match=r"^0$"):
         main()
     assert capsys.readouterr().out == f"clozekit {__version__}\n"

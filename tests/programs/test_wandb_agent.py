@@ -16,7 +16,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_com
 from clozekit.training.wandb import offline_records
 from tests.programs.commands import TINY, run_clozekit, train_config
 
-GUIDE = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text(encoding="utf-8")
 SWEEP: dict[str, Any] = yaml.safe_load(
     re.findall(r"```yaml\n# sweep.yaml\n(.*?)```", GUIDE, re.DOTALL)[0]
 )

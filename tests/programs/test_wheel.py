@@ -1,19 +1,27 @@
-"""The wheel alone is enough to run a user's own experiment on a user's own task."""
+"""The distributions are whole: the wheel is enough for a user's own experiment and task."""
 
 import json
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from clozekit import __version__
 from clozekit.runs.checkpoint_file import load_checkpoint
 from tests.programs.commands import TINY, read_rows, run_clozekit
 
 CHECKOUT = Path(__file__).parents[2]
+FOLDERS = ("src", "conf", "tests", "docs", "experiments", ".ci", ".github")
+FILES = (
+    *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
+    *("Makefile", "constraints.txt", "mkdocs.yml", "pyproject.toml"),
+)
 
 OWN_TASK = '''
 """A task of one's own: pretraining that tells its losses under another name."""
@@ -49,20 +57,34 @@ logger:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the checkout's sources."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in ("src", "conf"):
-        shutil.copytree(
-            CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked source distribution, built from a copy of the checkout's files."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for path in CHECKOUT.iterdir():
+        if path.name in FOLDERS:
+            shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif path.name in (*FILES, ".gitignore"):
+            shutil.copy(path, folder)
     (folder / "conf" / "local").mkdir(exist_ok=True)
     (folder / "conf" / "local" / "default.yaml").write_text("seed: 7\n")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(CHECKOUT / name, folder)
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    built = build("sdist", folder)
+    with tarfile.open(built) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return unpacked
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path) -> Path:
+    """The wheel, built from the source distribution."""
+    return build("wheel", sdist)
+
+
+def build(target: str, folder: Path) -> Path:
+    """Builds a distribution; returns its file."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=100)
-    (built,) = (folder / "dist").glob("clozekit-*.whl")
+    (built,) = (folder / "dist").glob("clozekit-*")
     return built
 
 
@@ -143,3 +165,30 @@ def test_a_users_choice_is_among_those_that_are_told(python: Path, tmp_path: Pat
     assert finished.stderr.count("\n") == 1
     assert "experiment=min does not exist; the choices are" in finished.stderr
     assert "demo_pretraining" in finished.stderr and "mine" in finished.stderr
+
+
+@pytest.mark.slow
+def test_the_source_distribution_has_what_a_checkout_has(sdist: Path) -> None:
+    expected = {path for name in FOLDERS for path in files_in(CHECKOUT / name, CHECKOUT)}
+    expected |= {Path(name) for name in (*FILES, ".gitignore")}
+    assert {*files_in(sdist, sdist)} - {Path("PKG-INFO")} - dist_of(sdist) == {
+        path for path in expected if path.parts[:2] != ("conf", "local")
+    }
+
+
+def files_in(folder: Path, root: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(root)
+
+
+def dist_of(folder: Path) -> set[Path]:
+    """The wheel that is built in the folder."""
+    return {*files_in(folder / "dist", folder)}
+
+
+@pytest.mark.slow
+def test_the_wheel_knows_its_version(python: Path, tmp_path: Path) -> None:
+    command = (str(python.with_name("clozekit")),)
+    finished = run_clozekit("--version", cwd=tmp_path, command=command)
+    assert finished.stdout == f"clozekit {__version__}\n", finished.stderr
