@@ -11,7 +11,7 @@ from clozekit.files import write_folder_atomically
 from clozekit.interop.card import model_card
 from clozekit.interop.families import family_of_encoder, parts_in_words
 from clozekit.interop.onnx import check_packages, save_onnx
-from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.pretrained import EmbeddingSettings, Pretrained
 from clozekit.interop.saving import (
     architecture_of,
     loading_call,
@@ -19,13 +19,26 @@ from clozekit.interop.saving import (
     save_safetensors,
     save_transformers,
 )
+from clozekit.interop.sentence_transformers import (
+    EMBEDDING,
+    save_sentence_transformers,
+    without_heads,
+)
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.folder import run_of
 from clozekit.runs.load_pretrained import from_checkpoint
 from clozekit.runs.metrics_file import read_metrics_of, read_series
 
-_LIBRARIES = {"transformers": "transformers", "safetensors": "clozekit", "onnx": "onnx"}
+_LIBRARIES = {
+    "transformers": "transformers",
+    "safetensors": "clozekit",
+    "onnx": "onnx",
+    "sentence_transformers": "sentence-transformers",
+}
 """The library that loads each format."""
+
+_OF_FAMILIES = ("transformers", "sentence_transformers")
+"""The formats of encoders that transformers has."""
 
 
 def export(config: ExportConfig) -> None:
@@ -46,9 +59,9 @@ def export(config: ExportConfig) -> None:
             f"format={config.format}: the encoder of {checkpoint.path} is of class "
             f"{model.encoder.target}, which can only be exported with format=safetensors"
         )
-    if config.format == "transformers" and family_of_encoder(model.encoder) is None:
+    if config.format in _OF_FAMILIES and family_of_encoder(model.encoder) is None:
         raise ConfigError(
-            f"format=transformers: the encoder of {checkpoint.path} has "
+            f"format={config.format}: the encoder of {checkpoint.path} has "
             f"{parts_in_words(model.encoder)}, which no family of encoders that clozekit writes "
             "has together; use format=safetensors or format=onnx"
         )
@@ -61,11 +74,15 @@ def export(config: ExportConfig) -> None:
 def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, folder: Path) -> None:
     if config.format == "transformers":
         _write_transformers(checkpoint, model, folder)
+    elif config.format == "sentence_transformers":
+        _write_sentence_transformers(checkpoint, model, folder)
     elif config.format == "safetensors":
         save_safetensors(model, folder)
     else:
         save_onnx(model, folder)
         save_description(model, folder)
+    if config.format == "sentence_transformers":
+        model = without_heads(model)
     card = model_card(
         architecture_of(model) if family_of_encoder(model.encoder) else None,
         _LIBRARIES[config.format],
@@ -92,6 +109,19 @@ def _write_transformers(checkpoint: Checkpoint, model: Pretrained, folder: Path)
             f"{'it' if is_encoder else 'the rest'} with {loading_call(model)}, or export with "
             "format=safetensors or format=onnx"
         )
+
+
+def _write_sentence_transformers(checkpoint: Checkpoint, model: Pretrained, folder: Path) -> None:
+    task, data = checkpoint.group("task"), checkpoint.group("data")
+    # Only task=embedding has a pooling of its own.
+    pooling = task.get("pooling") if task["_target_"] == EMBEDDING else None
+    longest = data.get("max_seq_length")
+    positions = model.encoder.longest_sequence
+    settings = EmbeddingSettings(
+        pooling="cls" if pooling == "cls" else "mean",
+        max_seq_length=longest if isinstance(longest, int) else positions,
+    )
+    save_sentence_transformers(model, folder, settings)
 
 
 def _metrics_of(checkpoint: Checkpoint) -> dict[str, float]:

@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,10 +19,14 @@ from clozekit.errors import ConfigError, DataError
 from clozekit.files import write_text_atomically
 from clozekit.inference.load_predictor import make_predictor
 from clozekit.inference.row_predictor import Prediction, Predictor
+from clozekit.inference.vector_files import VECTOR_FILES, open_vectors, vector_size
 from clozekit.runs.load_pretrained import load_pretrained
 
 ROWS_AT_ONCE = 1024
 """Number of rows that are held in memory and sorted by length for batching."""
+
+MOST_SHOWN = 8
+"""The number of values of a vector that are printed to the terminal."""
 
 
 def predict(config: PredictConfig) -> None:
@@ -43,10 +48,27 @@ def predict(config: PredictConfig) -> None:
     )
     if predictor is None:
         raise ConfigError(f"{pretrained.path}: only an encoder, without a head to predict with")
+    _check_format(predictor, config)
     if config.text is not None:
         _predict_text(predictor, config)
     else:
         _predict_file(predictor, config)
+
+
+def _check_format(predictor: Predictor, config: PredictConfig) -> None:
+    """Checks that the predictions can be written to the kind of file that is named."""
+    if config.output is None or config.output.suffix.lower() not in VECTOR_FILES:
+        return
+    if vector_size(predictor) is None:
+        raise ConfigError(
+            f"output={config.output}: only the vectors of task=embedding are written to "
+            f"{' or '.join(VECTOR_FILES)}; use a .jsonl file"
+        )
+    if config.output.suffix.lower() == ".npy" and config.on_bad_row == "skip":
+        raise ConfigError(
+            f"output={config.output}: an array has no ids, so that rows could not be told after a "
+            "bad row is skipped; use a .parquet file, or on_bad_row=error"
+        )
 
 
 def _predict_text(predictor: Predictor, config: PredictConfig) -> None:
@@ -58,8 +80,7 @@ def _predict_text(predictor: Predictor, config: PredictConfig) -> None:
         raise ConfigError(str(error)) from error
     (prediction,) = predictor.predict([example])
     if config.output is not None:
-        with _open_atomically(config.output) as file:
-            _write_line(file, {"id": 0, **prediction})
+        _write(predictor, config.output, [{"id": 0, **prediction}])
         return
     console = PlainConsole(soft_wrap=True)
     pair = config.text_pair
@@ -74,12 +95,24 @@ def _predict_file(predictor: Predictor, config: PredictConfig) -> None:
         for line in _predictions(predictor, config):
             _write_line(sys.stdout, line)
         return
-    count = 0
-    with _open_atomically(config.output) as file:
-        for line in _predictions(predictor, config):
-            _write_line(file, line)
-            count += 1
-    say(f"wrote {count:,} predictions to {config.output}")
+    number = _write(predictor, config.output, _predictions(predictor, config))
+    say(f"wrote {number:,} predictions to {config.output}")
+
+
+def _write(predictor: Predictor, path: Path, predictions: Iterable[Prediction]) -> int:
+    """Writes predictions in the format of the file's ending; returns their number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numbers = count()
+    width = vector_size(predictor)
+    if path.suffix.lower() in VECTOR_FILES and width is not None:
+        with open_vectors(path, width) as file:
+            for prediction, _ in zip(predictions, numbers, strict=False):
+                file.write(prediction["id"], prediction["vector"])
+    else:
+        with write_text_atomically(path) as text:
+            for prediction, _ in zip(predictions, numbers, strict=False):
+                _write_line(text, prediction)
+    return next(numbers)
 
 
 def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Prediction]:
@@ -140,6 +173,10 @@ def _described(prediction: Prediction) -> Iterator[str]:
         yield ", ".join(f"{name} {score:.3f}" for name, score in ranked)
     elif "score" in prediction:
         yield f"score {prediction['score']:.4f}"
+    elif "vector" in prediction:
+        vector = prediction["vector"]
+        shown = ", ".join(f"{value:.4f}" for value in vector[:MOST_SHOWN])
+        yield f"vector of {len(vector)}: {shown}{', …' if len(vector) > MOST_SHOWN else ''}"
 
 
 @contextmanager
@@ -159,14 +196,6 @@ def _progress(path: str) -> Iterator[Any]:
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(printable(path), total=size)
         yield lambda position: progress.update(bar, completed=position)
-
-
-@contextmanager
-def _open_atomically(path: Path) -> Iterator[IO[str]]:
-    """Opens a file that gets its final name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_text_atomically(path) as file:
-        yield file
 
 
 def _write_line(file: IO[str], value: Prediction) -> None:

@@ -138,7 +138,7 @@ def check_task_and_data(config: TrainConfig) -> None:
     batch = next(iter(datamodule.train_dataloader())).micro_batches[0]
     first_phase = (config.data.model_extra or {}).get("first_phase") or {}
     samples = first_phase.get("micro_batch_size", config.micro_batch_size)
-    sequences = samples * getattr(batch, "num_choices", 1)
+    sequences = samples * getattr(batch, "num_choices", 1) * getattr(batch, "views", 1)
     # Sentences that are packed lie across documents, which are sequences of their own.
     is_packed = config.data.target.endswith(".MaskedLMDataModule")
     assert batch.batch_size > sequences if is_packed else batch.batch_size == sequences

@@ -15,7 +15,7 @@ from tests.programs.in_process import invoke
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("task=null", "task=null: it should be one of classification, masked_lm"),
+        ("task=null", "task=null: it should be one of classification, embedding, masked_lm"),
         ("data=3", "it should be one of"),
         ("data=[pretraining]", "it should be one of"),
         ("trainer=nan", "it should be one of cpu, ddp"),

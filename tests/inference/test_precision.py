@@ -12,6 +12,7 @@ from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.errors import ConfigError
 from clozekit.inference.precision import InferencePrecision
 from clozekit.inference.row_predictor import RowPredictor
+from clozekit.tasks.fine_tuning import computed_metrics
 from tests.data.labelled.labelled_rows import TASKS, drawn, make_features
 from tests.tasks.modules import guessing
 
@@ -34,7 +35,11 @@ def evaluated(task: str, precision: Precision) -> tuple[dict[str, float], list[A
     metrics = module.metrics_of_a_split()
     source = LabelledSource(drawn(task, 12), is_training=False)
     found = dict(predictor.predictions(source, lambda m, batch: m.evaluate_batch(metrics, batch)))
-    return {"loss": float(metrics["loss"].compute())}, [found[i] for i in sorted(found)], module
+    return (
+        {"loss": float(computed_metrics(metrics)["loss"])},
+        [found[i] for i in sorted(found)],
+        module,
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)

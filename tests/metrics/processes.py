@@ -14,6 +14,7 @@ import torch
 from torch import distributed
 
 from clozekit.metrics.entities import EntityF1
+from clozekit.metrics.retrieval import EmbeddingMetrics
 from clozekit.metrics.squad_metric import SquadMetric
 
 QUESTIONS: list[tuple[str, list[str], float]] = [
@@ -28,6 +29,9 @@ SENTENCES = [
     (["B-LOC", "O"], ["B-PER", "O"]),
     (["I-LOC", "O", "B-LOC"], ["B-LOC", "O", "B-LOC"]),
 ]
+PAIRS = [(f"{i}", f"{i % 4}", None if i % 3 else i / 7) for i in range(11)]
+"""An anchor, its positive and a score, if any; some positives occur several times."""
+
 SHARES = 2
 WORLD_SIZE = SHARES + 1
 
@@ -48,12 +52,32 @@ def entity_f1(sentences: list[tuple[list[str], list[str]]]) -> EntityF1:
     return metric
 
 
-def results(answers: SquadMetric, entities: EntityF1) -> dict[str, Any]:
-    """What both metrics compute."""
+def vector_of(text: str) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(int(text) + 1)
+    return torch.nn.functional.normalize(torch.randn(3, generator=generator), dim=0)
+
+
+def embeddings(pairs: list[tuple[str, str, float | None]]) -> EmbeddingMetrics:
+    """A metric that has seen the pairs one by one."""
+    metric = EmbeddingMetrics(3, 0.1)
+    for anchor, positive, score in pairs:
+        metric.update(
+            torch.stack([-vector_of(anchor), vector_of(positive)])[None],
+            torch.tensor([[int(anchor) + 100, int(positive) + 1]]),
+            torch.tensor([score or 0.0]),
+            torch.tensor([score is not None]),
+            torch.tensor([True]),
+        )
+    return metric
+
+
+def results(answers: SquadMetric, entities: EntityF1, pairs: EmbeddingMetrics) -> dict[str, Any]:
+    """What the metrics compute."""
     per_type = entities.per_type()
     return {
         "squad": {name: value.item() for name, value in answers.compute().items()},
         "entities": {name: value.item() for name, value in entities.compute().items()},
+        "embeddings": {name: value.item() for name, value in pairs.compute().items()},
         "per_type": per_type,
         "per_type_again": entities.per_type(),
     }
@@ -67,7 +91,8 @@ def work(rank: int, folder: Path) -> None:
     # Questions 0, 2, 4 and 1, 3: unequal numbers.
     answers = squad([] if idle else QUESTIONS[rank::SHARES]).to(torch.device("cpu"))
     entities = entity_f1([] if idle else SENTENCES[rank::SHARES]).to(torch.device("cpu"))
-    (folder / f"{rank}.json").write_text(json.dumps(results(answers, entities)))
+    pairs = embeddings([] if idle else PAIRS[rank::SHARES]).to(torch.device("cpu"))
+    (folder / f"{rank}.json").write_text(json.dumps(results(answers, entities, pairs)))
     distributed.barrier()
     distributed.destroy_process_group()
 

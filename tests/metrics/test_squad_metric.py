@@ -296,10 +296,13 @@ def test_processes_agree_and_one_may_have_no_data(tmp_path: Path) -> None:
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     alone = processes.results(
-        processes.squad(processes.QUESTIONS), processes.entity_f1(processes.SENTENCES)
+        processes.squad(processes.QUESTIONS),
+        processes.entity_f1(processes.SENTENCES),
+        processes.embeddings(processes.PAIRS),
     )
     for rank in range(processes.WORLD_SIZE):
         results = json.loads((tmp_path / f"{rank}.json").read_text())
         assert results["squad"] == pytest.approx(alone["squad"])
         assert results["entities"] == alone["entities"]
+        assert results["embeddings"] == pytest.approx(alone["embeddings"])
         assert results["per_type"] == alone["per_type"] == results["per_type_again"]

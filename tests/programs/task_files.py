@@ -79,6 +79,17 @@ def write_choices(path: Path, number: int, draw: random.Random) -> None:
             file.write(json.dumps(row) + "\n")
 
 
+def write_pairs(path: Path, number: int, draw: random.Random) -> None:
+    """Two sentences on a topic with a noun in common; every third topic's own text is repeated."""
+    with path.open("w") as file:
+        for index in range(number):
+            topic, anchor = _words(draw)
+            noun = draw.choice(anchor.split()[1:4])
+            other = make_sentence(topic, draw) if index % 3 else f"all of {topic} ."
+            row = {"anchor": anchor, "positive": f"{noun} {other}" if index % 3 else other}
+            file.write(json.dumps(row) + "\n")
+
+
 FILES: dict[str, tuple[str, Callable[[Path, int, random.Random], None]]] = {
     "classification": (".csv", write_classification),
     "several_labels": (".csv", write_several_labels),
@@ -87,6 +98,7 @@ FILES: dict[str, tuple[str, Callable[[Path, int, random.Random], None]]] = {
     "question_answering": (".json", write_questions),
     "question_answering_bio": (".json", write_questions),
     "multiple_choice": (".jsonl", write_choices),
+    "embedding": (".jsonl", write_pairs),
 }
 """The ending of each task's files, and how one is written."""
 
@@ -142,5 +154,4 @@ def _rows(task: str, labelled: Path) -> Iterable[dict[str, Any]]:
     else:
         for line in labelled.read_text().splitlines():
             row = json.loads(line)
-            del row["label"]
-            yield row
+            yield {key: row[key] for key in row if key not in ("label", "positive")}

@@ -11,6 +11,7 @@ import torch
 # Imported once, for all children.
 from clozekit import evaluate, export, predict  # noqa: F401
 from clozekit.tasks import (  # noqa: F401
+    embedding,
     multiple_choice,
     question_answering,
     question_answering_bio,
@@ -79,8 +80,8 @@ def training(lab: Lab, task: str, train: Path, validation: Path, *more: str) -> 
 
 def on_processes(lab: Lab, task: str, ranks: int, train: Path, validation: Path) -> int:
     """Trains on so many processes in double precision; gives the sum of their exit codes."""
-    # A span of an answer has no dropout of its own.
-    exact = EXACT[:-1] if task == "question_answering" else EXACT
+    # A span of an answer has no dropout of its own, nor has a vector.
+    exact = EXACT[:-1] if task in ("question_answering", "embedding") else EXACT
     arguments = training(lab, task, train, validation, *exact)[1:]
     processes = ("trainer=ddp_cpu", f"trainer.devices={ranks}", "micro_batch_size=8")
     folder = lab.folder / task

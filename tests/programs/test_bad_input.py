@@ -107,6 +107,7 @@ MISTAKES = {
             ("classification", "glue/stsb", "regression"),
             ("question_answering", "squad_bio", "question_answering_bio"),
             ("multiple_choice", "masked_lm", "masked_lm"),
+            ("embedding", "regression", "regression"),
         )
     },
     "a corpus for classes": (
@@ -129,6 +130,8 @@ MISTAKES = {
             ("tagging", "classifier_dropout=-1", "greater than or equal to 0"),
             ("regression", "classifier_dropout=1", "less than 1"),
             ("multiple_choice", "classifier_dropout=null", "number"),
+            ("embedding", "temperature=0", "greater than 0"),
+            ("embedding", "pooling=max", "mean"),
             ("classification", "label_smoothing=-0.5", "greater than or equal to 0"),
             ("tagging", "label_smoothing=1.5", "less than 1"),
             ("classification", "class_weights=equal", "balanced"),

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from clozekit.tasks.classification import ClassificationModule
+from clozekit.tasks.embedding import EmbeddingModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.tasks.multiple_choice import MultipleChoiceModule
 from clozekit.tasks.question_answering import QuestionAnsweringModule
@@ -35,6 +36,7 @@ MODULES: dict[str, tuple[type[Module], dict[str, Any]]] = {
         {"has_unanswerable": True, "classifier_dropout": 0.0},
     ),
     "multiple_choice": (MultipleChoiceModule, {"classifier_dropout": 0.0}),
+    "embedding": (EmbeddingModule, {}),
 }
 
 tasks = pytest.mark.parametrize("task", TASKS)

@@ -17,7 +17,7 @@ from tests.programs.task_files import write_task
 
 TASKS = (
     *("pretraining", "masked_lm", "classification", "regression", "tagging", "multiple_choice"),
-    *("question_answering", "question_answering_bio"),
+    *("question_answering", "question_answering_bio", "embedding"),
 )
 
 

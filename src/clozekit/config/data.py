@@ -23,6 +23,7 @@ from clozekit.config.phases import (
 )
 from clozekit.config.reading import (
     ClassificationReading,
+    EmbeddingReading,
     MultipleChoiceReading,
     QuestionReading,
     RegressionReading,
@@ -277,6 +278,10 @@ class MultipleChoiceDataConfig(MultipleChoiceReading, LabelledDataConfig):
     """Questions with choices, from files or a dataset."""
 
 
+class EmbeddingDataConfig(EmbeddingReading, LabelledDataConfig):
+    """Pairs of texts, from files or a dataset."""
+
+
 SCHEMAS: dict[str, type[StreamConfig]] = {
     "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": PairDataConfig,
     "clozekit.data.pretraining.masked_lm_datamodule.MaskedLMDataModule": CorpusDataConfig,
@@ -288,5 +293,6 @@ SCHEMAS: dict[str, type[StreamConfig]] = {
         QuestionDataConfig
     ),
     "clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule": MultipleChoiceDataConfig,
+    "clozekit.data.labelled.embedding.EmbeddingDataModule": EmbeddingDataConfig,
 }
 """The options of each DataModule, by class path. Other classes check their own arguments."""

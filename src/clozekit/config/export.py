@@ -16,7 +16,9 @@ class ExportConfig(BaseModel):
         checkpoint: A run's folder (its best checkpoint, or else its last), or a `.ckpt` file.
         out: The folder to create; it must be empty or not exist.
         format: `transformers`, a folder for `from_pretrained`; `safetensors`, the weights with
-            clozekit's parameter names; `onnx`, a model for any batch size and length.
+            clozekit's parameter names; `onnx`, a model for any batch size and length;
+            `sentence_transformers`, the encoder with the pooling of `task=embedding`, or mean
+            pooling after another task.
         trusted_modules: Accepted as in the other verbs, but export imports none of them: it writes
             the weights of a custom class without running it.
     """
@@ -25,7 +27,7 @@ class ExportConfig(BaseModel):
 
     checkpoint: PathText
     out: FilePath
-    format: Literal["transformers", "safetensors", "onnx"] = "transformers"
+    format: Literal["transformers", "safetensors", "onnx", "sentence_transformers"] = "transformers"
     trusted_modules: TrustedModules = ()
 
     def check_out(self) -> None:

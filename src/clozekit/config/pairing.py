@@ -9,6 +9,7 @@ TASKS = {
     "clozekit.tasks.question_answering.QuestionAnsweringModule": "question_answering",
     "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule": "question_answering_bio",
     "clozekit.tasks.multiple_choice.MultipleChoiceModule": "multiple_choice",
+    "clozekit.tasks.embedding.EmbeddingModule": "embedding",
 }
 """The choice of the group `task` for each class."""
 
@@ -23,6 +24,7 @@ DATA = {
         "question_answering_bio"
     ),
     "clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule": "multiple_choice",
+    "clozekit.data.labelled.embedding.EmbeddingDataModule": "embedding",
 }
 """The choice of the group `data` for each class. Dataset configurations use these classes too."""
 

@@ -19,7 +19,8 @@ class PredictConfig(BaseModel):
         text: A single text; alternatively, set `input`.
         text_pair: A second text, or the paragraph for a question.
         input: A file of rows, in any format that training reads.
-        output: The JSONL file for predictions; null to print them.
+        output: The JSONL file for predictions; null to print them. The vectors of `task=embedding`
+            may also be written to an array (`.npy`) or to Parquet (`.parquet`, with ids).
         data_options: Changes to how rows were read in training: arguments of the model's
             DataModule, such as `{text_column: review}`.
         task_options: Arguments of the model's task, such as `{no_answer_threshold: 1.5}`.

@@ -139,3 +139,25 @@ class MultipleChoiceReading(Reading):
     question_column: str | None = "question"
     choices_column: Columns = "choices"
     label_column: str = "label"
+
+
+class EmbeddingReading(Reading):
+    """Pairs of texts that are to have similar vectors.
+
+    Attributes:
+        anchor_column: The column with the text; the only one that is needed for prediction.
+        positive_column: The column with the text that is to be similar to the anchor. Rows without
+            one are skipped.
+        negative_column: The column with a text that is not similar to the anchor (a hard negative),
+            if any. Each row then is three sequences.
+        score_column: The column with the similarity of a pair in validation and test rows, if they
+            have one. Training rows must not have scores.
+        unsupervised: Whether a row may be a single text, which is encoded twice with different
+            dropout (unsupervised SimCSE).
+    """
+
+    anchor_column: str = "anchor"
+    positive_column: str = "positive"
+    negative_column: str | None = None
+    score_column: str | None = "score"
+    unsupervised: bool = False

@@ -41,6 +41,13 @@ class ClassificationArguments(LabelArguments):
     multi_label: StrictBool = False
 
 
+class EmbeddingArguments(Closed):
+    """The data-dependent arguments of `clozekit.tasks.embedding.EmbeddingModule`."""
+
+    has_pairs: StrictBool = True
+    has_scores: StrictBool = False
+
+
 TASKS: Mapping[str, type[Closed]] = tasks.SCHEMAS
 """The tasks, with the schema of their configuration."""
 
@@ -56,6 +63,7 @@ TASK_ARGUMENTS: Mapping[str, type[Closed]] = {
     "clozekit.tasks.tagging.TaggingModule": TaggingArguments,
     "clozekit.tasks.question_answering.QuestionAnsweringModule": AnsweringArguments,
     "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule": AnsweringArguments,
+    "clozekit.tasks.embedding.EmbeddingModule": EmbeddingArguments,
 }
 """The schema of the arguments of each task that depend on its data and are saved with it."""
 

@@ -72,6 +72,13 @@ class AnswerTaggingTaskConfig(AnsweringTaskConfig):
     classifier_dropout: Dropout = 0.1
 
 
+class EmbeddingTaskConfig(Closed):
+    """The arguments of `clozekit.tasks.embedding.EmbeddingModule`."""
+
+    pooling: Literal["mean", "cls"] = "mean"
+    temperature: float = Field(0.05, gt=0, allow_inf_nan=False)
+
+
 SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.tasks.pretraining.PretrainingModule": CorpusTaskConfig,
     "clozekit.tasks.masked_lm.MaskedLMModule": CorpusTaskConfig,
@@ -81,5 +88,6 @@ SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.tasks.question_answering.QuestionAnsweringModule": AnsweringTaskConfig,
     "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule": AnswerTaggingTaskConfig,
     "clozekit.tasks.multiple_choice.MultipleChoiceModule": HeadTaskConfig,
+    "clozekit.tasks.embedding.EmbeddingModule": EmbeddingTaskConfig,
 }
 """Schemas by task class. The arguments of other classes are checked by their constructors."""

@@ -180,3 +180,24 @@ class MultipleChoiceBatch(Batch):
 
     labels: Tensor
     num_choices: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingBatch(Batch):
+    """A batch for the vectors of texts.
+
+    Attributes:
+        text_ids: `[batch]`, int64. Equal for sequences with the same tokens, and not 0.
+        scores: `[batch / views]`, float32. The score of each pair; 0 if it has none.
+        is_scored: `[batch / views]`, int64. 1 if a pair has a score, else 0.
+        is_pair: `[batch / views]`, int64. 1 if the positive is a text of its own, 0 if it is the
+            anchor again.
+        views: The number of sequences per row, which are adjacent: the anchor, the positive and a
+            hard negative, if any; 1 in prediction.
+    """
+
+    text_ids: Tensor
+    scores: Tensor
+    is_scored: Tensor
+    is_pair: Tensor
+    views: int

@@ -17,9 +17,11 @@ from clozekit.inference.pretraining_predictor import PretrainingPredictor
 from clozekit.inference.row_predictor import Predictor, RowPredictor
 from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained, load_strictly
+from clozekit.interop.sentence_transformers import EMBEDDING
 from clozekit.models.encoder_class import make_encoder
 from clozekit.runs.load_pretrained import REGRESSION
 from clozekit.tasks.classification import ClassificationModule
+from clozekit.tasks.embedding import EmbeddingModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 TASKS_OF_HEADS = {
@@ -79,7 +81,11 @@ def make_predictor(
         computed.convert(model)
         return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size, computed)
     module = _module(pretrained, group, task_options or {})
-    load_strictly(module.model, pretrained.weights, _where(pretrained))
+    weights = pretrained.weights
+    if isinstance(module, EmbeddingModule):
+        # A folder of sentence-transformers may have a pooler, which its vectors do not use.
+        weights = _of_parts(pretrained, module.model)
+    load_strictly(module.model, weights, _where(pretrained))
     features = _features(module, pretrained, data_options or {})
     computed.convert(module.model)
     return RowPredictor(module.to(place).eval(), features, batch_size, computed)
@@ -145,6 +151,8 @@ def _task_group(pretrained: Pretrained) -> Mapping[str, Any] | None:
         if head in heads:
             is_regression = pretrained.problem_type == "regression"
             return {"_target_": REGRESSION if is_regression else target}
+    if pretrained.embedding is not None:
+        return {"_target_": EMBEDDING, "pooling": pretrained.embedding.pooling}
     return None
 
 
@@ -202,7 +210,8 @@ def _features(
     arguments = stored_arguments(pretrained.path, "data", given, options_class, ())
     longest = pretrained.encoder.longest_sequence
     if "max_seq_length" not in arguments:
-        arguments["max_seq_length"] = min(longest, 512)
+        of_folder = pretrained.embedding and pretrained.embedding.max_seq_length
+        arguments["max_seq_length"] = min(longest, of_folder or 512)
     if isinstance(module, ClassificationModule):
         arguments["multi_label"] = module.multi_label
         if options.get("multi_label", module.multi_label) != module.multi_label:

@@ -44,7 +44,7 @@ def model_card(
     """
     data = ModelCardData(
         library_name=library,
-        pipeline_tag=None if architecture is None else _pipeline(architecture),
+        pipeline_tag=_pipeline(architecture, library),
         tags=["clozekit"] if architecture is None else [_family_tag(architecture), "clozekit"],
     )
     kind = (
@@ -87,7 +87,11 @@ def _paths_of(sources: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pipeline(architecture: str) -> str | None:
+def _pipeline(architecture: str | None, library: str) -> str | None:
+    if architecture is None:
+        return None
+    if library == "sentence-transformers":
+        return "sentence-similarity"
     return next((tag for end, tag in _PIPELINES.items() if architecture.endswith(end)), None)
 
 

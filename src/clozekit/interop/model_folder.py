@@ -24,6 +24,8 @@ WEIGHT_FILES = (
 _SMALL_FILES = (
     "config.json",
     "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
     "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",

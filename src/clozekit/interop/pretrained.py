@@ -16,6 +16,19 @@ PRETRAINED_PARTS = ("encoder", "masked_lm_head", "next_sentence_head")
 
 
 @dataclass(frozen=True)
+class EmbeddingSettings:
+    """How a folder of sentence-transformers makes a vector of a text.
+
+    Attributes:
+        pooling: `mean` or `cls`.
+        max_seq_length: The maximum number of tokens; None if the folder does not say.
+    """
+
+    pooling: str
+    max_seq_length: int | None = None
+
+
+@dataclass(frozen=True)
 class Pretrained:
     """A model that was trained by clozekit or by another library.
 
@@ -36,6 +49,7 @@ class Pretrained:
         data: The `data` group of a clozekit checkpoint.
         data_hash: The hash of its training data, if known.
         trusted_modules: The modules whose classes the checkpoint may use.
+        embedding: How a folder of sentence-transformers makes vectors; None for other models.
     """
 
     path: Path
@@ -50,6 +64,7 @@ class Pretrained:
     data: Mapping[str, Any] | None = None
     data_hash: str | None = None
     trusted_modules: tuple[str, ...] = ()
+    embedding: EmbeddingSettings | None = None
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Returns the weights of a part, such as `encoder`, without the prefix of the part."""

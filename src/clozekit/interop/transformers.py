@@ -23,6 +23,7 @@ from clozekit.interop.model_folder import (
     read_tokenizer,
 )
 from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.sentence_transformers import read_settings
 from clozekit.interop.sizes import count_blocks
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
@@ -51,7 +52,8 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
     path = Path(source)
     if not (path / "config.json").is_file():
         refuse_foreign_folder(path)
-    folder = encoder_folder(path if path.is_dir() else download(str(source)))
+    root = path if path.is_dir() else download(str(source))
+    folder = encoder_folder(root)
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise DataError(f"{config_file} does not exist")
@@ -80,7 +82,10 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
         tensors, family, encoder, frozenset(heads), head is None, len(label_names), folder
     )
     names = None if problem_type == "regression" else label_names or None
-    return Pretrained(folder, encoder, weights, tokenizer, names, unused, problem_type)
+    embedding = read_settings(root) if head is None else None
+    return Pretrained(
+        folder, encoder, weights, tokenizer, names, unused, problem_type, embedding=embedding
+    )
 
 
 def _refuse_generators(config: Mapping[str, Any], file: Path) -> None:

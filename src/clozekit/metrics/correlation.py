@@ -64,6 +64,13 @@ class ScoreMetrics(Metric):
         }
 
 
+def spearman(predictions: Tensor, golds: Tensor) -> Tensor:
+    """Computes Spearman's correlation of two `[examples]`; 0 if one of them is constant."""
+    if len(golds) < 2 or _is_constant(predictions) or _is_constant(golds):
+        return torch.zeros((), device=golds.device)
+    return spearman_corrcoef(predictions, golds)
+
+
 def _joined(state: list[Tensor] | Tensor) -> Tensor:
     return state if isinstance(state, Tensor) else torch.cat(state)
 

@@ -16,6 +16,7 @@ LARGEST_IS_BEST = (
     *("f1", "f1_micro", "f1_macro", "precision", "recall", "has_answer_f1", "best_f1"),
     *("exact_match", "has_answer_exact_match", "best_exact_match"),
     *("matthews_correlation", "pearson", "spearman"),
+    *("recall@1", "recall@5", "recall@10", "mrr"),
 )
 
 OF_ONE_VALUE = (

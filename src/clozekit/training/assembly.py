@@ -139,6 +139,11 @@ def make_module(
     compile_encoder(module, config.compile)
     if config.fine_tuning.freeze_encoder:
         module.encoder.requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            raise ConfigError(
+                f"fine_tuning.freeze_encoder=true leaves nothing to train: {config.task.target} "
+                "has no layer on top of the encoder"
+            )
     if isinstance(head := module.model.heads.get("masked_lm_head"), MaskedLMHead):
         head.compiles_loss = config.compile.enabled
     if config.compile.enabled and config.activation_checkpointing:

