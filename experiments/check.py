@@ -37,10 +37,10 @@ def main() -> None:
 
 def differing_pages(folder: Path) -> Iterator[str]:
     """Yields a line for each page in a folder that is not what its results say."""
-    pages = {name: folder / name / "README.md" for name in WRITERS}
-    pages["demo of README.md"] = folder.parent / "README.md"
-    for name, path in pages.items():
-        module = WRITERS[name.split()[0]]
+    pages = {folder / name / "README.md": module for name, module in WRITERS.items()}
+    pages[folder / "README.md"] = "experiments.summary"
+    pages[folder.parent / "README.md"] = WRITERS["demo"]
+    for path, module in pages.items():
         if not path.is_file():
             continue
         text = path.read_text(encoding="utf-8")

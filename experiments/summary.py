@@ -1,0 +1,80 @@
+"""Writes the results into the table of experiments/README.md.
+
+python -m experiments.summary
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+README = FOLDER / "README.md"
+
+
+def main() -> None:
+    README.write_text(page(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def page(text: str) -> str:
+    """Returns the page with the result of each JSON file in the row that links to it."""
+    for file, result in results().items():
+        pattern = rf"\| [^|\n]* (\| \[[^\]]*\]\({re.escape(file)}\) \|)$"
+        text, count = re.subn(pattern, lambda m, r=result: f"| {r} {m[1]}", text, flags=re.M)
+        if count != 1:
+            raise ValueError(f"the table has {count} rows with {file}")
+    return text
+
+
+def results() -> dict[str, str]:
+    """Returns the results in words, by file."""
+    demo = read("demo/results.json")
+    trials = read("resume_exactness/results.json")["trials"]
+    broken = read("resume_exactness/results-broken-masks.json")["trials"]
+    cost = {row["step"]: row["seconds"][1] for row in read("resume_exactness/cost.json")["rows"]}
+    first, last = min(cost), max(cost)
+    speed = read("throughput/results.json")
+    ratios = [figure["ratio"]["median"] for figure in speed["pretraining"]["figures"]]
+    tuned = [of["ratio"]["dynamic padding"]["median"] for of in speed["fine_tuning"]["figures"]]
+    curves = read("throughput/loss_against_time.json")["mini"]
+    ends = {name: curve[-1]["mlm_loss"] for name, curve in curves.items()}
+    large = read("throughput/commands.json")["large"]
+    compared = [task for task in read("finetune_tasks/results.json")["tasks"] if task["difference"]]
+    worse = sum(task["difference"]["is_worse"] for task in compared)
+    lost = read("lost_rank/results.json")["outcomes"]
+    levers = read("throughput/levers.json")
+    gains = [of["median"] for of in levers["oneDNN's products"].values()]
+    return {
+        "demo/results.json": f"held-out loss {demo['validation/mlm_loss']:.2f} nats, "
+        f"{demo['unigram_entropy']:.2f} from word frequencies alone",
+        "resume_exactness/results.json": f"{equal(trials)} runs equal, "
+        f"{sum(len(trial['kills']) for trial in trials)} kills",
+        "resume_exactness/results-broken-masks.json": f"yes: only {equal(broken)} runs equal",
+        "resume_exactness/cost.json": f"{cost[first]:.2f} s at step {first:,}, "
+        f"{cost[last]:.2f} s at step {last:,}",
+        "throughput/results.json": f"pretraining {min(ratios):.1f} to {max(ratios):.1f} times as "
+        f"fast, fine-tuning {tuned[0]:.1f} and {tuned[1]:.1f}",
+        "throughput/loss_against_time.json": f"mini after 10 minutes: {ends['clozekit']:.2f}, "
+        f"transformers {ends['transformers']:.2f}",
+        "throughput/levers.json": f"oneDNN's products: {min(gains):.2f} to {max(gains):.2f} times "
+        "as fast",
+        "throughput/commands.json": f"{large['megabytes']:,.0f} MB of text are prepared in "
+        f"{large['prepare']['seconds']:.0f} s",
+        "finetune_tasks/results.json": f"worse in {worse} of {len(compared)} tasks",
+        "lost_rank/results.json": f"{sum(outcome['is_right'] for outcome in lost)} of {len(lost)} "
+        "end with exit code 1 and one sentence",
+    }
+
+
+def equal(trials: list[dict[str, Any]]) -> str:
+    """Returns how many trials are equal."""
+    return f"{sum(trial['equal'] for trial in trials)} of {len(trials)}"
+
+
+def read(file: str) -> Any:
+    """Reads a file of results."""
+    return json.loads((FOLDER / file).read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
