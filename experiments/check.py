@@ -23,7 +23,7 @@ WRITERS = {
 
 WITHOUT_JSON = (
     *("chinese_entities", "labelled_memory", "near_duplicates", "prepare_growth", "slurm"),
-    "forecasts",
+    *("embeddings", "forecasts"),
 )
 """Folders without JSON: their README.md is the record itself, or they have not been run."""
 
