@@ -172,7 +172,7 @@ MISTAKES = {
     ),
     "labelled rows without their data": (
         ("train", "name=never", "max_steps=1", "data.train=a.csv"),
-        ["unknown key 'data.train'", "train is a key of data=classification, data=multiple_choice"],
+        ["unknown key 'data.train'", "train is a key of data=classification, data=embedding"],
     ),
     "a key of a callback that is not chosen": (
         (*RUN, "callbacks.early_stopping.patience=3"),
