@@ -1,25 +1,12 @@
 """Which signals end a run, and that only the first of them does."""
 
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from clozekit.signals import delayed_signals, exit_on_stop_signals, stop_signals
 
 STOP = (signal.SIGTERM, signal.SIGHUP)
-
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (*STOP, signal.SIGINT)}
-    for number in STOP:
-        signal.signal(number, signal.SIG_DFL)
-    # A command in this process leaves it ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def test_a_hangup_ends_a_run_unless_the_command_was_started_to_ignore_it() -> None:

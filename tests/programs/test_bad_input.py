@@ -356,7 +356,7 @@ MISTAKES = {
     "a missing key of prepare": (("prepare", "source.path=a.txt"), ["out is missing"]),
     "a store without a folder for the work": (
         ("prepare", "source.path=a.txt", "out=s3://bucket/corpus"),
-        ["work_dir is missing", "out=s3://bucket/corpus", "about 2.2 times the text"],
+        ["work_dir is missing", "out=s3://bucket/corpus", "about 1.6 times the text"],
     ),
     "a URL as the folder for the work": (
         ("prepare", "source.path=a.txt", "out=s3://bucket/corpus", "work_dir=s3://bucket/work"),

@@ -201,7 +201,7 @@ class PrepareConfig(_Closed):
         workers: The number of processes; null for the number of CPU cores. On a cluster, the number
             of jobs at once; null for 1,000.
         overwrite: Whether to replace an existing corpus in `out`.
-        work_dir: A folder for intermediate files, about 2.2 times as large as the text, on a file
+        work_dir: A folder for intermediate files, about 1.6 times as large as the text, on a file
             system that all workers share; null for a folder in `out`. Required if `out` is a URL.
     """
 
@@ -240,7 +240,7 @@ class PrepareConfig(_Closed):
         if self.work_dir is None:
             raise ValueError(
                 f"work_dir is missing: the intermediate files of out={self.out} need a local "
-                "folder that all workers share, with room for about 2.2 times the text; set "
+                "folder that all workers share, with room for about 1.6 times the text; set "
                 "work_dir=…"
             )
         return self

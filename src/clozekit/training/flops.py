@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from lightning.fabric.utilities.throughput import Throughput, get_available_flops
 from lightning.pytorch import Trainer
 
@@ -11,16 +10,10 @@ from clozekit.data.step import StepBatch
 from clozekit.models.encoder import Encoder
 from clozekit.models.flops import encoder_flops, masked_lm_flops, pooler_flops
 from clozekit.tasks.base import TaskModule
+from clozekit.training.run_summary import PRECISION_DTYPES
 
 BACKWARD = 2
 """A backward pass has two products for each product of the forward pass."""
-
-_DTYPES = {
-    "16": torch.float16,
-    "bf16": torch.bfloat16,
-    "32": torch.float32,
-    "64": torch.float64,
-}
 
 
 def step_flops(module: TaskModule[Any], step: StepBatch[Any]) -> int | None:
@@ -95,5 +88,5 @@ class FlopRate:
 
 def available_flops(trainer: Trainer) -> float | None:
     """Returns the peak of a device at the run's precision; None if it is unknown, as on a CPU."""
-    dtype = _DTYPES[str(trainer.precision).partition("-")[0]]
+    dtype = PRECISION_DTYPES[str(trainer.precision).partition("-")[0]]
     return get_available_flops(trainer.strategy.root_device, dtype)

@@ -9,6 +9,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.interop.families.family import COMMON_HEADS, Family, Names
 from clozekit.interop.families.naming import LIKE_BERT, table
 from clozekit.interop.families.reading import (
+    ABSOLUTE_ENCODER,
     activation,
     encoder_config,
     refuse_other_values,
@@ -48,14 +49,7 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
     Raises:
         DataError: A value is not supported.
     """
-    refuse_other_values(
-        config,
-        file,
-        position_embedding_type="absolute",
-        is_decoder=False,
-        add_cross_attention=False,
-        tie_word_embeddings=True,
-    )
+    refuse_other_values(config, file, **ABSOLUTE_ENCODER)
     hidden_act = activation(config, "hidden_act", file)
     values = {"vocab_size": _DEFAULT_VOCAB_SIZE} | same_keys(config)
     return encoder_config(values | {"hidden_act": hidden_act}, file)

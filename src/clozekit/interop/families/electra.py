@@ -12,6 +12,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.interop.families.family import COMMON_HEADS, Family, Names
 from clozekit.interop.families.naming import LIKE_BERT, table
 from clozekit.interop.families.reading import (
+    ABSOLUTE_ENCODER,
     EXACT_GELU,
     activation,
     encoder_config,
@@ -68,10 +69,7 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
     refuse_other_values(
         config,
         file,
-        position_embedding_type="absolute",
-        is_decoder=False,
-        add_cross_attention=False,
-        tie_word_embeddings=True,
+        **ABSOLUTE_ENCODER,
         **_SUMMARY,
     )
     # The heads have the exact GELU, whatever the activation of the blocks.

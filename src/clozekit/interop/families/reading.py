@@ -27,6 +27,15 @@ EXACT_GELU = ("gelu", "gelu_python")
 """The names of the activation that is not approximated."""
 
 
+ABSOLUTE_ENCODER: dict[str, Any] = {
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
+"""Keys of BERT and of families like it that must have these values, for `refuse_other_values`."""
+
+
 def activation(
     config: Mapping[str, Any], key: str, file: Path, allowed: Collection[str] = tuple(ACTIVATIONS)
 ) -> str:

@@ -14,6 +14,7 @@ from clozekit.errors import DataError
 from clozekit.interop.families.family import COMMON_HEADS, Family, Names
 from clozekit.interop.families.naming import LIKE_BERT, table
 from clozekit.interop.families.reading import (
+    ABSOLUTE_ENCODER,
     EXACT_GELU,
     activation,
     encoder_config,
@@ -60,14 +61,7 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
     Raises:
         DataError: A value is not supported.
     """
-    refuse_other_values(
-        config,
-        file,
-        position_embedding_type="absolute",
-        is_decoder=False,
-        add_cross_attention=False,
-        tie_word_embeddings=True,
-    )
+    refuse_other_values(config, file, **ABSOLUTE_ENCODER)
     pad = config.get("pad_token_id", _DEFAULT_PAD)
     if isinstance(pad, bool) or not isinstance(pad, int) or pad < 0:
         raise DataError(
