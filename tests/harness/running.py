@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import gc
+import multiprocessing.util
 import os
 import shutil
 import signal
@@ -12,7 +13,9 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import datasets  # noqa: F401  imported once, for all children
@@ -42,7 +45,10 @@ def fork(work: Callable[[], None], log: Path, environment: dict[str, str], group
         os.setpgid(pid, group)
         return pid
     code = 1
+    at_exit: list[Callable[[], object]] = [multiprocessing.util._exit_function]
     try:
+        # What this process would do at its end, such as to end its Ray, is not for the child.
+        atexit.register = _register_in(at_exit)
         os.setpgid(0, group)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, 1)
@@ -59,11 +65,22 @@ def fork(work: Callable[[], None], log: Path, environment: dict[str, str], group
         except BaseException:
             traceback.print_exc()
         gc.collect()  # ends data workers
-        atexit._run_exitfuncs()
+        for function in reversed(at_exit):
+            function()
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _register_in(functions: list[Callable[[], object]]) -> Callable[..., Any]:
+    """Returns an `atexit.register` that puts functions into a list."""
+
+    def register(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        functions.append(partial(function, *args, **kwargs))
+        return function
+
+    return register
 
 
 def run(
