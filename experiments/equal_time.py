@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 RUNS = Path("runs")
-TIMED_STEPS, ROWS_EVERY, WARM_UP_ROWS = 80, 10, 2
+TIMED_STEPS, ROWS_EVERY, WARM_UP_ROWS = 40, 5, 2
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
 
 
@@ -69,6 +69,9 @@ class Comparison:
         tasks: What each pretrained encoder is fine-tuned on.
         seeds: Of the pretraining and of the fine-tuning after it.
         metric: The held-out loss by which a learning rate is chosen.
+        tuning_seconds: The training time of the runs that choose a learning rate; None for
+            `seconds`, so that the chosen one is also the run of the first seed.
+        speeds: Steps per second by the name of the arm, as `measured_speeds` returns them.
     """
 
     name: str
@@ -79,16 +82,30 @@ class Comparison:
     tasks: tuple[Downstream, ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
     metric: str = "validation/mlm_loss"
+    tuning_seconds: float | None = None
     speeds: dict[str, float] = field(default_factory=dict)
 
     def run_name(self, arm: Arm, rate: float, seed: int) -> str:
         return f"{self.name}/{arm.name}/lr{rate:g}-{seed}"
 
+    def tuning(self, arm: Arm, rate: float) -> tuple[str, list[str]]:
+        """Returns the name and the command of a run that tries a learning rate."""
+        if self.tuning_seconds is None:
+            name = self.run_name(arm, rate, self.seeds[0])
+            return name, self.pretraining(arm, rate, self.seeds[0])
+        name = f"{self.name}/{arm.name}/tuning-lr{rate:g}"
+        return name, self._pretraining(name, arm, rate, self.seeds[0], self.tuning_seconds)
+
     def pretraining(self, arm: Arm, rate: float, seed: int) -> list[str]:
         """Returns the command of a pretraining run."""
-        steps = int(self.seconds * self.speeds[arm.name])
+        return self._pretraining(self.run_name(arm, rate, seed), arm, rate, seed, self.seconds)
+
+    def _pretraining(
+        self, name: str, arm: Arm, rate: float, seed: int, seconds: float
+    ) -> list[str]:
+        steps = int(seconds * self.speeds[arm.name])
         return [
-            f"name={self.run_name(arm, rate, seed)}",
+            f"name={name}",
             *self._common(arm, rate),
             f"seed={seed}",
             f"max_steps={steps}",
@@ -194,7 +211,7 @@ def run_all(comparison: Comparison, jobs: int) -> dict[str, Any]:
         tried = _in_parallel(
             pool,
             [(arm, rate) for arm in comparison.arms for rate in arm.learning_rates],
-            lambda arm, rate: _pretrain(comparison, arm, rate, comparison.seeds[0]),
+            lambda arm, rate: finish(*comparison.tuning(arm, rate)),
         )
         best = {
             arm.name: min(arm.learning_rates, key=lambda rate: tried[arm, rate][comparison.metric])
