@@ -49,7 +49,7 @@ def examples(file: Path) -> list[Any]:
 
 
 def by_shared_words(train: Sequence[Any], test: Sequence[Any]) -> float:
-    """Calls a sentence an answer if it has enough words of the question; training rows say how many."""
+    """Calls a sentence an answer if it has enough of the question's words, by the training rows."""
     shares = [shared(example) for example in train]
     thresholds = [number / 20 for number in range(21)]
     best = max(thresholds, key=lambda threshold: _accuracy(train, shares, threshold))

@@ -8,14 +8,13 @@ ENTITIES = {"lt": "<", "gt": ">", "verbar": "|", "sol": "/"}
 ROFF_ESCAPES = (
     (re.compile(r"\\f(\[[^\]]*\]|\(..|.)"), ""),
     (re.compile(r"\\s[+-]?\d+"), ""),
-    (re.compile(r"\\\*?\((aq|cq|oq)"), "'"),
-    (re.compile(r"\\\*?\((lq|rq|dq)"), '"'),
-    (re.compile(r"\\\(em"), " - "),
-    (re.compile(r"\\\(en|\\-|\\\(hy"), "-"),
-    (re.compile(r"\\\(bu"), ""),
+    (re.compile(r"\\\*?(\((aq|cq|oq)|\[(aq|cq|oq)\])"), "'"),
+    (re.compile(r"\\\*?(\((lq|rq|dq)|\[(lq|rq|dq)\])"), '"'),
+    (re.compile(r"\\(\(em|\[em\])"), " - "),
+    (re.compile(r"\\(-|\((en|hy)|\[(en|hy)\])"), "-"),
     (re.compile(r"\\[&|^:%/,cp]"), ""),
     (re.compile(r"\\[ ~0]"), " "),
-    (re.compile(r"\\e|\\\(rs"), "\\\\"),
+    (re.compile(r"\\(e|\(rs|\[rs\])"), r"\\"),
     (re.compile(r"\\\*?(\[[^\]]*\]|\(..|.)"), ""),
 )
 FONTS = re.compile(r"[BIR]|BI|BR|IB|IR|RB|RI|SM|SB|U[RE]|M[TE]")
