@@ -34,11 +34,11 @@ class Sizes:
 
 SIZES = {
     "sentiment": Sizes(6000, 800, 850),
-    "nli": Sizes(8000, 800, 1600),
-    "answer_sentence": Sizes(6000, 800, 1600),
+    "nli": Sizes(6000, 800, 1600),
+    "answer_sentence": Sizes(4000, 800, 1600),
     "pos": Sizes(2000, 500, 1500),
-    "questions": Sizes(4000, 300, 800),
-    "multiple_choice": Sizes(1500, 200, 440),
+    "questions": Sizes(3000, 300, 800),
+    "multiple_choice": Sizes(1200, 200, 440),
 }
 SPLITS = ("train", "validation", "test")
 
