@@ -68,7 +68,6 @@ def corpus(content: dict[str, Any]) -> str:
         "tokens, training": f"{both[0]['tokens']:,}",
         "tokens, held out": f"{both[1]['tokens']:,}",
         "unknown tokens": f"{sum(of['unknown_tokens'] for of in both):,}",
-        "`clozekit prepare`, s": f"{prepared['seconds']:.0f}",
     }
     return "\n".join([row("", ""), "|---|---|", *(row(*pair) for pair in figures.items())])
 
@@ -127,7 +126,8 @@ def difference(found: dict[str, Any] | None) -> str:
     if found is None:
         return "-"
     verdict = {"better": "worse", "worse": "better"}.get(found["verdict"], found["verdict"])
-    return f"{-found['mean']:+.1f}, {verdict}"
+    # 0 minus it, so that no difference is +0.0.
+    return f"{0 - found['mean']:+.1f}, {verdict}"
 
 
 if __name__ == "__main__":

@@ -43,10 +43,9 @@ def main() -> None:
         return
     text = given.data / "text.jsonl"
     sources = join(packages, given.data / "packages", text)
-    began = time.monotonic()
     prepare(text, given.data / "corpus", given.vocabulary)
     if given.packages is None:
-        figures = prepared_figures(given.data / "corpus", time.monotonic() - began)
+        figures = prepared_figures(given.data / "corpus")
         content = {"sources": sources, "corpus": figures}
         (FOLDER / "corpus.json").write_text(json.dumps(content, indent=1) + "\n")
         write_page()
@@ -148,13 +147,12 @@ def prepare(text: Path, corpus: Path, vocabulary: int) -> None:
     subprocess.run([sys.executable, "-m", "clozekit", "prepare", *command], check=True)
 
 
-def prepared_figures(corpus: Path, seconds: float) -> dict[str, Any]:
+def prepared_figures(corpus: Path) -> dict[str, Any]:
     """Returns the sizes of the prepared corpus."""
     manifest = json.loads((corpus / "manifest.json").read_text())
     counts = ("documents", "sentences", "tokens", "unknown_tokens")
     return {
         "vocab_size": manifest["vocab_size"],
-        "seconds": round(seconds, 1),
         **{name: manifest[name] for name in ("duplicate_documents", "near_duplicate_documents")},
         **{
             split: {count: sizes[count] for count in counts}

@@ -77,7 +77,7 @@ def untrained(name: str, corpus: Path) -> None:
 def benchmark(root: str, rows: Path, seeds: int, jobs: int) -> None:
     """Fine-tunes the three encoders on all tasks."""
     minilm = Path("data/technical_english/minilm")
-    if not minilm.exists():  # the benchmark names a checkpoint after its folder
+    if not minilm.is_symlink():  # the benchmark names a checkpoint after its folder
         minilm.symlink_to(get_model_path())
     others = [] if rows == TASKS else [*files_of(rows), "suite.rates=[2e-4]"]
     encoders = [RUNS / root / "own", RUNS / root / "scratch", minilm]
