@@ -14,7 +14,7 @@ from tests.corpus import dying, killed_prepare
 from tests.corpus.engines import wait_until
 from tests.corpus.texts import config, content_of, make_documents, prepare_text, write_text
 from tests.harness.command_server import server
-from tests.programs.commands import child_environment, is_there
+from tests.programs.commands import environment_with_tests, is_there
 
 DOCUMENTS = make_documents(120)
 
@@ -33,7 +33,7 @@ def run_and_kill(wanted: PrepareConfig, stage: str, victim: str, log: Path) -> i
     arguments = [wanted.model_dump_json(), "3000", stage, victim, str(log)]
     output = log.with_suffix(".txt")
     command = server().start(
-        arguments, log.parent, child_environment(), output, output, killed_prepare.__name__
+        arguments, log.parent, environment_with_tests(), output, output, killed_prepare.__name__
     )
     code = command.wait(120)
     # Those that it has started may outlive it a little.
