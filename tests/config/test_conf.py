@@ -266,6 +266,14 @@ def check_experiment(name: str, given: Given) -> None:
         assert component is None or build(f"callbacks.{key}", component.arguments())
 
 
+def check_objective(name: str, given: Given) -> None:
+    config = train_config("name=mine", f"objective={name}", "data.path=a", "max_steps=1")
+    assert config.task.target.rpartition(".")[2] == (
+        "MaskedLMModule" if name == "masked_lm" else "PretrainingModule"
+    )
+    assert (config.data.model_extra or {}).get("pair_objective", "masked_lm") == name
+
+
 def check_source(name: str, given: Given) -> None:
     path = [] if name == "movie_reviews" else ["source.path=a"]
     values = compose_values("prepare", f"source={name}", *path, "out=b")
@@ -344,6 +352,7 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "logger": check_logger,
     "callbacks": check_callbacks,
     "experiment": check_experiment,
+    "objective": check_objective,
     "source": check_source,
     "tokenizer": check_tokenizer,
     "dedup": check_dedup,
