@@ -103,7 +103,7 @@ def free_run_root() -> str:
 def run_clozekit(*arguments: str) -> None:
     command = ["clozekit", *arguments]
     console.print("\n[bold]$[/bold]", end=" ")
-    console.print(shlex.join(command), markup=False, style="bold")
+    console.print(shlex.join(command), markup=False, style="bold", soft_wrap=True)
     finished = subprocess.run([sys.executable, "-m", *command], check=False)
     if finished.returncode:
         sys.exit(finished.returncode)

@@ -34,9 +34,9 @@ def show_predictions(run: Path, console: Console) -> None:
     for text, prediction in zip(MASKED, predictions, strict=True):
         console.print(f"  {text}", markup=False)
         for line in words_in_words(prediction["words"]):
-            console.print(f"      {line}", markup=False)
+            console.print(f"      {line}", markup=False, soft_wrap=True)
     firsts = [each[0]["probability"] for found in predictions for each in found["words"]]
-    console.print(f"  {how_sure(firsts)}", markup=False)
+    console.print(f"  {how_sure(firsts)}", markup=False, soft_wrap=True)
 
     pairs = model.predict(PAIRS)
     key = next((key for key in ("follows", "in_order") if key in pairs[0]), None)
