@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from clozekit.config.group_choices import check_choices, choices_of
 from clozekit.config.inherited import overrides_of_parent
+from clozekit.config.key_conflicts import check_key_conflicts
 from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import (
     of_composition,
@@ -109,10 +110,12 @@ def run_verb(verb: str) -> int:
         overrides = as_overrides(verb, arguments, sweeps)
         if verb == "train" and not sweeps:
             inherited = overrides_of_parent(overrides)
-            overrides += inherited
-            # Also for the processes that Lightning starts, and for the record of the run.
-            task.command_line = [*command_line, *inherited]
+            # First, so that keys inside them can be given. Also for the processes that Lightning
+            # starts, and for the record of the run.
+            overrides = [*inherited, *overrides]
+            task.command_line = [*command_line[:2], *inherited, *command_line[2:]]
         check_choices(verb, overrides, sweeps)
+        check_key_conflicts(overrides)
         sys.argv = [command_line[0], *overrides, *_searchpath(verb, overrides)]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
     except HydraException as error:

@@ -116,6 +116,14 @@ def check_compile(name: str, given: Given) -> None:
     torch.compile(torch.nn.Linear(1, 1), **options)
 
 
+def check_objective(name: str, given: Given) -> None:
+    config = train_config("name=mine", f"objective={name}", "data.path=a", "max_steps=1")
+    assert config.task.target.rpartition(".")[2] == (
+        "MaskedLMModule" if name == "masked_lm" else "PretrainingModule"
+    )
+    assert (config.data.model_extra or {}).get("pair_objective", "masked_lm") == name
+
+
 def check_debug(name: str, given: Given) -> None:
     config = given.train(f"debug={name}")
     arguments = config.trainer.arguments()

@@ -12,7 +12,7 @@ from clozekit.config.overrides import LIST_GROUPS, parsed
 from clozekit.config.train_groups import COMPILE_CHOICES
 from clozekit.errors import ConfigError
 
-OPTIONAL = ("experiment", "debug", "local")
+OPTIONAL = ("experiment", "objective", "debug", "local")
 """The groups that may be null."""
 
 
