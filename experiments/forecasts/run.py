@@ -1,7 +1,7 @@
 """Compares what `plan=true` forecasts with what happens, on ten configurations.
 
     python -m experiments.forecasts.run             # on an idle machine; it resumes
-    python -m experiments.forecasts.run --budget 2 --only 0 3 --results /tmp/trial.json
+    python -m experiments.forecasts.run --budget 15 --only 0 3 --results /tmp/trial.json
 
 For each configuration, a process forecasts how many steps fit the budget, another one their time
 and memory, and a third one trains for that many steps. All are timed inside the process, so imports
@@ -27,8 +27,11 @@ from experiments.forecasts.configurations import CONFIGURATIONS, CORPUS
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-BUDGET = 45.0
+BUDGET = 60.0
 """The seconds of training of a configuration."""
+
+VALIDATION = 50
+"""The batches of a validation: all of the held-out reviews would take most of the budget."""
 
 
 def main() -> None:
@@ -75,7 +78,8 @@ def compared(overrides: tuple[str, ...], budget: float) -> dict[str, Any]:
     """Forecasts and trains a configuration."""
     folder = Path(tempfile.mkdtemp())
     common = [
-        *("name=run", f"runs_dir={folder}", *overrides),
+        *("name=run", f"runs_dir={folder}", f"trainer.limit_val_batches={VALIDATION}"),
+        *overrides,
         *("logger.wandb=null", "callbacks.progress=null"),
     ]
     try:
