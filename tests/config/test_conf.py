@@ -21,6 +21,7 @@ from clozekit.config.components import check_components
 from clozekit.config.data import LabelledDataConfig
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
+from clozekit.config.inspect import InspectConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.merge import MergeConfig
 from clozekit.config.predict import PredictConfig
@@ -67,6 +68,13 @@ def check_merge(name: str, given: Given) -> None:
 def check_report(name: str, given: Given) -> None:
     values = compose_values("report", "folder=runs/a")
     assert ReportConfig.model_validate(values) == ReportConfig(folder=Path("runs/a"))
+
+
+def check_inspect(name: str, given: Given) -> None:
+    values = compose_values("inspect", "data.path=a")
+    config = InspectConfig.model_validate(values)
+    assert (config.examples, config.split, config.out) == (5, "train", None)
+    assert config.data == train_config("name=inspect", "data.path=a", "max_steps=1").data
 
 
 def check_evaluate(name: str, given: Given) -> None:
@@ -310,7 +318,10 @@ def check_hydra(name: str, given: Given) -> None:
         check(composed.hydra[group])
         assert composed.hydra[group]._target_ in Plugins.instance().class_name_to_class
         return
-    verbs = ("prepare", "train", "evaluate", "predict", "benchmark", "export", "merge", "report")
+    verbs = (
+        *("prepare", "train", "inspect", "evaluate", "predict"),
+        *("benchmark", "export", "merge", "report"),
+    )
     for verb in verbs:
         suite = ["suite=local"] if verb == "benchmark" else []
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -326,6 +337,7 @@ def check_hydra(name: str, given: Given) -> None:
 CHECKS: dict[str, Callable[[str, Given], None]] = {
     "train.yaml": check_train,
     "prepare.yaml": check_prepare,
+    "inspect.yaml": check_inspect,
     "evaluate.yaml": check_evaluate,
     "predict.yaml": check_predict,
     "export.yaml": check_export,
