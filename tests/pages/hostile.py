@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-URL = "http://127.0.0.1:9/stolen"
+URL = "http://127.0.0.1:47999/x"
 """Where the texts would send something; nothing listens there."""
 
 MARKUP = (

@@ -152,7 +152,8 @@ def test_rows_of_every_task_are_those_of_training(
 def test_hostile_rows_are_printed_without_control_characters(
     tokenizer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    inspected(*overrides_of("tagging", write_rows(tmp_path / "a.jsonl", "tagging"), tokenizer))
+    rows = write_rows(tmp_path / "a.jsonl", "classification")
+    inspected(*overrides_of("classification", rows, tokenizer), "examples=24")
     printed = capsys.readouterr().out
     assert "\\x1b[31mred" in printed and "\x1b[31m" not in printed
     assert "\u202e" not in printed and "[red]markup" in printed

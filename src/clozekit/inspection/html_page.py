@@ -11,6 +11,7 @@ from clozekit.pages.marks import Chip, chips, marked
 MOST_CHARACTERS = 20_000
 """The most characters of a text on the page."""
 
+MOST_OF_TITLE = 200
 MOST_TOKENS = 2048
 """The most tokens of a sequence on the page."""
 
@@ -74,7 +75,7 @@ def _example(example: ShownExample) -> Html:
         if len(tokens) < len(sequence.tokens):
             title += f", of which {len(tokens):,} are shown"
         content.append(named(title, chips(tokens)))
-    return card(example.title, *content, hint=example.hint)
+    return card(shortened(example.title, MOST_OF_TITLE), *content, hint=example.hint)
 
 
 def _kinds(part: Part) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,7 +138,9 @@ class Inspection:
     parts: Sequence[Part]
 
 
-def histogram(title: str, values: NDArray[np.integer] | NDArray[np.floating]) -> Histogram:  # type: ignore[type-arg]
+def histogram(
+    title: str, values: NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
+) -> Histogram:
     """Counts values in ranges of equal width; of whole numbers if the values are."""
     if not len(values):
         return Histogram(title, ())
@@ -147,7 +149,8 @@ def histogram(title: str, values: NDArray[np.integer] | NDArray[np.floating]) ->
         width = max(1, -(-(high - low + 1) // NUM_BARS))
         edges = np.arange(low, high + width + 1, width)
         counts, _ = np.histogram(values, edges - 0.5)
-        names = [(f"{begin:,}", f"{begin + width - 1:,}") for begin in edges[:-1].tolist()]
+        ends = np.minimum(edges[1:] - 1, high)
+        names = [(f"{a:,}", f"{b:,}") for a, b in zip(edges[:-1], ends, strict=True)]
     else:
         counts, edges = np.histogram(values, NUM_BARS if high > low else 1)
         names = [(f"{begin:.3g}", f"{end:.3g}") for begin, end in pairwise(edges)]

@@ -15,6 +15,7 @@ MOST_TOKENS = 96
 """The most tokens of a sequence that are printed; a page has more."""
 
 MOST_CHARACTERS = 400
+MOST_OF_TITLE = 100
 MOST_BARS = 12
 MOST_ROWS = 12
 
@@ -87,7 +88,7 @@ def _print_counts(console: PlainConsole, counts: Counts) -> None:
 
 
 def _lines(example: ShownExample) -> Iterator[Text]:
-    title = Text(printable(example.title), style="bold")
+    title = Text(printable(shortened(example.title, MOST_OF_TITLE)), style="bold")
     if example.hint:
         title.append(f"  {printable(example.hint)}", style="dim not bold")
     yield title

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Vocabulary:
         """Returns the text of token ids."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=False)
 
-    def num_unknown(self, ids: NDArray[np.integer]) -> int:  # type: ignore[type-arg]
+    def num_unknown(self, ids: NDArray[np.integer[Any]]) -> int:
         """Counts unknown tokens."""
         return 0 if self.unknown is None else int(np.count_nonzero(ids == self.unknown))
 
