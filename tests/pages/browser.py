@@ -65,10 +65,7 @@ def opened(page: Path, folder: Path) -> Opened:
 
 def _requests(log: Path) -> list[str]:
     """Returns the addresses in a log of the network that are not of files of this machine."""
-    written = log.read_text(encoding="utf-8").rstrip().removesuffix(",")
-    if not written.endswith("]}"):
-        written += "]}"  # the browser ended before the log did
-    events = json.loads(written)["events"]
+    events = json.loads(log.read_text(encoding="utf-8"))["events"]
     found = {
         str(event["params"].get("url")) for event in events if "url" in event.get("params", {})
     }

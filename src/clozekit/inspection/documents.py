@@ -39,7 +39,7 @@ def document_parts(datamodule: CorpusDataModule, split: Split, number: int) -> I
         part.facts = {
             "corpus": corpus.place,
             split: f"{counts.documents:,} documents, {counts.sentences:,} sentences, "
-            f"{counts.tokens:,} tokens in {len(shards):,} shards",
+            f"{counts.tokens:,} tokens in {len(shards):,} shard{'s' * (len(shards) != 1)}",
             "unknown tokens": share(counts.unknown_tokens, counts.tokens),
         }
         if len(shards):

@@ -52,6 +52,7 @@ def _part(part: Part) -> Html:
             )
         )
         for each in part.histograms
+        if each.bars
     ]
     content += [_counts(counts) for counts in part.counts]
     content += [_example(example) for example in part.examples]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,8 @@ class ShownExample:
     sequences: tuple[ShownSequence, ...] = ()
 
 
-class Bar(NamedTuple):
+@dataclass(frozen=True)
+class Bar:
     """How often values are in a range.
 
     Attributes:

@@ -53,7 +53,8 @@ def _print_part(console: PlainConsole, part: Part) -> None:
     for note in part.notes:
         console.print(printable(note))
     for histogram in part.histograms:
-        _print_bars(console, histogram)
+        if histogram.bars:
+            _print_bars(console, histogram)
     for counts in part.counts:
         _print_counts(console, counts)
     for example in part.examples:

@@ -7,6 +7,7 @@ from clozekit.pages.layout import NUMBER
 
 _WIDTH, _HEIGHT, _BASE = 640, 150, 126
 _SHADES = 10
+_LONGEST_NAME = 20
 
 
 def histogram(bars: Sequence[tuple[str, int]], title: str) -> Html:
@@ -89,12 +90,16 @@ def heat_table(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html:
         names: The classes.
         counts: `[gold, predicted]`.
     """
+    short = [_short(name) for name in names]
     head = [element("th", "gold \\ predicted")]
-    head += [element("th", isolated(name), scope="col", class_=NUMBER) for name in names]
+    head += [
+        element("th", isolated(label), scope="col", class_=NUMBER, title=name)
+        for label, name in zip(short, names, strict=True)
+    ]
     rows = []
-    for place, (name, row) in enumerate(zip(names, counts, strict=True)):
+    for place, (label, row) in enumerate(zip(short, counts, strict=True)):
         total = sum(row) or 1
-        cells = [element("th", isolated(name), scope="row")]
+        cells = [element("th", isolated(label), scope="row", title=names[place])]
         for column, count in enumerate(row):
             shade = min(_SHADES - 1, int(count / total * _SHADES)) if count else None
             kind = "right" if column == place else "heat"
@@ -104,3 +109,7 @@ def heat_table(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html:
         rows.append(element("tr", *cells))
     body = element("table", element("thead", element("tr", *head)), element("tbody", *rows))
     return element("div", body, class_="scrolling heat")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

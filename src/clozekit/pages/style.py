@@ -35,7 +35,9 @@ article.wrong{border-left:4px solid var(--wrong)}
 .name{color:var(--soft);font-size:.85rem;padding-top:.1rem}
 @media (max-width:40rem){.named{grid-template-columns:minmax(0,1fr);gap:0}}
 .notes{margin:.4rem 0;padding-left:1.2rem}
-.scrolling{overflow-x:auto}
+.scrolling{overflow-x:auto;margin:0 0 1rem}
+section>h3{margin:1.1rem 0 .3rem}
+.facts{margin:0 0 .8rem}
 table{border-collapse:collapse;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .7rem .3rem 0;
 border-bottom:1px solid var(--line)}
@@ -46,12 +48,14 @@ td{max-width:40rem}
 .facts th,.facts td,.probabilities td{border:0;padding-top:.12rem;padding-bottom:.12rem}
 .probabilities td{vertical-align:middle}
 .heat th,.heat td{padding:.3rem .6rem}
-.histogram{display:block;width:100%;max-width:40rem;height:auto}
+.heat bdi{white-space:nowrap}
+.histogram{display:block;width:100%;max-width:40rem;height:auto;margin:0 0 .9rem}
 .histogram text{fill:var(--soft);font-size:12px}
 .histogram line{stroke:var(--line)}
 .bar{fill:var(--bar)}
 .track{fill:var(--track)}
-.share{width:60px;height:8px;display:block}
+.share{width:60px;height:8px;display:block;margin-top:.4rem}
+.probabilities .share{margin:0}
 .prose{display:block;max-width:60rem}
 mark{color:inherit;background:var(--answer);border-radius:.2rem;padding:.05rem .15rem}
 mark small{margin-left:.35rem;font-size:.7rem;color:var(--soft);font-weight:600}
