@@ -1,11 +1,10 @@
 """Pretraining runs that are compared at an equal training time, and what they are worth afterwards.
 
-An arm is a list of overrides of `clozekit train`. Its speed is measured on an idle machine, one arm
-after the other; from it follow the steps that fit into the time. So the runs themselves may share
-the machine with other programs without a change of their results.
+An arm is a list of overrides of `clozekit train`. Its speed is measured on an idle machine
+(`equal_time_speeds.py`); from it follow the steps that fit into the time. So the runs themselves
+may share the machine with other programs without a change of their results.
 """
 
-import csv
 import json
 import os
 import shlex
@@ -16,14 +15,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 RUNS = Path("runs")
-TIMED_STEPS, ROWS_EVERY, WARM_UP_ROWS = 80, 10, 2
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
 
 
@@ -69,6 +64,9 @@ class Comparison:
         tasks: What each pretrained encoder is fine-tuned on.
         seeds: Of the pretraining and of the fine-tuning after it.
         metric: The held-out loss by which a learning rate is chosen.
+        tuning_seconds: The training time of the runs that choose a learning rate; None for
+            `seconds`, so that the chosen one is also the run of the first seed.
+        speeds: Steps per second by the name of the arm, as `measured_speeds` returns them.
     """
 
     name: str
@@ -79,24 +77,39 @@ class Comparison:
     tasks: tuple[Downstream, ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
     metric: str = "validation/mlm_loss"
+    tuning_seconds: float | None = None
     speeds: dict[str, float] = field(default_factory=dict)
 
     def run_name(self, arm: Arm, rate: float, seed: int) -> str:
         return f"{self.name}/{arm.name}/lr{rate:g}-{seed}"
 
+    def tuning(self, arm: Arm, rate: float) -> tuple[str, list[str]]:
+        """Returns the name and the command of a run that tries a learning rate."""
+        if self.tuning_seconds is None:
+            name = self.run_name(arm, rate, self.seeds[0])
+            return name, self.pretraining(arm, rate, self.seeds[0])
+        name = f"{self.name}/{arm.name}/tuning-lr{rate:g}"
+        return name, self._pretraining(name, arm, rate, self.seeds[0], self.tuning_seconds)
+
     def pretraining(self, arm: Arm, rate: float, seed: int) -> list[str]:
         """Returns the command of a pretraining run."""
-        steps = int(self.seconds * self.speeds[arm.name])
+        return self._pretraining(self.run_name(arm, rate, seed), arm, rate, seed, self.seconds)
+
+    def _pretraining(
+        self, name: str, arm: Arm, rate: float, seed: int, seconds: float
+    ) -> list[str]:
+        steps = int(seconds * self.speeds[arm.name])
         return [
-            f"name={self.run_name(arm, rate, seed)}",
-            *self._common(arm, rate),
+            f"name={name}",
+            *self.common(arm, rate),
             f"seed={seed}",
             f"max_steps={steps}",
             "validate_every_n_steps=null",
             "callbacks.checkpoints.every_n_steps=1000000",
         ]
 
-    def _common(self, arm: Arm, rate: float) -> list[str]:
+    def common(self, arm: Arm, rate: float) -> list[str]:
+        """Returns what a pretraining command says whatever its length."""
         return [
             *self.overrides,
             *arm.overrides,
@@ -115,39 +128,6 @@ class Comparison:
             f"seed={seed}",
             "logger=csv",
         ]
-
-    def measure_speed(self, arm: Arm) -> float:
-        """Measures the steps per second of an arm, on one thread of an idle machine."""
-        name = f"{self.name}/speed/{arm.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        run_command(
-            [
-                f"name={name}",
-                *self._common(arm, arm.learning_rates[0]),
-                f"max_steps={TIMED_STEPS}",
-                f"trainer.log_every_n_steps={ROWS_EVERY}",
-                "validate_every_n_steps=null",
-            ],
-            name,
-        )
-        with (RUNS / name / "metrics.csv").open(newline="") as file:
-            rows = [row["train/tokens_per_second"] for row in csv.DictReader(file)]
-        rates = [float(rate) for rate in rows if rate][WARM_UP_ROWS:]
-        return statistics.median(rates) / tokens_per_step(RUNS / name)
-
-
-def tokens_per_step(run: Path, number: int = 50) -> float:
-    """Returns the mean number of tokens of a step, from the first steps of a run's data."""
-    from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
-
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    keys = ("seed", "global_batch_size", "micro_batch_size")
-    data = PretrainingDataModule(
-        path=config["data"]["path"],
-        max_seq_length=config["data"]["max_seq_length"],
-        **{key: config[key] for key in keys},
-    )
-    steps = list(islice(data.train_dataloader(), number))
-    return statistics.mean(step.num_tokens for step in steps)
 
 
 def run_command(overrides: Sequence[str], name: str) -> None:
@@ -194,7 +174,7 @@ def run_all(comparison: Comparison, jobs: int) -> dict[str, Any]:
         tried = _in_parallel(
             pool,
             [(arm, rate) for arm in comparison.arms for rate in arm.learning_rates],
-            lambda arm, rate: _pretrain(comparison, arm, rate, comparison.seeds[0]),
+            lambda arm, rate: finish(*comparison.tuning(arm, rate)),
         )
         best = {
             arm.name: min(arm.learning_rates, key=lambda rate: tried[arm, rate][comparison.metric])
@@ -239,23 +219,6 @@ def _pretrain_and_fine_tune(
         name = f"{comparison.run_name(arm, rate, seed)}-{task.name}"
         results[task.name] = finish(name, command)
     return results
-
-
-def measured_speeds(comparison: Comparison, file: Path, repetitions: int = 2) -> dict[str, float]:
-    """Returns the steps per second of each arm, from a file or measured now.
-
-    All arms take turns; the fastest repetition counts, as other programs only slow a run down.
-    """
-    known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
-    missing = [arm for arm in comparison.arms if arm.name not in known]
-    measured: dict[str, list[float]] = {arm.name: [] for arm in missing}
-    for _ in range(repetitions):
-        for arm in missing:
-            measured[arm.name].append(comparison.measure_speed(arm))
-            print(f"{arm.name}: {measured[arm.name][-1]:.2f} steps/s", flush=True)
-    known |= {name: max(of) for name, of in measured.items()}
-    file.write_text(json.dumps(known, indent=1) + "\n")
-    return known
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:

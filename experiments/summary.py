@@ -6,6 +6,7 @@ python -m experiments.summary
 import json
 import re
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
@@ -44,6 +45,8 @@ def results() -> dict[str, str]:
     lost = read("lost_rank/results.json")["outcomes"]
     levers = read("throughput/levers.json")
     gains = [of["median"] for of in levers["oneDNN's products"].values()]
+    families = read("throughput/families.json")["steps"]
+    starts = read("throughput/sweep_starts.json")["seconds"]
     return {
         "demo/results.json": f"held-out loss {demo['validation/mlm_loss']:.2f} nats, "
         f"{demo['unigram_entropy']:.2f} from word frequencies alone",
@@ -60,10 +63,22 @@ def results() -> dict[str, str]:
         "as fast",
         "throughput/commands.json": f"{large['megabytes']:,.0f} MB of text are prepared in "
         f"{large['prepare']['seconds']:.0f} s",
+        "throughput/families.json": ", ".join(
+            f"{title} {family_range(families, family)} times as fast"
+            for family, title in (("modernbert", "ModernBERT"), ("roberta", "RoBERTa"))
+        ),
+        "throughput/sweep_starts.json": f"{median(starts['fork server']['others']):.1f} s, "
+        f"{median(starts['new processes']['others']):.1f} s as a new process",
         "finetune_tasks/results.json": f"worse in {worse} of {len(compared)} tasks",
         "lost_rank/results.json": f"{sum(outcome['is_right'] for outcome in lost)} of {len(lost)} "
         "end with exit code 1 and one sentence",
     }
+
+
+def family_range(steps: list[dict[str, Any]], family: str) -> str:
+    """Returns the smallest and the largest of a family's medians."""
+    ratios = [of["ratio"]["median"] for of in steps if of["family"] == family]
+    return f"{min(ratios):.1f} to {max(ratios):.1f}"
 
 
 def equal(trials: list[dict[str, Any]]) -> str:

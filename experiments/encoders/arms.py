@@ -5,7 +5,8 @@ from pathlib import Path
 from experiments.equal_time import Arm, Comparison, Downstream
 
 CORPUS = Path("data/encoders")
-SECONDS = 120.0
+SECONDS = 180.0
+TUNING_SECONDS = 60.0
 RATES = (1e-3, 2e-3, 4e-3)
 
 PRE_NORM = ("encoder.norm_position=pre",)
@@ -29,6 +30,7 @@ def comparison(seconds: float = SECONDS) -> Comparison:
         name="encoders",
         corpus=CORPUS,
         seconds=seconds,
+        tuning_seconds=TUNING_SECONDS,
         # No dropout: a part that trains faster should not be judged by how it is regularised.
         overrides=("experiment=demo_pretraining", *SIZE),
         arms=(

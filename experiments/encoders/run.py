@@ -15,8 +15,9 @@ from pathlib import Path
 
 from experiments.demo.demo import write_sentiment_files
 from experiments.encoders.arms import SECONDS, comparison
-from experiments.equal_time import measured_speeds, run_all
+from experiments.equal_time import run_all
 from experiments.equal_time_report import HELD_OUT, NEXT_SENTENCES, SENTIMENT, Column, report, table
+from experiments.equal_time_speeds import measured_speeds
 from experiments.pages import replaced
 
 FOLDER = Path(__file__).parent

@@ -5,7 +5,8 @@ from pathlib import Path
 from experiments.equal_time import Arm, Comparison, Downstream
 
 CORPUS = Path("data/encoders")
-SECONDS = 180.0
+SECONDS = 600.0
+TUNING_SECONDS = 120.0
 RATES = (1e-3, 2e-3, 4e-3)
 SIZES = {
     "tiny": ("encoder=tiny", "encoder.initializer_range=0.08"),
@@ -27,6 +28,7 @@ def comparison(size: str, seconds: float = SECONDS) -> Comparison:
         name=f"recipes/{size}",
         corpus=CORPUS,
         seconds=seconds,
+        tuning_seconds=TUNING_SECONDS,
         overrides=("experiment=demo_pretraining", *SIZES[size]),
         arms=(
             Arm("base", "AdamW, linear decay, 15 % masks, 16 pairs", learning_rates=RATES),

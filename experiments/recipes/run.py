@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.demo.demo import write_sentiment_files
-from experiments.equal_time import measured_speeds, run_all
+from experiments.equal_time import run_all
 from experiments.equal_time_report import HELD_OUT, NEXT_SENTENCES, SENTIMENT, report, table
+from experiments.equal_time_speeds import measured_speeds
 from experiments.pages import replaced
 from experiments.recipes.arms import SECONDS, SIZES, comparison
 

@@ -6,6 +6,7 @@ python -m experiments.throughput.tables
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from experiments.pages import replaced, row
@@ -46,6 +47,7 @@ def page(text: str) -> str:
         ("levers", levers(json.loads((FOLDER / "levers.json").read_text()))),
         ("loss against time", loss_against_time(json.loads(LOSSES.read_text()))),
         ("commands", commands(json.loads((FOLDER / "commands.json").read_text()))),
+        ("sweep starts", sweep_starts(json.loads((FOLDER / "sweep_starts.json").read_text()))),
         ("machine", machine(results["pretraining"]["machine"])),
     ):
         text = replaced(text, name, "\n".join(lines))
@@ -228,6 +230,15 @@ def commands(of: dict[str, Any]) -> Iterator[str]:
         yield row("train, tiny", f"{of[size]['megabytes']:,.0f}", of["cores"], "", "", peak)
     first = of[FIRST_STEP]
     yield row("train, until its first step", "", of["cores"], f"{max(first):.1f}", "", "")
+
+
+def sweep_starts(of: dict[str, Any]) -> Iterator[str]:
+    yield from header("seconds until the first step", "first job", "each other job")
+    forked, started = "forked from a process with the imports", "new processes"
+    setting = "(`hydra.launcher.fork_server=false`)"
+    for title, side in ((forked, "fork server"), (f"{started} {setting}", "new processes")):
+        seconds = of["seconds"][side]
+        yield row(title, *(f"{median(seconds[job]):.2f}" for job in ("first", "others")))
 
 
 def machine(of: dict[str, Any]) -> Iterator[str]:

@@ -1,0 +1,53 @@
+"""The speed of arms, measured in turns, as a machine is faster in one minute than in the next."""
+
+import json
+import statistics
+from pathlib import Path
+
+import torch
+from experiments.equal_time import Arm, Comparison
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from clozekit.config.location import conf_dir
+from clozekit.config.train import TrainConfig
+from clozekit.training.beginning import Beginning, Parts, beginning_of, make_parts
+from clozekit.training.measuring import measure
+
+ROUNDS = 7
+SECONDS_EACH = 2.5
+
+
+def measured_speeds(comparison: Comparison, file: Path) -> dict[str, float]:
+    """Returns the steps per second of each arm on one thread, from a file or measured now.
+
+    In each round every arm takes some steps. An arm's time compared with the first arm's is the
+    median over the rounds; the first arm's own time is its fastest, as other programs only slow
+    it down.
+    """
+    if file.exists():
+        known: dict[str, float] = json.loads(file.read_text())
+        return known
+    torch.set_num_threads(1)
+    parts = {arm.name: _parts(comparison, arm) for arm in comparison.arms}
+    rounds: list[dict[str, float]] = []
+    for number in range(ROUNDS):
+        rounds.append({name: measure(*of, SECONDS_EACH).step[0] for name, of in parts.items()})
+        print(f"round {number + 1}:", *(f"{n} {1e3 * s:.0f} ms" for n, s in rounds[-1].items()))
+    first = comparison.arms[0].name
+    fastest = min(each[first] for each in rounds)
+    speeds = {
+        name: 1 / (fastest * statistics.median(each[name] / each[first] for each in rounds))
+        for name in parts
+    }
+    file.write_text(json.dumps(speeds, indent=1) + "\n")
+    return speeds
+
+
+def _parts(comparison: Comparison, arm: Arm) -> tuple[Beginning, Parts]:
+    overrides = comparison.common(arm, arm.learning_rates[0])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = compose("train", overrides=[*overrides, f"name={comparison.name}/speed"])
+    values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    begin = beginning_of(TrainConfig.model_validate(values))
+    return begin, make_parts(begin)
