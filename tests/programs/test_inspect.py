@@ -1,5 +1,7 @@
 """`clozekit inspect`: what is shown is what training reads, of corpora and of every task."""
 
+import json
+import shlex
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -241,6 +243,19 @@ def test_the_number_of_counted_sequences_is_bounded(
     part = part_of(inspected(f"data.path={corpus}", *TINY), "The first samples")
     assert part.facts["counted"].startswith("64 sequences")
     assert np.array([bar.count for bar in part.histograms[0].bars]).sum() == 64
+
+
+def test_the_data_of_a_run_is_found_by_its_folder(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["clozekit", "train", "name=a", f"data.path={corpus}", "max_steps=5", *TINY]
+    (tmp_path / "run.json").write_text(json.dumps({"command": shlex.join(command)}))
+    monkeypatch.setattr(sys, "argv", ["clozekit", "inspect", f"from_run={tmp_path}"])
+    assert run_verb("inspect") == 0
+    assert capsys.readouterr().out.startswith(f"{corpus}\n")
 
 
 def test_the_command_of_a_run_can_be_repeated(
