@@ -30,6 +30,7 @@ from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.executor import LocalExecutorConfig, RayExecutorConfig, SlurmExecutorConfig
 from clozekit.config.export import ExportConfig
 from clozekit.config.filters import FiltersConfig
+from clozekit.config.inspect import InspectConfig
 from clozekit.config.location import conf_dir
 from clozekit.config.merge import MergeConfig
 from clozekit.config.mixture import SourceConfig
@@ -70,6 +71,7 @@ both. *required* means that there is no default. The keys of sweeps are in [Swee
 VERBS: dict[str, type[BaseModel]] = {
     "prepare": PrepareConfig,
     "train": TrainConfig,
+    "inspect": InspectConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "benchmark": BenchmarkConfig,
@@ -151,10 +153,14 @@ def reference() -> str:
     """Returns the text of docs/configuration.md."""
     sections = [HEAD]
     for verb, schema in VERBS.items():
-        groups = [name for name in (*CLOSED, *ALIKE, *OPEN) if name in schema.model_fields]
-        own = [name for name in schema.model_fields if name not in (*groups, *NESTED)]
         values = _composed(verb)
         sections.append(f"## clozekit {verb}\n\n{_first_sentence(schema)}\n")
+        if issubclass(schema, TrainConfig) and schema is not TrainConfig:
+            # Those of its base are in the section of that verb.
+            sections.append(_table(_closed_rows(schema, list(schema.__annotations__), values)))
+            continue
+        groups = [name for name in (*CLOSED, *ALIKE, *OPEN) if name in schema.model_fields]
+        own = [name for name in schema.model_fields if name not in (*groups, *NESTED)]
         sections.append(_table(_closed_rows(schema, own, values)))
         for name, nested in NESTED.items():
             if name in schema.model_fields:

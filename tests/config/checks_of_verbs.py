@@ -5,13 +5,14 @@ from pathlib import Path
 from clozekit.config.benchmark import BenchmarkConfig
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
+from clozekit.config.inspect import InspectConfig
 from clozekit.config.merge import MergeConfig
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
 from clozekit.config.report import ReportConfig
 from tests.config.given import Given
 from tests.config.hub_folders import READY
-from tests.programs.commands import compose_values
+from tests.programs.commands import compose_values, train_config
 
 
 def check_prepare(name: str, given: Given) -> None:
@@ -33,6 +34,13 @@ def check_merge(name: str, given: Given) -> None:
 def check_report(name: str, given: Given) -> None:
     values = compose_values("report", "folder=runs/a")
     assert ReportConfig.model_validate(values) == ReportConfig(folder=Path("runs/a"))
+
+
+def check_inspect(name: str, given: Given) -> None:
+    values = compose_values("inspect", "data.path=a")
+    config = InspectConfig.model_validate(values)
+    assert (config.examples, config.split, config.out) == (5, "train", None)
+    assert config.data == train_config("name=inspect", "data.path=a", "max_steps=1").data
 
 
 def check_evaluate(name: str, given: Given) -> None:

@@ -30,6 +30,7 @@ from tests.config.checks_of_verbs import (
     check_evaluate,
     check_executor,
     check_export,
+    check_inspect,
     check_merge,
     check_predict,
     check_prepare,
@@ -52,7 +53,10 @@ def check_hydra(name: str, given: Given) -> None:
         check(composed.hydra[group])
         assert composed.hydra[group]._target_ in Plugins.instance().class_name_to_class
         return
-    verbs = ("prepare", "train", "evaluate", "predict", "benchmark", "export", "merge", "report")
+    verbs = (
+        *("prepare", "train", "inspect", "evaluate", "predict"),
+        *("benchmark", "export", "merge", "report"),
+    )
     for verb in verbs:
         suite = ["suite=local"] if verb == "benchmark" else []
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -68,6 +72,7 @@ def check_hydra(name: str, given: Given) -> None:
 CHECKS: dict[str, Callable[[str, Given], None]] = {
     "train.yaml": check_train,
     "prepare.yaml": check_prepare,
+    "inspect.yaml": check_inspect,
     "evaluate.yaml": check_evaluate,
     "predict.yaml": check_predict,
     "export.yaml": check_export,

@@ -90,6 +90,8 @@ def validate(verb: str, patch: pytest.MonkeyPatch) -> Callable[[DictConfig], Non
         config = command.validated(composed, schema)
         if verb == "train":
             components.check_components(config)
+        elif verb == "inspect":
+            components.check_task_and_data(config)
 
     return work
 
