@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
 from clozekit.config.build import build
-from clozekit.config.callbacks import monitoring_arguments
+from clozekit.config.callbacks import metrics_of_callbacks, monitoring_arguments
 from clozekit.config.components import check_components
 from clozekit.config.data import LabelledDataConfig
 from clozekit.config.reading import Reading
@@ -89,7 +89,7 @@ def check_task_and_data(config: TrainConfig) -> None:
     )
     assert isinstance(module, TaskModule)
     module.configure_optimizers()
-    check_monitors(monitoring_arguments(config), module)
+    check_monitors(monitoring_arguments(config), module, metrics_of_callbacks(config))
     logits = module(batch)
     if isinstance(module, FineTuningModule):
         assert isinstance(datamodule, module.datamodule_class)
