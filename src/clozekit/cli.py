@@ -30,6 +30,10 @@ VERBS = {
         "pretrain on shards, or fine-tune on labelled files",
         "clozekit train name=first data.path=data/mine max_steps=1000",
     ),
+    "inspect": Verb(
+        "show what the model gets of the data: tokens, masks, windows, tags",
+        "clozekit inspect data.path=data/mine",
+    ),
     "evaluate": Verb(
         "compute the metrics of a fine-tuned model on labelled rows",
         "clozekit evaluate checkpoint=runs/sentiment input=test.csv",

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from clozekit.config.group_choices import check_choices, choices_of
 from clozekit.config.inherited import overrides_of_parent
+from clozekit.config.key_conflicts import check_key_conflicts
 from clozekit.config.location import conf_dir, user_conf_dir
 from clozekit.config.messages import (
     of_composition,
@@ -107,12 +108,14 @@ def run_verb(verb: str) -> int:
         if verb != "train" and sweeps:
             raise ConfigError("-m only works with clozekit train; run this verb once per value")
         overrides = as_overrides(verb, arguments, sweeps)
-        if verb == "train" and not sweeps:
+        if verb in ("train", "inspect") and not sweeps:
             inherited = overrides_of_parent(overrides)
-            overrides += inherited
-            # Also for the processes that Lightning starts, and for the record of the run.
-            task.command_line = [*command_line, *inherited]
+            # First, so that keys inside them can be given. Also for the processes that Lightning
+            # starts, and for the record of the run.
+            overrides = [*inherited, *overrides]
+            task.command_line = [*command_line[:2], *inherited, *command_line[2:]]
         check_choices(verb, overrides, sweeps)
+        check_key_conflicts(overrides)
         sys.argv = [command_line[0], *overrides, *_searchpath(verb, overrides)]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
     except HydraException as error:
@@ -136,7 +139,7 @@ def run_verb(verb: str) -> int:
 
 def _searchpath(verb: str, overrides: list[str]) -> list[str]:
     """Adds the folder of the user's `local/default.yaml`, unless the user sets a search path."""
-    folder = user_conf_dir() if verb in ("train", "benchmark") else None
+    folder = user_conf_dir() if verb in ("train", "inspect", "benchmark") else None
     if folder is None or any("hydra.searchpath" in override for override in overrides):
         return []
     return [f"hydra.searchpath=[{quoted('', f'file://{folder}')[1:]}]"]
@@ -203,6 +206,22 @@ def _train(composed: DictConfig) -> None:
     if is_first_process():
         exit_on_stop_signals()
     train(config)
+
+
+def _inspect(composed: DictConfig) -> None:
+    from clozekit.config.components import check_task_and_data
+    from clozekit.config.inspect import InspectConfig
+
+    config = validated(composed, InspectConfig)
+    config.check_out()
+    check_task_and_data(config)
+    prepare_for_torch()
+    with without_collector():
+        import_from_here(targets_of(config.model_dump(include={"data", "task"}, by_alias=True)))
+        import_from_here(config.trusted_modules)
+        from clozekit.inspect import inspect
+
+    inspect(config)
 
 
 def _refuse_processes(config: "TrainConfig") -> None:
@@ -303,6 +322,7 @@ def _report(composed: DictConfig) -> None:
 _WORK: dict[str, Callable[[DictConfig], None]] = {
     "prepare": _prepare,
     "train": _train,
+    "inspect": _inspect,
     "evaluate": _evaluate,
     "predict": _predict,
     "benchmark": _benchmark,

@@ -87,7 +87,15 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     }
     if split.unknown_labels:
         facts["unknown_labels"] = dict(split.unknown_labels)
-    values = write_evaluation(out, predictor.module, rows.examples, metrics, predictions, facts)
+    values = write_evaluation(
+        out,
+        predictor.module,
+        rows.examples,
+        metrics,
+        predictions,
+        facts,
+        with_page=config.format == "html",
+    )
     _print(values, split, len(predictions), out)
     return values
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
@@ -16,14 +17,20 @@ from clozekit.data.files.cells import RowError
 from clozekit.data.files.row import BadRow, NoRowsError
 from clozekit.display import printable, say
 from clozekit.errors import ConfigError, DataError
-from clozekit.files import write_text_atomically
+from clozekit.files import write_text, write_text_atomically
 from clozekit.inference.load_predictor import make_predictor
+from clozekit.inference.prediction_page import prediction_page
+from clozekit.inference.prediction_views import Shown
 from clozekit.inference.row_predictor import Prediction, Predictor
 from clozekit.inference.vector_files import VECTOR_FILES, open_vectors, vector_size
+from clozekit.pages.elements import shortened
 from clozekit.runs.load_pretrained import load_pretrained
 
 ROWS_AT_ONCE = 1024
 """Number of rows that are held in memory and sorted by length for batching."""
+
+MOST_OF_TITLE = 80
+"""The number of characters of a text in the title of its page."""
 
 MOST_SHOWN = 8
 """The number of values of a vector that are printed to the terminal."""
@@ -59,6 +66,8 @@ def _check_format(predictor: Predictor, config: PredictConfig) -> None:
     """Checks that the predictions can be written to the kind of file that is named."""
     if config.output is None or config.output.suffix.lower() not in VECTOR_FILES:
         return
+    if config.is_page:
+        raise ConfigError(f"format=html and output={config.output}: a page ends with .html")
     if vector_size(predictor) is None:
         raise ConfigError(
             f"output={config.output}: only the vectors of task=embedding are written to "
@@ -80,7 +89,8 @@ def _predict_text(predictor: Predictor, config: PredictConfig) -> None:
         raise ConfigError(str(error)) from error
     (prediction,) = predictor.predict([example])
     if config.output is not None:
-        _write(predictor, config.output, [{"id": 0, **prediction}])
+        shown = [Shown(0, _inputs(example, row), prediction)]
+        _write(predictor, config, shortened(config.text, MOST_OF_TITLE), shown)
         return
     console = PlainConsole(soft_wrap=True)
     pair = config.text_pair
@@ -92,18 +102,32 @@ def _predict_text(predictor: Predictor, config: PredictConfig) -> None:
 def _predict_file(predictor: Predictor, config: PredictConfig) -> None:
     assert config.input is not None
     if config.output is None:
-        for line in _predictions(predictor, config):
-            _write_line(sys.stdout, line)
+        for shown in _predictions(predictor, config):
+            _write_line(sys.stdout, _as_line(shown))
         return
-    number = _write(predictor, config.output, _predictions(predictor, config))
-    say(f"wrote {number:,} predictions to {config.output}")
+    number, has_more = _write(predictor, config, config.input, _predictions(predictor, config))
+    of_file = f"the first {number:,}" if has_more else f"{number:,}"
+    say(f"wrote {of_file} predictions to {config.output}")
 
 
-def _write(predictor: Predictor, path: Path, predictions: Iterable[Prediction]) -> int:
-    """Writes predictions in the format of the file's ending; returns their number."""
+def _write(
+    predictor: Predictor, config: PredictConfig, title: str, rows: Iterable[Shown]
+) -> tuple[int, bool]:
+    """Writes predictions as a page, or in the format of the file's ending.
+
+    Returns:
+        The number of predictions, and whether there are more, which are left out.
+    """
+    path = config.output
+    assert path is not None
     path.parent.mkdir(parents=True, exist_ok=True)
+    if config.is_page:
+        page, number, has_more = prediction_page(title, config.checkpoint, rows)
+        write_text(path, page)
+        return number, has_more
     numbers = count()
     width = vector_size(predictor)
+    predictions = map(_as_line, rows)
     if path.suffix.lower() in VECTOR_FILES and width is not None:
         with open_vectors(path, width) as file:
             for prediction, _ in zip(predictions, numbers, strict=False):
@@ -112,10 +136,10 @@ def _write(predictor: Predictor, path: Path, predictions: Iterable[Prediction]) 
         with write_text_atomically(path) as text:
             for prediction, _ in zip(predictions, numbers, strict=False):
                 _write_line(text, prediction)
-    return next(numbers)
+    return next(numbers), False
 
 
-def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Prediction]:
+def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Shown]:
     """Yields one prediction per row, in the order of the file."""
     assert config.input is not None
     try:
@@ -123,7 +147,7 @@ def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Predic
     except NoRowsError:
         return
     with _progress(config.input) as progress:
-        waiting: list[tuple[int | str, Any]] = []
+        waiting: list[tuple[int | str, Any, Any]] = []
         for number, (place, row) in enumerate(rows.with_bad_rows()):
             if progress is not None and number % 256 == 0:
                 progress(getattr(row, "position", 0))
@@ -137,17 +161,26 @@ def _predictions(predictor: Predictor, config: PredictConfig) -> Iterator[Predic
                     raise DataError(message) from error
                 say(f"skipped: {message}", file=sys.stderr)
                 continue
-            waiting.append((getattr(example, "id", number), example))
+            waiting.append((getattr(example, "id", number), example, _inputs(example, row)))
             if len(waiting) == ROWS_AT_ONCE:
                 yield from _predicted(predictor, waiting)
                 waiting = []
         yield from _predicted(predictor, waiting)
 
 
-def _predicted(predictor: Predictor, waiting: list[tuple[int | str, Any]]) -> Iterator[Prediction]:
-    predictions = predictor.predict([example for _, example in waiting]) if waiting else []
-    for (row_id, _), prediction in zip(waiting, predictions, strict=True):
-        yield {"id": row_id, **prediction}
+def _predicted(predictor: Predictor, waiting: list[tuple[int | str, Any, Any]]) -> Iterator[Shown]:
+    predictions = predictor.predict([example for _, example, _ in waiting]) if waiting else []
+    for (row_id, _, inputs), prediction in zip(waiting, predictions, strict=True):
+        yield Shown(row_id, inputs, prediction)
+
+
+def _inputs(example: Any, row: Any) -> Any:
+    """Returns what a page shows of a row: the example of a task, or else the row's columns."""
+    return example if is_dataclass(example) else dict(row)
+
+
+def _as_line(shown: Shown) -> Prediction:
+    return {"id": shown.row_id, **shown.prediction}
 
 
 def _described(prediction: Prediction) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer, seed_everything
 
-from clozekit.config.callbacks import mirror_of, monitoring_arguments
+from clozekit.config.callbacks import metrics_of_callbacks, mirror_of, monitoring_arguments
 from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
@@ -41,6 +41,7 @@ from clozekit.training.quiet import silence_warnings
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
 from clozekit.training.trainer import make_trainer
+from clozekit.training.validation import check_sources
 
 
 def train(config: TrainConfig) -> dict[str, float]:
@@ -91,8 +92,9 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
         _load_pretrained_weights(module, pretrained)
     if resumed is None:
         reinitialize(module, config.fine_tuning)
-    check_monitors(monitoring_arguments(config), module)
+    check_monitors(monitoring_arguments(config), module, metrics_of_callbacks(config))
     trainer = make_trainer(config, encoder, datamodule, folder, max_steps)
+    check_sources(trainer, datamodule, monitoring_arguments(config))
     if config.trainer.fast_dev_run:
         return _try_out(trainer, module, datamodule)
 

@@ -9,7 +9,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.types import HydraContext
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from clozekit.command import validated
@@ -100,8 +100,11 @@ class JobMaker:
         own = [text for text in map(_as_text, parsed) if text not in self._fixed]
         name = job_name(own)
         run = [*self.fixed, *own, f"name={self.name}/{name}", "resume=auto"]
-        arguments = ("train", *self._options(), *run)
-        return Job(name, tuple(own), arguments, self._compose(run))
+        config, mode = self._compose(run)
+        # An experiment that is a sweep would start itself again in each of its jobs.
+        single = [f"hydra.mode={RunMode.RUN.name}"] if mode == RunMode.MULTIRUN else []
+        arguments = ("train", *self._options(), *single, *run)
+        return Job(name, tuple(own), arguments, config)
 
     def _options(self) -> list[str]:
         """Returns Hydra's command-line options for the location of configurations."""
@@ -116,14 +119,16 @@ class JobMaker:
         searchpath = [o for o in self._config.hydra.overrides.hydra if "hydra.searchpath" in o]
         return [*options, *searchpath]
 
-    def _compose(self, overrides: list[str]) -> TrainConfig:
+    def _compose(self, overrides: list[str]) -> tuple[TrainConfig, RunMode | None]:
+        """Composes a job. The mode is that of the files of the configuration, if they have one."""
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
         HydraConfig.instance().set_config(composed)  # for ${hydra:…} interpolations
+        mode = composed.hydra.mode
         with open_dict(composed):
             del composed["hydra"]
         config = validated(composed, TrainConfig)
         check_components(config)
-        return config
+        return config, mode
 
 
 def _check_override(override: Override) -> None:

@@ -1,302 +1,45 @@
 """Every file of conf/ composes, fits its schema, and makes what it describes."""
 
-import inspect
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.plugins import Plugins
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import Strategy
 
-from clozekit.config.benchmark import BenchmarkConfig
-from clozekit.config.build import build
-from clozekit.config.callbacks import monitoring_arguments
-from clozekit.config.components import check_components
-from clozekit.config.data import LabelledDataConfig
-from clozekit.config.evaluate import EvaluateConfig
-from clozekit.config.export import ExportConfig
 from clozekit.config.location import conf_dir
-from clozekit.config.merge import MergeConfig
-from clozekit.config.predict import PredictConfig
-from clozekit.config.prepare import PrepareConfig, WordPieceConfig
-from clozekit.config.reading import Reading
-from clozekit.config.report import ReportConfig
 from clozekit.config.sweeps import check_launcher, check_sweeper
-from clozekit.config.train import TrainConfig
-from clozekit.data.module import StreamDataModule
-from clozekit.models.encoder import Encoder
-from clozekit.optim.schedules import learning_rate_factor
-from clozekit.tasks.base import TaskModule
-from clozekit.tasks.fine_tuning import FineTuningModule
-from clozekit.training.monitoring import check_monitors
-from tests.config.given import FILES, OF_A_CORPUS, TASKS, Given, data_choice, read
-from tests.config.hub_folders import READY, hub_name
-from tests.programs.commands import compose_values, train_config
-from tests.programs.task_files import write_task
-
-PARAMETER = torch.nn.Parameter(torch.zeros(2, 2))
-
-
-def check_train(name: str, given: Given) -> None:
-    assert name == "train"
-    check_task_and_data(given.train())
-
-
-def check_prepare(name: str, given: Given) -> None:
-    values = compose_values("prepare", "source.path=a.txt", f"out={given.folder}")
-    assert PrepareConfig.model_validate(values).tokenizer == WordPieceConfig()
-
-
-def check_predict(name: str, given: Given) -> None:
-    values = compose_values("predict", "checkpoint=runs/a", "text=b")
-    assert PredictConfig.model_validate(values) == PredictConfig(checkpoint="runs/a", text="b")
-
-
-def check_merge(name: str, given: Given) -> None:
-    values = compose_values("merge", "checkpoints=[runs/a,runs/b]", "out=c")
-    config = MergeConfig.model_validate(values)
-    assert config.checkpoints == ("runs/a", "runs/b") and config.weights is None
-
-
-def check_report(name: str, given: Given) -> None:
-    values = compose_values("report", "folder=runs/a")
-    assert ReportConfig.model_validate(values) == ReportConfig(folder=Path("runs/a"))
-
-
-def check_evaluate(name: str, given: Given) -> None:
-    values = compose_values("evaluate", "checkpoint=runs/a")
-    assert EvaluateConfig.model_validate(values) == EvaluateConfig(checkpoint="runs/a")
-
-
-def check_benchmark(name: str, given: Given) -> None:
-    config = BenchmarkConfig.model_validate(
-        compose_values("benchmark", "suite=local", "checkpoint=runs/a")
-    )
-    assert config == BenchmarkConfig(suite=config.suite, checkpoint="runs/a")
-
-
-def check_suite(name: str, given: Given) -> None:
-    values = compose_values("benchmark", f"suite={name}", "checkpoint=runs/a")
-    suite = BenchmarkConfig.model_validate(values).suite
-    if name == "local":
-        assert suite.tasks == {}
-        return
-    for task in suite.chosen().values():
-        assert task.experiment is not None and task.experiment in READY
-        checkpoints = compose_values("train", "name=a", f"experiment={task.experiment}")[
-            "callbacks"
-        ]["checkpoints"]
-        assert checkpoints["monitor"] == f"validation/{task.metric}"
-    assert suite.epochs == 3 and len(suite.rates) > 1
-
-
-def check_export(name: str, given: Given) -> None:
-    values = compose_values("export", "checkpoint=runs/a", "out=b")
-    assert ExportConfig.model_validate(values) == ExportConfig(checkpoint="runs/a", out=Path("b"))
-
-
-def check_encoder(name: str, given: Given) -> None:
-    config = given.train(f"encoder={name}").encoder.model_copy(update={"vocab_size": 100})
-    with torch.device("meta"):
-        encoder = Encoder(config)
-    num_layers, width = len(encoder.blocks), encoder.embeddings.token_embeddings.embedding_dim
-    assert (num_layers, width) == (config.num_hidden_layers, config.hidden_size)
-
-
-def check_task(name: str, given: Given) -> None:
-    check_task_and_data(given.train(data=name))
-
-
-def check_data(name: str, given: Given) -> None:
-    if name == "labelled":
-        check_what_the_data_of_fine_tuning_shares()
-    else:
-        check_task_and_data(given.train(data=name))
-
-
-def check_what_the_data_of_fine_tuning_shares() -> None:
-    fields = LabelledDataConfig.model_fields | Reading.model_fields
-    values = read("data/labelled.yaml")
-    assert values.keys() == fields.keys(), "the file says every key"
-    for key, field in fields.items():
-        assert field.is_required() or values[key] == field.get_default(), key
-    for name in TASKS:
-        if name not in OF_A_CORPUS:
-            assert read(f"data/{name}.yaml")["defaults"] == ["labelled", "_self_"], name
-
-
-def check_task_and_data(config: TrainConfig) -> None:
-    check_components(config)
-    datamodule = build("data", config.data.arguments())
-    assert isinstance(datamodule, StreamDataModule)
-    batch = next(iter(datamodule.train_dataloader())).micro_batches[0]
-    first_phase = (config.data.model_extra or {}).get("first_phase") or {}
-    samples = first_phase.get("micro_batch_size", config.micro_batch_size)
-    sequences = samples * getattr(batch, "num_choices", 1) * getattr(batch, "views", 1)
-    # Sentences that are packed lie across documents, which are sequences of their own.
-    is_packed = config.data.target.endswith(".MaskedLMDataModule")
-    assert batch.batch_size > sequences if is_packed else batch.batch_size == sequences
-    assert next(iter(datamodule.val_dataloader())).batch.batch_size > 0
-    module = build(
-        "task",
-        config.task.arguments(),
-        encoder=config.encoder.model_copy(update={"vocab_size": datamodule.vocab_size}),
-        optimizer=partial(build, "optimizer", config.optimizer.arguments()),
-        schedule=config.schedule,
-        max_steps=10,
-        weight_decay=0.0,
-        log_every_n_steps=10,
-        **datamodule.task_arguments(),
-    )
-    assert isinstance(module, TaskModule)
-    module.configure_optimizers()
-    check_monitors(monitoring_arguments(config), module)
-    logits = module(batch)
-    if isinstance(module, FineTuningModule):
-        assert isinstance(datamodule, module.datamodule_class)
-        assert torch.isfinite(module.loss_sum(logits, batch))
-
-
-def check_optimizer(name: str, given: Given) -> None:
-    config = given.train(f"optimizer={name}").optimizer
-    optimizer = build("optimizer", config.arguments(), [PARAMETER])
-    assert isinstance(optimizer, torch.optim.Optimizer)
-    assert optimizer.param_groups[0]["lr"] == config.lr
-
-
-def check_schedule(name: str, given: Given) -> None:
-    schedule = given.train(f"schedule={name}").schedule
-    assert learning_rate_factor(schedule.num_warmup_steps(10), schedule, 10) == 1.0
-
-
-def check_compile(name: str, given: Given) -> None:
-    config = given.train(f"compile={name}").compile
-    assert config.enabled == (name != "off")
-    assert config.uses_cuda_graphs == (name == "reduce_overhead")
-    options = config.model_dump(exclude={"enabled", "pad_tokens_to"})
-    torch.compile(torch.nn.Linear(1, 1), **options)
-
-
-def check_debug(name: str, given: Given) -> None:
-    config = given.train(f"debug={name}")
-    arguments = config.trainer.arguments()
-    key, value = {
-        "overfit": ("overfit_batches", 2),
-        "fast": ("fast_dev_run", True),
-        "profile": ("profiler", "simple"),
-    }[name]
-    assert arguments[key] == value
-    trainer = build("trainer", arguments, logger=False, max_steps=config.max_steps)
-    assert isinstance(trainer, Trainer)
-    if name == "overfit":
-        assert config.encoder.hidden_dropout_prob == 0
-        assert config.encoder.attention_probs_dropout_prob == 0
-    # It comes after an experiment, whose length it replaces.
-    after = compose_values("train", "name=a", "experiment=glue/cola", f"debug={name}")
-    assert after["max_epochs"] is None and after["max_steps"] <= 300
-    check_task_and_data(config)
-
-
-def check_trainer(name: str, given: Given) -> None:
-    arguments = given.train(f"trainer={name}").trainer.arguments()
-    if "strategy" in arguments:
-        check_strategy(arguments["strategy"])
-    if has_device(arguments.get("accelerator", "auto")):
-        trainer = build("trainer", arguments, logger=False, max_steps=1)
-        assert isinstance(trainer, Trainer)
-        return
-    # Without the device the Trainer cannot be made, but all that it would be made of can.
-    assert arguments.pop("_target_") == "lightning.pytorch.Trainer"
-    inspect.signature(Trainer).bind(**arguments)
-
-
-def check_strategy(arguments: dict[str, Any]) -> None:
-    """No process may wait for ever, or for a forward that another one does not compute."""
-    assert isinstance(build("strategy", arguments), Strategy)
-    assert arguments["broadcast_buffers"] is False
-    assert arguments["timeout"] == {"_target_": "datetime.timedelta", "minutes": 10}
-
-
-def has_device(accelerator: str) -> bool:
-    return {
-        "gpu": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }.get(accelerator, True)
-
-
-def check_logger(name: str, given: Given) -> None:
-    ((key, component),) = given.train(f"logger={name}").logger.items()
-    assert component is not None and key == name
-    assert isinstance(build(f"logger.{key}", component.arguments()), Logger)
-
-
-def check_callbacks(name: str, given: Given) -> None:
-    rows = write_task(given.folder, "classification", 4, seed=0) if name == "probes" else None
-    files = [f"callbacks.probes.{split}={rows}" for split in ("train", "validation") if rows]
-    callbacks = given.train(f"callbacks={name}", *files).callbacks
-    assert callbacks
-    for key, component in callbacks.items():
-        assert component is not None
-        assert isinstance(build(f"callbacks.{key}", component.arguments()), Callback)
-
-
-def check_experiment(name: str, given: Given) -> None:
-    own = ["name=mine", f"experiment={name}", f"runs_dir={given.folder}"]
-    if name in READY:
-        assert compose_values("train", *own)["data"]["path"] == hub_name(name)
-        # The hub's data sets, but for the choices of task and data, which are the experiment's.
-        own += [o for o in given.data(name) if not o.startswith(("task=", "data="))]
-    else:
-        plain = compose_values("train", *own, "++data.path=a", "++data.train=a")
-        own += given.data(data_choice(plain["data"]["_target_"]))
-    if name == "paper_modern":
-        # A forward of its own encoder, of 22 layers, takes long.
-        assert train_config(*own).encoder.num_hidden_layers == 22
-        own.append("encoder=modern_tiny")
-    config = train_config(*own)
-    assert (config.max_steps or config.max_epochs or 0) > 0
-    check_task_and_data(config)
-    for key, component in config.callbacks.items():
-        assert component is None or build(f"callbacks.{key}", component.arguments())
-
-
-def check_source(name: str, given: Given) -> None:
-    path = [] if name == "movie_reviews" else ["source.path=a"]
-    values = compose_values("prepare", f"source={name}", *path, "out=b")
-    source = PrepareConfig.model_validate(values).source
-    assert source.format == name
-    assert source.model_dump() == values["source"], "the file says every key"
-
-
-def check_executor(name: str, given: Given) -> None:
-    values = compose_values("prepare", f"executor={name}", "source.path=a", "out=b")
-    executor = PrepareConfig.model_validate(values).executor
-    assert executor.engine == name
-    assert executor.model_dump() == values["executor"], "the file says every key"
-
-
-def check_tokenizer(name: str, given: Given) -> None:
-    paths = {"existing": ["tokenizer.path=vocab.txt"], "extend": ["tokenizer.base=bert"]}
-    path = paths.get(name, [])
-    values = compose_values(
-        "prepare", f"tokenizer={name}", *path, "source=text", "source.path=a", "out=b"
-    )
-    tokenizer = PrepareConfig.model_validate(values).tokenizer
-    assert tokenizer.model_dump() == values["tokenizer"], "the file says every key"
-
-
-def check_dedup(name: str, given: Given) -> None:
-    values = compose_values("prepare", f"dedup={name}", "source.path=a", "out=b")
-    dedup = PrepareConfig.model_validate(values).dedup
-    assert dedup.method == name
-    assert dedup.model_dump() == values["dedup"], "the file says every key"
-    assert dedup == type(dedup)(), "the file says the defaults"
+from tests.config.checks_of_training import (
+    check_callbacks,
+    check_compile,
+    check_data,
+    check_debug,
+    check_encoder,
+    check_experiment,
+    check_logger,
+    check_objective,
+    check_optimizer,
+    check_schedule,
+    check_task,
+    check_train,
+    check_trainer,
+)
+from tests.config.checks_of_verbs import (
+    check_benchmark,
+    check_dedup,
+    check_evaluate,
+    check_executor,
+    check_export,
+    check_inspect,
+    check_merge,
+    check_predict,
+    check_prepare,
+    check_report,
+    check_source,
+    check_suite,
+    check_tokenizer,
+)
+from tests.config.given import FILES, Given
 
 
 def check_hydra(name: str, given: Given) -> None:
@@ -310,7 +53,10 @@ def check_hydra(name: str, given: Given) -> None:
         check(composed.hydra[group])
         assert composed.hydra[group]._target_ in Plugins.instance().class_name_to_class
         return
-    verbs = ("prepare", "train", "evaluate", "predict", "benchmark", "export", "merge", "report")
+    verbs = (
+        *("prepare", "train", "inspect", "evaluate", "predict"),
+        *("benchmark", "export", "merge", "report"),
+    )
     for verb in verbs:
         suite = ["suite=local"] if verb == "benchmark" else []
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -326,6 +72,7 @@ def check_hydra(name: str, given: Given) -> None:
 CHECKS: dict[str, Callable[[str, Given], None]] = {
     "train.yaml": check_train,
     "prepare.yaml": check_prepare,
+    "inspect.yaml": check_inspect,
     "evaluate.yaml": check_evaluate,
     "predict.yaml": check_predict,
     "export.yaml": check_export,
@@ -344,6 +91,7 @@ CHECKS: dict[str, Callable[[str, Given], None]] = {
     "logger": check_logger,
     "callbacks": check_callbacks,
     "experiment": check_experiment,
+    "objective": check_objective,
     "source": check_source,
     "tokenizer": check_tokenizer,
     "dedup": check_dedup,
@@ -362,38 +110,3 @@ def test_a_file_composes_and_makes_what_it_describes(file: str, given: Given) ->
 def test_the_folder_is_the_checkouts() -> None:
     assert conf_dir() == Path(__file__).parents[2] / "conf"
     assert {"train.yaml", "encoder/tiny.yaml", "trainer/ddp_cpu.yaml"} <= set(FILES)
-
-
-GLUE_METRICS = {
-    "cola": "matthews_correlation",
-    "stsb": "spearman",
-    **dict.fromkeys(("mrpc", "qqp"), "f1"),
-    **dict.fromkeys(("sst2", "mnli", "qnli", "rte", "wnli"), "accuracy"),
-}
-PAPER = {
-    **{f"glue/{name}": (3, 32, 2e-5, metric) for name, metric in GLUE_METRICS.items()},
-    "squad": (3, 32, 5e-5, "f1"),
-    "squad_v2": (2, 48, 5e-5, "f1"),
-    "swag": (3, 16, 2e-5, "accuracy"),
-    "conll2003": (3, 32, 5e-5, "f1"),
-}
-"""Epochs, batch, learning rate and metric of each benchmark's fine-tuning in the paper."""
-
-
-@pytest.mark.parametrize("name", PAPER)
-def test_an_experiment_is_the_papers(name: str) -> None:
-    values = compose_values("train", "name=mine", f"experiment={name}")
-    checkpoints = values["callbacks"]["checkpoints"]
-    assert (
-        values["max_epochs"],
-        values["global_batch_size"],
-        values["optimizer"]["lr"],
-        checkpoints["monitor"],
-        checkpoints["mode"],
-    ) == (*PAPER[name][:3], f"validation/{PAPER[name][3]}", "max")
-    assert values["global_batch_size"] % values["micro_batch_size"] == 0
-
-
-def test_every_benchmark_but_the_second_way_of_answering_has_an_experiment() -> None:
-    assert set(PAPER) == set(READY) - {"squad_bio"}
-    assert {f"experiment/{name}.yaml" for name in PAPER} <= set(FILES)

@@ -17,7 +17,8 @@ from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig
 from clozekit.config.report import ReportConfig
 from clozekit.config.schedule import ScheduleConfig
-from clozekit.config.train import CompileConfig, FineTuningConfig, TrainConfig
+from clozekit.config.train import TrainConfig
+from clozekit.config.train_groups import CompileConfig, FineTuningConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.tasks.base import TaskModule
 from tests.config.given import TASKS, Given, data_choice, read

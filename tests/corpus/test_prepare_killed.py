@@ -1,8 +1,6 @@
 """A killed `clozekit prepare` goes on where it was, to the same bytes."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +10,11 @@ from clozekit.corpus import pipeline
 from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ConfigError, WorkerError
 from clozekit.prepare import prepare
-from tests.corpus import dying
+from tests.corpus import dying, killed_prepare
+from tests.corpus.engines import wait_until
 from tests.corpus.texts import config, content_of, make_documents, prepare_text, write_text
+from tests.harness.command_server import server
+from tests.programs.commands import environment_with_tests, is_there
 
 DOCUMENTS = make_documents(120)
 
@@ -27,14 +28,17 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
         return prepare_text(folder / "out", path, shard_tokens=1_000)
 
 
-def run_and_kill(
-    wanted: PrepareConfig, stage: str, victim: str, log: Path
-) -> subprocess.CompletedProcess[str]:
-    program = Path(__file__).with_name("killed_prepare.py")
+def run_and_kill(wanted: PrepareConfig, stage: str, victim: str, log: Path) -> int:
+    """Runs `killed_prepare` and returns its exit code, when all its processes have ended."""
     arguments = [wanted.model_dump_json(), "3000", stage, victim, str(log)]
-    command = [sys.executable, str(program), *arguments]
-    # This waits for all processes that the run has started, also those that outlive it a little.
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    output = log.with_suffix(".txt")
+    command = server().start(
+        arguments, log.parent, environment_with_tests(), output, output, killed_prepare.__name__
+    )
+    code = command.wait(120)
+    # Those that it has started may outlive it a little.
+    wait_until(lambda: not is_there(command.pid))
+    return code
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_a_killed_run_goes_on_where_it_was(
     values = {**uninterrupted.manifest.configuration, "out": str(out), "workers": workers}
     wanted = PrepareConfig.model_validate(values)
     killed = run_and_kill(wanted, stage, str(victim), tmp_path / "killed.log")
-    assert killed.returncode == -signal.SIGKILL
+    assert killed == -signal.SIGKILL
     assert not (out / "manifest.json").exists()
     logs = out / ".work" / "logs" / stage
     done = {int(completion.name) for completion in (logs / "completions").iterdir()}
@@ -65,7 +69,7 @@ def test_a_killed_run_goes_on_where_it_was(
     with pytest.raises(ConfigError, match=r"validation_fraction was 0.2 and is now 0.5"):
         prepare(wanted.model_copy(update={"validation_fraction": 0.5}))
     resumed = run_and_kill(wanted, stage, "none", tmp_path / "resumed.log")
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed == 0, (tmp_path / "resumed.txt").read_text()
     redone = {int(number) for number in (tmp_path / "resumed.log").read_text().split()}
     assert victim in redone
     assert not redone & done

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
-from clozekit import storage
+from clozekit import storage, storage_calls
 from clozekit.config.prepare import SourceConfig
 from clozekit.corpus.lines import LineRange
 from clozekit.corpus.readers import plan_partitions, read_documents
@@ -210,7 +210,7 @@ def test_a_web_server_with_ranges_is_read_as_a_store(
 def test_a_web_server_without_ranges_is_read_from_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, handler: type[WholeFiles]
 ) -> None:
-    monkeypatch.setattr(storage, "PAUSE_S", 0.0)
+    monkeypatch.setattr(storage_calls, "PAUSE_S", 0.0)
     monkeypatch.setattr(CutOff, "num_cut_off", 2)
     file_format, write = WRITERS[name]
     path = write(tmp_path / name, DOCUMENTS)

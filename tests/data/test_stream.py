@@ -22,7 +22,9 @@ def work(ready: object) -> None:
 
 @pytest.fixture
 def worker() -> Iterator[BaseProcess]:
-    context = multiprocessing.get_context("spawn")
+    # The imports are done once for all of them.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([loader_options.__module__])
     ready = context.Event()
     process = context.Process(target=work, args=(ready,), daemon=True)
     process.start()

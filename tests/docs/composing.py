@@ -59,6 +59,8 @@ def check_clozekit(arguments: list[str]) -> None:
     if is_multirun(options):
         rest = [each for each in rest if each not in ("-m", "--multirun")]
         rest = [first_value(each) for each in as_overrides(verb, rest, is_multirun=True)]
+    if verb == "train":
+        rest = [*rest, "hydra.mode=RUN"]  # an experiment may be a sweep
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["clozekit", verb, *rest])
         patch.setitem(command._WORK, verb, validate(verb, patch))
@@ -88,14 +90,18 @@ def validate(verb: str, patch: pytest.MonkeyPatch) -> Callable[[DictConfig], Non
         config = command.validated(composed, schema)
         if verb == "train":
             components.check_components(config)
+        elif verb == "inspect":
+            components.check_task_and_data(config)
 
     return work
 
 
 def check_make(arguments: list[str]) -> None:
     text = (ROOT / "Makefile").read_text()
-    for target in arguments:
-        assert re.search(rf"^{target}:", text, re.MULTILINE), f"make {target} does not exist"
+    for argument in arguments:
+        name, is_variable, _ = argument.partition("=")
+        pattern = rf"^{name} \?=" if is_variable else rf"^{name}:"
+        assert re.search(pattern, text, re.MULTILINE), f"make {argument} does not exist"
 
 
 def check_pip(arguments: list[str]) -> None:

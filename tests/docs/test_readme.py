@@ -38,8 +38,9 @@ def test_the_commands_run_in_their_order(tmp_path: Path) -> None:
             finished = run_clozekit(*smaller(command), cwd=tmp_path)
             assert finished.returncode == 0, (command, finished.stderr)
             outputs.append(finished.stdout)
-    assert len(outputs) == 8
-    assert "[MASK]" in outputs[2]
+    assert len(outputs) == 9
+    assert "The first samples of training" in outputs[1]
+    assert "[MASK]" in outputs[3]
     assert len((tmp_path / "predictions.jsonl").read_text().splitlines()) == 3
     assert (tmp_path / "sentiment-bert" / "model.safetensors").is_file()
     results = json.loads((tmp_path / "runs" / "first" / "results.json").read_text())

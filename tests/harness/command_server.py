@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import json
 import os
+import pkgutil
 import select
 import shutil
 import signal
@@ -93,7 +94,8 @@ class CommandServer:
     ) -> Command:
         """Starts a command whose output is appended to files; a named pipe is one too.
 
-        A module of scenarios (see `tests.programs.forked`) can be started in its place.
+        A module of scenarios (see `tests.programs.forked`), or one that has a `main`, can be
+        started in its place.
         """
         request = {
             "arguments": list(arguments),
@@ -114,7 +116,7 @@ class CommandServer:
         seconds: float,
         module: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command, or a module of scenarios, and returns its exit code and output.
+        """Runs a command, or such a module, and returns its exit code and output.
 
         Raises:
             subprocess.TimeoutExpired: It was killed after `seconds`.
@@ -205,6 +207,12 @@ def _import_everything() -> None:
 
     from tests.harness.warm import warm_up
 
+    for verb in ("prepare", "train", "evaluate", "predict", "benchmark", "export", "merge"):
+        importlib.import_module(f"clozekit.{verb}")
+    for folder in ("data.pretraining", "data.labelled", "tasks"):
+        package = importlib.import_module(f"clozekit.{folder}")
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     warm_up()
     gc.enable()
 
@@ -276,10 +284,14 @@ def _become(request: dict[str, Any]) -> str | None:
 if __name__ == "__main__":
     _import_everything()
     sockets = [socket.socket(fileno=int(each)) for each in sys.argv[1:]]
-    if scenarios := _become(_serve(*sockets)):
+    if name := _become(_serve(*sockets)):
         from tests.programs import forked
 
-        forked.main(importlib.import_module(scenarios).scenarios)
+        module = importlib.import_module(name)
+        if hasattr(module, "scenarios"):
+            forked.main(module.scenarios)
+        else:
+            module.main()
     else:
         from clozekit.__main__ import main
 

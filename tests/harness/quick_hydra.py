@@ -1,6 +1,7 @@
 """Hydra without what it does twice: composing takes most of the time of a refused command."""
 
-from copy import copy, deepcopy
+import pickle
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import yaml
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra._internal.defaults_list import DefaultsList, Overrides, create_defaults_list
 from hydra._internal.hydra import Hydra
 from hydra.core.default_element import ResultDefault
@@ -16,10 +17,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf, _utils
 
+from clozekit.config.location import conf_dir
+
 _compose = ConfigLoaderImpl._compose_config_from_defaults_list
 _parse = OverridesParser.parse_rule
+_cache = CachingConfigRepository.__init__
 _defaults_lists: dict[tuple[Any, ...], DefaultsList] = {}
-_composed: dict[int, DictConfig] = {}
+_composed: dict[int, bytes] = {}
 _overrides: dict[str, Override] = {}
 
 
@@ -36,6 +40,7 @@ def make_hydra_quick() -> None:
     OverridesParser.parse_rule = _parse_once  # type: ignore[method-assign]
     config_loader_impl.create_defaults_list = _defaults_list  # type: ignore[assignment]
     ConfigLoaderImpl._compose_config_from_defaults_list = _compose_once  # type: ignore[method-assign]
+    CachingConfigRepository.__init__ = _copy_repository  # type: ignore[method-assign]
 
 
 def _no_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> None:
@@ -84,11 +89,14 @@ def _defaults_list(
 
 
 def _state(repo: IConfigRepository) -> tuple[Any, ...]:
-    """The search path, and the size and time of every file in it that may change."""
+    """The search path, and the size and time of every file in it that may change.
+
+    No test changes those of the checkout.
+    """
     state: list[Any] = []
     for source in repo.get_sources():
         state.append((source.provider, source.scheme(), source.path))
-        if source.scheme() == "file":
+        if source.scheme() == "file" and Path(source.path) != conf_dir():
             folder = Path(source.path).absolute()
             for path in sorted(folder.rglob("*.yaml")):
                 status = path.stat()
@@ -101,5 +109,12 @@ def _compose_once(
 ) -> DictConfig:
     # The lists are kept, so that no other has the place in memory of one of them.
     if id(defaults) not in _composed:
-        _composed[id(defaults)] = _compose(self, defaults, repo)
-    return deepcopy(_composed[id(defaults)])
+        _composed[id(defaults)] = pickle.dumps(_compose(self, defaults, repo))
+    config: DictConfig = pickle.loads(_composed[id(defaults)])
+    return config
+
+
+def _copy_repository(self: CachingConfigRepository, delegate: IConfigRepository) -> None:
+    # Nothing changes a source; the list of them is replaced.
+    self.delegate = copy(delegate)
+    self.cache = {}

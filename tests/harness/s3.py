@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 from unittest import mock
 
@@ -35,11 +36,13 @@ class S3Server:
     Attributes:
         address: Its URL.
         requests: What was wanted so far.
+        served: The requests that got no fault.
         fault: Returns the status and the code of an error for a request; None to serve it.
     """
 
     address: str = ""
     requests: list[Request] = field(default_factory=list)
+    served: list[Request] = field(default_factory=list)
     fault: Callable[[Request], tuple[int, str] | None] = lambda _: None
 
     def make_bucket(self, name: str) -> str:
@@ -54,10 +57,25 @@ class S3Server:
 
         return fsspec.filesystem("s3", use_listings_cache=False)
 
+    def fetched(self) -> list[str]:
+        """The paths of the files that were sent, in order."""
+        return [request.path for request in self.served if request.method == "GET"]
+
     def calm_down(self) -> None:
         """Forgets all requests, and serves the next ones."""
         self.requests.clear()
+        self.served.clear()
         self.fault = lambda _: None
+
+
+def some_fail(percent: int) -> Callable[[Request], tuple[int, str] | None]:
+    """Lets so many of a hundred requests, spread among all, get an internal error."""
+    numbers = count(1)
+
+    def fault(_: Request) -> tuple[int, str] | None:
+        return (500, "InternalError") if next(numbers) * 7919 % 100 < percent else None
+
+    return fault
 
 
 @contextmanager
@@ -75,6 +93,7 @@ def s3_server() -> Iterator[S3Server]:
         request = Request(method, path, environ.get("HTTP_RANGE", ""))
         server.requests.append(request)
         if (fault := server.fault(request)) is None:
+            server.served.append(request)
             return moto(environ, start_response)
         # What is sent must be read before an answer.
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

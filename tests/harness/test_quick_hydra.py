@@ -7,6 +7,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
@@ -43,6 +44,7 @@ def test_it_composes_what_hydra_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         ConfigLoaderImpl, "_compose_config_from_defaults_list", quick_hydra._compose
     )
+    monkeypatch.setattr(CachingConfigRepository, "__init__", quick_hydra._cache)
     expected = [values_of(*command) for command in COMMANDS]
     assert quick == expected * 2
 

@@ -3,6 +3,7 @@
 import gc
 import io
 
+from tests.harness.no_fsync import leave_out_fsync
 from tests.harness.quick_hydra import make_hydra_quick
 from tests.programs.commands import compose_values
 
@@ -20,6 +21,7 @@ def warm_up() -> None:
     import clozekit.command  # noqa: F401
 
     make_hydra_quick()
+    leave_out_fsync()
     compose_values("train", "name=any", "data.path=any")
     figure = Figure(layout="constrained")
     figure.subplots().set_title("any")

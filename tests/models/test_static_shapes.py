@@ -131,7 +131,7 @@ def test_evaluation_is_not_padded_and_not_compiled() -> None:
 
 
 def test_more_shapes_than_torch_allows_by_default_are_compiled() -> None:
-    model, plain = static_model(1)
+    model, plain = static_model(1, num_hidden_layers=1)
     lengths = [(16, number) for number in range(1, 10)]
     with counting() as graphs:
         for each in lengths:

@@ -7,7 +7,7 @@ import clozekit.training.budget as budgets
 from clozekit.training.measuring import Measured
 from tests.harness.comparing import differences, history
 from tests.harness.killing import Moment
-from tests.programs.forked import ONE, TWO_RANKS, Lab, main
+from tests.programs.forked import ONE, TWO_RANKS, Lab, main, without_onednn
 
 BEGIN = 6
 """The step at which cooled runs begin."""
@@ -89,6 +89,7 @@ def budget(lab: Lab) -> dict[str, Any]:
 
 
 def scenarios(lab: Lab) -> dict[str, Any]:
+    without_onednn()
     return {"cooled": cooled(lab), "budget": budget(lab)}
 
 

@@ -4,6 +4,8 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,43 @@ def run_clozekit(
     )
 
 
+def run_ranks(
+    *arguments: str,
+    cwd: Path,
+    variables: Callable[[int, int, int], dict[str, str]] | None = None,
+    more: dict[str, str] | None = None,
+    seconds: float = 240,
+) -> list[subprocess.CompletedProcess[str]]:
+    """Runs the command on two processes, as torchrun starts it, and gives how each ended.
+
+    Neither has to do the imports, as the second process has to that Lightning starts.
+
+    Args:
+        *arguments: The verb and its overrides.
+        cwd: The folder that it runs in.
+        variables: The environment variables of a rank among so many, by a port. If not given, those
+            of torchrun.
+        more: Environment variables of both.
+        seconds: After how long each is killed.
+    """
+    # It imports torch, which not all that uses this module needs.
+    from tests.harness.running import free_port, torchrun_variables
+
+    of_rank, port = variables or torchrun_variables, free_port()
+    with ThreadPoolExecutor() as tasks:
+        started = [
+            tasks.submit(
+                run_clozekit,
+                *arguments,
+                cwd=cwd,
+                more={**(more or {}), **of_rank(rank, 2, port)},
+                seconds=seconds,
+            )
+            for rank in (0, 1)
+        ]
+        return [task.result() for task in started]
+
+
 def start_clozekit(*arguments: str, cwd: Path, output: Path, errors: Path | None = None) -> Command:
     """Starts the command in a process group of its own; what it prints is appended to files.
 
@@ -83,6 +122,15 @@ def start_clozekit(*arguments: str, cwd: Path, output: Path, errors: Path | None
         errors: The file of stderr, if it is another.
     """
     return server().start(arguments, cwd, environment_with_tests(), output, errors or output)
+
+
+def is_there(group: int) -> bool:
+    """Whether a process group still has processes. To ask for their list takes far longer."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def child_environment() -> dict[str, str]:

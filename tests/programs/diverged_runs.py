@@ -6,7 +6,7 @@ from typing import Any
 from tests.harness.cases import Case
 from tests.harness.comparing import differences, history
 from tests.harness.killing import Moment
-from tests.programs.forked import ONE, TWO_RANKS, Lab, main
+from tests.programs.forked import ONE, TWO_RANKS, Lab, main, without_onednn
 from tests.programs.signaller import Signaller
 from tests.programs.spoiler import Comparer, Spoiler
 
@@ -90,6 +90,7 @@ SCENARIOS: dict[str, tuple[Case, list[str], list[str], str]] = {
 
 
 def scenarios(lab: Lab) -> dict[str, Any]:
+    without_onednn()
     results = {}
     compared = [
         f"+callbacks.comparer._target_={Comparer.__module__}.{Comparer.__name__}",

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tests.harness import cases, running
 from tests.harness.cases import Case
 from tests.harness.command_server import server
@@ -28,6 +30,15 @@ def results_of(module: str, folder: Path) -> dict[str, Any]:
     assert finished.returncode == 0, finished.stderr[-3000:]
     results: dict[str, Any] = json.loads((folder / "results.json").read_text())
     return results
+
+
+def without_onednn() -> None:
+    """Lets the runs of this process multiply matrices as on a processor without oneDNN.
+
+    oneDNN makes code for every new shape, which takes a quarter of such a short run. What resumes
+    exactly with it is in `resumed_runs`.
+    """
+    torch.backends.mkldnn.set_flags(False)
 
 
 class Lab:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.harness.comparing import differences
 from tests.harness.running import torchrun_variables
-from tests.programs.forked import ONE, TWO_RANKS, Lab, main
+from tests.programs.forked import ONE, TWO_RANKS, Lab, main, without_onednn
 from tests.programs.signaller import Signaller
 
 SCENARIOS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -51,6 +51,7 @@ def slurm_variables(rank: int, ranks: int, port: int) -> dict[str, str]:
 
 
 def scenarios(lab: Lab) -> dict[str, Any]:
+    without_onednn()
     results = {}
     for case in {case for case, _ in SCENARIOS.values()}:
         assert set(lab.run(case.name, case)) == {0}, lab.log(case.name).read_text()

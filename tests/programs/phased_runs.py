@@ -10,7 +10,7 @@ from tests.harness import cases
 from tests.harness.cases import MAX_STEPS, Case
 from tests.harness.comparing import differences, history
 from tests.harness.killing import Moment, read_records
-from tests.programs.forked import ONE, TWO_RANKS, Lab, main
+from tests.programs.forked import ONE, TWO_RANKS, Lab, main, without_onednn
 
 FIRST_STEPS = 7
 """The steps of the first phase, half of all."""
@@ -175,6 +175,7 @@ def longer(lab: Lab) -> dict[str, Any]:
 
 
 def scenarios(lab: Lab) -> dict[str, Any]:
+    without_onednn()
     return {
         "shared out": shared_out(lab),
         "killed": {task: killed(lab, task) for task in TASKS},

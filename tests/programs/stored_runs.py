@@ -12,9 +12,9 @@ from clozekit.data.order import shard_order
 from tests.harness import cases
 from tests.harness.comparing import differences
 from tests.harness.killing import Moment
-from tests.harness.s3_server import BUCKET, s3_server
+from tests.harness.s3 import s3_server, some_fail
 from tests.harness.shelf import URL, Shelf, shelf
-from tests.programs.forked import ONE, TWO_RANKS, Lab, main
+from tests.programs.forked import ONE, TWO_RANKS, Lab, main, without_onednn
 
 STEPS = 36
 LONG = (f"max_steps={STEPS}", "validate_every_n_steps=16", "callbacks.checkpoints.every_n_steps=6")
@@ -81,16 +81,20 @@ def on_s3(lab: StoreLab) -> dict[str, Any]:
     """Two ranks with two workers each, by real requests, of which some fail."""
     case = replace(TWO_RANKS, workers=2)
     with s3_server() as server:
-        url = f"s3://{BUCKET}"
+        url = server.make_bucket("bucket")
         lab.upload(url)
-        server.failing = 5
-        server.requests.clear()
+        server.calm_down()
+        server.fault = some_fail(5)
         codes = lab.run("s3", case, *lab.stored(url, "s3"))
         return {
             "codes": codes,
             "log": lab.log("s3").read_text(),
             "differences": differences(lab.folder / "s3", lab.folder / "local2"),
-            "fetched": [Path(path).name for path in server.gets(".arrow") if "train" in path],
+            "fetched": [
+                Path(path).name
+                for path in server.fetched()
+                if path.endswith(".arrow") and "train" in path
+            ],
             "order": [lab.order(epoch) for epoch in (0, 1)],
             "cache": lab.cached("s3"),
         }
@@ -139,6 +143,7 @@ def mirrored(lab: StoreLab) -> dict[str, Any]:
 
 
 def scenarios(given: Lab) -> dict[str, Any]:
+    without_onednn()
     lab = StoreLab(given.folder / "stored")
     lab.run("local1", ONE, *LONG)
     lab.run("local2", TWO_RANKS, *LONG)

@@ -22,7 +22,7 @@ from tests.harness import running
 from tests.harness.comparing import history, same
 from tests.harness.killing import Moment
 from tests.programs.commands import TINY, train_config
-from tests.programs.forked import Lab, main
+from tests.programs.forked import Lab, main, without_onednn
 from tests.programs.task_files import FILES, OVERRIDES, group_of, write_task, write_unlabelled
 
 LENGTH = 10
@@ -91,6 +91,7 @@ def on_processes(lab: Lab, task: str, ranks: int, train: Path, validation: Path)
 
 
 def scenarios(lab: Lab) -> dict[str, Any]:
+    without_onednn()
     results = {}
     for task in FILES:
         folder = lab.folder / task

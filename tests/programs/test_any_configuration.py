@@ -81,6 +81,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *("prepare", "source.path=corpus.txt", "out=corpus", "tokenizer.vocab_size=300"),
         *("validation_fraction=0.1", "workers=1"),
     ),
+    "inspect": ("inspect", "data.path=corpus", *SIZES, "out=new"),
     "evaluate": ("evaluate", "checkpoint=runs/old", "input=rows.csv", "out=new"),
     "predict": ("predict", "checkpoint=runs/old", "text=the old horse", "output=new"),
     "export": ("export", "checkpoint=runs/old", "out=new", "format=safetensors"),

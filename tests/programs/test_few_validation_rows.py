@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs.commands import QUIET, TINY, run_clozekit
+from tests.programs.commands import QUIET, TINY, run_ranks
 from tests.programs.task_files import write_task
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def data_of(task: str, folder: Path, corpus: Path) -> list[str]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_one_validation_batch_on_two_processes(task: str, corpus: Path, tmp_path: Path) -> None:
-    finished = run_clozekit(
+    ended = run_ranks(
         *("train", "name=run", "trainer=ddp_cpu", *TINY, *QUIET),
         *data_of(task, tmp_path, corpus),
         *("max_steps=4", "validate_every_n_steps=2"),
@@ -38,7 +38,7 @@ def test_one_validation_batch_on_two_processes(task: str, corpus: Path, tmp_path
         cwd=tmp_path,
         seconds=SECONDS,
     )
-    assert finished.returncode == 0, finished.stderr
+    assert [each.returncode for each in ended] == [0, 0], ended[0].stderr + ended[1].stderr
     results = json.loads((tmp_path / "runs" / "run" / "results.json").read_text())
     assert results["step"] == 4
     assert "validation/loss" in results

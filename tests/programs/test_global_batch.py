@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -13,9 +12,15 @@ import torch
 from torch import Tensor
 
 from clozekit.train import train
-from tests.harness import running
 from tests.programs import recorder
-from tests.programs.commands import QUIET, TINY, TORCHRUN, read_rows, run_clozekit, train_config
+from tests.programs.commands import (
+    QUIET,
+    TINY,
+    read_rows,
+    run_clozekit,
+    run_ranks,
+    train_config,
+)
 from tests.programs.interrupted_runs import slurm_variables
 
 STEPS = 3
@@ -66,16 +71,10 @@ class Recorded:
 
 def run_on_two(name: str, *arguments: str, cwd: Path) -> list[CompletedProcess[str]]:
     if name.endswith("torchrun"):
-        return [run_clozekit(*arguments, cwd=cwd, command=TORCHRUN)]
-    if not name.endswith("Slurm"):
-        return [run_clozekit(*arguments, cwd=cwd)]
-    port = running.free_port()
-    with ThreadPoolExecutor() as tasks:
-        started = [
-            tasks.submit(run_clozekit, *arguments, cwd=cwd, more=slurm_variables(rank, 2, port))
-            for rank in (0, 1)
-        ]
-        return [task.result() for task in started]
+        return run_ranks(*arguments, cwd=cwd)
+    if name.endswith("Slurm"):
+        return run_ranks(*arguments, cwd=cwd, variables=slurm_variables)
+    return [run_clozekit(*arguments, cwd=cwd)]
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,12 @@ from tests.programs.commands import (
     TINY,
     TORCHRUN,
     environment_with_tests,
+    is_there,
     run_clozekit,
     start_clozekit,
 )
 from tests.programs.loss import Loss
-from tests.programs.test_signals import is_there, processes_in
+from tests.programs.test_signals import processes_in
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 import clozekit
 from clozekit.config.evaluate import EvaluateConfig
@@ -20,6 +18,7 @@ from clozekit.predict import predict
 from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.train import train
 from tests.programs.commands import QUIET, train_config
+from tests.programs.exported_models import check_masked_words
 from tests.programs.task_files import FILES, OVERRIDES, group_of, write_task, write_unlabelled
 
 MODERN = (
@@ -91,16 +90,7 @@ def test_onnx_computes_the_same(folder: Path, pretrained: Path) -> None:
 
 def test_transformers_loads_what_is_exported(folder: Path, pretrained: Path) -> None:
     export(ExportConfig(checkpoint=str(pretrained), out=folder / "exported"))
-    model = AutoModelForMaskedLM.from_pretrained(folder / "exported").eval()
-    assert type(model).__name__ == "ModernBertForMaskedLM"
-    tokenizer = AutoTokenizer.from_pretrained(folder / "exported")
-    text = "the [MASK] sails ."
-    with torch.inference_mode():
-        logits = model(**tokenizer(text, return_tensors="pt")).logits[0, 2]
-    (prediction,) = clozekit.load(pretrained).predict([text])
-    best = prediction["words"][0][0]
-    assert tokenizer.convert_ids_to_tokens(int(logits.argmax())) == best["word"]
-    assert float(logits.softmax(-1).max()) == pytest.approx(best["probability"], rel=1e-3)
+    check_masked_words(folder / "exported", pretrained, "ModernBertForMaskedLM")
 
 
 def test_parts_that_no_family_has_are_not_exported(folder: Path, corpus: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.command_server import Command
 from tests.programs import interrupted_runs
-from tests.programs.commands import TINY, start_clozekit
+from tests.programs.commands import TINY, is_there, start_clozekit
 from tests.programs.forked import results_of
 from tests.programs.interrupted_runs import SCENARIOS
 from tests.programs.signaller import Signaller
@@ -71,15 +71,6 @@ def started_by_lightning(corpus: Path, folder: Path, **signaller: object) -> Com
         cwd=folder,
         output=folder / "output",
     )
-
-
-def is_there(group: int) -> bool:
-    """Whether a process group still has processes. To ask for their list takes far longer."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def processes_in(group: int) -> list[str]:

@@ -4,16 +4,12 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from clozekit.runs.lock import Lock
 from clozekit.sweeps.job import Job
 from tests.sweeps.fakes import FIXED, Sweeps
-
-LEARNING_RATES = "optimizer.lr=1e-3,1e-4"
-ONE, OTHER = "optimizer.lr-0.001", "optimizer.lr-0.0001"
+from tests.sweeps.swept_rates import LEARNING_RATES, ONE, OTHER
 
 
 def test_a_job_for_every_combination(sweeps: Sweeps) -> None:
@@ -189,114 +185,6 @@ def test_jobs_run_side_by_side_as_asked(sweeps: Sweeps) -> None:
     assert sweeps.executor.most == 3
 
 
-def test_another_configuration_under_the_same_name_is_refused(
-    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
-    before = sweeps.files()
-    capsys.readouterr()
-    assert sweeps.run(*FIXED, f"{LEARNING_RATES},1e-5", "global_batch_size=32") == 2
-    assert capsys.readouterr().err == (
-        f"clozekit train: runs/mine/{ONE} was run with global_batch_size=64, but the sweep has 32; "
-        "use another name=… for the sweep, or remove that folder\n"
-    )
-    assert sweeps.started == []
-    assert sweeps.files() == before
-
-
-def test_how_a_job_is_run_may_differ(sweeps: Sweeps) -> None:
-    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
-    assert sweeps.run(*FIXED, LEARNING_RATES, "micro_batch_size=8", "trainer=ddp_cpu") == 0
-    assert sweeps.started == []
-
-
-MISTAKES = {
-    "the last job's value": (["optimizer.lr=1e-3,1e-4,abc"], "optimizer.lr=abc: it should be a"),
-    "a swept key": (["optimizer.lrr=1,2"], "unknown key 'optimizer.lrr' (did you mean 'lr'?)"),
-    "a fixed key": ([LEARNING_RATES, "seeds=1"], "unknown key 'seeds' (did you mean 'seed'?)"),
-    "a choice": (["encoder=tiny,tinny"], "encoder=tinny does not exist; the choices"),
-    "a missing file": (["data.path=corpus,nowhere"], "nowhere"),
-    "the grammar": (["seed=choice("], "seed=choice(: it should be a valid integer"),
-    "the name, swept": (["name=a,b"], "name=a,b: name belongs to the sweep and cannot be"),
-    "the name, with a blank": (["name='a b'"], "name=a b: a sweep's name can contain only letters"),
-    "resume": (
-        [LEARNING_RATES, "resume=runs/first"],
-        "resume=runs/first: the jobs of a sweep re",
-    ),
-    "an interval": (["optimizer.lr=interval(1,2)"], "does not support sweep type"),
-    "no jobs": (["seed=0,1", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: it should be"),
-    "the fork server": (
-        ["seed=0,1", "hydra.launcher.fork_server=2"],
-        "hydra.launcher.fork_server=2: it should be",
-    ),
-    "nodes": (["seed=0,1", "trainer.num_nodes=2"], "trainer.num_nodes=2: a job of a sweep runs on"),
-    "the launcher": (
-        ["seed=0,1", "hydra/launcher=joblb"],
-        "choices are basic, processes, submitit",
-    ),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_in_one_line_before_anything_is_written(
-    mistake: str, sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
-) -> None:
-    overrides, message = MISTAKES[mistake]
-    fixed = [o for o in FIXED if not any(o.split("=")[0] == c.split("=")[0] for c in overrides)]
-    assert sweeps.run(*fixed, *overrides) == 2
-    told = capsys.readouterr()
-    assert told.err.count("\n") == 1 and message in told.err
-    assert told.out == ""
-    assert sweeps.started == []
-    assert not (sweeps.folder / "runs").exists()
-
-
-@pytest.mark.parametrize("launcher", ["basic"])
-@pytest.mark.parametrize("key", ["devices", "num_nodes"])
-def test_several_processes_under_another_launcher_are_refused(
-    launcher: str, key: str, sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
-) -> None:
-    overrides = (*FIXED, LEARNING_RATES, f"hydra/launcher={launcher}", f"trainer.{key}=2")
-    assert sweeps.run(*overrides) == 2
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith(f"clozekit train: trainer.{key}=2 in a sweep requires hydra/launcher")
-    assert not list((sweeps.folder / "runs").rglob("run.json"))
-
-
-def test_a_single_run_of_that_name_is_left_alone(
-    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (sweeps.folder / "runs" / "mine").mkdir(parents=True)
-    (sweeps.folder / "runs" / "mine" / "run.json").write_text("{}")
-    before = sweeps.files()
-    assert sweeps.run(*FIXED, LEARNING_RATES) == 2
-    assert "runs/mine already exists and is not a sweep" in capsys.readouterr().err
-    assert sweeps.files() == before
-
-
-def test_a_folder_that_a_job_would_take_is_left_alone(
-    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert sweeps.run(*FIXED, "optimizer.lr=1e-3") == 0
-    (sweeps.folder / "runs" / "mine" / OTHER).mkdir()
-    (sweeps.folder / "runs" / "mine" / OTHER / "notes.txt").write_text("mine")
-    assert sweeps.run(*FIXED, LEARNING_RATES) == 2
-    assert f"runs/mine/{OTHER} already exists" in capsys.readouterr().err
-    assert sweeps.started == []
-
-
-def test_a_sweep_that_is_being_run_is_not_run_twice(
-    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lock = Lock(Path("runs/mine/.lock"))
-    assert lock.acquire()
-    lock.sign(12345)
-    assert sweeps.run(*FIXED, LEARNING_RATES) == 2
-    assert "the sweep runs/mine is already run by process 12345 on" in capsys.readouterr().err
-    lock.release()
-    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
-
-
 def test_what_a_killed_sweep_had_running_counts_as_interrupted(sweeps: Sweeps) -> None:
     assert sweeps.run(*FIXED, LEARNING_RATES) == 0
     file = sweeps.folder / "runs" / "mine" / "sweep.json"
@@ -308,16 +196,6 @@ def test_what_a_killed_sweep_had_running_counts_as_interrupted(sweeps: Sweeps) -
     assert sweeps.statuses() == {ONE: "interrupted", OTHER: "finished"}
     assert sweeps.run(*FIXED, LEARNING_RATES) == 0
     assert sweeps.started == [ONE]
-
-
-def test_a_record_of_a_newer_version_is_refused(
-    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert sweeps.run(*FIXED, LEARNING_RATES) == 0
-    file = sweeps.folder / "runs" / "mine" / "sweep.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 99}))
-    assert sweeps.run(*FIXED, LEARNING_RATES) == 2
-    assert "sweep.json was written by a newer clozekit" in capsys.readouterr().err
 
 
 def test_a_sweep_ends_with_one_report_of_all_its_batches(

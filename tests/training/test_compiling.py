@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from clozekit.config.train import CompileConfig
+from clozekit.config.train_groups import CompileConfig
 from clozekit.models.static_shapes import StaticEncoder
 from clozekit.training.compiling import compile_encoder
 from tests.tasks.modules import Module, module_of

@@ -14,7 +14,7 @@ from clozekit.runs.folder import RunFolder
 from clozekit.runs.pruning_files import ASKS, Answer, read_report, write_answer
 from clozekit.train import train
 from clozekit.training import pruning
-from tests.programs.commands import QUIET, TINY, run_clozekit, train_config
+from tests.programs.commands import QUIET, TINY, run_ranks, train_config
 
 STEPS = (
     *("max_steps=8", "validate_every_n_steps=2", "global_batch_size=8", "micro_batch_size=8"),
@@ -125,9 +125,7 @@ def test_all_processes_of_a_pruned_run_end(corpus: Path, tmp_path: Path) -> None
     (tmp_path / "a").mkdir()
     write_answer(tmp_path / "a", Answer(step=2, prune=True))
     given = ("trainer=ddp_cpu", "micro_batch_size=4")
-    finished = run_clozekit(
-        "train", *overrides(corpus, tmp_path), *given, cwd=tmp_path, more={ASKS: "1"}
-    )
-    assert finished.returncode == PRUNED, finished.stderr
-    assert finished.stdout.count("pruned by the sweep after step 2") == 1
+    ended = run_ranks("train", *overrides(corpus, tmp_path), *given, cwd=tmp_path, more={ASKS: "1"})
+    assert [each.returncode for each in ended] == [PRUNED, PRUNED], ended[0].stderr
+    assert sum(each.stdout.count("pruned by the sweep after step 2") for each in ended) == 1
     assert saved_step(tmp_path) == 2

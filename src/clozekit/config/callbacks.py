@@ -99,11 +99,19 @@ class ProbesConfig(Closed):
             )
 
 
+class FullSentencesConfig(Closed):
+    """The arguments of `clozekit.training.full_sentences.FullSentencesLoss`: none."""
+
+
+FULL_SENTENCES_LOSS = "validation/full_sentences_mlm_loss"
+"""The metric of `FullSentencesLoss`, which is the same measure for each pretraining objective."""
+
 SCHEMAS: dict[str, type[Closed]] = {
     "clozekit.training.checkpoints.Checkpoints": CheckpointsConfig,
     "clozekit.training.monitoring.EarlyStopping": EarlyStoppingConfig,
     "clozekit.training.unigram.UnigramBaseline": UnigramBaselineConfig,
     "clozekit.training.probes.Probes": ProbesConfig,
+    "clozekit.training.full_sentences.FullSentencesLoss": FullSentencesConfig,
 }
 """Schemas by callback class. The arguments of other classes are checked by their constructors."""
 
@@ -138,3 +146,9 @@ def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
         if callback is not None
         and issubclass(SCHEMAS.get(callback.target, Closed), MonitoringConfig)
     }
+
+
+def metrics_of_callbacks(config: TrainConfig) -> dict[str, Literal["min", "max"] | None]:
+    """Returns the validation metrics that callbacks add, each with the mode of its best value."""
+    targets = [SCHEMAS.get(each.target) for each in config.callbacks.values() if each is not None]
+    return {FULL_SENTENCES_LOSS: "min"} if FullSentencesConfig in targets else {}

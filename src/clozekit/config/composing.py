@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from clozekit.config.group_choices import check_choices
+from clozekit.config.key_conflicts import check_key_conflicts
 from clozekit.config.location import conf_dir
 from clozekit.config.messages import of_composition, of_hydra, of_omegaconf, of_validation
 from clozekit.config.overrides import as_overrides, parsed
@@ -31,6 +32,7 @@ def compose_train(overrides: Sequence[str]) -> DictConfig:
     verb = HydraConfig.get()
     given = as_overrides("train", overrides)
     check_choices("train", given, False)
+    check_key_conflicts(given)
     searchpath = [o for o in verb.overrides.hydra if "hydra.searchpath" in o]
     try:
         composed = compose("train", [*given, *searchpath], return_hydra_config=True)

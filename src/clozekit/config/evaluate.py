@@ -21,6 +21,8 @@ class EvaluateConfig(BaseModel):
         split: The split to use; null for `test` if it exists, otherwise `validation`.
         out: The folder to create for the results; null to create one in the run's folder, or in the
             current folder for a checkpoint that is not in a run.
+        format: `html` also writes `evaluation.html`: metrics, confusion by class, and the most
+            confident errors with entities and answers marked in their texts.
         data_options: Changes to how rows were read in training: arguments of the model's
             DataModule, such as `{text_column: review}`. With `{on_unknown_label: error}`, gold
             labels that the model does not have are refused; else they count as errors.
@@ -39,6 +41,7 @@ class EvaluateConfig(BaseModel):
     input: PathText | None = None
     split: Literal["validation", "test"] | None = None
     out: FilePath | None = None
+    format: Literal["html"] | None = None
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
     trusted_modules: TrustedModules = ()

@@ -9,10 +9,10 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 
 from clozekit.config.location import conf_dir
 from clozekit.config.overrides import LIST_GROUPS, parsed
-from clozekit.config.train import COMPILE_CHOICES
+from clozekit.config.train_groups import COMPILE_CHOICES
 from clozekit.errors import ConfigError
 
-OPTIONAL = ("experiment", "debug", "local")
+OPTIONAL = ("experiment", "objective", "debug", "local")
 """The groups that may be null."""
 
 

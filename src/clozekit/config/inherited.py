@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from clozekit.config.key_conflicts import has_value_around
 from clozekit.config.length import LENGTHS
 from clozekit.config.overrides import as_overrides, parsed
 from clozekit.documents import read_json_object
@@ -40,11 +41,15 @@ def overrides_of_parent(overrides: Sequence[str]) -> list[str]:
     if words[1:2] != ["train"]:
         return []
     given = {_key(override) for override in overrides}
+    keys = sorted(given)
     return [
         override
         for override in as_overrides("train", words[2:])
         # A choice of a group, such as `schedule=wsd`, replaces all keys of the group.
-        if _is_taken_over(override) and given.isdisjoint(_key_and_groups(override))
+        if _is_taken_over(override)
+        and given.isdisjoint(_key_and_groups(override))
+        # Keys inside it are given, which a single value does not have.
+        and not has_value_around(override, keys)
     ]
 
 

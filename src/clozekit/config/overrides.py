@@ -11,19 +11,22 @@ from hydra.errors import HydraException
 FREE_TEXT = ("text", "text_pair")
 """The keys of `predict` with text in which `${…}` has no meaning."""
 
+_OF_A_RUN = (
+    *("name", "runs_dir", "resume", "from_run", "budget", "encoder.pretrained"),
+    *("data.path", "data.name", "data.train", "data.validation", "data.test", "data.tokenizer"),
+    *("data.text_column", "data.text_pair_column", "data.label_column", "data.score_column"),
+    *("data.words_column", "data.tags_column", "data.question_column", "data.context_column"),
+    *("data.answers_column", "data.id_column"),
+    *("callbacks.probes.train", "callbacks.probes.validation"),
+)
+
 TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
     "prepare": (
         *("out", "work_dir", "source.path", "source.name", "source.split"),
         *("source.text_column", "source.id_column", "tokenizer.path", "tokenizer.base"),
     ),
-    "train": (
-        *("name", "runs_dir", "resume", "from_run", "budget", "encoder.pretrained"),
-        *("data.path", "data.name", "data.train", "data.validation", "data.test", "data.tokenizer"),
-        *("data.text_column", "data.text_pair_column", "data.label_column", "data.score_column"),
-        *("data.words_column", "data.tags_column", "data.question_column", "data.context_column"),
-        *("data.answers_column", "data.id_column"),
-        *("callbacks.probes.train", "callbacks.probes.validation"),
-    ),
+    "train": _OF_A_RUN,
+    "inspect": (*_OF_A_RUN, "out"),
     "evaluate": ("checkpoint", "input", "out"),
     "predict": ("checkpoint", "input", "output", *FREE_TEXT),
     "benchmark": ("checkpoint", "name", "runs_dir"),
@@ -36,14 +39,16 @@ TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
 NEW_KEYS: Mapping[str, str] = {"benchmark": "suite.tasks."}
 """The beginning of the keys of each verb that the command line may add."""
 
-LIST_GROUPS: Mapping[str, tuple[str, ...]] = {"train": ("logger", "callbacks")}
+LIST_GROUPS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
+    ("train", "inspect"), ("logger", "callbacks")
+)
 """The groups of each verb that accept several choices. Hydra has no null for these."""
 
 POSITIONAL: Mapping[str, str] = {"report": "folder"}
 """The key of each verb that can be given as a positional argument."""
 
 
-NAMED_GROUPS: Mapping[str, tuple[str, ...]] = {"train": ("data.path",)}
+NAMED_GROUPS: Mapping[str, tuple[str, ...]] = dict.fromkeys(("train", "inspect"), ("data.path",))
 """The keys of each verb whose value may also be groups under names that the user chooses."""
 
 

@@ -20,7 +20,10 @@ class PredictConfig(BaseModel):
         text_pair: A second text, or the paragraph for a question.
         input: A file of rows, in any format that training reads.
         output: The JSONL file for predictions; null to print them. The vectors of `task=embedding`
-            may also be written to an array (`.npy`) or to Parquet (`.parquet`, with ids).
+            may also be written to an array (`.npy`) or to Parquet (`.parquet`, with ids). An HTML
+            page (`.html`) shows the first 1000 rows.
+        format: `html` writes a page to `output`, whatever its ending; null for the format that the
+            ending of `output` names.
         data_options: Changes to how rows were read in training: arguments of the model's
             DataModule, such as `{text_column: review}`.
         task_options: Arguments of the model's task, such as `{no_answer_threshold: 1.5}`.
@@ -41,6 +44,7 @@ class PredictConfig(BaseModel):
     text_pair: str | None = None
     input: PathText | None = None
     output: FilePath | None = None
+    format: Literal["html"] | None = None
     data_options: dict[str, Any] | None = None
     task_options: dict[str, Any] | None = None
     on_bad_row: Literal["error", "skip"] = "error"
@@ -56,7 +60,15 @@ class PredictConfig(BaseModel):
             raise ValueError("set exactly one of text and input")
         if self.text_pair is not None and self.text is None:
             raise ValueError("text_pair requires text; rows of input have their own second text")
+        if self.format is not None and self.output is None:
+            raise ValueError(f"format={self.format} requires output, such as output=page.html")
         return self
+
+    @property
+    def is_page(self) -> bool:
+        """Whether the predictions are written as an HTML page."""
+        has_ending = self.output is not None and self.output.suffix.lower() in (".html", ".htm")
+        return self.format == "html" or has_ending
 
     def check_output(self) -> None:
         """Checks that `output` does not exist.

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from clozekit.figures import label_of, picture
 
+Confusion = tuple[Sequence[str], NDArray[np.int64]]
+"""The classes, and how often each gold class was predicted as each class: `[gold, predicted]`."""
+
 MOST_CLASSES = 60
 """The number of classes in a plot. If there are more, the most frequent ones are drawn."""
 

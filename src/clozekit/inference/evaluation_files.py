@@ -1,4 +1,4 @@
-"""The files of an evaluation: results first, then pictures, of which none can end the command."""
+"""The files of an evaluation: results first, then page and pictures, which can end no command."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.figures import drawn
-from clozekit.files import write_folder_atomically, write_json
+from clozekit.files import write_folder_atomically, write_json, write_text
 from clozekit.inference.evaluation_figures import (
+    Confusion,
     confusion_counts,
     per_class,
     per_label,
@@ -16,6 +17,7 @@ from clozekit.inference.evaluation_figures import (
     plot_confusion,
     plot_scores,
 )
+from clozekit.inference.evaluation_page import PAGE, evaluation_page
 from clozekit.inference.row_predictor import Prediction, single_labels
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.classification import ClassificationModule
@@ -33,6 +35,7 @@ def write_evaluation(
     metrics: Any,
     predictions: list[Prediction],
     facts: Mapping[str, Any],
+    with_page: bool = False,
 ) -> dict[str, float]:
     """Writes metrics and predictions to a new folder, then the pictures.
 
@@ -43,13 +46,14 @@ def write_evaluation(
         metrics: The metrics of all rows.
         predictions: The prediction for each row.
         facts: What else `metrics.json` has, such as the name of the data.
+        with_page: Whether to write a page, too.
 
     Returns:
         The metrics.
     """
     values = {key: float(value) for key, value in computed_metrics(metrics).items()}
     golds = [module.gold(example) for example in examples]
-    scores, pictures = _scores_and_pictures(module, metrics, golds, predictions)
+    scores, pictures, confusion = _scores_and_pictures(module, metrics, golds, predictions)
     with write_folder_atomically(folder) as unfinished:
         write_json(unfinished / "metrics.json", {**facts, "metrics": values, **scores})
         with (unfinished / "predictions.jsonl").open("w", encoding="utf-8") as file:
@@ -58,6 +62,15 @@ def write_evaluation(
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         if isinstance(module, AnsweringModule):
             _write_squad(unfinished, examples, predictions)
+    if with_page:
+
+        def write_page(path: Path) -> None:
+            page = evaluation_page(
+                module, examples, golds, predictions, values, facts, scores, confusion
+            )
+            write_text(path, page)
+
+        pictures[PAGE] = write_page
     for name, draw in pictures.items():
         drawn(folder / name, draw)
     return values
@@ -65,13 +78,14 @@ def write_evaluation(
 
 def _scores_and_pictures(
     module: FineTuningModule[Any], metrics: Any, golds: list[Any], predictions: list[Prediction]
-) -> tuple[dict[str, Any], Pictures]:
-    """Returns precision and recall per class, if the task has classes, and what to draw."""
+) -> tuple[dict[str, Any], Pictures, Confusion | None]:
+    """Returns the scores and the confusion of classes, if the task has any, and what to draw."""
     if isinstance(module, RegressionModule):
         scores = [prediction["score"] for prediction in predictions]
-        return {}, {"scores.png": partial(plot_scores, golds, scores)}
+        return {}, {"scores.png": partial(plot_scores, golds, scores)}, None
     if module.label_names is None:
-        return {}, {}
+        return {}, {}, None
+    confusion: Confusion | None = None
     pictures: Pictures = {}
     if isinstance(module, ClassificationModule) and module.multi_label:
         names = _with_unknown(module, (label for labels in golds for label in labels))
@@ -80,6 +94,7 @@ def _scores_and_pictures(
         gold, predicted = single_labels(golds, predictions)
         names = _with_unknown(module, gold)
         counts = confusion_counts(gold, predicted, names)
+        confusion = names, counts
         pictures["confusion_matrix.png"] = partial(plot_confusion, counts, names)
         classes = per_class(counts, names)
     figures = {"per_class": classes}
@@ -87,7 +102,7 @@ def _scores_and_pictures(
         figures["per_entity_type"] = metrics["entities"].per_type()
     shown = figures.get("per_entity_type", classes)
     pictures["precision_recall.png"] = partial(plot_classes, shown)
-    return figures, pictures
+    return figures, pictures, confusion
 
 
 def _with_unknown(module: FineTuningModule[Any], golds: Any) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from clozekit.config.train import DivergenceConfig
+from clozekit.config.train_groups import DivergenceConfig
 from clozekit.data.step import StepBatch
 from clozekit.display import say
 

@@ -7,7 +7,8 @@ from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.stored import is_trusted
 from clozekit.config.tasks import BALANCED
-from clozekit.config.train import FineTuningConfig, TrainConfig
+from clozekit.config.train import TrainConfig
+from clozekit.config.train_groups import FineTuningConfig
 from clozekit.data.labelled.classification import ClassificationDataModule
 from clozekit.data.labelled.kept_files import FOLDER
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule

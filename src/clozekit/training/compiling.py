@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from clozekit.config.train import CompileConfig
+from clozekit.config.train_groups import CompileConfig
 from clozekit.models.static_shapes import StaticEncoder
 from clozekit.tasks.base import TaskModule
 

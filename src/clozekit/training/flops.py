@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lightning.fabric.utilities.throughput import Throughput, get_available_flops
+from lightning.fabric.utilities.throughput import Throughput
 from lightning.pytorch import Trainer
 
 from clozekit.data.batch import MaskedLMBatch
@@ -10,6 +10,7 @@ from clozekit.data.step import StepBatch
 from clozekit.models.encoder import Encoder
 from clozekit.models.flops import encoder_flops, masked_lm_flops, pooler_flops
 from clozekit.tasks.base import TaskModule
+from clozekit.training.peak_flops import peak_flops
 from clozekit.training.run_summary import PRECISION_DTYPES
 
 BACKWARD = 2
@@ -89,4 +90,4 @@ class FlopRate:
 def available_flops(trainer: Trainer) -> float | None:
     """Returns the peak of a device at the run's precision; None if it is unknown, as on a CPU."""
     dtype = PRECISION_DTYPES[str(trainer.precision).partition("-")[0]]
-    return get_available_flops(trainer.strategy.root_device, dtype)
+    return peak_flops(trainer.strategy.root_device, dtype)

@@ -35,12 +35,17 @@ def monitored(module: LightningModule, monitor: str | None, mode: Mode) -> tuple
     return module.monitor, module.monitor_mode if mode == AUTO else mode
 
 
-def check_monitors(callbacks: Mapping[str, Any], module: TaskModule[Any]) -> None:
+def check_monitors(
+    callbacks: Mapping[str, Any],
+    module: TaskModule[Any],
+    added: Mapping[str, Literal["min", "max"] | None] | None = None,
+) -> None:
     """Checks before training that the metrics monitored by callbacks exist.
 
     Args:
         callbacks: The arguments of each callback that monitors a metric, by the callback's name.
         module: The task. Nothing is checked if its metrics are not known before a validation.
+        added: The metrics that callbacks add, with the modes of their best values.
 
     Raises:
         ConfigError: A metric does not exist, or the mode is the opposite of its own.
@@ -48,6 +53,7 @@ def check_monitors(callbacks: Mapping[str, Any], module: TaskModule[Any]) -> Non
     known = module.validation_metrics_and_modes()
     if known is None:
         return
+    known = {**known, **(added or {})}
     for name, arguments in callbacks.items():
         given = arguments.get("monitor", AUTO)
         monitor, mode = monitored(module, given, arguments.get("mode", AUTO))

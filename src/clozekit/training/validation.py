@@ -1,6 +1,14 @@
-"""Whether a validation follows a step. If so, checkpoints of the step are saved after it."""
+"""When there is a validation, and which sources of a mixture it leaves out."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
 
 from lightning.pytorch import Trainer
+
+from clozekit.data.module import StreamDataModule
+from clozekit.errors import ConfigError
+from clozekit.tasks.source_metrics import PREFIX
 
 
 def validation_follows(trainer: Trainer) -> bool:
@@ -13,3 +21,50 @@ def validation_follows(trainer: Trainer) -> bool:
     interval = trainer.val_check_batch
     is_due = isinstance(interval, int) and trainer.global_step % interval == 0
     return is_due or trainer.should_stop
+
+
+def unvalidated_sources(trainer: Trainer, datamodule: StreamDataModule) -> tuple[str, ...]:
+    """Returns the sources of a mixture that have no batch in a validation.
+
+    The sources take turns, so these are the last ones if a validation has less batches than sources
+    over all processes. None are left out if nothing is validated.
+    """
+    limit = trainer.limit_val_batches
+    if not isinstance(limit, int) or limit == 0 or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return ()
+    return datamodule.source_names[limit * trainer.world_size :]
+
+
+def check_sources(
+    trainer: Trainer, datamodule: StreamDataModule, callbacks: Mapping[str, Any]
+) -> None:
+    """Warns of sources that have no batch in a validation.
+
+    Args:
+        trainer: The Trainer, whose limits are numbers of batches.
+        datamodule: The data.
+        callbacks: The arguments of each callback that monitors a metric, by the callback's name.
+
+    Raises:
+        ConfigError: A callback monitors a metric of such a source.
+    """
+    left_out = unvalidated_sources(trainer, datamodule)
+    if not left_out:
+        return
+    limit = trainer.limit_val_batches
+    enough = -(-len(datamodule.source_names) // trainer.world_size)
+    for name, arguments in callbacks.items():
+        monitor = str(arguments.get("monitor"))
+        if monitor.startswith(tuple(f"{PREFIX}{source}/" for source in left_out)):
+            raise ConfigError(
+                f"callbacks.{name}.monitor={monitor} has no value with trainer.limit_val_batches="
+                f"{limit}, which leaves no batch for {', '.join(left_out)}; it should be at least "
+                f"{enough}"
+            )
+    if trainer.is_global_zero:
+        warnings.warn(
+            f"trainer.limit_val_batches is {limit} for {len(datamodule.source_names)} sources, "
+            f"which take turns: {', '.join(left_out)} will not be validated; set it to at least "
+            f"{enough}",
+            stacklevel=2,
+        )

@@ -7,7 +7,12 @@ from typing import Any
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.interop.families.family import COMMON_HEADS, Family, Names
-from clozekit.interop.families.naming import LIKE_BERT, table
+from clozekit.interop.families.naming import (
+    HEADS_OF_TASKS,
+    LIKE_BERT,
+    embeddings_like_bert,
+    table,
+)
 from clozekit.interop.families.reading import (
     ABSOLUTE_ENCODER,
     activation,
@@ -18,22 +23,15 @@ from clozekit.interop.families.reading import (
 
 _DEFAULT_VOCAB_SIZE = 30522
 _MASKED_LM_BIAS = "cls.predictions.bias"
-_EMBEDDINGS = {
-    "token_embeddings": "bert.embeddings.word_embeddings",
-    "position_embeddings": "bert.embeddings.position_embeddings",
-    "token_type_embeddings": "bert.embeddings.token_type_embeddings",
-}
+_EMBEDDINGS = embeddings_like_bert("bert")
 _AROUND_BLOCKS = {
     "encoder.embeddings.layer_norm": "bert.embeddings.LayerNorm",
     "encoder.pooler": "bert.pooler.dense",
     "masked_lm_head.dense": "cls.predictions.transform.dense",
     "masked_lm_head.layer_norm": "cls.predictions.transform.LayerNorm",
     "next_sentence_head.seq_relationship": "cls.seq_relationship",
-    # These three have the same name in transformers; a model has at most one of them.
     "classification_head.classifier": "classifier",
-    "token_classification_head.classifier": "classifier",
-    "multiple_choice_head.classifier": "classifier",
-    "question_answering_head.outputs": "qa_outputs",
+    **HEADS_OF_TASKS,
 }
 
 

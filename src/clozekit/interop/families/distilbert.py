@@ -7,7 +7,7 @@ from typing import Any
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.interop.families.family import COMMON_HEADS, Family, Names
-from clozekit.interop.families.naming import table
+from clozekit.interop.families.naming import HEADS_OF_TASKS, table
 from clozekit.interop.families.reading import activation, encoder_config, refuse_other_values
 
 _KEYS = {
@@ -45,9 +45,7 @@ _AROUND_BLOCKS = {
     "masked_lm_head.dense": "vocab_transform",
     "masked_lm_head.layer_norm": "vocab_layer_norm",
     "classification_head.classifier": "classifier",
-    "token_classification_head.classifier": "classifier",
-    "multiple_choice_head.classifier": "classifier",
-    "question_answering_head.outputs": "qa_outputs",
+    **HEADS_OF_TASKS,
 }
 _IN_BLOCK = {
     "attention.qkv": ("attention.q_lin", "attention.k_lin", "attention.v_lin"),

@@ -10,7 +10,12 @@ from typing import Any
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.interop.families.family import COMMON_HEADS, Family, Names
-from clozekit.interop.families.naming import LIKE_BERT, table
+from clozekit.interop.families.naming import (
+    HEADS_OF_TASKS,
+    LIKE_BERT,
+    embeddings_like_bert,
+    table,
+)
 from clozekit.interop.families.reading import (
     ABSOLUTE_ENCODER,
     EXACT_GELU,
@@ -30,20 +35,14 @@ _DEFAULTS = {
 }
 _PARTS = {"classifier_activation": "gelu"}
 _SUMMARY = {"summary_type": "first", "summary_use_proj": True, "summary_activation": "gelu"}
-_EMBEDDINGS = {
-    "token_embeddings": "electra.embeddings.word_embeddings",
-    "position_embeddings": "electra.embeddings.position_embeddings",
-    "token_type_embeddings": "electra.embeddings.token_type_embeddings",
-}
+_EMBEDDINGS = embeddings_like_bert("electra")
 _AROUND_BLOCKS = {
     "encoder.embeddings.layer_norm": "electra.embeddings.LayerNorm",
     "encoder.embeddings.projection": "electra.embeddings_project",
     "masked_lm_head.dense": "generator_predictions.dense",
     "masked_lm_head.layer_norm": "generator_predictions.LayerNorm",
     "classification_head.classifier": "classifier.out_proj",
-    "token_classification_head.classifier": "classifier",
-    "multiple_choice_head.classifier": "classifier",
-    "question_answering_head.outputs": "qa_outputs",
+    **HEADS_OF_TASKS,
 }
 _DENSE_LAYERS = {
     "classification_head": "classifier.dense",

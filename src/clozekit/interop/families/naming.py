@@ -15,6 +15,26 @@ LIKE_BERT = {
 }
 """The modules of a block, in the families whose code in transformers is a copy of BERT's."""
 
+HEADS_OF_TASKS = {
+    # These two have the same name in transformers; a model has at most one of them.
+    "token_classification_head.classifier": "classifier",
+    "multiple_choice_head.classifier": "classifier",
+    "question_answering_head.outputs": "qa_outputs",
+}
+"""The last layers of heads, in all families but ModernBERT."""
+
+
+def embeddings_like_bert(prefix: str) -> dict[str, str]:
+    """Returns the names of the embeddings, in the families that have BERT's."""
+    return {
+        f"{kind}_embeddings": f"{prefix}.embeddings.{theirs}_embeddings"
+        for kind, theirs in (
+            ("token", "word"),
+            ("position", "position"),
+            ("token_type", "token_type"),
+        )
+    }
+
 
 def table(
     encoder: EncoderConfig,

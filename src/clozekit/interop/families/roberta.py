@@ -12,7 +12,12 @@ from typing import Any
 from clozekit.config.encoder import EncoderConfig
 from clozekit.errors import DataError
 from clozekit.interop.families.family import COMMON_HEADS, Family, Names
-from clozekit.interop.families.naming import LIKE_BERT, table
+from clozekit.interop.families.naming import (
+    HEADS_OF_TASKS,
+    LIKE_BERT,
+    embeddings_like_bert,
+    table,
+)
 from clozekit.interop.families.reading import (
     ABSOLUTE_ENCODER,
     EXACT_GELU,
@@ -26,19 +31,13 @@ from clozekit.interop.families.reading import (
 _DEFAULT_PAD = 1
 _DEFAULT_VOCAB_SIZES = {"roberta": 50265}
 _MASKED_LM_BIAS = "lm_head.bias"
-_EMBEDDINGS = {
-    "token_embeddings": "roberta.embeddings.word_embeddings",
-    "position_embeddings": "roberta.embeddings.position_embeddings",
-    "token_type_embeddings": "roberta.embeddings.token_type_embeddings",
-}
+_EMBEDDINGS = embeddings_like_bert("roberta")
 _AROUND_BLOCKS = {
     "encoder.embeddings.layer_norm": "roberta.embeddings.LayerNorm",
     "encoder.pooler": "roberta.pooler.dense",
     "masked_lm_head.dense": "lm_head.dense",
     "masked_lm_head.layer_norm": "lm_head.layer_norm",
-    "token_classification_head.classifier": "classifier",
-    "multiple_choice_head.classifier": "classifier",
-    "question_answering_head.outputs": "qa_outputs",
+    **HEADS_OF_TASKS,
 }
 # The dense layer of this class belongs to its head.
 _CLASSIFIER = {

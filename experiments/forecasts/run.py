@@ -1,12 +1,12 @@
 """Compares what `plan=true` forecasts with what happens, on ten configurations.
 
-    clozekit prepare source=movie_reviews out=data/reviews
-    python experiments/forecasts/measure.py data/reviews --budget 60
+    python -m experiments.forecasts.run             # on an idle machine; it resumes
+    python -m experiments.forecasts.run --budget 15 --only 0 3 --results /tmp/trial.json
 
-For each configuration, a process forecasts how many steps fit the budget, with their time and
-memory, and another process trains for that many steps. Both are timed inside the process, so that
-imports do not count. The machine should be idle. Results are added to `results.json` after each
-configuration; those that are already there are skipped.
+For each configuration, a process forecasts how many steps fit the budget, another one their time
+and memory, and a third one trains for that many steps. All are timed inside the process, so imports
+do not count. Results are written after each configuration; those that are there are skipped. Then
+README.md gets its table.
 """
 
 import argparse
@@ -21,45 +21,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from experiments.demo.sentiment import write_sentiment_files
+from experiments.forecasts import tables
+from experiments.forecasts.configurations import CONFIGURATIONS, CORPUS
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-FOLDER = Path(__file__).parent
-TINY = ("encoder=tiny", "data.max_seq_length=128")
-LOCAL = ("encoder.local_attention=32", "encoder.global_attn_every_n_layers=3")
-FIRST = "data.first_phase={ratio: 0.7, max_seq_length: 32, micro_batch_size: 32}"
-MASKED_LM = ("task=masked_lm", "data=masked_lm")
+BUDGET = 60.0
+"""The seconds of training of a configuration."""
 
-CONFIGURATIONS: dict[str, tuple[str, ...]] = {
-    "tiny": (*TINY, "global_batch_size=32", "micro_batch_size=32"),
-    "tiny, small batches": (*TINY, "global_batch_size=8", "micro_batch_size=8"),
-    "tiny, 4 micro-batches": (*TINY, "global_batch_size=64", "micro_batch_size=16"),
-    "tiny, 512 tokens": (
-        *("encoder=tiny", "data.max_seq_length=512"),
-        *("global_batch_size=16", "micro_batch_size=16"),
-    ),
-    "tiny, two phases": (*TINY, FIRST, "global_batch_size=32", "micro_batch_size=16"),
-    "tiny, often validated": (
-        *(*TINY, "global_batch_size=32", "micro_batch_size=32"),
-        *("validate_every_n_steps=50", "trainer.limit_val_batches=20"),
-    ),
-    "tiny, often saved": (
-        *(*TINY, "global_batch_size=32", "micro_batch_size=32"),
-        "callbacks.checkpoints.every_n_steps=10",
-    ),
-    "tiny, checkpointing": (
-        *(*TINY, "activation_checkpointing=true"),
-        *("global_batch_size=64", "micro_batch_size=64"),
-    ),
-    "mini, masked words": (
-        *(*MASKED_LM, "encoder=mini", "data.max_seq_length=128"),
-        *("global_batch_size=32", "micro_batch_size=32"),
-    ),
-    "modern tiny": (
-        *("encoder=modern_tiny", "data.max_seq_length=256", *LOCAL),
-        *("global_batch_size=16", "micro_batch_size=16"),
-    ),
-}
+VALIDATION = 50
+"""The batches of a validation: all of the held-out reviews would take most of the budget."""
 
 
 def main() -> None:
@@ -68,40 +40,50 @@ def main() -> None:
     if arguments.one is not None:
         print(json.dumps(of_process(arguments.one, arguments.overrides)))
         return
+    prepare_data()
     file: Path = arguments.results
     results = json.loads(file.read_text()) if file.exists() else {"machine": machine()}
     runs = results.setdefault("runs", {})
-    for name, overrides in CONFIGURATIONS.items():
+    names = list(CONFIGURATIONS)
+    for name in names if arguments.only is None else [names[i] for i in arguments.only]:
         if name not in runs:
-            runs[name] = compared(arguments.corpus.resolve(), overrides, arguments)
+            runs[name] = compared(CONFIGURATIONS[name], arguments.budget)
             file.write_text(json.dumps(results, indent=1) + "\n")
         time_error, memory_error = (runs[name][f"{what}_error"] for what in ("time", "memory"))
         print(f"{name}: time {time_error:+.0%}, memory {memory_error:+.0%}", flush=True)
+    if file == tables.RESULTS:
+        tables.main()
 
 
 def parsed() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("corpus", type=Path, help="a prepared corpus")
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds per configuration")
-    parser.add_argument("--results", type=Path, default=FOLDER / "results.json")
-    parser.add_argument("--more", nargs="*", default=[], help="overrides of all configurations")
-    parser.add_argument("--one", choices=("plan", "run"), help="used by the script itself")
-    parser.add_argument("--overrides", nargs="*", default=[])
+    parser.add_argument("--budget", type=float, default=BUDGET, help="seconds per configuration")
+    parser.add_argument("--only", nargs="*", type=int, help="indices of configurations, from 0")
+    parser.add_argument("--results", type=Path, default=tables.RESULTS)
+    parser.add_argument("--one", choices=("plan", "run"), help=argparse.SUPPRESS)
+    parser.add_argument("--overrides", nargs="*", default=[], help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def compared(
-    corpus: Path, overrides: tuple[str, ...], arguments: argparse.Namespace
-) -> dict[str, Any]:
+def prepare_data() -> None:
+    """Prepares the film reviews, and the sentences with their sentiment."""
+    write_sentiment_files()
+    if not CORPUS.exists():
+        given = ("source=movie_reviews", f"out={CORPUS}", "tokenizer.vocab_size=8192")
+        subprocess.run([sys.executable, "-m", "clozekit", "prepare", *given], check=True)
+
+
+def compared(overrides: tuple[str, ...], budget: float) -> dict[str, Any]:
     """Forecasts and trains a configuration."""
     folder = Path(tempfile.mkdtemp())
     common = [
-        *("name=run", f"runs_dir={folder}", f"data.path={corpus}", *overrides, *arguments.more),
+        *("name=run", f"runs_dir={folder}", f"trainer.limit_val_batches={VALIDATION}"),
+        *overrides,
         *("logger.wandb=null", "callbacks.progress=null"),
     ]
     try:
-        plan = started("plan", [*common, f"budget={arguments.budget}s", "plan=true"])
+        plan = started("plan", [*common, f"budget={budget}s", "plan=true"])
         steps = int(plan["result"]["max_steps"])
         plan = started("plan", [*common, f"max_steps={steps}", "plan=true"])
         run = started("run", [*common, f"max_steps={steps}"])
@@ -109,7 +91,7 @@ def compared(
         shutil.rmtree(folder, ignore_errors=True)
     forecast = plan["result"]
     return {
-        "overrides": [*overrides, *arguments.more],
+        "overrides": overrides,
         "forecast": forecast,
         "seconds": run["seconds"],
         "peak_bytes": run["peak_bytes"],
@@ -121,7 +103,8 @@ def compared(
 
 def started(what: str, overrides: list[str]) -> dict[str, Any]:
     """Runs a part of the work in a process of its own."""
-    command = [sys.executable, __file__, ".", "--one", what, "--overrides", *overrides]
+    module = "experiments.forecasts.run"
+    command = [sys.executable, "-m", module, "--one", what, "--overrides", *overrides]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:
         sys.exit(f"{' '.join(overrides)}:\n{finished.stderr}")

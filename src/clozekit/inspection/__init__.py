@@ -1,0 +1,1 @@
+"""Shows the data of a run as the model gets it."""

@@ -1,0 +1,1 @@
+"""Builds self-contained HTML pages from text that is never trusted."""

@@ -1,0 +1,185 @@
+"""What a benchmark refuses before its first job: mistakes, and folders that are another's."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clozekit.runs.lock import Lock
+from tests.benchmarks.fakes import Benchmarks
+from tests.benchmarks.given_tasks import FIRST, NAMES, TOPICS, by_rate
+from tests.programs.task_files import write_classification
+
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "no suite": (["checkpoint=first", "suite=nothing"], "suite=nothing does not exist; the choi"),
+    "no suite at all": (["checkpoint=first"], "suite is missing; set suite=…, one of glue, glue_"),
+    "null": (["checkpoint=first", "suite=null"], "suite=null: it should be one of glue, glue_"),
+    "no tasks": ([*FIRST], "suite.tasks is empty; add a task"),
+    "no checkpoint": (["suite=local", *TOPICS], "set either checkpoint=… or checkpoints=[…]"),
+    "both": ([*FIRST, *TOPICS, "checkpoints=[first]"], "set either checkpoint=… or checkpoints="),
+    "a missing checkpoint": (
+        ["checkpoint=./none", "suite=local", *TOPICS],
+        "checkpoint=./none is neither a run's folder",
+    ),
+    "a checkpoint twice": (
+        ["checkpoints=[first,./first]", "suite=local", *TOPICS],
+        "checkpoints: ./first is given twice",
+    ),
+    "a missing file": (
+        [*FIRST, *TOPICS, "suite.tasks.topics.data.test=none.csv"],
+        "suite.tasks.topics.data.test=none.csv does not exist",
+    ),
+    "no file": (
+        [*FIRST, "suite.tasks.a.task=tagging"],
+        "suite.tasks.a.data.train is missing; set suite.tasks.a.data.train=…",
+    ),
+    "a metric": (
+        [*FIRST, *TOPICS, "suite.tasks.topics.metric=f2"],
+        "suite.tasks.topics.metric=f2 is not a metric of task=classification; the metrics are acc",
+    ),
+    "the worst for the best": (
+        [*FIRST, *TOPICS, "suite.tasks.topics.mode=min"],
+        "suite.tasks.topics.mode=min would take the worst accuracy for the best",
+    ),
+    "a split that is not there": (
+        [*FIRST, *NAMES, "suite.tasks.names.split=test"],
+        "suite.tasks.names.split=test, but data.test is null",
+    ),
+    "a rate twice": ([*FIRST, *TOPICS, "suite.rates=[1e-3,0.001]"], "0.001 is given twice"),
+    "no rates": ([*FIRST, *TOPICS, "suite.rates=[]"], "suite.rates"),
+    "a seed twice": ([*FIRST, *TOPICS, "seeds=[1,1]"], "1 is given twice"),
+    "no seeds": ([*FIRST, *TOPICS, "seeds=0"], "seeds=0"),
+    "a task twice": (
+        [*FIRST, *TOPICS, *(argument.replace("topics", "more", 1) for argument in TOPICS)],
+        "suite.tasks.more is the same task as suite.tasks.topics",
+    ),
+    "the name of a task": (
+        [*FIRST, "suite.tasks.a__b.task=classification"],
+        "suite.tasks.a__b: a task's name can contain only letters",
+    ),
+    "the name of the average": (
+        [*FIRST, "suite.tasks.average.task=classification"],
+        "suite.tasks.average: this is the name of the average",
+    ),
+    "no kind of task": (
+        [*FIRST, "suite.tasks.a.data.train=topics.csv"],
+        "set either experiment, such as glue/rte, or task",
+    ),
+    "a task that is none": (
+        [*FIRST, "suite.tasks.a.task=clasification"],
+        "suite.tasks.a.task=clasification: there is no task or no data of this name; the tasks are",
+    ),
+    "a task without labels": (
+        [*FIRST, "suite.tasks.a.task=masked_lm", "suite.tasks.a.data.path=runs"],
+        "suite.tasks.a",
+    ),
+    "a key of a task": ([*FIRST, *TOPICS, "suite.tasks.topics.metrik=a"], "metrik"),
+    "a key of its data": (
+        [*FIRST, *TOPICS, "suite.tasks.topics.data.colour=a"],
+        "suite.tasks.topics",
+    ),
+    "a start that is none": (
+        [*FIRST, *TOPICS, "suite.tasks.topics.start_from=names"],
+        "suite.tasks.topics.start_from=names: it should be another task of the suite; these are no",
+    ),
+    "a key of the benchmark's": (
+        [*FIRST, *TOPICS, "overrides=[seed=3]"],
+        "seed=3: the benchmark sets seed itself",
+    ),
+    "the launcher among overrides": (
+        [*FIRST, *TOPICS, "overrides=[hydra.launcher.n_jobs=2]"],
+        "set hydra.launcher.n_jobs for the benchmark, not for its jobs",
+    ),
+    "an override that is none": ([*FIRST, *TOPICS, "overrides=[gpu]"], "'gpu' is not an override"),
+    "a wrong override": (
+        [*FIRST, *TOPICS, "overrides=[global_batch_sise=8]"],
+        "suite.tasks.topics: unknown key 'global_batch_sise'",
+    ),
+    "a name": ([*FIRST, *TOPICS, "name=../a"], "name"),
+    "a sweep": ([*FIRST, *TOPICS, "-m"], "-m only works with clozekit train"),
+    "two suites": ([*FIRST, *TOPICS, "suite=glue,local"], "several values need -m"),
+    "trying out": ([*FIRST, *TOPICS, "overrides=[debug=fast]"], "fast_dev_run has no results"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line_before_anything_is_written(
+    mistake: str, benchmarks: Benchmarks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, message = MISTAKES[mistake]
+    assert benchmarks.run(*arguments, scores=by_rate) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and message in told.err, told.err
+    assert told.err.startswith("clozekit benchmark: ")
+    assert benchmarks.started == []
+    assert not (benchmarks.folder / "runs").exists()
+
+
+def test_what_is_in_the_folder_is_left_alone(
+    benchmarks: Benchmarks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = benchmarks.folder / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    assert benchmarks.run(*FIRST, *TOPICS, "name=mine", scores=by_rate) == 2
+    assert "runs/mine already exists and is not a benchmark" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+CHANGES: dict[str, tuple[list[str], str]] = {
+    "a task left out": (
+        [*NAMES],
+        "also has the task topics, whose results would be lost; use another name=…",
+    ),
+    "a seed left out": (["seeds=[1]"], "also has the seed 0, whose results would be lost"),
+    "a rate left out": (
+        ["suite.rates=[1e-3]"],
+        "also has the rate of suite.tasks.topics 0.01, whose results would be lost",
+    ),
+    "a key": (
+        ["suite.epochs=2"],
+        "was run with max_epochs=3.0, but the sweep has 2.0; use another name=…",
+    ),
+    "a file": ([], "the file topics.csv of suite.tasks.topics has changed since"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_benchmark_under_the_same_name_is_refused(
+    change: str, benchmarks: Benchmarks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more, message = CHANGES[change]
+    assert benchmarks.run(*FIRST, *TOPICS, scores=by_rate) == 0
+    before = Path("runs/benchmark-local-first/results.json").read_bytes()
+    if change == "a file":
+        write_classification(Path("topics.csv"), 30, random.Random(3))
+    tasks = () if change == "a task left out" else TOPICS
+    assert benchmarks.run(*FIRST, *tasks, *more, scores=by_rate) == 2
+    assert message in capsys.readouterr().err
+    assert benchmarks.started == []
+    assert Path("runs/benchmark-local-first/results.json").read_bytes() == before
+
+
+def test_a_checkpoint_that_has_changed_is_refused(
+    benchmarks: Benchmarks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree("first/checkpoints", "copy/checkpoints")
+    arguments = ("checkpoint=copy", *FIRST[1:], *TOPICS)
+    assert benchmarks.run(*arguments, scores=by_rate) == 0
+    for file in Path("copy/checkpoints").iterdir():
+        file.write_bytes(file.read_bytes() + b"0")
+    assert benchmarks.run(*arguments, scores=by_rate) == 2
+    assert "copy has changed since; use another name=…" in capsys.readouterr().err
+
+
+def test_a_benchmark_that_is_being_run_is_not_run_twice(
+    benchmarks: Benchmarks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = Lock(Path("runs/benchmark-local-first/.lock"))
+    assert lock.acquire()
+    lock.sign(12345)
+    assert benchmarks.run(*FIRST, *TOPICS, scores=by_rate) == 2
+    assert "is already run by process 12345 on" in capsys.readouterr().err
+    lock.release()
+    assert benchmarks.run(*FIRST, *TOPICS, scores=by_rate) == 0

@@ -1,0 +1,92 @@
+"""Summaries of runs: how they are found, grouped by setting, and ordered."""
+
+import math
+import shutil
+import statistics
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clozekit.sweeps.read_runs import FoundRun, Outcome, read_runs
+from clozekit.sweeps.summary import summarize, swept_keys
+from tests.sweeps.made_runs import LOSS, make_run
+
+
+def test_a_plain_folder_of_runs_is_compared_by_what_their_commands_say(tmp_path: Path) -> None:
+    make_run(tmp_path / "first", "micro_batch_size=8", results={LOSS: 2.0})
+    how = ("trainer=ddp_cpu", "logger.wandb=null")
+    make_run(tmp_path / "second", "schedule=warmup_cosine", "seed=1", *how, results={LOSS: 1.0})
+    shutil.copytree(tmp_path / "second", tmp_path / "older" / "third")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path)
+    runs = read_runs(tmp_path)
+    assert [run.name for run in runs] == ["first", "older/third", "second"]
+    assert swept_keys(runs) == ["schedule", "seed"]
+    (best, other) = summarize(runs).settings
+    assert (best.values, other.values) == (("warmup_cosine",), (None,))
+    assert [run.name for run in best.runs] == ["older/third", "second"]
+
+
+def test_where_commands_say_nothing_configurations_do(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        config = {"seed": seed, "name": f"a{seed}", "data": {"seed": seed}, "encoder": {"size": 4}}
+        make_run(tmp_path / f"a{seed}", results={LOSS: 1.0}, config=config)
+    assert swept_keys(read_runs(tmp_path)) == ["seed"], "what repeats it is no key of its own"
+
+
+def test_runs_say_whether_small_or_large_is_best(tmp_path: Path) -> None:
+    for seed, loss in enumerate((1.0, 2.0)):
+        results = {LOSS: loss}
+        make_run(tmp_path / f"{seed}", f"seed={seed}", results=results, monitor=(LOSS, "max"))
+    best = summarize(read_runs(tmp_path)).best()
+    assert best is not None and best.metrics[LOSS] == 2.0
+
+
+def test_a_metric_that_is_no_number_comes_last(tmp_path: Path) -> None:
+    for lr, loss in (("0.1", math.nan), ("0.01", 2.0)):
+        make_run(tmp_path / lr, f"optimizer.lr={lr}", results={LOSS: loss})
+    assert [setting.values for setting in summarize(read_runs(tmp_path)).settings] == [
+        (0.01,),
+        (0.1,),
+    ]
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from([0.1, 1.0, 10.0]), st.integers(0, 5)),
+        st.none() | st.floats(-1e6, 1e6),
+        min_size=1,
+    )
+)
+def test_a_setting_is_the_runs_that_differ_in_their_seed_alone(
+    runs: dict[tuple[float, int], float | None],
+) -> None:
+    found = [
+        FoundRun(
+            name=f"{lr} {seed}",
+            folder=Path(f"{lr} {seed}"),
+            outcome=Outcome.UNFINISHED if loss is None else Outcome.FINISHED,
+            own={"optimizer.lr": str(lr), "seed": str(seed)},
+            metrics={} if loss is None else {LOSS: loss},
+            monitor=(LOSS, "min"),
+        )
+        for (lr, seed), loss in runs.items()
+    ]
+    summary = summarize(found)
+    assert sorted(run.name for run in summary.runs) == sorted(run.name for run in found)
+    means = []
+    for setting in summary.settings:
+        (lr,) = setting.values
+        losses = [loss for (of, _), loss in runs.items() if of == lr and loss is not None]
+        mean, deviation = setting.mean(LOSS), setting.deviation(LOSS)
+        if losses:
+            assert mean == pytest.approx(statistics.mean(losses))
+            means.append(mean)
+        if len(losses) > 1:
+            assert deviation == pytest.approx(statistics.stdev(losses))
+        else:
+            assert deviation is None
+    assert means == sorted(means), "best first"
+    assert all(setting.mean(LOSS) is None for setting in summary.settings[len(means) :])
