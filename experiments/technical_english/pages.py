@@ -76,7 +76,7 @@ def pretraining(results: dict[str, Any]) -> str:
     loss, entropy = results["validation/mlm_loss"], results["unigram_entropy"]
     figures = {
         "recipe": f"`{' '.join(results['recipe'])}`",
-        "minutes": results["minutes"],
+        "hours": results["hours"] or "resumed",
         "steps": f"{results['step']:,}",
         "tokens per second": f"{results['tokens_per_second']:,.0f}",
         "epochs": f"{results['epochs']:.1f}",

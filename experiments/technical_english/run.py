@@ -14,7 +14,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,6 +44,7 @@ TOY_ROWS = 48
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=int, default=120, help="of pretraining")
+    parser.add_argument("--steps", type=int, help="of pretraining, instead of minutes")
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
     parser.add_argument("--jobs", type=int, default=2, help="runs of fine-tuning at a time")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="of the tasks")
@@ -52,13 +54,13 @@ def main() -> None:
     root = "technical_english-toy" if given.toy else "technical_english"
     rows = TASKS.parent / "toy_tasks" if given.toy else TASKS
     write_rows(given.data, rows, TOY_ROWS if given.toy else None)
-    length: tuple[str, ...] = ("max_steps=20",)
-    if not given.toy:
-        length = ("max_steps=null", f"budget={given.minutes}m", VALIDATION)
+    length = ("max_steps=null", f"budget={given.minutes}m", VALIDATION)
+    if given.toy or given.steps:
+        length = (f"max_steps={given.steps or 20}", VALIDATION)
     pretrain(f"{root}/own", given.corpus, length)
     untrained(f"{root}/scratch", given.corpus)
     benchmark(root, rows, 1 if given.toy else given.seeds, given.jobs)
-    results = collected(root, rows, given.minutes)
+    results = collected(root, rows)
     if given.toy:
         print(pretraining(results["pretraining"]), table_of_tasks(results), sep="\n\n")
         return
@@ -66,7 +68,7 @@ def main() -> None:
     write_page()
 
 
-def pretrain(name: str, corpus: Path, length: tuple[str, ...]) -> None:
+def pretrain(name: str, corpus: Path, length: Sequence[str]) -> None:
     """Pretrains the encoder, or goes on with it."""
     if not (RUNS / name / "results.json").exists():
         run("train", f"name={name}", *RECIPE, f"data.path={corpus}", *length, *ALWAYS)
@@ -116,7 +118,7 @@ def run(verb: str, *arguments: str) -> None:
         raise SystemExit(finished.returncode)
 
 
-def collected(root: str, rows: Path, minutes: int) -> dict[str, Any]:
+def collected(root: str, rows: Path) -> dict[str, Any]:
     """Returns the results of all stages."""
     own = RUNS / root / "own"
     columns = columns_of(own / "metrics.csv")
@@ -124,7 +126,7 @@ def collected(root: str, rows: Path, minutes: int) -> dict[str, Any]:
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"torch {torch.__version__}",
         "pretraining": {
-            "minutes": minutes,
+            "hours": hours_of(own),
             "recipe": list(RECIPE),
             "tokens_per_second": median(columns["train/tokens_per_second"]),
             "epochs": columns["train/epoch"][-1],
@@ -135,6 +137,15 @@ def collected(root: str, rows: Path, minutes: int) -> dict[str, Any]:
         "baselines": baselines_of_tasks(rows),
         "rows": {task: num_rows(rows / task) for task in SIZES},
     }
+
+
+def hours_of(run_folder: Path) -> float | None:
+    """Returns how long a run took; None if it was resumed, because it then stood still between."""
+    record = json.loads((run_folder / "run.json").read_text())
+    if record["resumed"]:
+        return None
+    ended = (run_folder / "results.json").stat().st_mtime
+    return round((ended - datetime.fromisoformat(record["started"]).timestamp()) / 3600, 2)
 
 
 def columns_of(metrics: Path) -> dict[str, list[float]]:
