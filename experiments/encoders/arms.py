@@ -5,9 +5,9 @@ from pathlib import Path
 from experiments.equal_time import Arm, Comparison, Downstream
 
 CORPUS = Path("data/encoders")
-SECONDS = 180.0
+SECONDS = 120.0
 TUNING_SECONDS = 60.0
-RATES = (1e-3, 2e-3, 4e-3)
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 
 PRE_NORM = ("encoder.norm_position=pre",)
 ROTARY = ("encoder.position_embedding_type=rotary",)

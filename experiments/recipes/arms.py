@@ -14,6 +14,8 @@ SIZES = {
 }
 MUON = ("optimizer=muon", "optimizer.betas=[0.9,0.98]")
 WSD = ("schedule=wsd", "schedule.decay_ratio=0.4")
+BLOCK = ("encoder.norm_position=pre", "encoder.position_embedding_type=rotary")
+"""The parts of ModernBERT's block that learn faster; see experiments/encoders."""
 BEST = (*MUON, "data.masked_lm_prob=0.3")
 
 
@@ -44,7 +46,8 @@ def comparison(size: str, seconds: float = SECONDS) -> Comparison:
             ),
             Arm("pairs_8", "8 pairs", batch(8), RATES),
             Arm("pairs_64", "64 pairs", batch(64), (2e-3, 4e-3, 8e-3)),
-            Arm("best", "Muon, 30 % masks", BEST, RATES),
+            Arm("block", "norms before, rotary positions", BLOCK, RATES),
+            Arm("best", "Muon, 30 % masks, this block", (*BEST, *BLOCK), RATES),
         ),
         tasks=(
             Downstream(

@@ -1,5 +1,6 @@
 """Converts Hydra's overrides to the jobs of a sweep."""
 
+import copy
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,7 @@ class JobMaker:
 
     def __init__(self, context: HydraContext, config: DictConfig) -> None:
         self._context = context
-        self._config = config
+        self._config = _without_mode(config)
         self._parser = OverridesParser.create(config_loader=context.config_loader)
         self.parsed = self.parse(list(config.hydra.overrides.task))
         fixed = [override for override in self.parsed if not override.is_sweep_override()]
@@ -129,6 +130,15 @@ class JobMaker:
         config = validated(composed, TrainConfig)
         check_components(config)
         return config, mode
+
+
+def _without_mode(config: DictConfig) -> DictConfig:
+    """Leaves out the mode that Hydra adds for `--multirun`: each job is a single run."""
+    config = copy.deepcopy(config)
+    given = config.hydra.overrides
+    with open_dict(given):
+        given.hydra = [o for o in given.hydra if not o.startswith("hydra.mode=")]
+    return config
 
 
 def _check_override(override: Override) -> None:

@@ -32,7 +32,7 @@ OTHER_VERBS = {
         ("trian", "name=never"),
         [
             "'trian' is not a verb",
-            "are prepare, train, evaluate, predict",
+            "are prepare, train, inspect, evaluate, predict",
             "did you mean 'train'",
         ],
     ),

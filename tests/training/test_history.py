@@ -163,7 +163,7 @@ def test_every_row_has_operations_per_second(corpus: Path, tmp_path: Path) -> No
 def test_mfu_is_logged_where_the_peak_is_known(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clozekit.training.flops.get_available_flops", lambda *_: 1e9)
+    monkeypatch.setattr("clozekit.training.peak_flops.get_available_flops", lambda *_: 1e9)
     (row,) = rows_of(datamodule_of(corpus), tmp_path, 2)
     assert row["train/mfu"] == pytest.approx(row["train/flops_per_second"] / 1e9)
 

@@ -17,13 +17,14 @@ def check_components(config: TrainConfig) -> None:
         ConfigError: A value is invalid.
         DataError: A file or folder does not exist.
     """
-    check_task_and_data(config)
+    _check_task(config)
     for name, callback in config.callbacks.items():
         if callback is not None and callback.target in callbacks.SCHEMAS:
             schema = callbacks.SCHEMAS[callback.target]
             given = checked(f"callbacks.{name}", schema, callback.model_extra or {})
             if isinstance(given, callbacks.ProbesConfig):
                 given.check_files(f"callbacks.{name}")
+    _check_data(config)
     check_loggers(config)
     if config.compile.enabled:
         _check_compiler()
@@ -36,12 +37,20 @@ def check_task_and_data(config: TrainConfig) -> None:
         ConfigError: A value is invalid.
         DataError: A file or folder does not exist.
     """
-    task_schema = tasks.SCHEMAS.get(config.task.target)
-    if task_schema is not None:
-        checked("task", task_schema, config.task.model_extra or {})
-    data_schema = data.SCHEMAS.get(config.data.target)
-    if data_schema is not None:
-        checked("data", data_schema, config.data.model_extra or {}).check_files()
+    _check_task(config)
+    _check_data(config)
+
+
+def _check_task(config: TrainConfig) -> None:
+    schema = tasks.SCHEMAS.get(config.task.target)
+    if schema is not None:
+        checked("task", schema, config.task.model_extra or {})
+
+
+def _check_data(config: TrainConfig) -> None:
+    schema = data.SCHEMAS.get(config.data.target)
+    if schema is not None:
+        checked("data", schema, config.data.model_extra or {}).check_files()
 
 
 def _check_compiler() -> None:
