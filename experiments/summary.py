@@ -6,7 +6,7 @@ python -m experiments.summary
 import json
 import re
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from experiments.forecasts.tables import RESULTS, in_words
@@ -63,6 +63,11 @@ def results() -> dict[str, str]:
     gains = [of["median"] for of in levers["oneDNN's products"].values()]
     families = read("throughput/families.json")["steps"]
     starts = read("throughput/sweep_starts.json")["seconds"]
+    arms = read("encoders/results.json")["arms"]
+    losses = {
+        name: mean(of["pretraining"]["validation/mlm_loss"] for of in arms[name]["seeds"].values())
+        for name in ("bert", "modern")
+    }
     return {
         "demo/results.json": f"held-out loss {demo['validation/mlm_loss']:.2f} nats, "
         f"{demo['unigram_entropy']:.2f} from word frequencies alone",
@@ -85,6 +90,8 @@ def results() -> dict[str, str]:
         ),
         "throughput/sweep_starts.json": f"{median(starts['fork server']['others']):.1f} s, "
         f"{median(starts['new processes']['others']):.1f} s as a new process",
+        "encoders/results.json": f"held-out loss {losses['modern']:.2f}, of BERT's block "
+        f"{losses['bert']:.2f}",
         "finetune_tasks/results.json": f"worse in {worse} of {len(compared)} tasks",
         "lost_rank/results.json": f"{sum(outcome['is_right'] for outcome in lost)} of {len(lost)} "
         "end with exit code 1 and one sentence",
