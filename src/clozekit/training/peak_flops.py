@@ -13,23 +13,9 @@ H200_SXM: dict[torch.dtype | str, float] = {
     torch.bfloat16: 989.4e12,
     torch.float16: 989.4e12,
 }
-"""NVIDIA's H200 data sheet (2024) gives the peaks of the H100 SXM, of which it has the chip. The
-data sheet counts products with sparse matrices; without them it is half as much, as here and in
-Lightning's table of the H100 SXM."""
+"""Those of the H100 SXM in Lightning's table: the H200 SXM has the same chip with more memory."""
 
-H200_NVL: dict[torch.dtype | str, float] = {
-    torch.float64: 30.0e12,
-    torch.float32: 60.0e12,
-    TENSOR_FLOAT_32: 417.5e12,
-    torch.bfloat16: 835.5e12,
-    torch.float16: 835.5e12,
-}
-"""From the same data sheet."""
-
-BY_NAME = {
-    "nvidia h200": H200_SXM,
-    "nvidia h200 nvl": H200_NVL,
-}
+BY_NAME = {"nvidia h200": H200_SXM}
 """By the whole name of a device: a slice of a GPU (MIG) has a longer one, and a lower peak."""
 
 
