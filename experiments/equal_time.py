@@ -32,6 +32,8 @@ class Arm:
         overrides: What its pretraining command says beyond the common overrides.
         learning_rates: Those tried with the first seed; the best is used with all seeds.
         fine_tuning: What fine-tuning from it says beyond the common overrides.
+        module: The program that pretrains, as `python -m` names it. One that is not clozekit takes
+            the same command line.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Arm:
     overrides: tuple[str, ...] = ()
     learning_rates: tuple[float, ...] = (2e-3,)
     fine_tuning: tuple[str, ...] = ()
+    module: str = "clozekit"
 
 
 @dataclass(frozen=True)
@@ -130,15 +133,15 @@ class Comparison:
         ]
 
 
-def run_command(overrides: Sequence[str], name: str) -> None:
-    """Runs `clozekit train` with its output in a file beside the run's folder.
+def run_command(overrides: Sequence[str], name: str, module: str = "clozekit") -> None:
+    """Runs `clozekit train`, or a program like it; its output is a file beside the run's folder.
 
     Raises:
         SystemExit: It failed.
     """
     log_file = RUNS / f"{name}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "clozekit", "train", *overrides]
+    command = [sys.executable, "-m", module, "train", *overrides]
     with log_file.open("a") as log:
         finished = subprocess.run(
             command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **ONE_THREAD}
@@ -153,11 +156,11 @@ def results_of(name: str) -> dict[str, Any] | None:
     return json.loads(file.read_text()) if file.exists() else None
 
 
-def finish(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+def finish(name: str, overrides: Sequence[str], module: str = "clozekit") -> dict[str, Any]:
     """Runs what has not ended; a run that was interrupted is resumed."""
     if results_of(name) is None:
         began = time.monotonic()
-        run_command([*overrides, "resume=auto"], name)
+        run_command([*overrides, "resume=auto"], name, module)
         print(f"{time.strftime('%H:%M:%S')} {name}: {time.monotonic() - began:.0f} s", flush=True)
     results = results_of(name)
     assert results is not None
@@ -174,7 +177,7 @@ def run_all(comparison: Comparison, jobs: int) -> dict[str, Any]:
         tried = _in_parallel(
             pool,
             [(arm, rate) for arm in comparison.arms for rate in arm.learning_rates],
-            lambda arm, rate: finish(*comparison.tuning(arm, rate)),
+            lambda arm, rate: finish(*comparison.tuning(arm, rate), arm.module),
         )
         best = {
             arm.name: min(arm.learning_rates, key=lambda rate: tried[arm, rate][comparison.metric])
@@ -207,7 +210,7 @@ def _in_parallel(
 
 def _pretrain(comparison: Comparison, arm: Arm, rate: float, seed: int) -> dict[str, Any]:
     name = comparison.run_name(arm, rate, seed)
-    return finish(name, comparison.pretraining(arm, rate, seed))
+    return finish(name, comparison.pretraining(arm, rate, seed), arm.module)
 
 
 def _pretrain_and_fine_tune(

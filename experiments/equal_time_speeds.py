@@ -2,6 +2,8 @@
 
 import json
 import statistics
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -29,25 +31,39 @@ def measured_speeds(comparison: Comparison, file: Path) -> dict[str, float]:
         known: dict[str, float] = json.loads(file.read_text())
         return known
     torch.set_num_threads(1)
-    parts = {arm.name: _parts(comparison, arm) for arm in comparison.arms}
+    timers = {arm.name: _timer(comparison, arm) for arm in comparison.arms}
     rounds: list[dict[str, float]] = []
     for number in range(ROUNDS):
-        rounds.append({name: measure(*of, SECONDS_EACH).step[0] for name, of in parts.items()})
+        rounds.append({name: timer() for name, timer in timers.items()})
         print(f"round {number + 1}:", *(f"{n} {1e3 * s:.0f} ms" for n, s in rounds[-1].items()))
     first = comparison.arms[0].name
     fastest = min(each[first] for each in rounds)
     speeds = {
         name: 1 / (fastest * statistics.median(each[name] / each[first] for each in rounds))
-        for name in parts
+        for name in timers
     }
     file.write_text(json.dumps(speeds, indent=1) + "\n")
     return speeds
 
 
-def _parts(comparison: Comparison, arm: Arm) -> tuple[Beginning, Parts]:
-    overrides = comparison.common(arm, arm.learning_rates[0])
+def _timer(comparison: Comparison, arm: Arm) -> Callable[[], float]:
+    """Returns a function that measures the seconds of a step."""
+    overrides = [
+        *comparison.common(arm, arm.learning_rates[0]),
+        f"name={comparison.name}/speed",
+        "max_steps=1000000",
+    ]
+    if arm.module != "clozekit":
+        training = import_module(arm.module).TheirTraining(overrides)
+        return lambda: float(training.seconds_per_step(SECONDS_EACH))
+    parts = parts_of(overrides)
+    return lambda: measure(*parts, SECONDS_EACH).step[0]
+
+
+def parts_of(overrides: list[str]) -> tuple[Beginning, Parts]:
+    """Returns what `clozekit train` begins with for its overrides."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        composed = compose("train", overrides=[*overrides, f"name={comparison.name}/speed"])
+        composed = compose("train", overrides=overrides)
     values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     begin = beginning_of(TrainConfig.model_validate(values))
     return begin, make_parts(begin)

@@ -34,6 +34,12 @@ def comparison(size: str, seconds: float = SECONDS) -> Comparison:
         overrides=("experiment=demo_pretraining", *SIZES[size]),
         arms=(
             Arm("base", "AdamW, linear decay, 15 % masks, 16 pairs", learning_rates=RATES),
+            Arm(
+                "transformers",
+                "the same by transformers",
+                learning_rates=RATES,
+                module="experiments.recipes.theirs",
+            ),
             Arm("muon", "Muon", MUON, RATES),
             Arm("wsd", "constant, then a decay over 40 %", WSD, RATES),
             Arm("masks_30", "30 % masks", ("data.masked_lm_prob=0.3",), RATES),

@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--speeds", action="store_true", help="only measure what is missing")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, a thread each")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of training, each run")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     given = parser.parse_args()
     for size in given.sizes:
         compared = comparison(size, given.seconds)
@@ -36,7 +37,7 @@ def main() -> None:
         if given.speeds:
             continue
         write_sentiment_files()
-        arms = run_all(replace(compared, speeds=speeds), given.jobs)
+        arms = run_all(replace(compared, speeds=speeds, seeds=tuple(given.seeds)), given.jobs)
         results = {"seconds": given.seconds, "arms": arms}
         (FOLDER / f"{size}.json").write_text(json.dumps(results, indent=1) + "\n")
         report(arms, FOLDER, COLUMNS, size)

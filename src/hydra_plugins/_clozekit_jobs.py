@@ -13,13 +13,13 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from clozekit.command import validated
 from clozekit.config.components import check_components
 from clozekit.config.location import conf_dir
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.naming import NAME_OF_SWEEP, job_name
+from clozekit.verbs import validated
 
 OF_THE_SWEEP = ("name", "runs_dir", "resume")
 

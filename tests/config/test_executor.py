@@ -3,10 +3,10 @@
 import pytest
 from omegaconf import OmegaConf
 
-from clozekit.command import validated
 from clozekit.config.executor import SlurmExecutorConfig
 from clozekit.config.prepare import PrepareConfig
 from clozekit.errors import ConfigError
+from clozekit.verbs import validated
 from tests.programs.commands import compose_values
 
 

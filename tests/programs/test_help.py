@@ -8,8 +8,8 @@ import pytest
 
 from clozekit import __version__
 from clozekit.cli import VERBS, main
-from clozekit.command import _WORK
 from clozekit.config.location import conf_dir
+from clozekit.verbs import WORK
 from tests.programs.commands import COMMAND, run_clozekit
 
 
@@ -21,7 +21,7 @@ def test_the_help_lists_every_verb_with_an_example(
     with pytest.raises(SystemExit, match=r"^0$"):
         main()
     shown = capsys.readouterr().out
-    assert VERBS.keys() == _WORK.keys()
+    assert VERBS.keys() == WORK.keys()
     for name, verb in VERBS.items():
         assert f"  {name} " in shown and verb.summary in shown
         assert verb.example.startswith(f"clozekit {name} ") and verb.example in shown

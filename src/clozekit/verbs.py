@@ -1,0 +1,210 @@
+"""What each verb does with its composed configuration: checks it, imports, and calls the program.
+
+Heavy imports wait until the configuration has been checked.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, ValidationError
+
+from clozekit.config.group_choices import choices_of
+from clozekit.config.messages import of_validation
+from clozekit.config.own_modules import import_from_here, targets_of
+from clozekit.environment import prepare_for_torch, without_collector
+from clozekit.errors import ConfigError
+from clozekit.signals import exit_on_stop_signals
+from clozekit.standard_streams import keep_going_without_output
+
+if TYPE_CHECKING:
+    from clozekit.config.train import TrainConfig
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+_STARTED_BY_LIGHTNING = "hydra.job.name=train_ddp_process_"
+"""The argument that Lightning adds to the command line of the processes that it starts."""
+
+
+def validated(composed: DictConfig, schema: type[ConfigT]) -> ConfigT:
+    """Checks a composed configuration against a verb's schema.
+
+    Raises:
+        ConfigError: Keys are invalid; the message has one line per key.
+        OmegaConfBaseException: A required key has no value, or an interpolation fails.
+    """
+    values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(of_validation(error)) from error
+
+
+def _prepare(composed: DictConfig) -> None:
+    from clozekit.config.prepare import PrepareConfig
+
+    config = validated(composed, PrepareConfig)
+    exit_on_stop_signals()
+    with without_collector():
+        from clozekit.prepare import prepare
+
+    prepare(config)
+
+
+def _train(composed: DictConfig) -> None:
+    from clozekit.config.components import check_components
+    from clozekit.config.loggers import check_server
+    from clozekit.config.train import TrainConfig
+    from clozekit.runs.folder import is_first_process, refuse_existing
+    from clozekit.training.rank_connections import end_with_parent, set_parent
+
+    # A run should not end because nobody reads its output.
+    keep_going_without_output()
+    if any(argument.startswith(_STARTED_BY_LIGHTNING) for argument in sys.argv):
+        end_with_parent()
+    else:
+        set_parent()
+    config = validated(composed, TrainConfig)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        _refuse_processes(config)
+    if is_first_process() and config.resume is None:
+        refuse_existing(config.run_dir)
+    check_components(config)
+    if is_first_process():
+        check_server(config)
+    prepare_for_torch()
+    with without_collector():
+        import_from_here(targets_of(config.model_dump(by_alias=True)))
+        import_from_here(config.trusted_modules)
+        from clozekit.train import train
+
+    if is_first_process():
+        exit_on_stop_signals()
+    train(config)
+
+
+def _inspect(composed: DictConfig) -> None:
+    from clozekit.config.components import check_task_and_data
+    from clozekit.config.inspect import InspectConfig
+
+    config = validated(composed, InspectConfig)
+    config.check_out()
+    check_task_and_data(config)
+    prepare_for_torch()
+    with without_collector():
+        import_from_here(targets_of(config.model_dump(include={"data", "task"}, by_alias=True)))
+        import_from_here(config.trusted_modules)
+        from clozekit.inspect import inspect
+
+    inspect(config)
+
+
+def _refuse_processes(config: "TrainConfig") -> None:
+    """Rejects several processes per job with a launcher that runs jobs in its own process.
+
+    Lightning would start the other processes with the command line of the whole sweep.
+    """
+    trainer = config.trainer.model_extra or {}
+    for key in ("devices", "num_nodes"):
+        value = trainer.get(key, "auto" if key == "devices" else 1)
+        if value not in (1, "1"):
+            raise ConfigError(
+                f"trainer.{key}={value} in a sweep requires hydra/launcher=processes, which is the "
+                "default, or submitit; with this launcher each process would start the whole sweep"
+            )
+
+
+def _predict(composed: DictConfig) -> None:
+    from clozekit.config.predict import PredictConfig
+
+    config = validated(composed, PredictConfig)
+    config.check_output()
+    prepare_for_torch()
+    with without_collector():
+        import_from_here(config.trusted_modules)
+        from clozekit.predict import predict
+
+    predict(config)
+
+
+def _evaluate(composed: DictConfig) -> None:
+    from clozekit.config.evaluate import EvaluateConfig, check_out
+
+    config = validated(composed, EvaluateConfig)
+    if config.out is not None:
+        check_out(config.out)
+    prepare_for_torch()
+    with without_collector():
+        import_from_here(config.trusted_modules)
+        from clozekit.evaluate import evaluate
+
+    evaluate(config)
+
+
+def _benchmark(composed: DictConfig) -> None:
+    from clozekit.config.benchmark import BenchmarkConfig
+
+    # A run should not end because nobody reads its output.
+    keep_going_without_output()
+    verb = HydraConfig.get()
+    suite = verb.runtime.choices.get("suite")
+    if suite is None:
+        choices = ", ".join(choices_of("suite"))
+        raise ConfigError(f"suite is missing; set suite=…, one of {choices}")
+    config = validated(composed, BenchmarkConfig)
+    launcher = OmegaConf.to_container(verb.launcher, resolve=True)
+    assert isinstance(launcher, dict)
+    with without_collector():
+        from clozekit.benchmark import benchmark
+
+    code = benchmark(config, str(suite), {str(key): value for key, value in launcher.items()})
+    if code:
+        raise SystemExit(code)
+
+
+def _export(composed: DictConfig) -> None:
+    from clozekit.config.export import ExportConfig
+
+    config = validated(composed, ExportConfig)
+    config.check_out()
+    with without_collector():
+        from clozekit.export import export
+
+    export(config)
+
+
+def _merge(composed: DictConfig) -> None:
+    from clozekit.config.merge import MergeConfig
+
+    config = validated(composed, MergeConfig)
+    config.check_out()
+    with without_collector():
+        from clozekit.merge import merge
+
+    merge(config)
+
+
+def _report(composed: DictConfig) -> None:
+    from clozekit.config.report import ReportConfig
+
+    config = validated(composed, ReportConfig)
+    with without_collector():
+        from clozekit.report import report
+
+    report(config)
+
+
+WORK: dict[str, Callable[[DictConfig], None]] = {
+    "prepare": _prepare,
+    "train": _train,
+    "inspect": _inspect,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "benchmark": _benchmark,
+    "export": _export,
+    "merge": _merge,
+    "report": _report,
+}
