@@ -8,6 +8,7 @@ two pictures are made here.
 """
 
 import argparse
+import csv
 import json
 import shlex
 import subprocess
@@ -35,11 +36,13 @@ from rich.table import Table
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
 
-RECIPE = ("experiment=short", "encoder=tiny")
+RECIPE = ("experiment=short", "encoder=modern_tiny", "encoder.num_hidden_layers=2")
 """How the demo pretrains; its encoder is also the one that is trained from scratch."""
 
+STEPS_BETWEEN_PROBES = 400
+
 FINE_TUNING = ("experiment=demo_sentiment", f"data.train={SENTENCES}/few.csv")
-OF_SMALL = ("max_epochs=8",)
+OF_SMALL = ("max_epochs=8", "optimizer.lr=1e-3", "encoder.classifier_pooling=mean")
 OF_PUBLISHED = ("max_epochs=2", "optimizer.lr=1e-4")
 CORPUS = Path("data/demo")
 SEEDS = (1, 2)
@@ -55,7 +58,10 @@ def main() -> None:
     write_sentiment_files()
 
     pretraining = Path("runs") / root / "pretraining"
-    probes = [f"callbacks.probes.train={SENTENCES}/few.csv", "callbacks.probes.every_n_steps=200"]
+    probes = [
+        f"callbacks.probes.train={SENTENCES}/few.csv",
+        f"callbacks.probes.every_n_steps={STEPS_BETWEEN_PROBES}",
+    ]
     run_clozekit(
         *("train", *RECIPE, f"name={root}/pretraining", f"data.path={CORPUS}"),
         "callbacks=[checkpoints,preemption,progress,unigram_baseline,probes]",
@@ -75,6 +81,7 @@ def main() -> None:
         **json.loads((pretraining / "results.json").read_text()),
         "validation_pairs": num_validation_pairs(pretraining),
         "sentiment_rows": FEW_ROWS,
+        "probe_share": last_value(pretraining, "train/probe_share"),
         "sentiment_accuracy": accuracy,
         "minutes": (time.monotonic() - began) / 60,
     }
@@ -107,6 +114,12 @@ def run_clozekit(*arguments: str) -> None:
     finished = subprocess.run([sys.executable, "-m", *command], check=False)
     if finished.returncode:
         sys.exit(finished.returncode)
+
+
+def last_value(run: Path, column: str) -> float:
+    """Returns the last value of a column of a run's metrics."""
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return float([row[column] for row in csv.DictReader(file) if row[column]][-1])
 
 
 def starts(pretraining: Path) -> dict[str, tuple[str, ...]]:

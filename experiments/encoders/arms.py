@@ -21,7 +21,7 @@ SIZE = (
     "encoder.num_attention_heads=2",
 )
 
-FINE_TUNING = ("encoder.initializer_range=0.08", "callbacks.checkpoints.every_n_steps=1000000")
+FINE_TUNING = ("callbacks.checkpoints.every_n_steps=1000000",)
 
 
 def comparison(seconds: float = SECONDS) -> Comparison:

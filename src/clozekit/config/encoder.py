@@ -86,7 +86,7 @@ class EncoderConfig(BaseModel):
             tokens.
         classifier_bias: Whether the dense layers of heads have biases.
         classifier_pooling: What represents a whole sequence: `cls`, its first token, or `mean`, the
-            mean of its tokens.
+            mean of its tokens; null for that of `pretrained`, or for `cls`.
         layer_norm_eps: The epsilon added to the variance in each LayerNorm.
         initializer_range: The standard deviation of the truncated normal for weight initialization.
         model_type: The family as which `export` writes the encoder, by its `model_type` in
@@ -121,7 +121,7 @@ class EncoderConfig(BaseModel):
     classifier_activation: Literal["tanh", "relu", "gelu"] = "tanh"
     prediction_head: bool = False
     classifier_bias: bool = True
-    classifier_pooling: Literal["cls", "mean"] = "cls"
+    classifier_pooling: Literal["cls", "mean"] | None = None
     hidden_act: Literal["gelu", "gelu_pytorch_tanh"] = "gelu"
     hidden_dropout_prob: float = Field(0.1, ge=0, lt=1)
     attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
@@ -134,6 +134,11 @@ class EncoderConfig(BaseModel):
     def is_own(self) -> bool:
         """Whether the encoder is clozekit's own class."""
         return self.target == OWN_ENCODER
+
+    @property
+    def pooling(self) -> Literal["cls", "mean"]:
+        """What represents a whole sequence."""
+        return self.classifier_pooling or "cls"
 
     @property
     def longest_sequence(self) -> int:
@@ -158,12 +163,15 @@ class EncoderConfig(BaseModel):
     @classmethod
     def parts_of_bert(cls) -> dict[str, Any]:
         """Returns the values that the keys of `PARTS` have for BERT, which are their defaults."""
-        return {key: cls.model_fields[key].get_default() for key in PARTS}
+        return {key: cls.model_fields[key].get_default() for key in PARTS} | {
+            "classifier_pooling": "cls"
+        }
 
     def other_parts(self) -> dict[str, Any]:
         """Returns the keys and values in which the encoder has other parts than BERT."""
         of_bert = self.parts_of_bert()
-        parts = {key: v for key in PARTS if (v := getattr(self, key)) != of_bert[key]}
+        own = self.model_dump(include=set(PARTS)) | {"classifier_pooling": self.pooling}
+        parts = {key: own[key] for key in PARTS if own[key] != of_bert[key]}
         return parts if self.type_vocab_size else {**parts, "type_vocab_size": 0}
 
     def published(self) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Refuses overrides of which one silently discards another: a key, and keys inside it."""
+"""Refuses overrides of which one silently discards another.
+
+These are a key and keys inside it, and sizes of an encoder whose weights are loaded.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,9 +9,16 @@ from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, Override
 
+from clozekit.config.encoder import EncoderConfig
 from clozekit.config.group_choices import is_group
 from clozekit.config.overrides import parsed
 from clozekit.errors import ConfigError
+
+_WITH_WEIGHTS = (
+    *("target", "pretrained", "model_type", "classifier_pooling"),
+    *("hidden_dropout_prob", "attention_probs_dropout_prob"),
+)
+"""The keys of an encoder that may differ from those of the encoder whose weights it has."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +29,18 @@ class _Setting:
         text: The override.
         given: The key of the override.
         key: The key of the value: that of the override, or one inside its mapping.
-        is_list: Whether the value is a list, whose items later overrides may change.
+        value: The value.
     """
 
     text: str
     given: str
     key: str
-    is_list: bool
+    value: Any
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list, whose items later overrides may change."""
+        return isinstance(self.value, list)
 
 
 def check_key_conflicts(overrides: Sequence[str]) -> None:
@@ -45,6 +60,21 @@ def check_key_conflicts(overrides: Sequence[str]) -> None:
         for inner in others:
             if inner.given != outer.given and inner.key.startswith(f"{outer.key}."):
                 raise ConfigError(_in_words(outer, inner))
+    _check_sizes_of_pretrained(settings)
+
+
+def _check_sizes_of_pretrained(settings: Sequence[_Setting]) -> None:
+    """Checks that no size or part is given for an encoder that brings its own."""
+    loaded = [setting for setting in settings if setting.key == "encoder.pretrained"]
+    if not loaded or loaded[-1].value is None:
+        return
+    for each in settings:
+        group, _, name = each.key.partition(".")
+        if group == "encoder" and name in EncoderConfig.model_fields and name not in _WITH_WEIGHTS:
+            raise ConfigError(
+                f"{each.text.lstrip('+')} has no effect with {loaded[-1].text.lstrip('+')}, whose "
+                f"encoder has its own {name}; remove one of the two"
+            )
 
 
 def has_value_around(override: str, keys: Sequence[str]) -> bool:
@@ -66,7 +96,7 @@ def _settings(text: str) -> Iterator[_Setting]:
         return
     for key, value in _leaves(override.key_or_group, override):
         if not is_group(key):
-            yield _Setting(text, override.key_or_group, key, isinstance(value, list))
+            yield _Setting(text, override.key_or_group, key, value)
 
 
 def _leaves(key: str, override: Override) -> Iterator[tuple[str, Any]]:

@@ -112,7 +112,7 @@ class PaddedModel(nn.Module):
             first = sequence_output[:, 0]
             weights = attention_mask[..., None].to(sequence_output.dtype)
             means = (sequence_output * weights).sum(dim=1) / weights.sum(dim=1)
-            is_mean = self.encoder.config.classifier_pooling == "mean"
+            is_mean = self.encoder.config.pooling == "mean"
             encoded += (self.encoder.pooler(means if is_mean else first),)
         if not self.heads:
             return encoded

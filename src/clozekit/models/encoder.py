@@ -60,7 +60,7 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(make_block(config, i) for i in range(config.num_hidden_layers))
         self.final_norm = layer_norm(config) if is_pre_norm else nn.Identity()
         self.pooler = make_pooler(config) if add_pooling_layer else None
-        self._represent = means if config.classifier_pooling == "mean" else first_tokens
+        self._represent = means if config.pooling == "mean" else first_tokens
         init_weights(self, config.initializer_range)
 
     def forward(

@@ -68,7 +68,8 @@ def encoder_config(
         raise ConfigError(
             f"encoder.vocab_size={given.vocab_size} but the tokenizer has {vocab_size} ids"
         )
-    return given.model_copy(update={"vocab_size": vocab_size})
+    update = {"vocab_size": vocab_size, "classifier_pooling": given.pooling}
+    return given.model_copy(update=update)
 
 
 def _pretrained_config(
@@ -89,6 +90,7 @@ def _pretrained_config(
             )
         target = theirs.target
     more = {**(given.model_extra or {}), **(theirs.model_extra or {}), "target": target}
+    more["classifier_pooling"] = given.classifier_pooling or theirs.pooling
     config = theirs.model_copy(update={**more, **dropout, "pretrained": given.pretrained})
     if given.model_type is not None:
         config = config.model_copy(update={"model_type": given.model_type})

@@ -122,6 +122,7 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
 def write_config(encoder: EncoderConfig) -> dict[str, Any]:
     """Returns the keys of `config.json`."""
     config = {key: getattr(encoder, key) for key in _SAME_KEYS}
+    config["classifier_pooling"] = encoder.pooling
     config |= {theirs: getattr(encoder, ours) for ours, theirs in _OTHER_KEYS.items()}
     every = encoder.global_attn_every_n_layers
     layer_types = [
