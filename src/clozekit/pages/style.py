@@ -43,6 +43,7 @@ th,td{text-align:left;vertical-align:top;padding:.3rem .7rem .3rem 0;
 border-bottom:1px solid var(--line)}
 thead th{color:var(--soft);font-weight:600}
 td{max-width:40rem}
+td bdi{overflow-wrap:break-word}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .facts th{color:var(--soft);font-weight:400;padding-right:1.5rem;white-space:nowrap}
 .facts th,.facts td,.probabilities td{border:0;padding-top:.12rem;padding-bottom:.12rem}
