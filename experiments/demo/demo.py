@@ -38,11 +38,11 @@ from clozekit.corpus.shards import Shard
 
 RECIPE = (
     *("experiment=short", "encoder=modern_tiny", "encoder.num_hidden_layers=2"),
-    "max_steps=1000",
+    "max_steps=1200",
 )
 """How the demo pretrains; its encoder is also the one that is trained from scratch."""
 
-STEPS_BETWEEN_PROBES = 500
+STEPS_BETWEEN_PROBES = 400
 
 FINE_TUNING = ("experiment=demo_sentiment", f"data.train={SENTENCES}/few.csv")
 OF_SMALL = ("max_epochs=6", "optimizer.lr=1e-3", "encoder.classifier_pooling=mean")
