@@ -70,7 +70,7 @@ def main() -> None:
         "callbacks=[checkpoints,preemption,progress,unigram_baseline,probes]",
         *(*probes, f"callbacks.probes.validation={SENTENCES}/validation.csv"),
     )
-    show_predictions(pretraining, console)
+    words = show_predictions(pretraining, console)
 
     accuracy: dict[str, list[float]] = {"from scratch": [], "pretrained": []}
     for seed in SEEDS:
@@ -86,6 +86,7 @@ def main() -> None:
         "sentiment_rows": FEW_ROWS,
         "probe_share": last_value(pretraining, "train/probe_share"),
         "sentiment_accuracy": accuracy,
+        "masked_words": words,
         "minutes": (time.monotonic() - began) / 60,
     }
     (Path("runs") / root / "results.json").write_text(json.dumps(results, indent=2) + "\n")

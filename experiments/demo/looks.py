@@ -26,14 +26,22 @@ PAIRS = (
 WORDS = 5
 
 
-def show_predictions(run: Path, console: Console) -> None:
-    """Prints words for [MASK] with their probabilities, and what the model says of pairs."""
+def show_predictions(run: Path, console: Console) -> dict[str, list[str]]:
+    """Prints words for [MASK] with their probabilities, and what the model says of pairs.
+
+    Returns:
+        For each text with [MASK], a line for each mask with the likeliest words.
+    """
     model = clozekit.load(run)
     predictions = model.predict(MASKED)
     console.print("\n[bold]Masked words[/bold], the likeliest first", markup=True)
-    for text, prediction in zip(MASKED, predictions, strict=True):
+    words = {
+        text: list(words_in_words(prediction["words"]))
+        for text, prediction in zip(MASKED, predictions, strict=True)
+    }
+    for text, lines in words.items():
         console.print(f"  {text}", markup=False)
-        for line in words_in_words(prediction["words"]):
+        for line in lines:
             console.print(f"      {line}", markup=False, soft_wrap=True)
     firsts = [each[0]["probability"] for found in predictions for each in found["words"]]
     console.print(f"  {how_sure(firsts)}", markup=False, soft_wrap=True)
@@ -47,6 +55,7 @@ def show_predictions(run: Path, console: Console) -> None:
         )
         for (text, text_pair), pair in zip(PAIRS, pairs, strict=True):
             console.print(f"  {pair[key]:.2f}  A: {text}  B: {text_pair}", markup=False)
+    return words
 
 
 def words_in_words(masks: list[list[dict[str, Any]]]) -> Iterator[str]:

@@ -35,7 +35,10 @@ def page(text: str) -> str:
     results = json.loads((FOLDER / "results.json").read_text())
     lines = [row("", "result", "for comparison"), row("---", "---", "---")]
     lines += [row(*cells) for cells in rows_of(results)]
-    return replaced(text, "demo", "\n".join(lines))
+    text = replaced(text, "demo", "\n".join(lines))
+    if "<!-- words -->" in text:
+        text = replaced(text, "words", "\n".join(words_of(results)))
+    return text
 
 
 def rows_of(results: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -55,6 +58,14 @@ def rows_of(results: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     for start, scores in results["sentiment_accuracy"].items():
         what = f"sentiment {STARTS[start]}{of_rows}: test accuracy"
         yield what, f"{mean(scores):.3f}", _of_seeds(scores)
+
+
+def words_of(results: dict[str, Any]) -> Iterator[str]:
+    """Yields the lines of the table with the likeliest words for [MASK]."""
+    yield row("text", "likeliest words")
+    yield row("---", "---")
+    for text, lines in results["masked_words"].items():
+        yield row(text, "; ".join(lines))
 
 
 def _of_chance(accuracy: float, results: dict[str, Any]) -> str:
