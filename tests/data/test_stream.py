@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 
-from clozekit.data.stream import loader_options
+from clozekit.data.loader import loader_options
 
 
 def work(ready: object) -> None:

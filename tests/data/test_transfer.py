@@ -11,10 +11,11 @@ from torch import Tensor
 
 from clozekit.data.batch import Batch
 from clozekit.data.labelled.labelled_source import LabelledSource
+from clozekit.data.loader import TrainingLoader, loader_options
 from clozekit.data.order import Position
 from clozekit.data.packing import Packing
 from clozekit.data.step import StepBatch
-from clozekit.data.stream import BatchShape, Phase, TrainingLoader, TrainingStream, loader_options
+from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.data.transfer import ALIGNMENT, DeviceCopy, Layout, gathered
 from tests.data.labelled.labelled_rows import TASKS, drawn
 from tests.data.test_step import Copies

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data._utils import signal_handling
 
-from clozekit.data.stream import loader_options
+from clozekit.data.loader import loader_options
 from clozekit.data.workers import in_words
 from clozekit.errors import DataError, WorkerError
 

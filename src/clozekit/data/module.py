@@ -13,17 +13,10 @@ from clozekit.config.checking import checked
 from clozekit.config.data import StreamConfig
 from clozekit.config.phases import PlannedPhase, planned
 from clozekit.data.batch import Batch
+from clozekit.data.loader import TrainingLoader, loader_options
 from clozekit.data.order import Position
 from clozekit.data.step import EvaluationBatch
-from clozekit.data.stream import (
-    BatchShape,
-    EvaluationStream,
-    Phase,
-    Source,
-    TrainingLoader,
-    TrainingStream,
-    loader_options,
-)
+from clozekit.data.stream import BatchShape, EvaluationStream, Phase, Source, TrainingStream
 from clozekit.environment import cores_per_process
 
 MOST_WORKERS = 4

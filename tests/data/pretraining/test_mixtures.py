@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from clozekit.corpus.manifest import MANIFEST_FILE
+from clozekit.data.loader import TrainingLoader, loader_options
 from clozekit.data.order import Position
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.data.pretraining.masked_lm_datamodule import MaskedLMDataModule
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
-from clozekit.data.stream import TrainingLoader, TrainingStream, loader_options
+from clozekit.data.stream import TrainingStream
 from clozekit.errors import DataError
 
 SIZES = {"seed": 0, "global_batch_size": 8, "micro_batch_size": 4, "max_seq_length": 48}

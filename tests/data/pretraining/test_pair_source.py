@@ -9,18 +9,12 @@ import torch
 
 from clozekit.corpus.shards import Shard
 from clozekit.data.batch import MaskedLMBatch, PretrainingBatch
+from clozekit.data.loader import TrainingLoader, loader_options
 from clozekit.data.order import Position, Span
 from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
 from clozekit.data.pretraining.pair_source import PretrainingSource
 from clozekit.data.step import StepBatch
-from clozekit.data.stream import (
-    BatchShape,
-    EvaluationStream,
-    Phase,
-    TrainingLoader,
-    TrainingStream,
-    loader_options,
-)
+from clozekit.data.stream import BatchShape, EvaluationStream, Phase, TrainingStream
 from clozekit.errors import ConfigError
 from tests.data.pretraining.shards_of_words import (
     SPECIAL_TOKENS,

@@ -6,17 +6,12 @@ from pathlib import Path
 import pytest
 
 from clozekit.data.batch import MaskedLMBatch
+from clozekit.data.loader import TrainingLoader, loader_options
 from clozekit.data.order import Position
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.data.step import StepBatch
-from clozekit.data.stream import (
-    BatchShape,
-    Phase,
-    TrainingLoader,
-    TrainingStream,
-    loader_options,
-)
+from clozekit.data.stream import BatchShape, Phase, TrainingStream
 from clozekit.errors import ConfigError
 from tests.data.pretraining.shards_of_words import full_sentences_of, source_of, write_words
 
