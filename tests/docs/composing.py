@@ -10,7 +10,7 @@ import pytest
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from omegaconf import DictConfig
 
-from clozekit import command
+from clozekit import command, verbs
 from clozekit.config import callbacks, components, data
 from clozekit.config.options import is_multirun, parse_options
 from clozekit.config.overrides import as_overrides, parsed
@@ -63,7 +63,7 @@ def check_clozekit(arguments: list[str]) -> None:
         rest = [*rest, "hydra.mode=RUN"]  # an experiment may be a sweep
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["clozekit", verb, *rest])
-        patch.setitem(command._WORK, verb, validate(verb, patch))
+        patch.setitem(verbs.WORK, verb, validate(verb, patch))
         assert command.run_verb(verb) == 0
 
 
@@ -87,7 +87,7 @@ def validate(verb: str, patch: pytest.MonkeyPatch) -> Callable[[DictConfig], Non
     patch.setattr(components, "_check_compiler", lambda: None)
 
     def work(composed: DictConfig) -> None:
-        config = command.validated(composed, schema)
+        config = verbs.validated(composed, schema)
         if verb == "train":
             components.check_components(config)
         elif verb == "inspect":

@@ -88,7 +88,7 @@ def encoder_config(
     if values.get("vocab_size") is None:
         raise DataError(f"{file}: vocab_size=None; it should be the number of token ids")
     try:
-        return EncoderConfig.model_validate(dict(values))
+        return EncoderConfig.model_validate({"classifier_pooling": "cls", **values})
     except ValidationError as error:
         problem = of_validation(error).replace("\n", "; ")
         for ours, theirs in (names or {}).items():
