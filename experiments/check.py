@@ -11,6 +11,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 WRITERS = {
     "demo": "experiments.demo.tables",
+    "embeddings": "experiments.embeddings.run",
     "encoders": "experiments.encoders.run",
     "finetune_tasks": "experiments.finetune_tasks.tables",
     "forecasts": "experiments.forecasts.tables",
@@ -25,7 +26,6 @@ WRITERS = {
 
 WITHOUT_JSON = (
     *("chinese_entities", "labelled_memory", "near_duplicates", "prepare_growth", "slurm"),
-    "embeddings",
 )
 """Folders without JSON: their README.md is the record itself, or they have not been run."""
 

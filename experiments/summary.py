@@ -68,7 +68,13 @@ def results() -> dict[str, str]:
         name: mean(of["pretraining"]["validation/mlm_loss"] for of in arms[name]["seeds"].values())
         for name in ("bert", "modern")
     }
+    recall = {
+        when: read("embeddings/results.json")["minilm"][when]["recall@1"]
+        for when in ("before", "after")
+    }
     return {
+        "embeddings/results.json": f"recall@1 of MiniLM {recall['before']:.2f} before, "
+        f"{recall['after']:.2f} after",
         "demo/results.json": f"held-out loss {demo['validation/mlm_loss']:.2f} nats, "
         f"{demo['unigram_entropy']:.2f} from word frequencies alone",
         "resume_exactness/results.json": f"{equal(trials)} runs equal, "

