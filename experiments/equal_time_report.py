@@ -20,6 +20,12 @@ class Column:
     factor: float = 1.0
     form: str = ".3f"
 
+    def cell(self, values: Sequence[float]) -> str:
+        """Writes the mean, and the sample standard deviation of more than one value."""
+        mean, deviation = mean_and_deviation(values)
+        written = f"{self.factor * mean:{self.form}}"
+        return f"{written} ± {self.factor * deviation:{self.form}}" if len(values) > 1 else written
+
 
 HELD_OUT = Column("pretraining", "validation/mlm_loss", "held-out MLM loss")
 NEXT_SENTENCES = Column("pretraining", "validation/nsp_accuracy", "next sentences, %", 100.0, ".1f")
@@ -49,11 +55,7 @@ def table(results: dict[str, Any], columns: Sequence[Column]) -> str:
     lines = [row(*header), "|" + "---|" * len(header)]
     for arm in results.values():
         cells = [arm["title"], f"{arm['steps_per_second']:.1f}", f"{arm['learning_rate']:g}"]
-        for column in columns:
-            mean, deviation = mean_and_deviation(of_seeds(arm, column.stage, column.metric))
-            cells.append(
-                f"{column.factor * mean:{column.form}} ± {column.factor * deviation:{column.form}}"
-            )
+        cells += [column.cell(of_seeds(arm, column.stage, column.metric)) for column in columns]
         lines.append(row(*cells))
     return "\n".join(lines)
 
