@@ -68,7 +68,8 @@ def as_markdown(notebook: dict[str, Any]) -> str:
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         cells.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
-    cells.insert(1, "[Download the notebook](quickstart.ipynb).")
+    # In HTML, because a link in Markdown would become one to the page itself.
+    cells.insert(1, '<a href="quickstart.ipynb" download>Download the notebook</a>.')
     return "\n\n".join(cells) + "\n"
 
 

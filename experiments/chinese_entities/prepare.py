@@ -1,6 +1,6 @@
 """Writes the paper's text as documents, and its tagged sentences, to `data/chinese_entities/`.
 
-    python experiments/chinese_entities/prepare.py [--data ../shared/data]
+    python experiments/chinese_entities/prepare.py [--data data/tasks]
 
 The text has a paragraph a line and no marks between articles: every eight paragraphs are
 taken for a document.
@@ -17,7 +17,7 @@ PARAGRAPHS = 8
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=Path("data/tasks"))
     data = parser.parse_args().data
     FOLDER.mkdir(parents=True, exist_ok=True)
     text = gzip.decompress((data / "corpus/people_daily_zh.txt.gz").read_bytes()).decode()

@@ -1,6 +1,6 @@
 """Retrieval of paragraphs before and after contrastive training; see README.md.
 
-    python -m experiments.embeddings.run --data ../shared/data [--own runs/first] [--table]
+    python -m experiments.embeddings.run --data data/tasks [--own runs/first] [--table]
 
 Whatever is done already is not done again, and a training run that was stopped goes on.
 """
@@ -29,7 +29,7 @@ SETTINGS = {
 def main() -> None:
     """Runs what is not done, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=Path("data/tasks"))
     parser.add_argument("--own", type=Path, help="the run of an encoder that clozekit pretrained")
     parser.add_argument("--steps", type=int, default=128)
     parser.add_argument("--table", action="store_true", help="only write the table")

@@ -23,7 +23,7 @@ NUMBER = 500
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=Path("data/tasks"))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder) / "questions.json", Path(folder) / "evaluation"

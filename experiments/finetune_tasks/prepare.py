@@ -1,6 +1,6 @@
 """Writes the rows that every variant reads to `data/finetune_tasks/`.
 
-    python experiments/finetune_tasks/prepare.py [--data ../shared/data]
+    python experiments/finetune_tasks/prepare.py [--data data/tasks]
 
 Which rows those are is a matter of their hashes, so it is the same everywhere.
 """
@@ -23,7 +23,7 @@ Sentence = list[str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=Path("data/tasks"))
     data = parser.parse_args().data
     for task in TASKS:
         task.file("train").parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Writes the rows of the benchmark's tasks to data/technical_english/tasks/.
 
-    python -m experiments.technical_english.rows [--data ../shared/data]
+    python -m experiments.technical_english.rows [--data data/tasks]
 
 Rows are chosen by their hashes. What the validation files have is split by passage, so that none is
 in both validation and test: the learning rate is chosen on one, the score is that of the other.
@@ -45,7 +45,7 @@ SPLITS = ("train", "validation", "test")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=Path("data/tasks"))
     write_rows(parser.parse_args().data, TASKS)
 
 

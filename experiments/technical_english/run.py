@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of pretraining, instead of minutes")
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
     parser.add_argument("--jobs", type=int, default=2, help="runs of fine-tuning at a time")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="of the tasks")
+    parser.add_argument("--data", type=Path, default=Path("data/tasks"), help="of the tasks")
     parser.add_argument("--corpus", type=Path, default=CORPUS)
     parser.add_argument("--toy", action="store_true", help="only try every stage")
     given = parser.parse_args()

@@ -175,7 +175,7 @@ def memory(of: dict[str, Any]) -> Iterator[str]:
 
 
 def batches(figures: dict[str, Any]) -> Iterator[str]:
-    yield from header("", "a second")
+    yield from header("", "per second")
     for name, of in figures.items():
         yield row(name, with_spread(of, ",.0f"))
 
