@@ -157,8 +157,17 @@ def results_of(name: str) -> dict[str, Any] | None:
 
 
 def finish(name: str, overrides: Sequence[str], module: str = "clozekit") -> dict[str, Any]:
-    """Runs what has not ended; a run that was interrupted is resumed."""
+    """Runs what has not ended; a run that was interrupted is resumed.
+
+    Raises:
+        SystemExit: It failed, or the name has been used by another command.
+    """
+    record, written = RUNS / f"{name}.command", shlex.join([module, "train", *overrides]) + "\n"
+    if record.exists() and record.read_text() != written:
+        raise SystemExit(f"{RUNS / name} is a run of another command: see {record}")
     if results_of(name) is None:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(written)
         began = time.monotonic()
         run_command([*overrides, "resume=auto"], name, module)
         print(f"{time.strftime('%H:%M:%S')} {name}: {time.monotonic() - began:.0f} s", flush=True)
