@@ -1,8 +1,11 @@
 """A step in one buffer: one copy to a device, and the same tensors there."""
 
-from collections.abc import Callable
+import pickle
+import resource
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,3 +190,37 @@ def test_a_copy_does_not_wait_for_the_computation() -> None:
     copy._done.synchronize()
     assert not computed.query(), "the computation is still running"
     assert int(copy.wait().sum()) == 1 << 20
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """Allows this process and its children few more open files than it has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    is_open = len([*Path("/dev/fd").iterdir()])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (is_open + 100, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("few_descriptors")
+def test_a_worker_passes_on_a_step_of_many_micro_batches() -> None:
+    source = LabelledSource(drawn("classification", 200), is_training=True)
+    stream = TrainingStream([Phase(source, BatchShape(128, 1))], 0, Position())
+    expected = list(islice(iter(stream), 3))
+    loader = TrainingLoader(stream, Position, **loader_options(1, pin_memory=False))
+    for found, step in zip(loader, expected, strict=False):
+        assert len(found.micro_batches) == 128
+        assert found.index == step.index and found.totals == step.totals
+        for ours, theirs in zip(found.micro_batches, step.micro_batches, strict=True):
+            named = tensors_of(theirs)
+            assert all(torch.equal(t, named[name]) for name, t in tensors_of(ours).items())
+
+
+def test_a_pickled_step_is_the_same_step() -> None:
+    step = step_of().in_one_buffer()
+    found = pickle.loads(pickle.dumps(step))
+    for ours, theirs in zip(found.micro_batches, step.micro_batches, strict=True):
+        named = tensors_of(theirs)
+        assert tensors_of(ours).keys() == named.keys()
+        assert all(torch.equal(t, named[name]) for name, t in tensors_of(ours).items())
+    assert found.next_position == step.next_position

@@ -42,3 +42,23 @@ def test_one_validation_batch_on_two_processes(task: str, corpus: Path, tmp_path
     results = json.loads((tmp_path / "runs" / "run" / "results.json").read_text())
     assert results["step"] == 4
     assert "validation/loss" in results
+
+
+def test_a_small_share_of_the_validation_is_one_batch_on_all_processes(
+    corpus: Path, tmp_path: Path
+) -> None:
+    """Of 3 batches, one process has two and the other one: half of that is one and none."""
+    ended = run_ranks(
+        *("train", "name=run", "trainer=ddp_cpu", *TINY, *QUIET),
+        *("task=classification", "data=classification"),
+        f"data.tokenizer={corpus / 'tokenizer.json'}",
+        f"data.train={write_task(tmp_path, 'classification', 40, seed=1)}",
+        f"data.validation={write_task(tmp_path, 'classification', 12, seed=2)}",
+        *("max_steps=2", "validate_every_n_steps=1", "trainer.limit_val_batches=0.5"),
+        *("global_batch_size=8", "micro_batch_size=4"),
+        cwd=tmp_path,
+        seconds=SECONDS,
+    )
+    assert [each.returncode for each in ended] == [0, 0], ended[0].stderr + ended[1].stderr
+    results = json.loads((tmp_path / "runs" / "run" / "results.json").read_text())
+    assert "validation/loss" in results

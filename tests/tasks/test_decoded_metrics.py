@@ -152,7 +152,7 @@ def test_words_without_a_tag_count_for_nothing() -> None:
     # Every word is guessed to be an animal of its own.
     logits = F.one_hot(torch.full((6,), TAGS.index("B-ANIMAL")), len(TAGS)).float()
     module.update_metrics(metrics, logits, batch)
-    metrics["loss"].update(0.0)
+    metrics["loss"].update(torch.tensor(0.0), 1)
     computed = {name: value.item() for name, value in computed_metrics(metrics).items()}
     assert computed["accuracy"] == pytest.approx(1 / 4)
     assert computed["precision"] == pytest.approx(1 / 4)

@@ -64,6 +64,11 @@ def check_strategy(strategy: Any) -> None:
                 f"trainer.strategy.start_method={strategy['start_method']} is not supported: "
                 f"{_STARTS}"
             )
+        if strategy.get("broadcast_buffers"):
+            raise ValueError(
+                "trainer.strategy.broadcast_buffers=true is not supported: a process without a "
+                "validation batch would not join the broadcast, and the others would wait for it"
+            )
         if strategy.get("static_graph"):
             raise ValueError(
                 "trainer.strategy.static_graph=true is not supported: in the first step it would "

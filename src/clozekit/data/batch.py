@@ -45,7 +45,9 @@ class Batch(TensorContainer):
 
     def map_moving(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Applies a function to the tensors that a device needs: all except `sample_ids`."""
-        return self._map(lambda tensor: tensor if tensor is self.sample_ids else function(tensor))
+        return self.map_tensors(
+            lambda tensor: tensor if tensor is self.sample_ids else function(tensor)
+        )
 
     def padded(self) -> dict[str, Tensor]:
         """Returns the inputs in the padded form of other libraries, each `[batch, max_seqlen]`."""

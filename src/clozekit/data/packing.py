@@ -16,20 +16,21 @@ class TensorContainer:
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Moves all tensors; takes the arguments of `torch.Tensor.to`."""
-        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+        return self.map_tensors(lambda tensor: tensor.to(*args, **kwargs))
 
     def pin_memory(self) -> Self:
         """Copies all tensors to page-locked memory."""
-        return self._map(lambda tensor: tensor.pin_memory())
+        return self.map_tensors(lambda tensor: tensor.pin_memory())
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Applies a function to all tensors."""
         changed: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
                 changed[field.name] = function(value)
             elif isinstance(value, TensorContainer):
-                changed[field.name] = value._map(function)
+                changed[field.name] = value.map_tensors(function)
         return replace(self, **changed)
 
 

@@ -1,7 +1,7 @@
 """The items of loaders: the batches of one optimizer step, or one evaluation batch."""
 
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -78,6 +78,31 @@ class LoadedBatches(Generic[BatchT]):
         tensors = self._moving()
         layout = Layout.of(tensors)
         return self._in_buffer(layout, gathered(tensors, layout, pin))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns the state with all tensors in one.
+
+        A data worker passes a tensor on with file descriptors, of which a process has few: one
+        tensor for each part of many micro-batches would be too many.
+        """
+        tensors: list[Tensor] = []
+        placeholder = torch.empty(0)
+
+        def collect(tensor: Tensor) -> Tensor:
+            tensors.append(tensor)
+            return placeholder
+
+        shells = tuple(batch.map_tensors(collect) for batch in self.micro_batches)
+        layout = Layout.of(tensors)
+        state = {**self.__dict__, "micro_batches": shells, "_layout": None, "_buffer": None}
+        return {**state, "_copy": None, "packed": (layout, gathered(tensors, layout, pin=False))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores the tensors."""
+        layout, buffer = state.pop("packed")
+        views = iter(layout.views(buffer))
+        batches = tuple(b.map_tensors(lambda _: next(views)) for b in state["micro_batches"])
+        self.__dict__.update(state, micro_batches=batches)
 
     def _moving(self) -> list[Tensor]:
         tensors: list[Tensor] = []

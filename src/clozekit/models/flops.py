@@ -49,7 +49,8 @@ def num_attended(lengths: NDArray[np.integer], reach: int | None = None) -> int:
 def masked_lm_flops(config: EncoderConfig, num_targets: int) -> int:
     """Returns the operations of the MLM head on a number of masked tokens."""
     assert config.vocab_size is not None
-    return 2 * config.hidden_size * (config.hidden_size + config.vocab_size) * num_targets
+    size = config.embedding_size or config.hidden_size
+    return 2 * size * (config.hidden_size + config.vocab_size) * num_targets
 
 
 def pooler_flops(config: EncoderConfig, num_sequences: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.optim import Optimizer
 
 from clozekit.config.train_groups import DivergenceConfig
@@ -15,6 +15,11 @@ from clozekit.display import say
 
 if TYPE_CHECKING:
     from clozekit.tasks.base import TaskModule
+
+
+MOST_SKIPPED = 40
+"""With 16-mixed, this many skipped steps in a row are a divergence: the scale of the loss is halved
+at each, and torch begins with 65,536, which 17 halvings bring to less than 1."""
 
 
 class DivergenceError(RuntimeError):
@@ -34,6 +39,7 @@ class DivergenceGuard:
 
     Attributes:
         rollbacks: The number of rollbacks so far.
+        skipped: The number of the last steps in a row whose gradient norm was not finite.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class DivergenceGuard:
         self.config = config or DivergenceConfig()
         self.checkpoint = checkpoint
         self.rollbacks = 0
+        self.skipped = 0
 
     def judge(
         self,
@@ -86,9 +93,12 @@ class DivergenceGuard:
             )
         if not math.isfinite(grad_norm):
             # A gradient scaler tries scales that are too large, and then skips the step.
-            if module.trainer.precision == "16-mixed":
+            self.skipped += 1
+            if module.trainer.precision == "16-mixed" and self.skipped < MOST_SKIPPED:
                 return None
-            return DivergenceError(f"the gradient norm is {grad_norm} {at}")
+            in_a_row = f" {self.skipped} times in a row, the last time" if self.skipped > 1 else ""
+            return DivergenceError(f"the gradient norm is {grad_norm}{in_a_row} {at}")
+        self.skipped = 0
         if self.config.max_grad_norm is not None and grad_norm > self.config.max_grad_norm:
             return DivergenceError(
                 f"the gradient norm is {grad_norm:.4g} {at}, more than divergence.max_grad_norm="
@@ -114,7 +124,9 @@ class DivergenceGuard:
                 f"{problem}; divergence.max_rollbacks={self.config.max_rollbacks} is reached"
             ) from problem
         self.rollbacks += 1
-        content = torch.load(self.checkpoint, map_location=module.device, weights_only=True)
+        self.skipped = 0
+        # On the host: both `load_state_dict` copy, and a GPU may have no memory for a second state.
+        content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         module.load_state_dict(content["state_dict"])
         optimizer.load_state_dict(content["optimizer_states"][0])
         # Without gradients, the optimizer step does not change the weights.
@@ -126,11 +138,16 @@ class DivergenceGuard:
 
 
 def _bad_samples(step: StepBatch[Any], losses: Sequence[Tensor]) -> str:
-    """Lists the samples of this process's micro-batches whose loss is not finite."""
+    """Lists the samples of all micro-batches whose loss is not finite, over all processes."""
     bad = [
         f"{epoch}:{shard}:{sample}"
         for batch, loss in zip(step.micro_batches, losses, strict=True)
         if not torch.isfinite(loss)
         for epoch, shard, sample in batch.sample_ids.tolist()
     ]
-    return ", ".join(bad) or "on another process"
+    if distributed.is_available() and distributed.is_initialized():
+        # All processes have the same loss of the step, so all of them are here.
+        of_all: list[list[str]] = [[] for _ in range(distributed.get_world_size())]
+        distributed.all_gather_object(of_all, bad)
+        bad = [sample for of_one in of_all for sample in of_one]
+    return ", ".join(bad) or "unknown, because only their sum is not finite"

@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 
 from clozekit.data.batch import Batch
 from clozekit.data.files.rows import MISSING_LABEL
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.step import EvaluationBatch, StepBatch
+from clozekit.metrics.ratio import Ratio
 from clozekit.models.precision import upcast
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.metric_names import metrics_and_modes, names_of
@@ -126,7 +127,7 @@ class FineTuningModule(TaskModule[BatchT]):
 
     def metrics_of_a_split(self) -> nn.ModuleDict:
         """Makes the metrics of a split, including the loss."""
-        return nn.ModuleDict({"loss": MeanMetric(), **self.new_metrics()})
+        return nn.ModuleDict({"loss": Ratio(self.device), **self.new_metrics()})
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
         """Returns the names of the validation metrics, each with the mode of its best value.
@@ -144,8 +145,7 @@ class FineTuningModule(TaskModule[BatchT]):
         """Adds a batch to a split's metrics; returns its logits."""
         logits = upcast(self(batch))
         loss_sum, num_targets = self.evaluation_loss(logits, batch)
-        if num_targets:
-            metrics["loss"].update(loss_sum / num_targets, num_targets)  # type: ignore[operator]
+        metrics["loss"].update(loss_sum, num_targets)  # type: ignore[operator]
         self.update_metrics(metrics, logits, batch)  # type: ignore[arg-type]
         return logits
 

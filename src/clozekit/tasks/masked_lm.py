@@ -4,7 +4,6 @@ import math
 from typing import Any, Literal
 
 from torch import Tensor
-from torchmetrics import MeanMetric, MetricCollection
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import MaskedLMBatch
@@ -35,9 +34,11 @@ class MaskedLMModule(ValidatesSources, TaskModule[MaskedLMBatch]):
         self.model = EncoderWithHeads(
             built, masked_lm_head=MaskedLMHead(encoder, built.embeddings.token_embeddings)
         )
-        self.validation_metrics = MetricCollection(
-            {name: MeanMetric() for name in ("mlm_loss", "mlm_accuracy")}, prefix="validation/"
-        )
+
+    @property
+    def mean_names(self) -> tuple[str, ...]:
+        """The names of the means that a validation computes."""
+        return ("mlm_loss", "mlm_accuracy")
 
     def forward(self, batch: MaskedLMBatch) -> Tensor:
         """Computes the logits of masked tokens."""
@@ -54,7 +55,7 @@ class MaskedLMModule(ValidatesSources, TaskModule[MaskedLMBatch]):
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
         """Returns the names of the validation metrics, each with the mode of its best value."""
-        names = ("loss", "perplexity", "mlm_loss", "mlm_accuracy")
+        names = ("loss", "perplexity", *self.mean_names)
         return metrics_and_modes(names, self.validation_sources)
 
     def step_metrics(
@@ -66,22 +67,19 @@ class MaskedLMModule(ValidatesSources, TaskModule[MaskedLMBatch]):
         return {"loss": mlm_loss, **metrics, "perplexity": perplexity(mlm_loss)}
 
     def validation_step(self, loaded: EvaluationBatch[MaskedLMBatch], batch_idx: int) -> None:
-        """Updates loss and accuracy, weighted by the number of masked tokens."""
+        """Adds the loss and correct predictions of a batch to the metrics."""
         batch = loaded.batch
         mlm = self._cross_entropy(batch)
         targets = len(batch.masked_lm_labels)
-        for metrics in self.metrics_of(loaded):
-            metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
-            metrics["mlm_accuracy"].update(mlm.num_correct / targets, targets)
+        self.update_metrics(
+            loaded,
+            {"mlm_loss": (mlm.loss_sum, targets), "mlm_accuracy": (mlm.num_correct, targets)},
+        )
 
-    def on_validation_epoch_end(self) -> None:
-        """Logs the validation metrics, each masked token counted once over all processes."""
-        logged: dict[str, Any] = {}
-        for prefix, metrics in self.computed_metrics().items():
-            metrics["loss"] = metrics["mlm_loss"]
-            metrics["perplexity"] = perplexity(float(metrics["mlm_loss"]))
-            logged |= {f"{prefix}{name}": value for name, value in metrics.items()}
-        self.log_evaluation(logged)
+    def with_total(self, means: dict[str, Any]) -> dict[str, Any]:
+        """Returns the means, the loss by its general name, and the perplexity."""
+        loss = means["mlm_loss"]
+        return {**means, "loss": loss, "perplexity": perplexity(float(loss))}
 
     def _cross_entropy(self, batch: MaskedLMBatch) -> CrossEntropy:
         masked = self.encode(batch).sequence_output.index_select(0, batch.masked_lm_positions)
@@ -90,4 +88,4 @@ class MaskedLMModule(ValidatesSources, TaskModule[MaskedLMBatch]):
 
 def perplexity(mlm_loss: float) -> float:
     """Returns the exponential of a loss, or infinity if it is too large for a float."""
-    return math.exp(mlm_loss) if mlm_loss < 700 else math.inf
+    return math.inf if mlm_loss >= 700 else math.exp(mlm_loss)

@@ -5,11 +5,12 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import MultipleChoiceBatch
 from clozekit.data.labelled.multiple_choice import ChoiceQuestion, MultipleChoiceDataModule
+from clozekit.metrics.ratio import Ratio
 from clozekit.models import EncoderWithHeads, SequenceClassificationHead, make_encoder
 from clozekit.tasks.fine_tuning import FineTuningModule
 
@@ -55,13 +56,14 @@ class MultipleChoiceModule(FineTuningModule[MultipleChoiceBatch]):
 
     def new_metrics(self) -> dict[str, Metric]:
         """Makes the accuracy over questions."""
-        return {"accuracy": MeanMetric()}
+        return {"accuracy": Ratio(self.device)}
 
     def update_metrics(
         self, metrics: Mapping[str, Any], logits: Tensor, batch: MultipleChoiceBatch
     ) -> None:
         """Adds a batch's predictions."""
-        metrics["accuracy"].update((logits.argmax(dim=-1) == batch.labels).float())
+        is_correct = logits.argmax(dim=-1) == batch.labels
+        metrics["accuracy"].update(is_correct.sum(), len(is_correct))
 
     def decode(self, logits: Tensor, batch: MultipleChoiceBatch) -> list[dict[str, Any]]:
         """Returns each question's choice, from 0, and the probabilities of all choices."""

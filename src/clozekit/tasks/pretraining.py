@@ -3,7 +3,6 @@
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
-from torchmetrics import MeanMetric, MetricCollection
 
 from clozekit.config.data import PairObjective
 from clozekit.config.encoder import EncoderConfig
@@ -77,13 +76,10 @@ class PretrainingModule(ValidatesSources, TaskModule[PretrainingBatch]):
             masked_lm_head=MaskedLMHead(encoder, built.embeddings.token_embeddings),
             next_sentence_head=NextSentenceHead(encoder),
         )
-        self.validation_metrics = MetricCollection(
-            {name: MeanMetric() for name in self._summed},
-            prefix="validation/",
-        )
 
     @property
-    def _summed(self) -> tuple[str, ...]:
+    def mean_names(self) -> tuple[str, ...]:
+        """The names of the means that a validation computes."""
         return ("mlm_loss", self.pair_loss, "mlm_accuracy", self.pair_accuracy, self.other_pairs)
 
     def forward(self, batch: PretrainingBatch) -> PretrainingOutput:
@@ -111,7 +107,7 @@ class PretrainingModule(ValidatesSources, TaskModule[PretrainingBatch]):
 
     def validation_metrics_and_modes(self) -> dict[str, Literal["min", "max"] | None] | None:
         """Returns the names of the validation metrics, each with the mode of its best value."""
-        return metrics_and_modes(("loss", "perplexity", *self._summed), self.validation_sources)
+        return metrics_and_modes(("loss", "perplexity", *self.mean_names), self.validation_sources)
 
     def step_metrics(
         self, step: StepBatch[PretrainingBatch], sums: dict[str, float]
@@ -128,26 +124,28 @@ class PretrainingModule(ValidatesSources, TaskModule[PretrainingBatch]):
         }
 
     def validation_step(self, loaded: EvaluationBatch[PretrainingBatch], batch_idx: int) -> None:
-        """Updates losses and accuracies, weighted by the number of masked tokens or pairs."""
+        """Adds the losses and correct predictions of a batch to the metrics."""
         batch = loaded.batch
         mlm, nsp = pretraining_losses(self.model, batch)
         targets, pairs = len(batch.masked_lm_labels), batch.batch_size
-        for metrics in self.metrics_of(loaded):
-            metrics["mlm_loss"].update(mlm.loss_sum / targets, targets)
-            metrics["mlm_accuracy"].update(mlm.num_correct / targets, targets)
-            metrics[self.pair_loss].update(nsp.loss_sum / pairs, pairs)
-            metrics[self.pair_accuracy].update(nsp.num_correct / pairs, pairs)
-            metrics[self.other_pairs].update(batch.next_sentence_label.sum() / pairs, pairs)
+        self.update_metrics(
+            loaded,
+            {
+                "mlm_loss": (mlm.loss_sum, targets),
+                "mlm_accuracy": (mlm.num_correct, targets),
+                self.pair_loss: (nsp.loss_sum, pairs),
+                self.pair_accuracy: (nsp.num_correct, pairs),
+                self.other_pairs: (batch.next_sentence_label.sum(), pairs),
+            },
+        )
 
-    def on_validation_epoch_end(self) -> None:
-        """Logs the validation metrics, each example counted once over all processes."""
-        logged: dict[str, Any] = {}
-        for prefix, metrics in self.computed_metrics().items():
-            mlm_loss = metrics["mlm_loss"]
-            metrics["loss"] = mlm_loss + metrics[self.pair_loss]
-            metrics["perplexity"] = perplexity(float(mlm_loss))
-            logged |= {f"{prefix}{name}": value for name, value in metrics.items()}
-        self.log_evaluation(logged)
+    def with_total(self, means: dict[str, Any]) -> dict[str, Any]:
+        """Returns the means, the sum of both losses, and the perplexity of masked tokens."""
+        return {
+            **means,
+            "loss": means["mlm_loss"] + means[self.pair_loss],
+            "perplexity": perplexity(float(means["mlm_loss"])),
+        }
 
 
 def pretraining_losses(model: EncoderWithHeads, batch: PretrainingBatch) -> PretrainingLosses:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from clozekit.config.callbacks import FULL_SENTENCES_LOSS
 from clozekit.config.data import CorpusDataConfig
@@ -12,6 +13,7 @@ from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.data.pretraining.masked_lm_datamodule import MaskedLMDataModule
 from clozekit.data.stream import EvaluationStream
 from clozekit.errors import ConfigError
+from clozekit.metrics.ratio import Ratio
 from clozekit.tasks.base import TaskModule
 
 SEED = 0
@@ -50,7 +52,7 @@ class FullSentencesLoss(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs the loss, each masked token counted once over all processes."""
         assert isinstance(pl_module, TaskModule) and self._data is not None
-        totals = torch.zeros(2, dtype=torch.float32, device=pl_module.device)
+        mean = Ratio(pl_module.device)
         stream = EvaluationStream(
             self._data.sources["validation"],
             self._data.micro_batch_size,
@@ -60,17 +62,17 @@ class FullSentencesLoss(Callback):
         limit = trainer.limit_val_batches
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             for loaded in islice(stream, limit if isinstance(limit, int) else None):
-                totals += self._loss_and_targets(pl_module, loaded.batch)
-        summed = trainer.strategy.reduce(totals, reduce_op="sum")
-        assert isinstance(summed, torch.Tensor)
-        pl_module.log_evaluation({FULL_SENTENCES_LOSS: summed[0] / summed[1]})
+                if pl_module.device.type == "cuda":
+                    loaded = loaded.pin_memory()
+                mean.update(*_loss_and_targets(pl_module, loaded.to(pl_module.device).batch))
+        pl_module.log_evaluation({FULL_SENTENCES_LOSS: mean.compute()})
 
-    def _loss_and_targets(self, module: TaskModule[Any], given: Any) -> torch.Tensor:
-        """Returns the sum of the losses of a batch, and the number of its masked tokens: `[2]`."""
-        batch = given.to(module.device)
-        masked = module.encode(batch).sequence_output.index_select(0, batch.masked_lm_positions)
-        loss = module.model.masked_lm_head.cross_entropy(masked, batch.masked_lm_labels).loss_sum
-        return torch.stack([loss.float(), loss.new_tensor(len(batch.masked_lm_labels)).float()])
+
+def _loss_and_targets(module: TaskModule[Any], batch: Any) -> tuple[Tensor, int]:
+    """Returns the sum of the losses of a batch, and the number of its masked tokens."""
+    masked = module.encode(batch).sequence_output.index_select(0, batch.masked_lm_positions)
+    loss = module.model.masked_lm_head.cross_entropy(masked, batch.masked_lm_labels).loss_sum
+    return loss, len(batch.masked_lm_labels)
 
 
 def _options(datamodule: CorpusDataModule) -> dict[str, Any]:

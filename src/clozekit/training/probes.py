@@ -106,7 +106,8 @@ class Probes(Callback):
         features = ClassificationFeatures(
             datamodule.tokenizer, max_seq_length=datamodule.max_seq_length, **self.columns
         )
-        is_on_cpu = pl_module.device.type == "cpu"
+        # Lightning moves the module to its device after this hook.
+        is_on_cpu = trainer.strategy.root_device.type == "cpu"
         self._splits = {
             split: self._read(split, features, TOKENS_ON_CPU if is_on_cpu else None)
             for split in ("train", "validation")

@@ -16,8 +16,9 @@ from clozekit.tasks.base import TaskModule
 from clozekit.training.preemption import save_and_exit
 
 SECONDS_BETWEEN_LOOKS = 0.02
-PATIENCE = 600.0
-"""After this many seconds without an answer the sweep has ended, and so does the run."""
+PATIENCE = 300.0
+"""After this many seconds without an answer the sweep has ended, and so does the run. The other
+processes wait for the first one meanwhile, at most 600 seconds (`trainer.strategy.timeout`)."""
 
 
 class _Verdict(IntEnum):

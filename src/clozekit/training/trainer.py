@@ -204,7 +204,13 @@ def _check_precision(trainer: Trainer, precision: str) -> None:
 
 
 def _check_strategy(trainer: Trainer) -> None:
+    """Checks the strategy that Lightning made, and keeps it from broadcasting buffers.
+
+    A process without a validation batch would not join the broadcast, and the others would wait.
+    """
     strategy = trainer.strategy
+    if isinstance(strategy, DDPStrategy):
+        strategy._ddp_kwargs.setdefault("broadcast_buffers", False)
     is_supported = isinstance(strategy, SingleDeviceStrategy | DDPStrategy)
     if not is_supported or isinstance(strategy.launcher, _MultiProcessingLauncher):
         raise ConfigError(
@@ -239,10 +245,10 @@ def _set_limits(trainer: Trainer, config: TrainConfig, datamodule: StreamDataMod
         key = "limit_val_batches" if split == "validation" else "limit_test_batches"
         limit = getattr(trainer, key)
         if isinstance(limit, float) and 0.0 < limit < 1.0 and split in datamodule.sources:
-            number = datamodule.num_evaluation_batches(
-                split, trainer.global_rank, trainer.world_size
-            )
-            setattr(trainer, key, int(limit * number))
+            # Of the first process on all of them: with a limit of 0, a process would leave the
+            # validation out while the others wait for its metrics.
+            number = datamodule.num_evaluation_batches(split, 0, trainer.world_size)
+            setattr(trainer, key, max(1, int(limit * number)))
 
 
 def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
