@@ -46,7 +46,9 @@ def test_the_classes_include_those_that_shard() -> None:
     assert {"FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy"} <= set(CLASSES)
 
 
-@pytest.mark.parametrize("option", [{"static_graph": True}, {"start_method": "spawn"}])
+@pytest.mark.parametrize(
+    "option", [{"static_graph": True}, {"start_method": "spawn"}, {"broadcast_buffers": True}]
+)
 def test_options_of_ddp_that_the_step_does_not_support_are_refused(
     option: dict[str, object],
 ) -> None:

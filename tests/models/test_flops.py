@@ -77,8 +77,9 @@ def test_local_layers_cost_less() -> None:
     assert difference == 2 * 4 * local.hidden_size * missing
 
 
-def test_the_mlm_head_has_the_products_that_torch_counts() -> None:
-    config = tiny_config()
+@pytest.mark.parametrize("embedding_size", [None, 8])
+def test_the_mlm_head_has_the_products_that_torch_counts(embedding_size: int | None) -> None:
+    config = tiny_config(embedding_size=embedding_size)
     with torch.device("meta"):
         encoder = Encoder(config)
         head = MaskedLMHead(config, encoder.embeddings.token_embeddings)

@@ -18,7 +18,7 @@ class MacroF1OfLabels(MultilabelF1Score):
     names: ClassVar[tuple[str, ...]] = ("f1_macro",)
 
     def __init__(self, num_known: int, num_labels: int, threshold: float) -> None:
-        super().__init__(num_labels, threshold, average="none")
+        super().__init__(num_labels, threshold, average="none", validate_args=False)
         self.num_known = num_known
 
     def compute(self) -> Tensor:

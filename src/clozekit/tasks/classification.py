@@ -24,6 +24,9 @@ from clozekit.metrics.multi_label import MacroF1OfLabels
 from clozekit.models import EncoderWithHeads, SequenceClassificationHead, make_encoder
 from clozekit.tasks.fine_tuning import FineTuningModule, known_cross_entropy
 
+UNCHECKED: dict[str, Any] = {"validate_args": False}
+"""torchmetrics would check the values of every batch, for which the host has to wait for a GPU."""
+
 
 class ClassificationModule(FineTuningModule[ClassificationBatch]):
     """A linear classifier on the pooled [CLS] vector, trained with the encoder (section 4.1).
@@ -123,16 +126,16 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         number = len(self.label_names) + len(self.unknown_labels)
         if self.multi_label:
             return {
-                "accuracy": MultilabelExactMatch(number, self.THRESHOLD),
-                "f1_micro": MultilabelF1Score(number, self.THRESHOLD, average="micro"),
+                "accuracy": MultilabelExactMatch(number, self.THRESHOLD, **UNCHECKED),
+                "f1_micro": MultilabelF1Score(number, self.THRESHOLD, average="micro", **UNCHECKED),
                 "f1_macro": MacroF1OfLabels(len(self.label_names), number, self.THRESHOLD),
             }
         metrics: dict[str, Metric] = {
-            "accuracy": MulticlassAccuracy(number, average="micro"),
-            "f1_macro": MulticlassF1Score(number, average="macro"),
-            "matthews_correlation": MatthewsCorrelation(number),
+            "accuracy": MulticlassAccuracy(number, average="micro", **UNCHECKED),
+            "f1_macro": MulticlassF1Score(number, average="macro", **UNCHECKED),
+            "matthews_correlation": MatthewsCorrelation(number, **UNCHECKED),
         }
-        return metrics | ({"f1": BinaryF1Score()} if len(self.label_names) == 2 else {})
+        return metrics | ({"f1": BinaryF1Score(**UNCHECKED)} if len(self.label_names) == 2 else {})
 
     def update_metrics(
         self, metrics: Mapping[str, Any], logits: Tensor, batch: ClassificationBatch

@@ -60,11 +60,12 @@ class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
         self, logits: Tensor, batch: QuestionAnsweringBatch
     ) -> list[tuple[list[Candidate], float]]:
         """Returns each question's spans, ranked by the sum of the scores of start and end."""
+        logits = logits.float().cpu()
         bounds = batch.packing.cu_seqlens.tolist()
         every, nulls = [], [float("inf")] * len(batch.examples)
         for window, begin in zip(batch.windows, bounds[:-1], strict=True):
             first = begin + window.begin
-            starts, ends = logits[first : first + len(window.offsets)].float().cpu().unbind(dim=-1)
+            starts, ends = logits[first : first + len(window.offsets)].unbind(dim=-1)
             every.append(best_by_ends(starts, ends, window, self.n_best, self.max_answer_length))
             null = float(logits[begin].sum())
             nulls[window.example] = min(nulls[window.example], null)

@@ -59,9 +59,9 @@ class QuestionAnsweringBIOModule(AnsweringModule[AnswerTaggingBatch]):
         self, logits: Tensor, batch: AnswerTaggingBatch
     ) -> list[tuple[list[Candidate], float]]:
         """Returns each question's spans, ranked by the log-odds of their tags."""
-        every, begin = [], 0
+        logits, every, begin = logits.float().cpu(), [], 0
         for window in batch.windows:
-            of_window = logits[begin : begin + len(window.offsets)].float().cpu()
+            of_window = logits[begin : begin + len(window.offsets)]
             begin += len(window.offsets)
             every.append(best_by_tags(of_window, window, self.n_best, self.max_answer_length))
         ranked = merged(every, batch.windows, len(batch.examples), self.n_best)

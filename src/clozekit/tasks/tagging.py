@@ -93,7 +93,9 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
         """Makes the accuracy over words, and F1, precision and recall over entities."""
         names = [*self.label_names, *self.unknown_labels]
         number = len(names)
-        accuracy = MulticlassAccuracy(number, average="micro", ignore_index=MISSING_LABEL)
+        accuracy = MulticlassAccuracy(
+            number, average="micro", ignore_index=MISSING_LABEL, validate_args=False
+        )
         metrics: dict[str, Metric] = {"accuracy": accuracy}
         if self.scheme is not None:
             metrics["entities"] = EntityF1(types_of(names, self.scheme), self.scheme)
