@@ -66,7 +66,7 @@ def _of_hydra(
     printed = io.StringIO()
     sys.argv = [program, verb, *arguments]
     os.environ[LINE] = " ".join(["clozekit", *overrides, last])
-    # A line that cannot be composed has no completions; a message would stand in the midst of it.
+    # A line that cannot be composed has no completions; a message would corrupt it.
     with (
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(io.StringIO()),

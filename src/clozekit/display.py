@@ -1,4 +1,4 @@
-"""Shows text of a user's as text: labels, file names, names of runs and metrics.
+"""Prints user-supplied text literally: labels, file names, names of runs and metrics.
 
 Whatever comes from a file may have control characters, which a terminal obeys, or words in brackets
 and between colons, which rich takes for its markup. All other modules print with these functions.

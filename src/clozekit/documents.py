@@ -44,7 +44,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 def read_yaml(path: Path) -> Any:
     """Reads a YAML file with plain values. Aliases are refused.
 
-    Aliases of aliases make a file of a few lines as large as memory when it is written out.
+    Nested aliases can expand a few lines to gigabytes.
     clozekit never writes any.
 
     Raises:

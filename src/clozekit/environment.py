@@ -18,7 +18,7 @@ _KEPT_PRODUCTS = "32"
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Imports torch and Lightning without Python's collector of cyclic garbage.
+    """Disables the garbage collector while torch and Lightning are imported.
 
     They make a million objects, which live to the end of the process. The collector would visit
     them again and again, for a fifth of the time that a command needs to start. It does not visit

@@ -40,7 +40,7 @@ class Batch(TensorContainer):
         return self.map_moving(lambda tensor: tensor.to(*args, **kwargs))
 
     def pin_memory(self) -> Self:
-        """Copies all tensors except `sample_ids` to page-locked memory."""
+        """Copies all tensors except `sample_ids` to pinned memory."""
         return self.map_moving(lambda tensor: tensor.pin_memory())
 
     def map_moving(self, function: Callable[[Tensor], Tensor]) -> Self:

@@ -19,7 +19,7 @@ class TensorContainer:
         return self.map_tensors(lambda tensor: tensor.to(*args, **kwargs))
 
     def pin_memory(self) -> Self:
-        """Copies all tensors to page-locked memory."""
+        """Copies all tensors to pinned memory."""
         return self.map_tensors(lambda tensor: tensor.pin_memory())
 
     def map_tensors(self, function: Callable[[Tensor], Tensor]) -> Self:

@@ -61,19 +61,19 @@ class LoadedBatches(Generic[BatchT]):
         return self._in_buffer(self._layout, copy.wait())
 
     def start_copy(self, device: torch.device) -> None:
-        """Starts to copy page-locked batches to a device; `to` waits for the copy."""
+        """Starts to copy pinned batches to a device; `to` waits for the copy."""
         if self._buffer is not None:
             self._copy = DeviceCopy(self._buffer, device)
 
     def pin_memory(self) -> Self:
-        """Copies the batches to one page-locked buffer."""
+        """Copies the batches to one pinned buffer."""
         return self.in_one_buffer(pin=True)
 
     def in_one_buffer(self, pin: bool = False) -> Self:
         """Copies the tensors that a device needs to one buffer on the host.
 
         Args:
-            pin: Whether the buffer is page-locked.
+            pin: Whether the buffer is pinned.
         """
         tensors = self._moving()
         layout = Layout.of(tensors)

@@ -13,8 +13,8 @@ ALIGNMENT = 64
 """Bytes. Every tensor in a buffer starts at a multiple, as vectorized kernels need."""
 
 BLOCKING = ("cpu", "mps")
-"""The devices to which a copy must be complete before its result is used: the host would read the
-tensors too early, and MPS does not keep the order."""
+"""Devices that need a blocking copy: the host would read the tensors too early, and MPS does not
+keep the order."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def gathered(tensors: Sequence[Tensor], layout: Layout, pin: bool) -> Tensor:
     Args:
         tensors: The tensors.
         layout: Their places.
-        pin: Whether the buffer is page-locked, which a copy to a GPU needs to run by itself.
+        pin: Whether to pin the buffer; only copies from pinned memory are asynchronous.
 
     Returns:
         `[num_bytes]`, uint8.
@@ -110,7 +110,7 @@ class DeviceCopy:
         if self.device.type == "cuda":
             stream = torch.cuda.current_stream(self.device)
             stream.wait_event(self._done)
-            # Its memory must not be given to the next copy before the computation is done with it.
+            # Keeps the allocator from reusing this memory while the computation reads it.
             self._copy.record_stream(stream)
         return self._copy
 

@@ -23,7 +23,7 @@ class Judged:
     """A judged prediction.
 
     Attributes:
-        is_wrong: Whether it is wrong; of scores and vectors, which are never quite right, always.
+        is_wrong: Whether it is wrong. Always true for scores and vectors, which are never exact.
         weight: Wrong predictions are shown by this, the largest first.
         hint: The confidence or the error in words.
     """

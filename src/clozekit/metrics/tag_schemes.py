@@ -109,7 +109,9 @@ def entities_of(tags: Sequence[str], scheme: Scheme = IOB2) -> list[Entity]:
 
 
 def is_iob1(sentences: Iterable[Sequence[str | None]]) -> bool:
-    """Whether the tags of a file are IOB1: an entity begins with I, and with B only after its like.
+    """Whether the tags of a file are IOB1.
+
+    There, an entity begins with I, and with B only directly after one of the same type.
 
     Tags that are of neither IOB1 nor IOB2 count as `O`. No entity begins after a missing tag, as
     far as one can tell.

@@ -90,7 +90,7 @@ class NoEmbedding(nn.Module):
     """Stands for an embedding that the encoder does not have."""
 
     def forward(self, ids: Tensor | None) -> float:
-        """Returns 0, which changes no sum."""
+        """Returns 0.0, the neutral element of the sum."""
         return 0.0
 
 

@@ -1,4 +1,4 @@
-"""From the tokens of a sequence to one vector, and the layers below heads."""
+"""Pooling of token vectors, and the projections below the heads."""
 
 import torch
 from torch import Tensor, nn

@@ -39,10 +39,10 @@ EXACT = ("learning_rate",)
 """Metrics that have no noise."""
 
 FEWEST_OF_A_MEAN = 20
-"""The number of points from which a curve of training rows is drawn with its running mean."""
+"""Curves with fewer points have no running mean."""
 
 POINTS_OF_A_MEAN = 25
-"""The running mean at a point is over the last points, which are one part of this many of all."""
+"""The window of the running mean is this fraction (1 / 25) of all points."""
 
 
 def plot_curves(folder: RunFolder) -> None:

@@ -20,8 +20,7 @@ def contrastive_losses(
         vectors: `[rows, views, hidden]`, of length 1: the anchor, the positive, and maybe a hard
             negative.
         text_ids: `[rows, views]`, int64. Equal for equal texts.
-        is_row: `[rows]`, bool. False for rows that only fill the tensors up; these are no
-            candidates.
+        is_row: `[rows]`, bool. False for padding rows, which are not candidates.
         temperature: The temperature of the softmax.
         chosen: The rows whose loss is computed.
 
@@ -87,7 +86,7 @@ def of_all_processes(
     """Gathers the rows of a step from all processes.
 
     Processes may have different numbers of rows. They are filled up to the most that one can have,
-    which follows from the size of the step, so that nobody waits for the device to count them.
+    which follows from the size of the step, so the host does not wait for the device to count them.
 
     Args:
         vectors: `[own rows, views, hidden]`.

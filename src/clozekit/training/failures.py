@@ -25,7 +25,7 @@ def worker_errors_in_words(datamodule: StreamDataModule) -> Iterator[None]:
         told = in_words(error)
         if told is None:
             raise
-        # A worker that reads behind the end of a file dies without a word.
+        # A worker that reads past the end of a file dies silently.
         datamodule.check_files()
         raise told from error
 
@@ -39,7 +39,7 @@ def is_communication_error(error: BaseException) -> bool:
 def leaves_weights_good(error: BaseException) -> bool:
     """Whether the weights of the last complete step are worth saving after an error.
 
-    They are not if the run diverges: an older checkpoint is better to go on from. They may not be
+    They are not if the run diverges: resume from an older checkpoint then. They may not be
     if the device fails. If another process is lost, all go on from a checkpoint that all know.
     """
     spoils = (DivergenceError, torch.AcceleratorError)

@@ -161,7 +161,7 @@ def steps_of_budget(cost: Cost, seconds: float) -> int:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Returns the most memory that this process has used: of its GPU, else of the host."""
+    """Returns the peak memory of this process in bytes: of its GPU, else of the host."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return memory.used_so_far()

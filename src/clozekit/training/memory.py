@@ -20,7 +20,7 @@ _BYTES = 4
 """Of a float32 value."""
 
 LOADED_LATER = 120 * 2**20
-"""Of libraries that are loaded at the first step and at the end, and of the loss's buffers."""
+"""Bytes of lazily loaded libraries and of the buffers of the loss."""
 
 _STEPS_LOOKED_AT = 8
 
@@ -122,7 +122,7 @@ def activations(
 
 
 def used_so_far() -> int:
-    """Returns the most memory that this process has used, in bytes."""
+    """Returns the peak memory of this process, in bytes."""
     status = Path("/proc/self/status")
     if status.is_file():
         return int(status.read_text().split("VmHWM:")[1].split()[0]) * 2**10

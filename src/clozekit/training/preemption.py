@@ -112,4 +112,4 @@ def save_and_exit(trainer: Trainer, code: int) -> NoReturn:
 
 
 def _agree_on_nothing() -> None:
-    """Takes the place of Lightning's agreement."""
+    """Replaces the broadcast of SIGTERM that Lightning makes at every step."""

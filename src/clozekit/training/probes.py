@@ -22,7 +22,7 @@ from clozekit.models.pooling import first_tokens, means
 from clozekit.tasks.base import TaskModule
 
 REGULARIZATION = 0.01
-"""The weight of the squared weights, per row, with features of deviation 1."""
+"""The L2 penalty per row, for standardized features."""
 
 LARGEST_SHARE = 0.02
 """The share of the training time from which a message says how to make probes cheaper."""

@@ -26,8 +26,8 @@ def validation_follows(trainer: Trainer) -> bool:
 def unvalidated_sources(trainer: Trainer, datamodule: StreamDataModule) -> tuple[str, ...]:
     """Returns the sources of a mixture that have no batch in a validation.
 
-    The sources take turns, so these are the last ones if a validation has less batches than sources
-    over all processes. None are left out if nothing is validated.
+    The sources take turns, so these are the last ones if a validation has fewer batches than
+    sources over all processes. None are left out if nothing is validated.
     """
     limit = trainer.limit_val_batches
     if not isinstance(limit, int) or limit == 0 or trainer.fast_dev_run:  # type: ignore[attr-defined]

@@ -122,7 +122,7 @@ class Features(ABC, Generic[ExampleT]):
         return
 
     def look_through(self, rows: Rows) -> None:
-        """Looks at all rows of a file before they are read, for what a single row does not tell."""
+        """Scans a file once for what no single row shows, such as the scheme of the tags."""
         return
 
     def labels_of(self, example: ExampleT) -> Sequence[str | None]:

@@ -1,4 +1,4 @@
-"""Files of stored rows that are found again by their content, by later runs and other processes."""
+"""A content-addressed cache of encoded rows, shared by runs and processes."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -20,8 +20,7 @@ MOST_BYTES_IN_MEMORY = 2**24
 """Chunks of more bytes than this are put in a file."""
 
 _READ_BEFORE_RELEASE = 2**6
-"""The number of rows. With each page that is read, the kernel maps those around it: up to 1 MiB a
-row."""
+"""Mapped pages are released after this many rows: readahead maps up to 1 MiB per row."""
 
 
 class RowFile:

@@ -22,7 +22,7 @@ LEAST_GAIN = 0.1
 LEAST_SCORES = 1 << 14
 """And only if this number of scores per head is saved, because each group costs kernel calls."""
 LEAST_SCORES_ON_GPU = 1 << 18
-"""A GPU computes so many in the time that the host needs for the calls."""
+"""A GPU computes about this many scores in the time that the host takes to launch the kernels."""
 CUTS_IN_HALF = 3
 """The maximum number of times that a group is split in two, for up to eight groups."""
 
@@ -104,7 +104,7 @@ class Grouping:
 
 
 def _moved(host: MovedT, device: torch.device) -> MovedT:
-    # Copies from page-locked memory do not wait for the device.
+    # Copies from pinned memory do not wait for the device.
     return host if device.type == "cpu" else host.pin_memory().to(device, non_blocking=True)
 
 

@@ -1,4 +1,4 @@
-"""Dropout of compiled blocks that are computed again in backward."""
+"""The random numbers of dropout in compiled blocks with activation checkpointing."""
 
 import torch._functorch.config as functorch_config
 

@@ -1,9 +1,9 @@
 """The elementwise part of `linear_cross_entropy`: from logits to the loss and their gradient.
 
-Three ways to compute the same. On the CPU every step overwrites the logits, which stay in the cache
-of the processor. On a GPU each step is a pass over memory, so there are as few as possible with the
-kernels of torch. For a compiler everything is written without overwriting, so that it becomes two
-passes.
+Three implementations of the same function. On the CPU every step overwrites the logits, which stay
+in the cache of the processor. On a GPU each step is a pass over memory, so there are as few as
+possible with the kernels of torch. For a compiler everything is written without overwriting, so
+that it becomes two passes.
 """
 
 from collections.abc import Callable

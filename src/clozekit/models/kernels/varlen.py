@@ -19,7 +19,7 @@ LARGE_CAPABILITIES = ((8, 0), (9, 0), (10, 0))
 """GPUs with enough shared memory for the widest heads: A100, H100 and B200."""
 
 _MULTIPLE = 8
-"""Of the width of a head, as the kernel loads 16 bytes at a time."""
+"""`head_dim` must be a multiple: the kernel loads 16 bytes at a time."""
 _LEVELS = 256
 """The kernel draws one byte for each weight."""
 
