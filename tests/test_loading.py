@@ -55,6 +55,25 @@ def test_the_guides_example_runs(
     assert names["loss"].item() < 0.69, "less than a coin's"
 
 
+def test_the_guides_training_with_a_trainer_of_ones_own_runs(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine").symlink_to(corpus)
+    monkeypatch.chdir(tmp_path)
+    example = GUIDE.split("```python\n")[2].split("```")[0]
+    for large, small in (("=100", "=4"), ("=50", "=2"), ("128", "32"), ("512", "64")):
+        assert large in example
+        example = example.replace(large, small)
+    names: dict[str, Any] = {}
+    exec(compile(example, "python.md", "exec"), names)
+    assert names["trainer"].global_step == 4
+    assert "held-out loss " in capsys.readouterr().out
+
+
 def test_words_and_next_sentences_are_those_of_transformers(tmp_path: Path) -> None:
     folder, bert = folder_of(BertForPreTraining, tmp_path)
     model = clozekit.load(folder)
