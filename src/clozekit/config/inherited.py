@@ -1,8 +1,10 @@
 """The overrides that a run takes from the command line of the run that it begins from."""
 
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from clozekit.config.key_conflicts import has_value_around
 from clozekit.config.length import LENGTHS
@@ -11,8 +13,14 @@ from clozekit.documents import read_json_object
 from clozekit.errors import DataError
 from clozekit.urls import is_url
 
-OWN = ("name", "runs_dir", "resume", "from_run", "from_step", "plan", "trusted_modules", *LENGTHS)
+OWN = (
+    *("name", "runs_dir", "resume", "from_run", "from_step", "plan", "trusted_modules", *LENGTHS),
+    *("data.cache.dir", "trainer.default_root_dir"),
+)
 """The keys that are not taken over."""
+
+_PATH_OF_A_GROUP = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*(@\w[\w.]*)?")
+"""A group with a choice, or a key: no part is empty or begins with a point."""
 
 OWN_GROUPS = ("logger", "callbacks", "hydra", "local", "debug")
 """The groups of which nothing is taken over."""
@@ -54,16 +62,51 @@ def overrides_of_parent(overrides: Sequence[str]) -> list[str]:
 
 
 def _is_taken_over(override: str) -> bool:
-    key, equals, value = override.partition("=")
+    key, equals, _ = override.partition("=")
     name = key.lstrip("+")
     group = name.partition(".")[0].partition("/")[0].partition("@")[0]
-    is_plain = "_target_" not in override and "${" not in value
     return (
         bool(equals)
         and name not in OWN
         and group not in OWN_GROUPS
-        and (is_plain and not key.startswith(("-", "~")))
+        and not key.startswith(("-", "~"))
+        and _is_plain(override)
     )
+
+
+def _is_plain(override: str) -> bool:
+    """Whether an override can neither name a class, nor compute a value, nor read a file elsewhere.
+
+    A `$` may begin an interpolation, a backslash may hide one, and a choice of a group is the path
+    of a file.
+    """
+    found = parsed(override)
+    if found is None or found.is_sweep_override():
+        return False
+    try:
+        texts = [override, found.key_or_group, *_texts_in(found.value())]
+    except Exception:  # Hydra raises errors of many kinds for values that it does not expect
+        return False
+    if any(mark in text for text in texts for mark in ("$", "\\", "_target_")):
+        return False
+    # A key without a point may be a group, also one of the user's own.
+    choices = texts[2:] if "." not in found.key_or_group else ()
+    return all(_PATH_OF_A_GROUP.fullmatch(path) for path in (found.key_or_group, *choices))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from (*_texts_in(key), *_texts_in(item))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(text := getattr(value, "text", None), str):
+        yield text
+    elif value is not None and not isinstance(value, bool | int | float):
+        yield "$"  # a function of Hydra's, which is not plain
 
 
 def _key(override: str) -> str:
