@@ -1,6 +1,7 @@
 """`clozekit train`: trains a model from a checked configuration and writes the run's folder."""
 
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
 from clozekit.display import say
+from clozekit.errors import DataError
 from clozekit.exit_codes import INTERRUPTED
 from clozekit.figures import drawn
 from clozekit.files import write_json, write_text
@@ -255,6 +257,22 @@ def _fit(
         if isinstance(error.__context__, KeyboardInterrupt):
             raise SystemExit(INTERRUPTED) from None
         raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if resumed is None or not _is_of_restoring(error):
+            raise
+        raise DataError(
+            f"{resumed.path} is damaged: its training state cannot be restored "
+            f"({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+        ) from error
+
+
+def _is_of_restoring(error: BaseException) -> bool:
+    """Whether an error is from the part of Lightning that restores a checkpoint."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(
+        Path(frame.filename).name == "checkpoint_connector.py" and "restore" in frame.name
+        for frame in frames
+    )
 
 
 def _track_end(

@@ -149,16 +149,26 @@ class OptunaSweeper(Sweeper):
 
     def _study(self, jobs: "JobMaker") -> "Study":
         import optuna
+        from sqlalchemy.exc import SQLAlchemyError
 
+        from clozekit.errors import DataError
         from clozekit.files import refuse_links
 
-        refuse_links(jobs.folder / "study.db")
-        return optuna.create_study(
-            study_name=self.study_name or jobs.name,
-            storage=self.storage or f"sqlite:///{jobs.folder}/study.db",
-            direction=self.direction,
-            load_if_exists=True,
-        )
+        file = jobs.folder / "study.db"
+        refuse_links(file)
+        try:
+            return optuna.create_study(
+                study_name=self.study_name or jobs.name,
+                storage=self.storage or f"sqlite:///{jobs.folder}/study.db",
+                direction=self.direction,
+                load_if_exists=True,
+            )
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
+            reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+            raise DataError(
+                f"{self.storage or file} cannot be read as a study of Optuna ({reason}); restore "
+                "it, or set another name"
+            ) from error
 
     def _make_sampler(self, num_samples: int) -> "BaseSampler":
         """Makes the sampler of the next trial.

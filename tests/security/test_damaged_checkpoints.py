@@ -176,3 +176,28 @@ def test_an_archive_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
             out.writestr(part.filename, read.read(part) + b"\0" * 10**6)
     with pytest.raises(DataError, match="it is larger unpacked than on disk"):
         load_checkpoint(packed)
+
+
+def test_a_part_with_another_checksum_is_refused(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "a.ckpt")
+    load_checkpoint(path)
+    weight = torch.load(path, weights_only=True)["state_dict"][WEIGHT].numpy().tobytes()
+    content = path.read_bytes()
+    assert content.count(weight) == 1
+    path.write_bytes(content.replace(weight, b"\0" * len(weight)))
+    with pytest.raises(DataError, match=r"a\.ckpt is damaged: its part .* its checksum"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("step", [1, 10**6, None])
+def test_a_position_of_another_step_is_refused(step: int | None, tmp_path: Path) -> None:
+    def change(content: Content) -> None:
+        part = content["PretrainingDataModule"]["position"]
+        part["step"] = content["global_step"] if step is None else step
+
+    path = write_checkpoint(tmp_path / "a.ckpt", change, "pretraining")
+    if step is None:
+        load_checkpoint(path)
+        return
+    with pytest.raises(DataError, match=f"its position in the data is step {step}, but its"):
+        load_checkpoint(path)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from clozekit.errors import UserError
+from clozekit.errors import DataError, UserError
 from clozekit.train import train
 from tests.programs.commands import QUIET, train_config
 from tests.programs.texts import write_labelled
@@ -64,3 +65,30 @@ def test_only_weights_are_taken_from_a_pretrained_checkpoint(tmp_path: Path) -> 
     )
     assert "validation/accuracy" in results
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "told"),
+    [
+        ("loops", {}, "KeyError: 'fit_loop'"),
+        ("optimizer_states", [3], "Error: "),
+        ("lr_schedulers", [torch.ones(1)], "AttributeError"),
+        ("callbacks", "x", "Error: "),
+    ],
+)
+def test_a_damaged_training_state_is_told_in_one_sentence(
+    part: str, value: Any, told: str, tmp_path: Path
+) -> None:
+    given = f"encoder.pretrained={write_checkpoint(tmp_path / 'theirs.ckpt')}"
+    train(train_config(*arguments(tmp_path, given)))
+    whole = tmp_path / "x" / "checkpoints" / "last.ckpt"
+    content = torch.load(whole, weights_only=True)
+    content[part] = value
+    damaged = tmp_path / "damaged.ckpt"
+    torch.save(content, damaged)
+    changed = [each for each in arguments(tmp_path, given, f"resume={damaged}") if each != "name=x"]
+    changed = [each.replace("max_steps=1", "max_steps=2") for each in changed]
+    with pytest.raises(DataError, match=r"damaged\.ckpt is damaged: .*state cannot be") as caught:
+        train(train_config(*changed, "name=y"))
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "y").exists()

@@ -206,3 +206,16 @@ def test_storage_elsewhere(sweeps: Sweeps, tmp_path: Path) -> None:
     study = optuna.load_study(study_name="shared", storage="sqlite:///all.db")
     assert len(study.trials) == 1
     assert not (tmp_path / "runs" / "mine" / "study.db").exists()
+
+
+@pytest.mark.parametrize("content", [b"not a database", b"\0" * 4096])
+def test_a_damaged_study_is_told_in_one_sentence(
+    content: bytes, sweeps: Sweeps, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=1")
+    assert sweeps.run(*asked) == 0
+    (tmp_path / "runs" / "mine" / "study.db").write_bytes(content)
+    assert sweeps.run(*asked) == 2
+    told = capsys.readouterr().err
+    assert "runs/mine/study.db cannot be read as a study of Optuna" in told
+    assert "Traceback" not in told

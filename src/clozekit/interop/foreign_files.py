@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from clozekit.errors import DataError
 
 
 def check_archive(file: Path) -> None:
-    """Checks that a file of torch is an archive of uncompressed parts.
+    """Checks that a file of torch is an archive of uncompressed parts with the right checksums.
 
     `torch.save` does not compress, so a compressed part is not from torch. It could be a thousand
-    times as large in memory as on disk.
+    times as large in memory as on disk. `torch.load` does not look at the checksums.
 
     Raises:
-        DataError: The file is a TorchScript program, or has compressed parts.
+        DataError: The file is a TorchScript program, has compressed parts, or a part is damaged.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -36,6 +37,25 @@ def check_archive(file: Path) -> None:
     is_stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
     if not is_stored or sum(part.file_size for part in parts) > size:
         raise DataError(f"{file} is not a complete checkpoint: it is larger unpacked than on disk")
+    status = file.stat()
+    if (part := _damaged_part(file, status.st_ino, status.st_size, status.st_mtime_ns)) is not None:
+        raise DataError(f"{file} is damaged: its part {shown(part)} does not have its checksum")
+
+
+@lru_cache(maxsize=256)
+def _damaged_part(file: Path, inode: int, size: int, mtime: int) -> str | None:
+    """Returns the name of a part with another checksum, if any; a file is read once."""
+    with zipfile.ZipFile(file) as archive:
+        for part in archive.infolist():
+            if not part.CRC:
+                continue  # torch can save without checksums
+            try:
+                with archive.open(part) as content:
+                    while content.read(1 << 20):
+                        pass
+            except (zipfile.BadZipFile, EOFError):
+                return part.filename
+    return None
 
 
 def check_tensors(file: Path, content: dict[Any, Any]) -> dict[str, Tensor]:

@@ -1,11 +1,14 @@
 """Writes a model folder that other programs can read."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -42,10 +45,8 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
     weights = {n: t.float() for n, t in model.weights.items() if n.partition(".")[0] in kept}
     if not family.keeps_pooler(architecture):
         weights = {n: t for n, t in weights.items() if not n.startswith("encoder.pooler.")}
-    save_file(
-        to_transformers(weights, family.names(model.encoder, heads)),
-        folder / "model.safetensors",
-        metadata={"format": "pt"},
+    _save_weights(
+        to_transformers(weights, family.names(model.encoder, heads)), folder / "model.safetensors"
     )
     config = {
         "architectures": [architecture],
@@ -62,6 +63,22 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
         _save_tokenizer(model.tokenizer, folder, model.encoder)
     write_json(folder / "config.json", config)
     return sorted(parts - kept)
+
+
+def _save_weights(weights: dict[str, Tensor], file: Path) -> None:
+    """Writes weights to a safetensors file.
+
+    Raises:
+        OSError: The file cannot be written; safetensors has an error of its own for this.
+    """
+    try:
+        save_file(weights, file, metadata={"format": "pt"})
+    except SafetensorError as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(file)) from error
 
 
 def to_transformers(weights: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
@@ -87,7 +104,7 @@ def save_safetensors(model: Pretrained, folder: Path) -> None:
         folder: An existing folder.
     """
     weights = {name: tensor.detach().clone() for name, tensor in model.weights.items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    _save_weights(weights, folder / "model.safetensors")
     save_description(model, folder)
 
 

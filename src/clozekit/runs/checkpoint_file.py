@@ -210,6 +210,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     step = _part(file, content, "global_step", int, "a number")
     if step < 0:
         raise DataError(f"{file} is damaged: global_step={step} is negative")
+    _check_position(file, content, step)
     return Checkpoint(
         path=file,
         step=step,
@@ -221,6 +222,18 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         parts=frozenset(map(str, content)),
         run_id=meta.get("run_id"),
     )
+
+
+def _check_position(file: Path, content: dict[str, Any], step: int) -> None:
+    """Checks that the position in the data is that of the weights."""
+    for part in content.values():
+        position = part.get("position") if isinstance(part, dict) else None
+        found = position.get("step") if isinstance(position, dict) else None
+        if found is not None and found != step:
+            raise DataError(
+                f"{file} is damaged: its position in the data is step {shown(found)}, but its "
+                f"global_step is {step}"
+            )
 
 
 def _check_version(file: Path, version: int) -> None:

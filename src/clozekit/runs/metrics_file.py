@@ -20,10 +20,13 @@ def read_metrics_of(results_file: Path) -> dict[str, float]:
         DataError: The file cannot be read, or a value is not a number.
     """
     results = read_json_object(results_file)
+    metrics: dict[str, float] = {}
     for name, value in results.items():
-        if not isinstance(value, int | float):
-            raise DataError(f"{results_file} cannot be read: {name} is not a number")
-    return {name: float(value) for name, value in results.items()}
+        try:
+            metrics[name] = float(value if isinstance(value, int | float) else "not a number")
+        except (ValueError, OverflowError) as error:
+            raise DataError(f"{results_file} cannot be read: {name} is not a number") from error
+    return metrics
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
