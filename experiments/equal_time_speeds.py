@@ -25,23 +25,27 @@ def measured_speeds(comparison: Comparison, file: Path) -> dict[str, float]:
 
     In each round every arm takes some steps. An arm's time compared with the first arm's is the
     median over the rounds; the first arm's own time is its fastest, as other programs only slow
-    it down.
+    it down. Arms that the file lacks are measured beside the first arm.
     """
-    if file.exists():
-        known: dict[str, float] = json.loads(file.read_text())
+    known: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
+    missing = [arm for arm in comparison.arms if arm.name not in known]
+    if not missing:
         return known
+    if known:
+        missing.insert(0, comparison.arms[0])
     torch.set_num_threads(1)
-    timers = {arm.name: _timer(comparison, arm) for arm in comparison.arms}
+    timers = {arm.name: _timer(comparison, arm) for arm in missing}
     rounds: list[dict[str, float]] = []
     for number in range(ROUNDS):
         rounds.append({name: timer() for name, timer in timers.items()})
         print(f"round {number + 1}:", *(f"{n} {1e3 * s:.0f} ms" for n, s in rounds[-1].items()))
     first = comparison.arms[0].name
-    fastest = min(each[first] for each in rounds)
-    speeds = {
+    fastest = 1 / known[first] if known else min(each[first] for each in rounds)
+    measured = {
         name: 1 / (fastest * statistics.median(each[name] / each[first] for each in rounds))
         for name in timers
     }
+    speeds = {**measured, **known}
     file.write_text(json.dumps(speeds, indent=1) + "\n")
     return speeds
 

@@ -15,6 +15,7 @@ INITIAL = {"tiny": 0.08, "mini": 0.06}
 MUON = ("optimizer=muon", "optimizer.betas=[0.9,0.98]")
 WSD = ("schedule=wsd", "schedule.decay_ratio=0.4")
 MASKS_30 = ("data.masked_lm_prob=0.3",)
+MASKS_40 = ("data.masked_lm_prob=0.4",)
 
 
 def batch(pairs: int) -> tuple[str, ...]:
@@ -36,11 +37,10 @@ def comparison(size: str, seconds: float = SECONDS) -> Comparison:
             Arm("muon", "Muon", (modern, *MUON), RATES),
             Arm("wsd", "constant, then a decay over 40 %", (modern, *WSD), RATES),
             Arm("masks_30", "30 % masks", (modern, *MASKS_30), RATES),
-            Arm("masks_40", "40 % masks", (modern, "data.masked_lm_prob=0.4"), RATES),
+            Arm("masks_40", "40 % masks", (modern, *MASKS_40), RATES),
             Arm("dropout", "dropout 0.1", (modern, *dropout), RATES),
             Arm("pairs_8", "8 pairs", (modern, *batch(8)), RATES),
             Arm("pairs_64", "64 pairs", (modern, *batch(64)), (2e-3, 4e-3, 8e-3)),
-            Arm("best", "Muon and 30 % masks", (modern, *MUON, *MASKS_30), RATES),
             Arm("bert", "BERT's block", (bert,), RATES),
             Arm(
                 "transformers",
@@ -48,6 +48,12 @@ def comparison(size: str, seconds: float = SECONDS) -> Comparison:
                 (bert,),
                 RATES,
                 module="experiments.recipes.theirs",
+            ),
+            Arm(
+                "best",
+                "Muon, the late decay and 40 % masks",
+                (modern, *MUON, *WSD, *MASKS_40),
+                RATES,
             ),
         ),
         tasks=(
