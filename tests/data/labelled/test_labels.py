@@ -9,7 +9,7 @@ import pytest
 from clozekit.data.labelled.classification import ClassificationFeatures
 from clozekit.data.labelled.examples import strata_of
 from clozekit.data.labelled.features import RowError
-from clozekit.data.labelled.labelled_datamodule import held_out
+from clozekit.data.labelled.held_out import held_out
 from clozekit.data.labelled.multiple_choice import MultipleChoiceFeatures
 from clozekit.data.labelled.regression import RegressionFeatures
 from clozekit.errors import DataError

@@ -8,7 +8,7 @@ import pytest
 
 from clozekit.data.labelled.examples import groups_of, strata_of, subset
 from clozekit.data.labelled.features import RowError
-from clozekit.data.labelled.labelled_datamodule import held_out
+from clozekit.data.labelled.held_out import held_out
 from clozekit.data.labelled.question_answering import (
     QuestionAnsweringDataModule,
     QuestionAnsweringFeatures,
