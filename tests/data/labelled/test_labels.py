@@ -145,3 +145,13 @@ def test_choices_are_two_or_more_and_as_many_in_every_row() -> None:
     features.example({"context": "c", "choices": ["a", "b"], "label": 0}, 0, is_labelled=True)
     with pytest.raises(RowError, match="choices is 3, but the first row has 2"):
         features.example({"context": "c", "choices": ["a", "b", "c"], "label": 0}, 1, True)
+
+
+def test_a_run_trained_on_single_texts_reads_no_column_of_second_texts() -> None:
+    features = ClassificationFeatures(spelling_tokenizer())
+    row = {"text": "a", "text_pair": "b", "label": "x"}
+    for is_labelled in (True, False):
+        example = features.example(row, 0, is_labelled)
+        assert example is not None and example.text_pair is None
+    example = features.example(features.row_of("a", "b"), 0, is_labelled=False)
+    assert example is not None and example.text_pair == "b", "it was given by itself"

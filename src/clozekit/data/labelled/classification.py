@@ -67,7 +67,7 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
         self, row: Mapping[str, Any], number: int, is_labelled: bool
     ) -> LabelledText | None:
         """Reads a row's texts and classes."""
-        texts = self.texts(row, is_labelled)
+        texts = self.texts(row)
         if not is_labelled:
             return LabelledText(self.row_id(row, number), *texts, labels=())
         label = row[self.config.label_column]
