@@ -1,10 +1,13 @@
 """Labels of several kinds: several at once, scores, choices."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from clozekit.data.labelled.classification import ClassificationFeatures
 from clozekit.data.labelled.examples import strata_of
@@ -67,6 +70,51 @@ def test_a_list_is_not_one_label(tmp_path: Path) -> None:
         DataError, match=r"rows\.jsonl, line 1: label is \['x'\] but must be a single label"
     ):
         datamodule(path)
+
+
+@pytest.mark.parametrize("label", ["['a', 'b']", "['a']", '["a"]', "[1, 2]", "['a', 'b"])
+def test_a_list_written_as_text_is_not_one_label(label: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "csv", [("a", label), ("b", "x")])
+    with pytest.raises(DataError, match=r"line 2: label is .* set data\.multi_label=true"):
+        datamodule(path)
+
+
+def test_a_class_may_have_brackets(tmp_path: Path) -> None:
+    data = datamodule(written(tmp_path, "csv", [("a", "[bold]"), ("b", "[x")]))
+    assert data.features.label_names == ["[bold]", "[x"]
+
+
+@pytest.mark.parametrize("label", ["[a; b]", "(a;b;c)", " {a ;b} "])
+def test_several_labels_in_brackets_must_be_a_list(label: str) -> None:
+    with pytest.raises(RowError, match="must be names separated by ';' without brackets"):
+        multi_label(label)
+
+
+def declared(folder: Path, names: list[str], feature: Any, labels: list[Any]) -> str:
+    """Writes a Parquet file whose classes are declared as `datasets` does."""
+    label: dict[str, Any] = {"names": names, "_type": "ClassLabel"}
+    info = {"info": {"features": {"label": [label] if feature is list else label}}}
+    table = pa.table({"text": ["a"] * len(labels), "label": labels})
+    metadata = {b"huggingface": json.dumps(info).encode()}
+    parquet.write_table(table.replace_schema_metadata(metadata), folder / "rows.parquet")
+    return str(folder / "rows.parquet")
+
+
+@pytest.mark.parametrize("names", [["pos ", "neg"], ["a;b", "c"], ["['x']", "y"]])
+def test_declared_classes_are_names_as_they_are(names: list[str], tmp_path: Path) -> None:
+    several = declared(tmp_path, names, list, [[0, 1], [1], [0]])
+    rows = datamodule(several, multi_label=True).sources["train"].rows  # type: ignore[attr-defined]
+    assert rows.whole().labels.tolist() == [[1, 1], [0, 1], [1, 0]]
+    for multi_label in (True, False):
+        data = datamodule(declared(tmp_path, names, int, [0, 1, 0]), multi_label=multi_label)
+        assert data.features.label_names == names
+        found = [example.labels for example in data.sources["train"].rows.examples]  # type: ignore[attr-defined]
+        assert found == [(names[0],), (names[1],), (names[0],)]
+
+
+def test_a_class_that_is_declared_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the column 'label' declares the class 'x' twice"):
+        datamodule(declared(tmp_path, ["x", "x", "y"], int, [0, 1, 2]))
 
 
 def test_rows_are_held_out_though_every_set_of_labels_occurs_once() -> None:
