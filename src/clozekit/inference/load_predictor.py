@@ -223,6 +223,8 @@ def _features(
     checked("data_options", options_class, options)
     features = features_class(pretrained.tokenizer, **{**arguments, **options})  # type: ignore[arg-type]
     features.label_names = module.label_names
+    # The column was named for the training rows; other files need not have it.
+    features.needs_ids = options.get("id_column") is not None
     if isinstance(features, TextFeatures) and pretrained.data is None:
         features.reads_text_pair = "text_pair_column" not in options
     return features

@@ -14,6 +14,7 @@ from clozekit.data.labelled.examples import strata_of
 from clozekit.data.labelled.features import RowError
 from clozekit.data.labelled.held_out import held_out
 from clozekit.data.labelled.multiple_choice import MultipleChoiceFeatures
+from clozekit.data.labelled.question_answering import QuestionAnsweringFeatures
 from clozekit.data.labelled.regression import RegressionFeatures
 from clozekit.errors import DataError
 from tests.data.labelled.written_rows import datamodule, written
@@ -145,7 +146,22 @@ def test_a_score_may_be_written_as_text(value: object, score: float | None) -> N
 
 @pytest.mark.parametrize(
     "value",
-    ["good", [1.0], "inf", math.inf, "nan", math.nan, "NA", "1e400", 1e300, True, "1_0", "٣", b"1"],
+    [
+        "good",
+        [1.0],
+        "inf",
+        math.inf,
+        "nan",
+        math.nan,
+        "NA",
+        "1e400",
+        1e300,
+        -1e16,
+        True,
+        "1_0",
+        "٣",
+        b"1",
+    ],
 )
 def test_what_is_no_score_is_told(value: object) -> None:
     features = RegressionFeatures(spelling_tokenizer())
@@ -203,3 +219,45 @@ def test_a_run_trained_on_single_texts_reads_no_column_of_second_texts() -> None
         assert example is not None and example.text_pair is None
     example = features.example(features.row_of("a", "b"), 0, is_labelled=False)
     assert example is not None and example.text_pair == "b", "it was given by itself"
+
+
+def test_a_row_that_cannot_be_used_does_not_fix_the_number_of_choices() -> None:
+    features = MultipleChoiceFeatures(spelling_tokenizer(), question_column="question")
+    good = {"context": "c", "question": "q", "choices": ["a", "b"], "label": 0}
+    three = {**good, "choices": ["a", "b", "c"]}
+    for number, bad in enumerate([{**three, "question": 7}, {**three, "label": 9}]):
+        with pytest.raises(RowError):
+            features.example(bad, number, is_labelled=True)
+    assert features.example({**three, "label": None}, 2, is_labelled=True) is None
+    assert features.example(good, 3, is_labelled=True) is not None
+    with pytest.raises(RowError, match="choices is 3, but the first row has 2"):
+        features.example(three, 4, is_labelled=False)
+
+
+def test_a_column_of_ids_that_is_named_must_be_there(tmp_path: Path) -> None:
+    path = written(tmp_path, "csv", [("a", "x"), ("b", "y")])
+    with pytest.raises(DataError, match="has no column 'nope', which id_column names; it has text"):
+        datamodule(path, id_column="nope")
+    assert datamodule(path, id_column="label").features.needs_ids
+    # The default of questions is for files that have ids.
+    assert not QuestionAnsweringFeatures(spelling_tokenizer()).needs_ids
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b"text,label\na,x\n", "line 1: the line is not JSON"),
+        ("a.jsonl", b"{'text': 'a', 'label': 'x'}\n", "line 1: the line is not JSON"),
+        ("a.jsonl", '{"text": "a"}\n'.encode("utf-16"), "line 1: the line is not UTF-8"),
+        ("a.jsonl", b'[["good", "a"]]\n', "line 1: the line is not a JSON object"),
+        ("a.json", b'[["good", "a"]]\n', r"item 1 \(line 1\): the item is not a JSON object"),
+        ("a.jsonl", b'{"text": "a", "text": "b"}\n', "line 1: .* the key 'text' occurs twice"),
+        ("a.jsonl", b"{}\n", "has no column 'text'; it has none"),
+    ],
+)
+def test_a_file_without_one_good_row_is_told_by_its_first_line(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name}(, | ){message}"):
+        datamodule(str(tmp_path / name))
