@@ -17,6 +17,7 @@ from transformers import (
 
 import clozekit
 from clozekit.errors import ConfigError, DataError
+from clozekit.inference.row_predictor import RowPredictor
 from tests.interop.folders import random_model, write_vocabulary
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
@@ -144,3 +145,15 @@ def test_the_package_itself_is_light() -> None:
     code = "import clozekit, sys; print('torch' in sys.modules, clozekit.Encoder.__name__)"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert finished.stdout == "False Encoder\n", finished.stderr
+
+
+def test_a_published_model_reads_pairs_alike_for_evaluation_and_prediction(tmp_path: Path) -> None:
+    folder, _ = folder_of(BertForSequenceClassification, tmp_path)
+    row = {"text": "a b", "text_pair": "c", "label": "LABEL_0"}
+    for options, pair in (({}, "c"), ({"text_pair_column": None}, None)):
+        predictor = clozekit.load(folder, data_options=options).predictor
+        assert isinstance(predictor, RowPredictor)
+        labelled = predictor.features.example(row, 0, is_labelled=True)
+        assert labelled is not None and labelled.text_pair == pair
+        assert predictor.read(row, 0).text_pair == pair
+        assert predictor.read({**row, "text_pair": None}, 0).text_pair is None

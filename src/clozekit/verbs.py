@@ -4,7 +4,7 @@ Heavy imports wait until the configuration has been checked.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from clozekit.config.group_choices import choices_of
 from clozekit.config.messages import of_validation
+from clozekit.config.overrides import FREE_TEXT
 from clozekit.config.own_modules import import_from_here, targets_of
 from clozekit.environment import prepare_for_torch, without_collector
 from clozekit.errors import ConfigError
@@ -29,16 +30,27 @@ _STARTED_BY_LIGHTNING = "hydra.job.name=train_ddp_process_"
 """The argument that Lightning adds to the command line of the processes that it starts."""
 
 
-def validated(composed: DictConfig, schema: type[ConfigT]) -> ConfigT:
+def validated(
+    composed: DictConfig, schema: type[ConfigT], free_text: Sequence[str] = ()
+) -> ConfigT:
     """Checks a composed configuration against a verb's schema.
+
+    Args:
+        composed: The configuration.
+        schema: The verb's schema.
+        free_text: The keys of text in which every text is meant as it is.
 
     Raises:
         ConfigError: Keys are invalid; the message has one line per key.
         OmegaConfBaseException: A required key has no value, or an interpolation fails.
     """
+    # OmegaConf takes ??? for a missing value.
+    marks = [key for key in free_text if OmegaConf.is_missing(composed, key)]
+    composed = OmegaConf.merge(composed, dict.fromkeys(marks)) if marks else composed  # type: ignore[assignment]
     values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    assert isinstance(values, dict)
     try:
-        return schema.model_validate(values)
+        return schema.model_validate(values | dict.fromkeys(marks, "???"))
     except ValidationError as error:
         raise ConfigError(of_validation(error)) from error
 
@@ -120,7 +132,7 @@ def _refuse_processes(config: "TrainConfig") -> None:
 def _predict(composed: DictConfig) -> None:
     from clozekit.config.predict import PredictConfig
 
-    config = validated(composed, PredictConfig)
+    config = validated(composed, PredictConfig, FREE_TEXT)
     config.check_output()
     prepare_for_torch()
     with without_collector():

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
-from clozekit.config.overrides import as_overrides
+from clozekit.config.overrides import FREE_TEXT, as_overrides
+from clozekit.config.predict import PredictConfig
+from clozekit.verbs import validated
 from tests.programs.commands import compose_values
 
 TEXTS = (
@@ -197,3 +200,9 @@ def test_the_path_of_a_source_is_text() -> None:
     values = compose_values("train", "name=a", *as_overrides("train", arguments))
     paths = {name: source["path"] for name, source in values["data"]["path"].items()}
     assert paths == {"a": "2024", "b": "data (1)", "1": "x"}
+
+
+def test_a_text_of_three_question_marks_is_a_text() -> None:
+    composed = OmegaConf.create({"checkpoint": "a", "text": "???", "text_pair": None})
+    config = validated(composed, PredictConfig, FREE_TEXT)
+    assert (config.text, config.text_pair) == ("???", None)

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from clozekit.config.data import ClassificationDataConfig
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.messages import of_validation
 from clozekit.config.schedule import ScheduleConfig
+from clozekit.config.tasks import ClassificationTaskConfig
 from clozekit.config.train import TrainConfig
+from clozekit.errors import DataError
 
 
 def values(**changes: Any) -> dict[str, Any]:
@@ -172,3 +175,29 @@ def test_compile_is_no_truth() -> None:
 def test_null_is_no_logger_and_no_callback() -> None:
     config = TrainConfig.model_validate(values(logger=None, callbacks=None))
     assert config.logger == config.callbacks == {}
+
+
+def test_a_limit_of_two_types_is_told_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig.model_validate(values(trainer={"limit_val_batches": -1}))
+    assert of_validation(caught.value).count("greater than or equal to 0") == 1
+
+
+@pytest.mark.parametrize("weight", [1e39, 10**400, 1e16])
+def test_a_weight_of_a_class_that_overflows_is_refused(weight: float) -> None:
+    with pytest.raises(ValidationError, match="should be a non-negative number, at most 1e"):
+        ClassificationTaskConfig.model_validate({"class_weights": {"a": weight}})
+
+
+def test_classes_are_named_as_in_rows_if_yaml_takes_them_for_values() -> None:
+    given = {True: 1.0, False: 2.0, 3.0: 3.0, 2.5: 4.0, 7: 5.0, "True": 6.0}
+    read = ClassificationTaskConfig.model_validate({"class_weights": given}).class_weights
+    assert read == {"true": 1.0, "false": 2.0, "3": 3.0, "2.5": 4.0, "7": 5.0, "True": 6.0}
+
+
+def test_a_folder_of_labelled_rows_is_not_told_to_be_missing(tmp_path: Path) -> None:
+    given = {"train": str(tmp_path), "tokenizer": None, "seed": 0}
+    batch = {"global_batch_size": 1, "micro_batch_size": 1}
+    config = ClassificationDataConfig.model_validate({**given, **batch})
+    with pytest.raises(DataError, match=r"is a folder but must be a file; .* set data\.path="):
+        config.check_files()

@@ -148,3 +148,17 @@ def test_class_weights_of_numbers_may_be_keyed_by_them() -> None:
 def test_what_cannot_be_used_is_told(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
         module_of("classification", **changes)
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [("true", ["False", "True"]), ("1000", ["7", "1e3"]), ("1", ["0", "01"])],
+)
+def test_a_class_whose_name_yaml_takes_for_a_value_is_found_by_it(
+    key: str, names: list[str]
+) -> None:
+    encoder = module_of("classification").encoder.config
+    module = ClassificationModule(encoder, label_names=names, class_weights={key: 2.0})
+    assert module.class_weights.tolist() == [1, 2]
+    with pytest.raises(ValueError, match=f"class_weights has '{key}', but the classes are"):
+        ClassificationModule(encoder, label_names=["x", "y"], class_weights={key: 2.0})

@@ -254,8 +254,14 @@ class LabelledDataConfig(StreamConfig):
         for key in (*splits, "tokenizer"):
             path = getattr(self, key)
             is_there = Path.exists if key == "tokenizer" else Path.is_file
-            if path is not None and not is_there(Path(path)):
-                raise DataError(f"data.{key}={path} does not exist")
+            if path is None or is_there(Path(path)):
+                continue
+            if Path(path).is_dir():
+                raise DataError(
+                    f"data.{key}={path} is a folder but must be a file; to read a folder, set "
+                    f"data.path={path} and data.{key} to the name of a split"
+                )
+            raise DataError(f"data.{key}={path} does not exist")
 
 
 class ClassificationDataConfig(ClassificationReading, LabelledDataConfig):

@@ -9,7 +9,11 @@ from clozekit.config.values import Count
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+LARGEST_WEIGHT = 1e15
+"""Sums of losses with this weight stay finite in float32."""
+
+Weight = Annotated[float, Field(ge=0, le=LARGEST_WEIGHT, allow_inf_nan=False)]
 
 BALANCED: Literal["balanced"] = "balanced"
 
@@ -38,12 +42,21 @@ class ClassificationTaskConfig(Closed):
         weights = value.items() if isinstance(value, dict) else enumerate(value)
         for name, weight in weights:
             is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-            if not is_number or not 0 <= weight < float("inf"):
-                raise ValueError(f"{name}={weight}: a weight should be a non-negative number")
+            if not is_number or not 0 <= weight <= LARGEST_WEIGHT:
+                raise ValueError(
+                    f"{name}={weight}: a weight should be a non-negative number, at most "
+                    f"{LARGEST_WEIGHT:g}"
+                )
         if isinstance(value, list) and not any(value):
             raise ValueError(f"{value}: at least one weight should be greater than 0")
-        # YAML parses some class names as numbers or booleans, but class names are strings.
-        return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
+        return {_name(k): v for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _name(key: object) -> str:
+    """Returns a class's name. YAML parses some as booleans or numbers; rows name those alike."""
+    if isinstance(key, bool):
+        return str(key).lower()
+    return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
 
 
 class HeadTaskConfig(Closed):

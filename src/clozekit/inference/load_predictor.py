@@ -11,6 +11,7 @@ from clozekit.config.stored import check_trust, construct, stored_arguments, sto
 from clozekit.config.values import Precision
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.labelled_datamodule import columns_of
+from clozekit.data.labelled.texts import TextFeatures
 from clozekit.errors import ConfigError, DataError
 from clozekit.inference.precision import InferencePrecision
 from clozekit.inference.pretraining_predictor import PretrainingPredictor
@@ -222,4 +223,8 @@ def _features(
     checked("data_options", options_class, options)
     features = features_class(pretrained.tokenizer, **{**arguments, **options})  # type: ignore[arg-type]
     features.label_names = module.label_names
+    # The column was named for the training rows; other files need not have it.
+    features.needs_ids = options.get("id_column") is not None
+    if isinstance(features, TextFeatures) and pretrained.data is None:
+        features.reads_text_pair = "text_pair_column" not in options
     return features

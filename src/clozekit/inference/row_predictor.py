@@ -77,7 +77,9 @@ class RowPredictor:
 
     def read_rows(self, path: str) -> Rows:
         """Reads the rows of a file."""
-        return self.features.read_rows(path)
+        rows = self.features.read_rows(path)
+        self.features.check_id_column(rows)
+        return rows
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row from a text or a pair."""

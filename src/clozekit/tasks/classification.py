@@ -187,13 +187,36 @@ def _weights(
             )
         given = dict(zip(label_names, given, strict=True))
     for name, weight in (given or {}).items():
-        if str(name) not in label_names:
+        place = _place(str(name), label_names)
+        if place is None:
             raise ValueError(
                 f"class_weights has {name!r}, but the classes are {', '.join(label_names)}"
             )
         if not weight >= 0:
             raise ValueError(f"class_weights.{name}={weight} must not be negative")
-        weights[label_names.index(str(name))] = weight
+        weights[place] = weight
     if not weights.any():
         raise ValueError("class_weights must have at least one weight greater than 0")
     return weights
+
+
+def _place(name: str, label_names: list[str]) -> int | None:
+    """Returns the id of a class.
+
+    A configuration may have `1e3` or `True` as a value, whose name is then `1000` or `true`; so a
+    class that is the only one of the same value is meant too.
+    """
+    if name in label_names:
+        return label_names.index(name)
+    value = _value(name)
+    alike = [i for i, label in enumerate(label_names) if value and value == _value(label)]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _value(name: str) -> tuple[str, float] | None:
+    if name.lower() in ("true", "false"):
+        return "boolean", name.lower() == "true"
+    try:
+        return "number", float(name)
+    except ValueError:
+        return None

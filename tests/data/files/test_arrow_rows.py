@@ -211,3 +211,20 @@ def test_answers_in_columns_are_read(tmp_path: Path) -> None:
     rows = features.read_rows(str(tmp_path / "a.parquet"))
     found = [features.example(row, 0, is_labelled=True) for _, row in rows]
     assert [example.answers for example in found if example] == [("cow",), ()]
+
+
+@every_writer
+def test_numbers_of_few_bits_have_their_shortest_text(
+    name: str, write: Writer, tmp_path: Path
+) -> None:
+    columns = {
+        "single": pa.array([0.1, None, 1e-30], pa.float32()),
+        "double": pa.array([0.1, 1 / 3, None], pa.float64()),
+        "list": pa.array([[0.1, None], None, []], pa.list_(pa.float32())),
+    }
+    write(pa.table(columns), str(tmp_path / name))
+    assert read(read_file(str(tmp_path / name))) == [
+        {"single": 0.1, "double": 0.1, "list": [0.1, None]},
+        {"single": None, "double": 1 / 3, "list": None},
+        {"single": 1e-30, "double": None, "list": []},
+    ]

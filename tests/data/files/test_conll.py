@@ -105,6 +105,9 @@ def test_conll(content: str, expected: list[dict[str, Any]], name: str, tmp_path
             "is in the format of CoNLL-2012, which is not read",
         ),
         ("# n-tv.de\n1\tA\tO\tO\n2\tb\tB-PER\tO\n", "has the numbers of the words"),
+        ("1\tAnna\tB-PER\n\n1\tBob\tB-PER\n2\tsees\tO\n", "has the numbers of the words"),
+        ("1\tAnna\tB-PER\n\n1\tBob\tB-PER\n", "has the numbers of the words"),
+        ("1-2\tdu\t_\n1\tde\tADP\n2\tle\tDET\n", "has the numbers of the words"),
         (
             "1\tA\ta\tX\t_\t_\t0\troot\t_\t_\n\nx\tb\tb\tX\t_\t_\t1\tdep\t_\t_\n",
             "line 3 starts with 'x', not with the number of a word",
@@ -116,6 +119,12 @@ def test_a_conll_file_that_cannot_be_read_is_told_with_its_line(
 ) -> None:
     with pytest.raises(DataError, match=message):
         conll(tmp_path, content)
+
+
+def test_a_sentence_that_is_a_number_does_not_count_words(tmp_path: Path) -> None:
+    rows = conll(tmp_path, "1 CD O\n\n1 CD O\nhorse NN O\n")
+    assert [row["tokens"] for row in rows] == [["1"], ["1", "horse"]]
+    assert conll(tmp_path, "1 CD O\n")[0]["tokens"] == ["1"]
 
 
 def test_a_conll_file_whose_gzip_is_spoilt_is_told(tmp_path: Path) -> None:

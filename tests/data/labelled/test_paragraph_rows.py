@@ -8,7 +8,7 @@ import pytest
 
 from clozekit.data.labelled.examples import groups_of, strata_of, subset
 from clozekit.data.labelled.features import RowError
-from clozekit.data.labelled.labelled_datamodule import held_out
+from clozekit.data.labelled.held_out import held_out
 from clozekit.data.labelled.question_answering import (
     QuestionAnsweringDataModule,
     QuestionAnsweringFeatures,
@@ -21,6 +21,13 @@ from tests.data.spelling import spelling_tokenizer
 def test_a_question_of_unknown_answers_is_left_out() -> None:
     features = QuestionAnsweringFeatures(spelling_tokenizer())
     assert features.example(row("the cow", answers=None), 0, is_labelled=True) is None
+
+
+def test_the_place_of_an_answer_may_be_a_whole_number_with_a_point() -> None:
+    features = QuestionAnsweringFeatures(spelling_tokenizer())
+    answers = {"text": ["cow"], "answer_start": [4.0]}
+    example = features.example(row("the cow", answers=answers), 0, is_labelled=True)
+    assert example is not None and example.answer_start == (4,)
 
 
 def test_the_rows_ids_are_those_of_the_column() -> None:
@@ -43,11 +50,12 @@ def test_the_rows_ids_are_those_of_the_column() -> None:
         ({"text": ["cow"], "answer_start": [-3]}, "at character -3"),
         ({"text": [""], "answer_start": [0]}, "the answer '' of"),
         ({"text": ["cow"], "answer_start": []}, "lists `text` and `answer_start` of equal length"),
-        ({"text": ["cow"], "answer_start": [None]}, "lists `text` and `answer_start`"),
+        ({"text": ["cow"], "answer_start": [None]}, "`answer_start` must have whole numbers"),
+        ({"text": ["cow"], "answer_start": [4.5]}, "`answer_start` must have whole numbers"),
         ({"text": ["cow"]}, "lists `text` and `answer_start`"),
         ([{"text": "cow", "answer_start": 4}], "lists `text` and `answer_start`"),
         ("cow", "lists `text` and `answer_start`"),
-        ({"text": ["cow"], "answer_start": [True]}, "lists `text` and `answer_start`"),
+        ({"text": ["cow"], "answer_start": [True]}, "`answer_start` must have whole numbers"),
         ({"text": "cow", "answer_start": [4, 5, 6]}, "lists `text` and `answer_start`"),
         ("{'text': ['cow' 'x', 'y'], 'answer_start': [4, 5]}", "lists `text` and `answer_start`"),
     ],

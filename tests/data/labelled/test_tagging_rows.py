@@ -114,6 +114,8 @@ def test_a_missing_tag_is_left_out_of_the_loss_and_a_row_of_them_altogether(
         ({"tokens": ["a \ud83d"], "tags": ["x"]}, "tokens has half of a surrogate pair"),
         ({"tokens": ["a"], "tags": ["x\ud83d"]}, "the label has half of a surrogate pair"),
         ({"tokens": ["a"], "tags": 3}, "tags is 3 but must be a list"),
+        ({"tokens": "Anna, sees", "tags": "B-PER, O"}, "must be tags separated by blanks alone"),
+        ({"tokens": "a b c", "tags": "X; O; O;"}, "must be tags separated by blanks alone"),
     ],
 )
 def test_rows_that_do_not_fit_are_told(row: dict[str, Any], message: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import ipc, parquet
 
@@ -104,11 +105,31 @@ def named(value: Any, names: Sequence[str]) -> Any:
     return names[value]
 
 
+def narrow_columns(schema: pa.Schema) -> dict[str, type[np.floating[Any]]]:
+    """Returns the columns of numbers, or of lists of them, with fewer bits than Python's."""
+    found: dict[str, type[np.floating[Any]]] = {}
+    for column in schema:
+        kind = column.type
+        while pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            kind = kind.value_type
+        if pa.types.is_float32(kind) or pa.types.is_float16(kind):
+            found[column.name] = np.float32 if pa.types.is_float32(kind) else np.float16
+    return found
+
+
+def shortest(value: Any, kind: type[np.floating[Any]]) -> Any:
+    """Returns the number with the shortest text, as it was written: 0.1, not 0.10000000149."""
+    if isinstance(value, list):
+        return [shortest(each, kind) for each in value]
+    return float(str(kind(value))) if isinstance(value, float) else value
+
+
 def _rows(batches: Any, class_names: Mapping[str, Sequence[str]]) -> Iterator[FileRow | BadRow]:
     number = 0
     for batch in batches:
         # Also compares lengths and offsets, which a damaged file may have wrong.
         batch.validate(full=True)
+        narrow = narrow_columns(batch.schema)
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
             for cells in batch.slice(start, _ROWS_AT_ONCE).to_pylist():
                 number += 1
@@ -119,6 +140,8 @@ def _rows(batches: Any, class_names: Mapping[str, Sequence[str]]) -> Iterator[Fi
                 except ValueError as error:
                     yield BadRow(str(error), place)
                     continue
+                for column, kind in narrow.items():
+                    cells[column] = shortest(cells[column], kind)
                 yield FileRow(cells, place)
 
 

@@ -14,7 +14,8 @@ from clozekit.data.files.literals import read_literal
 MAX_CHARACTERS = 16 * 2**20
 """The maximum length of a text; that of rows in text files is limited alike."""
 
-LARGEST_SCORE = float(np.finfo(np.float32).max)
+LARGEST_SCORE = 1e15
+"""The squared errors of scores up to this, and their sums, stay finite in float32."""
 
 # Python's float() and int() also accept underscores and the digits of other scripts.
 _SCORE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -100,7 +101,7 @@ def as_score(value: Any, column: str) -> float:
     """Returns a score.
 
     Raises:
-        RowError: The value is not a finite number.
+        RowError: The value is not a number, or is too large.
     """
     number = math.nan
     is_boolean = isinstance(value, bool | np.bool_)
@@ -112,7 +113,10 @@ def as_score(value: Any, column: str) -> float:
     except (OverflowError, ValueError):
         pass
     if not abs(number) <= LARGEST_SCORE:
-        raise RowError(f"{column} is {shown(value)} but must be a number")
+        raise RowError(
+            f"{column} is {shown(value)} but must be a number from -{LARGEST_SCORE:g} to "
+            f"{LARGEST_SCORE:g}"
+        )
     return number
 
 

@@ -1,7 +1,7 @@
 """CoNLL files: one word and its tag per line, and a blank line after each sentence."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -113,7 +113,7 @@ def _layout_of(path: str) -> _Layout:
             f"{path} is not in the format of CoNLL-U: its words do not have {_COLUMNS_OF_CONLLU} "
             "columns, of which the first is a number"
         )
-    if not is_conllu and num_columns > 2 and _are_counted(rows):
+    if not is_conllu and num_columns > 2 and _has_numbers_of_words(path, has_tabs):
         raise DataError(
             f"{path}: the first column has the numbers of the words, not the words; convert it to "
             "lines of a word and its tag"
@@ -183,9 +183,35 @@ def _is_metadata(line: str) -> bool:
     return _METADATA.match(line) is not None
 
 
-def _are_counted(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first column counts the words of a sentence, from 0 or 1."""
-    first = [fields[0] for fields in rows]
-    return len(first) > 1 and any(
-        first == [str(number) for number in range(start, start + len(first))] for start in (0, 1)
-    )
+def _has_numbers_of_words(path: str, has_tabs: bool) -> bool:
+    """Whether the first column counts the words of each sentence, from 0 or 1.
+
+    A sentence of one word does not tell, so the first one with more words decides.
+    """
+    num_sentences = 0
+    for first in _first_columns(path, has_tabs):
+        is_counted = any(
+            first == [str(number) for number in range(start, start + len(first))]
+            for start in (0, 1)
+        )
+        if not is_counted or len(first) > 1:
+            return is_counted
+        num_sentences += 1
+    return num_sentences > 1
+
+
+def _first_columns(path: str, has_tabs: bool) -> Iterator[list[str]]:
+    """Yields the first column of each sentence, without ranges such as 1-2 and empty nodes."""
+    first: list[str] = []
+    with opened(path) as file:
+        for line in Lines(file.content, path):
+            text = line.rstrip("\r\n")
+            if not _ends_sentence(text):
+                number = _fields(text, has_tabs)[0]
+                is_number = number.isdigit() or not _WORD_NUMBER.fullmatch(number)
+                first += [number] if is_number and not text.startswith("#") else []
+            elif first:
+                yield first
+                first = []
+    if first:
+        yield first

@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
-from clozekit.data.files.arrow_rows import named
+from clozekit.data.files.arrow_rows import named, narrow_columns, shortest
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError, Rows
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file
@@ -62,7 +63,8 @@ def _rows(called: str, builder: str, **options: Any) -> Rows:
         for column, feature in dataset.features.items()
         if (found := _class_label(feature)) is not None
     }
-    read = partial(_iterate, called, dataset, classes)
+    narrow = narrow_columns(dataset.features.arrow_schema)
+    read = partial(_iterate, called, dataset, classes, narrow)
     return Rows(called, dataset.column_names, read, class_names=classes)
 
 
@@ -163,7 +165,10 @@ def _class_label(feature: Any) -> Any | None:
 
 
 def _iterate(
-    called: str, dataset: Any, classes: Mapping[str, list[str]]
+    called: str,
+    dataset: Any,
+    classes: Mapping[str, list[str]],
+    narrow: Mapping[str, type[np.floating[Any]]],
 ) -> Iterator[Mapping[str, Any] | BadRow]:
     number = 0
     try:
@@ -177,6 +182,8 @@ def _iterate(
                 except ValueError as error:
                     yield BadRow(str(error), f"row {number}")
                     continue
+                for column, kind in narrow.items():
+                    cells[column] = shortest(cells[column], kind)
                 yield FileRow(cells, f"row {number}")
     except UnicodeDecodeError as error:
         raise DataError(f"{called} is not UTF-8: {error.reason}") from error

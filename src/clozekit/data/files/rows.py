@@ -24,6 +24,7 @@ from clozekit.data.files.cells import is_missing as is_missing
 from clozekit.data.files.cells import ordered_names as ordered_names
 from clozekit.data.files.delimited import csv_columns, csv_rows, tsv_columns, tsv_rows
 from clozekit.data.files.json_rows import json_columns, json_rows, jsonl_columns, jsonl_rows
+from clozekit.data.files.json_text import repeated
 from clozekit.data.files.opening import check_is_file, endings
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError
 from clozekit.data.files.row import Rows as Rows
@@ -79,6 +80,9 @@ def read_file(path: str, columns: Sequence[str] | None = None) -> Rows:
         raise NoRowsError(f"{path} has no rows")
     schema = schema_of(path, FORMATS[ending] is _PARQUET) if is_columnar else None
     names = {} if schema is None else class_names_of(schema)
+    for column, classes in names.items():
+        if (twice := repeated(classes)) is not None:
+            raise DataError(f"{path}: the column {column!r} declares the class {twice!r} twice")
     return Rows(path, found, read, class_names=names)
 
 

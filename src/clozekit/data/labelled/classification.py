@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from clozekit.config.data import ClassificationDataConfig
 from clozekit.config.reading import ClassificationReading
 from clozekit.data.batch import ClassificationBatch
-from clozekit.data.files.cells import list_in
-from clozekit.data.files.rows import as_name, is_missing, ordered_names
+from clozekit.data.files.cells import list_in, shown
+from clozekit.data.files.rows import Rows, as_name, is_missing, ordered_names
 from clozekit.data.labelled.encoded_rows import EncodedRows
 from clozekit.data.labelled.features import RowError
 from clozekit.data.labelled.fields import per_row
@@ -23,6 +23,8 @@ from clozekit.data.labelled.texts import TextExample, TextFeatures
 
 LABEL_SEPARATOR = ";"
 """Separates the labels of a row in formats without lists, such as CSV."""
+
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,16 @@ class ClassifiedRows(EncodedRows[LabelledText]):
 
 
 class ClassificationFeatures(TextFeatures[LabelledText]):
-    """Reads and encodes texts with classes."""
+    """Reads and encodes texts with classes.
+
+    Attributes:
+        declared: The classes that the file being read declares. They are names as they are, even
+            with blanks around them, a semicolon or brackets.
+    """
 
     config_class = ClassificationReading
     config: ClassificationReading
+    declared: frozenset[str] = frozenset()
 
     @property
     def label_columns(self) -> list[str]:
@@ -67,13 +75,17 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
         self, row: Mapping[str, Any], number: int, is_labelled: bool
     ) -> LabelledText | None:
         """Reads a row's texts and classes."""
-        texts = self.texts(row, is_labelled)
+        texts = self.texts(row)
         if not is_labelled:
             return LabelledText(self.row_id(row, number), *texts, labels=())
         label = row[self.config.label_column]
         if is_missing(label):
             return None
         return LabelledText(self.row_id(row, number), *texts, labels=self._labels(label))
+
+    def look_through(self, rows: Rows) -> None:
+        """Notes the classes that the file declares."""
+        self.declared = frozenset(rows.class_names.get(self.config.label_column, ()))
 
     def learn_labels(
         self, examples: Sequence[LabelledText], class_names: Mapping[str, list[str]]
@@ -112,18 +124,46 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
         return ClassifiedRows(**self.encoded_texts(examples), labels=labels)
 
     def _labels(self, label: Any) -> tuple[str, ...]:
+        if isinstance(label, str) and label in self.declared:
+            return (label,)
+        column = self.config.label_column
         if not self.config.multi_label:
-            if isinstance(label, list | dict):
+            if isinstance(label, list | dict) or _is_list(label, column):
                 raise RowError(
-                    f"{self.config.label_column} is {label!r} but must be a single label"
+                    f"{column} is {shown(label)} but must be a single label; set "
+                    "data.multi_label=true if rows have several"
                 )
             return (as_name(label),)
-        column = self.config.label_column
         each = list_in(label if isinstance(label, list) else as_name(label), column)
         if each is None:
             each = as_name(label).split(LABEL_SEPARATOR)
-        names = (as_name(one).strip() for one in each if not is_missing(one))
+            if len(each) > 1 and _is_in_brackets(each):
+                raise RowError(
+                    f"{column} is {shown(label)} but must be names separated by "
+                    f'{LABEL_SEPARATOR!r} without brackets, or a list in JSON, such as ["a", "b"]'
+                )
+        names = (self._name(one) for one in each if not is_missing(one))
         return tuple(name for name in names if name)
+
+    def _name(self, label: Any) -> str:
+        return label if label in self.declared else as_name(label).strip()
+
+
+def _is_list(label: Any, column: str) -> bool:
+    """Whether a cell is a list, or one written as text, also if it is cut off."""
+    if not isinstance(label, str):
+        return False
+    try:
+        return list_in(label, column) is not None
+    except RowError:
+        return True
+
+
+def _is_in_brackets(names: Sequence[str]) -> bool:
+    """Whether a bracket opens in the first name and closes in the last, as around a list."""
+    first, last = names[0].strip(), names[-1].strip()
+    end = _BRACKETS.get(first[:1])
+    return end is not None and end not in first and last.endswith(end) and first[0] not in last
 
 
 class ClassificationDataModule(LabelledDataModule[LabelledText]):

@@ -34,6 +34,8 @@ class Features(ABC, Generic[ExampleT]):
         label_names: The classes in the order of their ids; None before `learn_labels`.
         unknown_labels: Gold labels that the model does not have, as found by `check_labels`. Their
             ids follow those of `label_names`.
+        needs_ids: Whether files must have the column of ids: it is not the default one, so that the
+            user named it.
     """
 
     config_class: ClassVar[type[Reading]]
@@ -48,6 +50,8 @@ class Features(ABC, Generic[ExampleT]):
         self.tokenizer.no_padding()
         self.special = SequenceFormat.of(self.tokenizer)
         self.max_seq_length = self.config.max_seq_length
+        default = self.config_class.model_fields["id_column"].default
+        self.needs_ids = self.config.id_column not in (None, default)
         self.unknown_labels = []
         self._ids: dict[str, int] = {}
         self._ids_of: list[str] = []
@@ -210,6 +214,19 @@ class Features(ABC, Generic[ExampleT]):
     def task_arguments(self) -> dict[str, Any]:
         """Returns arguments of the task's constructor that depend on the rows."""
         return {}
+
+    def check_id_column(self, rows: Rows) -> None:
+        """Checks that a file has the column of ids if it needs one.
+
+        Raises:
+            DataError: It does not.
+        """
+        column = self.config.id_column
+        if self.needs_ids and rows.columns and column not in rows.columns:
+            raise DataError(
+                f"{rows.name} has no column {column!r}, which id_column names; it has "
+                f"{', '.join(rows.columns)}"
+            )
 
     def row_id(self, row: Mapping[str, Any], number: int) -> str | int:
         """Returns a row's id, or its index if it has none."""

@@ -7,17 +7,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic
 
-import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from clozekit import rng
 from clozekit.config.data import LabelledDataConfig
 from clozekit.corpus.tokenizer_files import load_tokenizer
 from clozekit.data.files.rows import Rows
 from clozekit.data.labelled.encoded_rows import ExampleT
 from clozekit.data.labelled.examples import groups_of, num_empty, strata_of, subset
 from clozekit.data.labelled.features import Features, shown_labels
+from clozekit.data.labelled.held_out import held_out, num_without_rows
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
 from clozekit.data.module import StreamDataModule
@@ -26,7 +24,6 @@ from clozekit.errors import ConfigError, DataError
 from clozekit.files import GradualHash
 
 _HASHED_AT_ONCE = 4096
-_DRAWN_AT_ONCE = 2**18
 
 
 class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
@@ -45,6 +42,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         features: Reads and encodes the rows.
         num_unlabelled: For each split, the number of rows skipped because they have no label.
         num_empty: For each split, the number of rows with an empty text.
+        num_strata_without_validation: The number of classes of which no row is held out.
         unknown_labels: For each split, how often it has labels that the model does not have.
 
     Raises:
@@ -75,6 +73,7 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         self.features = features
         self.tokenizer = features.tokenizer
         self.num_unlabelled: dict[str, int] = {}
+        self.num_strata_without_validation = 0
         store = RowStore(features, rows_dir)
         self.num_empty: dict[str, int] = {}
         given = {"train": config.train, "validation": config.validation, "test": config.test}
@@ -100,12 +99,12 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             examples[split] = self._examples(store, split, rows[split], check=True)
         if config.validation is None:
             every = examples["train"]
+            strata = strata_of(every, features)
             is_held_out = held_out(
-                strata_of(every, features),
-                groups_of(every, features),
-                config.validation_fraction,
-                config.seed,
+                strata, groups_of(every, features), config.validation_fraction, config.seed
             )
+            self.num_strata_without_validation = num_without_rows(strata, is_held_out)
+            del strata
             examples["train"] = subset(every, ~is_held_out)
             examples["validation"] = subset(every, is_held_out)
             return_freed_memory()
@@ -147,6 +146,8 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             facts["labels"] = shown_labels(names, most=12)
             if alike := _alike(names):
                 facts["labels alike"] = f"{shown_labels(alike)} differ only in white space"
+        if number := self.num_strata_without_validation:
+            facts["labels not in validation"] = f"{number:,}, with too few rows"
         for split, counts in self.unknown_labels.items():
             if counts:
                 facts[f"unknown in {split}"] = describe_unknown(counts)
@@ -183,56 +184,6 @@ def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
             "encoder.pretrained to use the pretrained encoder's tokenizer"
         )
     return tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(Path(tokenizer))
-
-
-def held_out(
-    strata: NDArray[Any], groups: NDArray[np.uint64] | None, fraction: float, seed: int
-) -> NDArray[np.bool_]:
-    """Draws a random fraction of each stratum with the seed. Groups are not split.
-
-    Args:
-        strata: `[rows]`. The stratum of each row.
-        groups: `[rows]`. The group of each row; None if each row is a group of its own.
-        fraction: The fraction.
-        seed: The seed.
-
-    Returns:
-        `[rows]`. Whether each row is held out.
-
-    Raises:
-        DataError: No row or every row would be held out.
-    """
-    firsts = np.arange(len(strata), dtype=np.int32) if groups is None else _first_of_group(groups)
-    draws = np.empty(len(strata))
-    # In blocks, because drawing needs memory for several copies.
-    for begin in range(0, len(strata), _DRAWN_AT_ONCE):
-        block = slice(begin, begin + _DRAWN_AT_ONCE)
-        draws[block] = rng.uniform(seed, rng.Stream.HELD_OUT_ROWS, firsts[block])
-    is_held_out = np.zeros(len(strata), bool)
-    for stratum in np.unique(strata):
-        of_stratum = np.flatnonzero(strata == stratum)
-        count = round(fraction * len(of_stratum))
-        if count:
-            # All rows of a group have the same draw, so comparing with the last draw that is taken
-            # includes its whole group.
-            last = np.sort(draws[of_stratum])[count - 1]
-            is_held_out[of_stratum[draws[of_stratum] <= last]] = True
-    if not is_held_out.any() or is_held_out.all():
-        raise DataError(
-            f"data.validation_fraction={fraction} of {len(strata)} rows leaves no rows for "
-            "training or for validation"
-        )
-    return is_held_out
-
-
-def _first_of_group(groups: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Returns `[rows]`: the index of the first row of each row's group."""
-    order = np.argsort(groups, kind="stable").astype(np.int32)
-    in_order = groups[order]
-    begins = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1]))
-    firsts = np.empty_like(order)
-    firsts[order] = np.repeat(order[begins], np.diff(begins, append=len(order)))
-    return firsts
 
 
 def _alike(names: Sequence[str]) -> list[str]:

@@ -90,12 +90,14 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
         context = self.text(row, self.config.context_column)
         choices = self._choices(row)
         row_id = self.row_id(row, number)
-        if not is_labelled:
-            return ChoiceQuestion(row_id, context, choices, label=0)
-        label = row[self.config.label_column]
-        if is_missing(label):
-            return None
-        place = as_index(label, self.config.label_column, len(choices))
+        place = 0
+        if is_labelled:
+            label = row[self.config.label_column]
+            if is_missing(label):
+                return None
+            place = as_index(label, self.config.label_column, len(choices))
+        # The first row that can be used fixes the number of choices of all rows.
+        self.num_choices = len(choices)
         return ChoiceQuestion(row_id, context, choices, place)
 
     def encode(self, examples: Sequence[ChoiceQuestion], is_labelled: bool) -> ChoiceRows:
@@ -133,9 +135,7 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
             value = [self.text(row, column) for column in self.config.choices_column]
         if len(value) < 2:
             raise RowError(f"the number of choices is {len(value)} but must be at least 2")
-        # The first row read fixes the number of choices of all rows.
-        self.num_choices = self.num_choices or len(value)
-        if len(value) != self.num_choices:
+        if self.num_choices is not None and len(value) != self.num_choices:
             raise RowError(
                 f"the number of choices is {len(value)}, but the first row has {self.num_choices}"
             )

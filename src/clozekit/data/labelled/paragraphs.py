@@ -229,13 +229,15 @@ def _answers(given: Any, column: str) -> tuple[tuple[str, ...], tuple[int, ...]]
         or not isinstance(starts, list | tuple)
         or len(texts) != len(starts)
         or not all(isinstance(text, str) for text in texts)
-        or not all(isinstance(start, int) and not isinstance(start, bool) for start in starts)
     ):
         raise RowError(
             f"{column} is {shown(given)} but must have lists `text` and `answer_start` of equal "
             "length"
         )
-    return tuple(as_text(text, column) for text in texts), tuple(starts)
+    # Missing values turn a column of integers into floats.
+    if any(isinstance(s, bool) or not isinstance(s, int | float) or s != s // 1 for s in starts):
+        raise RowError(f"{column} is {shown(given)} but `answer_start` must have whole numbers")
+    return tuple(as_text(text, column) for text in texts), tuple(map(int, starts))
 
 
 def _flag(value: Any) -> bool | None:

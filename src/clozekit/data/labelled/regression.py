@@ -58,7 +58,7 @@ class RegressionFeatures(TextFeatures[ScoredText]):
 
     def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> ScoredText | None:
         """Reads a row's texts and score."""
-        texts = self.texts(row, is_labelled)
+        texts = self.texts(row)
         if not is_labelled:
             return ScoredText(self.row_id(row, number), *texts, score=0.0)
         given = row[self.config.score_column]

@@ -155,7 +155,11 @@ def read_examples(
 
 
 def _check_columns(features: Features[Any], rows: Rows) -> None:
+    if not rows.columns:
+        # Not one row can be read: the first one tells why by its error.
+        next(iter(rows), None)
     for column in (*features.input_columns, *features.label_columns):
         if column not in rows.columns:
-            present = ", ".join(rows.columns)
+            present = ", ".join(rows.columns) or "none"
             raise DataError(f"{rows.name} has no column {column!r}; it has {present}")
+    features.check_id_column(rows)

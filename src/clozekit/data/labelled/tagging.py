@@ -81,6 +81,11 @@ class TaggingFeatures(Features[TaggedWords]):
         if is_missing(given) or not words:
             return None
         tags = _listed(given, self.config.tags_column)
+        if isinstance(given, str) and len(tags) > 1 and _have_commas(tags):
+            raise RowError(
+                f"{self.config.tags_column} is {shown(given)} but must be tags separated by blanks "
+                'alone, or a list in JSON, such as ["B-PER", "O"]'
+            )
         if len(tags) != len(words):
             raise RowError(
                 f"{self.config.tags_column} has {len(tags)} tags for {len(words)} words but must "
@@ -252,6 +257,11 @@ def _tags(value: Any) -> list[Any]:
 def _listed(value: Any, column: str) -> list[Any]:
     found = list_in(value, column)
     return value.split() if found is None else found
+
+
+def _have_commas(tags: Sequence[Any]) -> bool:
+    """Whether all tags but the last end in a comma or semicolon, which then separates them."""
+    return all(isinstance(tag, str) and tag.endswith((",", ";")) for tag in tags[:-1])
 
 
 class TaggingDataModule(LabelledDataModule[TaggedWords]):

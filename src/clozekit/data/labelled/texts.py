@@ -31,11 +31,22 @@ class TextExample(Example):
 TextT = TypeVar("TextT", bound=TextExample)
 
 
+class _GivenTexts(dict[str, Any]):
+    """A row made from texts that were given by themselves: its second text is no column's."""
+
+
 class TextFeatures(Features[TextT]):
-    """Reads and encodes texts and pairs of texts."""
+    """Reads and encodes texts and pairs of texts.
+
+    Attributes:
+        reads_text_pair: Whether a column `text_pair` is read without being named. It is for a model
+            of another library, which has no names of columns. A run was trained on its columns and
+            on no others.
+    """
 
     config_class = TextReading
     config: TextReading
+    reads_text_pair = False
 
     @property
     def input_columns(self) -> list[str]:
@@ -45,21 +56,19 @@ class TextFeatures(Features[TextT]):
 
     @property
     def optional_columns(self) -> list[str]:
-        """The column of ids, and that of a second text for prediction."""
-        return [*super().optional_columns, _PAIR]
+        """The column of ids, and that of a second text if it is read where it is there."""
+        return [*super().optional_columns, *([_PAIR] if self.reads_text_pair else [])]
 
     def has_empty_text(self, example: TextT) -> bool:
         """Whether a text of the example is empty."""
         pair = example.text_pair
         return not example.text.strip() or (pair is not None and not pair.strip())
 
-    def texts(self, row: Mapping[str, Any], is_labelled: bool) -> tuple[str, str | None]:
-        """Returns the texts of a row.
-
-        A row for prediction may have a second text in `text_pair` even if training rows had none.
-        """
+    def texts(self, row: Mapping[str, Any]) -> tuple[str, str | None]:
+        """Returns the texts of a row, the same for evaluation and prediction."""
         pair = self.config.text_pair_column
-        if pair is None and not is_labelled and not is_missing(row.get(_PAIR)):
+        may_be_pair = self.reads_text_pair or isinstance(row, _GivenTexts)
+        if pair is None and may_be_pair and not is_missing(row.get(_PAIR)):
             pair = _PAIR
         text = self.text(row, self.config.text_column)
         return text, None if pair is None else self.text(row, pair)
@@ -68,7 +77,8 @@ class TextFeatures(Features[TextT]):
         """Makes a row from a text or a pair of texts."""
         if text_pair is None and self.config.text_pair_column is not None:
             raise RowError("text_pair is missing; this task takes pairs of texts")
-        return {self.config.text_column: text, self.config.text_pair_column or _PAIR: text_pair}
+        pair = self.config.text_pair_column or _PAIR
+        return _GivenTexts({self.config.text_column: text, pair: text_pair})
 
     def encoded_texts(self, examples: Sequence[TextT]) -> dict[str, Any]:
         """Encodes each row as one sequence; returns the arguments of `EncodedRows`."""
