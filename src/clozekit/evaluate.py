@@ -19,7 +19,7 @@ from clozekit.data.labelled.row_store import RowStore
 from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.inference.evaluation_files import write_evaluation
-from clozekit.inference.load_predictor import make_predictor
+from clozekit.inference.load_predictor import learn_from_rows, make_predictor
 from clozekit.inference.row_predictor import Prediction, RowPredictor
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.folder import run_of
@@ -73,6 +73,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
         )
     if config.input is not None:
         split = _split_of_file(config.input, predictor)
+        rows = split.source.rows
+        learn_from_rows(predictor, pretrained, config.task_options, rows.examples)
     else:
         split = _split_of_run(config, pretrained, predictor.module)
     out = config.out or _default_out(config, pretrained, split.name)
