@@ -10,10 +10,11 @@ from transformers import (
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
+    BertModel,
 )
 
 from clozekit.config.evaluate import EvaluateConfig
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, DataError
 from clozekit.evaluate import evaluate
 from clozekit.loading import load
 from tests.data.spelling import spelling_tokenizer
@@ -166,12 +167,36 @@ def test_tags_stand_for_no_entities_by_choice(tmp_path: Path) -> None:
     found = evaluated(folder, rows, data_options={"tag_scheme": "none"})
     assert found["metrics"]["accuracy"] == 0.5 and "f1" not in found["metrics"]
     plain = tagger(tmp_path / "plain", "NOUN VERB", "VERB")
-    with pytest.raises(ConfigError, match="tag_scheme=iob2 but the labels of .* no entities"):
+    with pytest.raises(ConfigError, match=r"tag_scheme=iob2 but the labels of .* no entities"):
         load(plain, data_options={"tag_scheme": "iob2"})
 
 
 def test_a_length_beyond_the_positions_is_refused(tmp_path: Path) -> None:
     folder = published(BertForSequenceClassification, tmp_path)
-    with pytest.raises(ConfigError, match="max_seq_length=2000 is more than .*embeddings=64"):
+    with pytest.raises(ConfigError, match=r"max_seq_length=2000 is more than .*embeddings=64"):
         load(folder, data_options={"max_seq_length": 2000})
     load(folder, data_options={"max_seq_length": 64})
+
+
+def test_vectors_have_the_metrics_that_the_rows_allow(tmp_path: Path) -> None:
+    folder = published(BertModel, tmp_path / "model")
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+    modules = [{"path": p, "type": f"sentence_transformers.models.{k}"} for p, k in kinds.items()]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    pairs: list[dict[str, Any]] = [
+        {"anchor": "old horse", "positive": "horse", "score": 3},
+        {"anchor": "the field", "positive": "café", "score": 1},
+    ]
+    scored = evaluated(folder, rows_of(tmp_path / "rows.jsonl", *pairs))["metrics"]
+    assert scored.keys() == {"spearman"}
+    (tmp_path / "b").mkdir()
+    for pair in pairs:
+        del pair["score"]
+    rows = rows_of(tmp_path / "b" / "rows.jsonl", *pairs)
+    unscored = evaluated(folder, rows)["metrics"]
+    assert "mrr" in unscored and "spearman" not in unscored
+    alone = rows_of(tmp_path / "alone.jsonl", {"anchor": "old horse"})
+    with pytest.raises(DataError, match="alone.jsonl: no row has a second text"):
+        evaluated(folder, alone, data_options={"unsupervised": True}, out=tmp_path / "c")

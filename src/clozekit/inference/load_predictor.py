@@ -86,6 +86,8 @@ def make_predictor(
     module = _module(pretrained, group, task_options or {})
     weights = pretrained.weights
     if isinstance(module, EmbeddingModule):
+        # The rows decide which metrics there are, not those that the model was validated with.
+        module.metric_names = ()
         # A folder of sentence-transformers may have a pooler, which its vectors do not use.
         weights = _of_parts(pretrained, module.model)
     load_strictly(module.model, weights, _where(pretrained))
