@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,14 +17,16 @@ Series = dict[str, tuple[list[int], list[float]]]
 def read_metrics_of(results_file: Path) -> dict[str, float]:
     """Reads the final metrics of a run; returns an empty dict if there is no file.
 
+    Null stands for a value that is not finite, which JSON does not have.
+
     Raises:
         DataError: The file cannot be read, or a value is not a number.
     """
     results = read_json_object(results_file)
     for name, value in results.items():
-        if not isinstance(value, int | float):
+        if not isinstance(value, int | float | None):
             raise DataError(f"{results_file} cannot be read: {name} is not a number")
-    return {name: float(value) for name, value in results.items()}
+    return {name: math.nan if value is None else float(value) for name, value in results.items()}
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
