@@ -210,6 +210,18 @@ BAD = {
         tensorflow,
         ["is a TensorFlow checkpoint of google-research/bert; convert it with", "config.json"],
     ),
+    "labels of the same name": (
+        with_a_classifier("BertForSequenceClassification", id2label={"0": "a", "1": "a"}),
+        ["config.json: id2label gives 0 and 1 the same name, 'a'; each class needs a name of its"],
+    ),
+    "a weight that is not a number": (
+        rewritten(lambda weights: weights[EMBEDDINGS].view(-1)[3:4].fill_(float("nan"))),
+        [f"{EMBEDDINGS} has values that are NaN or infinite"],
+    ),
+    "an infinite weight": (
+        rewritten(lambda weights: weights[EMBEDDINGS].view(-1)[3:4].fill_(float("-inf"))),
+        [f"{EMBEDDINGS} has values that are NaN or infinite"],
+    ),
     "regression of two scores": (
         with_a_classifier("BertForSequenceClassification", problem_type="regression"),
         ["problem_type=regression with 2 labels; only one is supported"],
