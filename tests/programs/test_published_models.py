@@ -198,5 +198,5 @@ def test_vectors_have_the_metrics_that_the_rows_allow(tmp_path: Path) -> None:
     unscored = evaluated(folder, rows)["metrics"]
     assert "mrr" in unscored and "spearman" not in unscored
     alone = rows_of(tmp_path / "alone.jsonl", {"anchor": "old horse"})
-    with pytest.raises(DataError, match="alone.jsonl: no row has a second text"):
+    with pytest.raises(DataError, match=r"alone\.jsonl: no row has a second text"):
         evaluated(folder, alone, data_options={"unsupervised": True}, out=tmp_path / "c")

@@ -102,12 +102,13 @@ def check_finite(tensor: Tensor, name: str, where: object) -> None:
         DataError: It has NaN or an infinite value.
     """
     # The sum is a single pass without a copy. It overflows only if a value is huge.
-    if tensor.is_floating_point() and not tensor.sum(dtype=torch.float32).isfinite():
-        if not tensor.isfinite().all():
-            raise DataError(
-                f"{where}: {name} has values that are NaN or infinite; the model has diverged, or "
-                "the file is damaged"
-            )
+    if not tensor.is_floating_point() or tensor.sum(dtype=torch.float32).isfinite():
+        return
+    if not tensor.isfinite().all():
+        raise DataError(
+            f"{where}: {name} has values that are NaN or infinite; the model has diverged, or the "
+            "file is damaged"
+        )
 
 
 def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:

@@ -48,12 +48,14 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
         DataError: A file is missing or damaged, or the model is not of a known family.
     """
     path = Path(source)
-    if not (path / "config.json").is_file():
+    if not path.is_dir():
+        # It may be the prefix of the files of a TensorFlow checkpoint.
         refuse_foreign_folder(path)
     root = path if path.is_dir() else download(str(source))
     folder = encoder_folder(root)
     config_file = folder / "config.json"
     if not config_file.is_file():
+        refuse_foreign_folder(folder)
         raise DataError(f"{config_file} does not exist")
     config = read_json(config_file)
     if not isinstance(config, dict):

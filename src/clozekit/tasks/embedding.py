@@ -142,11 +142,6 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
         return vectors
 
     def on_test_epoch_start(self) -> None:
-        """Resets the metrics of the test split, which has those that its rows allow."""
-        super().on_test_epoch_start()
-        self._metrics("test")["embeddings"].names = ()  # type: ignore[union-attr]
-
-    def on_test_epoch_start(self) -> None:
         """Resets the metrics of the test split, whose rows decide which ones it has."""
         super().on_test_epoch_start()
         metrics = self._metrics("test")["embeddings"]
