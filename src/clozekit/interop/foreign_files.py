@@ -93,8 +93,8 @@ _CONVERT = (
     "bert_config.json to config.json beside it, with vocab.txt, and use that folder"
 )
 _RESAVE = (
-    "save it with transformers 4 as PyTorch, by the class in architectures of its config.json, such "
-    "as BertModel.from_pretrained(folder, {}=True).save_pretrained(out)"
+    "save it with transformers 4 as PyTorch, by the class in architectures of config.json, such as "
+    "BertModel.from_pretrained(folder, {}=True).save_pretrained(out)"
 )
 _TENSORFLOW_CHECKPOINT = re.compile(r"(?P<prefix>.+\.ckpt(-\d+)?)\.(index|meta|data-\d+-of-\d+)")
 _FOREIGN = {
