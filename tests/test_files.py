@@ -2,6 +2,8 @@
 
 import errno
 import hashlib
+import json
+import math
 import os
 import stat
 import subprocess
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from clozekit import files
@@ -202,6 +205,16 @@ def test_json_and_text_are_the_same_bytes_everywhere(target: Path) -> None:
     with write_text_atomically(target) as file:
         file.write("é\r\n\n")
     assert target.read_bytes() == "é\r\n\n".encode()
+
+
+def test_a_number_that_json_does_not_have_is_null(target: Path) -> None:
+    value = {"a": math.nan, "b": [1.5, (-math.inf, np.float64(math.inf))], "c": "NaN"}
+    write_json(target, value)
+    assert json.loads(target.read_text(), parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [1.5, [None, None]],
+        "c": "NaN",
+    }
 
 
 def test_what_is_no_json_leaves_the_old_file(target: Path) -> None:

@@ -17,13 +17,14 @@ from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, descr
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
 from clozekit.display import say
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, DataError
 from clozekit.inference.evaluation_files import write_evaluation
-from clozekit.inference.load_predictor import make_predictor
+from clozekit.inference.load_predictor import learn_from_rows, make_predictor
 from clozekit.inference.row_predictor import Prediction, RowPredictor
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.folder import run_of
 from clozekit.runs.load_pretrained import load_pretrained
+from clozekit.tasks.embedding import EmbeddingModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 
 
@@ -73,8 +74,17 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
         )
     if config.input is not None:
         split = _split_of_file(config.input, predictor)
+        rows = split.source.rows
+        learn_from_rows(predictor, pretrained, config.task_options, rows.examples)
     else:
         split = _split_of_run(config, pretrained, predictor.module)
+    if isinstance(predictor.module, EmbeddingModule) and not any(
+        each.is_pair for each in split.source.rows.examples
+    ):
+        raise DataError(
+            f"{split.name}: no row has a second text to compare the first with; an evaluation of "
+            "vectors needs pairs"
+        )
     out = config.out or _default_out(config, pretrained, split.name)
     check_out(out)
     metrics, predictions = _judge(predictor, split.source)

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import secrets
@@ -83,9 +84,25 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def as_json(value: Any, indent: int | None = None) -> str:
+    """Returns a value as JSON. Numbers that are not finite become null: JSON has none of them."""
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically. The output depends only on the value."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Writes JSON atomically, as `as_json` makes it. The output depends only on the value."""
+    write_text(path, as_json(value, indent=2) + "\n")
 
 
 def copy_atomically(source: Path, target: Path) -> None:

@@ -1,6 +1,5 @@
 """`clozekit predict`: predictions for one text or for a file of rows."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from clozekit.data.files.cells import RowError
 from clozekit.data.files.row import BadRow, NoRowsError
 from clozekit.display import printable, say
 from clozekit.errors import ConfigError, DataError
-from clozekit.files import write_text, write_text_atomically
+from clozekit.files import as_json, write_text, write_text_atomically
 from clozekit.inference.load_predictor import make_predictor
 from clozekit.inference.prediction_page import prediction_page
 from clozekit.inference.prediction_views import Shown
@@ -232,4 +231,4 @@ def _progress(path: str) -> Iterator[Any]:
 
 
 def _write_line(file: IO[str], value: Prediction) -> None:
-    file.write(json.dumps(value, ensure_ascii=False) + "\n")
+    file.write(as_json(value) + "\n")

@@ -156,6 +156,27 @@ def keras(folder: Path) -> None:
     (folder / "tf_model.h5").touch()
 
 
+def only(*names: str) -> Callable[[Path], None]:
+    """Leaves the configuration, and these files instead of weights."""
+
+    def spoil(folder: Path) -> None:
+        without_weights(folder)
+        for name in names:
+            (folder / name).touch()
+
+    return spoil
+
+
+def adapter(folder: Path) -> None:
+    without_config(folder)
+    only("adapter_config.json", "adapter_model.safetensors")(folder)
+
+
+def pickled_module(folder: Path) -> None:
+    without_weights(folder)
+    torch.save(torch.nn.Linear(1, 1), folder / "pytorch_model.bin")
+
+
 def tensorflow(folder: Path) -> None:
     for file in folder.iterdir():
         file.unlink()

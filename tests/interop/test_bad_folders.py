@@ -14,6 +14,7 @@ from tests.interop.folders import random_model
 from tests.interop.spoilers import (
     EMBEDDINGS,
     Trap,
+    adapter,
     albert,
     broken_config,
     configured,
@@ -26,8 +27,10 @@ from tests.interop.spoilers import (
     missing_shard,
     odd_lowercasing,
     old_pickle_that_runs_code,
+    only,
     other_padding,
     pickle_that_runs_code,
+    pickled_module,
     rewritten,
     shard_elsewhere,
     small_vocabulary,
@@ -206,9 +209,39 @@ BAD = {
     ),
     "a TorchScript program": (torchscript, ["pytorch_model.bin is a TorchScript program"]),
     "a Keras model": (keras, ["tf_model.h5 is a model of Keras", "from_tf=True"]),
+    "a Keras model with a configuration": (
+        only("tf_model.h5"),
+        ["tf_model.h5 is a model of Keras", "from_tf=True"],
+    ),
+    "a Flax model with a configuration": (
+        only("flax_model.msgpack"),
+        ["flax_model.msgpack is a model of Flax", "from_flax=True"],
+    ),
+    "an ONNX model with a configuration": (
+        only("model.onnx"),
+        ["model.onnx is an ONNX model; use the folder or checkpoint"],
+    ),
+    "an adapter with a configuration": (
+        only("adapter_config.json", "adapter_model.safetensors"),
+        ["is an adapter of PEFT", "merge_and_unload"],
+    ),
+    "an adapter": (adapter, ["is an adapter of PEFT", "merge_and_unload"]),
+    "a pickled module": (pickled_module, ["pytorch_model.bin has pickled objects", "state_dict()"]),
     "a TensorFlow checkpoint": (
         tensorflow,
         ["is a TensorFlow checkpoint of google-research/bert; convert it with", "config.json"],
+    ),
+    "labels of the same name": (
+        with_a_classifier("BertForSequenceClassification", id2label={"0": "a", "1": "a"}),
+        ["config.json: id2label gives 0 and 1 the same name, 'a'; each class needs a name of its"],
+    ),
+    "a weight that is not a number": (
+        rewritten(lambda weights: weights[EMBEDDINGS].view(-1)[3:4].fill_(float("nan"))),
+        [f"{EMBEDDINGS} has values that are NaN or infinite"],
+    ),
+    "an infinite weight": (
+        rewritten(lambda weights: weights[EMBEDDINGS].view(-1)[3:4].fill_(float("-inf"))),
+        [f"{EMBEDDINGS} has values that are NaN or infinite"],
     ),
     "regression of two scores": (
         with_a_classifier("BertForSequenceClassification", problem_type="regression"),
@@ -261,6 +294,38 @@ def test_a_file_of_another_program_is_told(name: str, message: str, tmp_path: Pa
     (tmp_path / "model.safetensors").touch()
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "script.pt")
     with pytest.raises(DataError, match=message):
+        load_pretrained(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.txt", "rows.csv", "a.yaml", "README"])
+def test_a_file_that_is_no_checkpoint_is_told_with_its_folder(name: str, folder: Path) -> None:
+    file = folder / name
+    if not file.exists():
+        file.write_text("text,label\n")
+    with pytest.raises(DataError) as caught:
+        load_pretrained(str(file))
+    assert str(caught.value) == f"{file} is not a checkpoint; use the folder of its model, {folder}"
+
+
+def test_a_file_that_is_no_checkpoint_is_told_with_its_run(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    file = tmp_path / "config.yaml"
+    file.write_text("a: 1\n")
+    with pytest.raises(
+        DataError, match=r"config\.yaml is not a checkpoint; use the folder of its r"
+    ):
+        load_pretrained(str(file))
+    (tmp_path / "checkpoints").rmdir()
+    with pytest.raises(DataError, match=r"config\.yaml is not a checkpoint; use a \.ckpt file"):
+        load_pretrained(str(file))
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pkl"])
+def test_a_pickled_module_is_told(name: str, tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(1, 1), tmp_path / name)
+    with pytest.raises(
+        DataError, match=r"has pickled objects, .* nothing in it was executed; save"
+    ):
         load_pretrained(str(tmp_path / name))
 
 

@@ -8,14 +8,17 @@ from seqeval.scheme import Tokens
 
 from clozekit.metrics.tag_schemes import (
     BILOU,
+    IOB1,
     IOB2,
     IOBES,
     Scheme,
     completed,
+    converted,
     entities_of,
     is_iob1,
     outside_of,
     recognised,
+    scheme_of_labels,
     to_iob2,
     types_of,
 )
@@ -174,3 +177,34 @@ def test_entities_survive_the_conversion(layout: list[tuple[str, int]]) -> None:
     assert is_iob1([iob1]) == bool(entities)
     theirs = Tokens(iob1, seqeval.scheme.IOB1).entities
     assert [(entity.tag, entity.start, entity.end) for entity in theirs] == entities
+    assert entities_of(iob1, IOB1) == entities
+    schemes = {IOB1: iob1, IOB2: iob2}
+    for scheme in (IOBES, BILOU):
+        schemes[scheme] = [tag or "" for tag in converted(iob1, IOB1, scheme)]
+    for given_scheme, tags in schemes.items():
+        assert entities_of(tags, given_scheme) == entities
+        for wanted, expected in schemes.items():
+            assert converted(tags, given_scheme, wanted) == expected
+
+
+def test_tags_in_no_entity_are_not_converted() -> None:
+    tags = ["NOUN", "I-PER", None, "B-PER", "S-LOC"]
+    assert converted(tags, IOB2, IOBES) == ["NOUN", "I-PER", None, "S-PER", "S-LOC"]
+    assert converted(tags, IOB2, IOB1) == ["NOUN", "I-PER", None, "I-PER", "S-LOC"]
+
+
+@pytest.mark.parametrize(
+    ("names", "scheme"),
+    [
+        ("O I-PER B-PER", IOB2),
+        ("O I-PER B-PER B-LOC", IOB2),
+        ("O I-PER B-PER I-LOC", IOB1),
+        ("O I-PER", IOB1),
+        ("O I B", IOB2),
+        ("O I", IOB1),
+        ("O B-PER I-PER E-PER", IOBES),
+        ("INTJ NOUN", None),
+    ],
+)
+def test_a_model_that_lacks_a_b_is_one_of_iob1(names: str, scheme: Scheme | None) -> None:
+    assert scheme_of_labels(names.split()) == scheme

@@ -93,7 +93,7 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     torch.save(content() | {"extra": Path("a")}, path)
-    with pytest.raises(DataError, match=r"a\.ckpt is not a complete checkpoint"):
+    with pytest.raises(DataError, match=r"a\.ckpt has pickled objects, .* nothing in it was"):
         load_checkpoint(path)
 
 

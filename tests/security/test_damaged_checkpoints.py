@@ -1,5 +1,6 @@
 """Checkpoints that lack something or have something else: refused in one sentence."""
 
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -88,7 +89,15 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "a number for a hash": (replaced(3, META_KEY, "data_hash"), "data_hash is 3"),
     "numbers for labels": (
         replaced([1, 2, 3], META_KEY, "task_arguments", "label_names"),
-        "label_names are not a list of texts",
+        "label_names are not a list of different texts",
+    ),
+    "labels of the same name": (
+        replaced(["a", "a", "b"], META_KEY, "task_arguments", "label_names"),
+        "label_names are not a list of different texts",
+    ),
+    "a weight that is not a number": (
+        replaced(torch.tensor([*[1.0] * 15, math.nan]), "state_dict", WEIGHT),
+        "encoder.embeddings.layer_norm.weight has values that are NaN or infinite",
     ),
     "fewer labels": (
         replaced(["a", "b"], META_KEY, "task_arguments", "label_names"),

@@ -12,9 +12,10 @@ from clozekit.data.batch import EmbeddingBatch
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.order import Position
 from clozekit.data.step import StepBatch
-from clozekit.data.stream import BatchShape, Phase, TrainingStream
+from clozekit.data.stream import BatchShape, EvaluationStream, Phase, TrainingStream
 from clozekit.tasks import contrastive
 from clozekit.tasks.contrastive import gradients_of_vectors
+from clozekit.tasks.fine_tuning import computed_metrics
 from tests.data.labelled.labelled_rows import drawn, encoded, make_features
 from tests.tasks.modules import module_of
 from tests.tasks.training import DrawnRows, trainer_of
@@ -187,3 +188,20 @@ def test_half_precision_computes_the_loss_in_single(tmp_path: Path) -> None:
     losses = [float(each.callback_metrics["train/loss"]) for each in (trainer, other)]
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
     assert module(first_step(drawn("embedding", 10), 8).micro_batches[0]).dtype == torch.float32
+
+
+def test_a_test_split_has_the_metrics_that_its_rows_allow() -> None:
+    rows = [{"anchor": "old horse", "positive": "horse", "score": 2.0}] * 3
+    source = LabelledSource(
+        encoded(make_features("embedding", score_column="score"), rows), is_training=False
+    )
+    module = module_of("embedding", has_pairs=True)
+    found = {}
+    for split in ("validation", "test"):
+        getattr(module, f"on_{split}_epoch_start")()
+        for number, loaded in enumerate(EvaluationStream(source, 7, 0, 1)):
+            getattr(module, f"{split}_step")(loaded, number)
+        found[split] = computed_metrics(module.evaluation[split]).keys()
+    assert found["test"] == {"spearman"}
+    # What is monitored always has a value.
+    assert found["validation"] > {"mrr", "spearman"}

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, field_validator
+from pydantic import Field, FiniteFloat, StrictBool, field_validator
 
 from clozekit.config.groups import Closed
 from clozekit.config.values import Count
@@ -77,6 +77,19 @@ class AnsweringTaskConfig(Closed):
     n_best: Count = 20
     max_answer_length: Count = 30
     no_answer_threshold: FiniteFloat = 0.0
+
+
+class PublishedAnsweringConfig(AnsweringTaskConfig):
+    """The arguments of a model of another library that answers questions.
+
+    Its folder does not say whether it was trained on questions without an answer.
+
+    Attributes:
+        has_unanswerable: Whether "no answer" can be predicted; None if the rows or a
+            `no_answer_threshold` decide.
+    """
+
+    has_unanswerable: StrictBool | None = None
 
 
 class AnswerTaggingTaskConfig(AnsweringTaskConfig):

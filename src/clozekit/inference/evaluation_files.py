@@ -1,13 +1,12 @@
 """The files of an evaluation: results first, then page and pictures, which can end no command."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from clozekit.figures import drawn
-from clozekit.files import write_folder_atomically, write_json, write_text
+from clozekit.files import as_json, write_folder_atomically, write_json, write_text
 from clozekit.inference.evaluation_figures import (
     Confusion,
     confusion_counts,
@@ -59,7 +58,7 @@ def write_evaluation(
         with (unfinished / "predictions.jsonl").open("w", encoding="utf-8") as file:
             for example, gold, prediction in zip(examples, golds, predictions, strict=True):
                 row = {"id": example.id, "gold": gold, **prediction}
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.write(as_json(row) + "\n")
         if isinstance(module, AnsweringModule):
             _write_squad(unfinished, examples, predictions)
     if with_page:

@@ -1,6 +1,6 @@
 """Makes the predictor for a trained model of clozekit or of another library."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,8 +8,9 @@ import torch
 from clozekit.config.checking import checked
 from clozekit.config.registry import ENCODERS, PRETRAINING_TASKS, TASK_ARGUMENTS, TASKS
 from clozekit.config.stored import check_trust, construct, stored_arguments, stored_class
+from clozekit.config.tasks import PublishedAnsweringConfig
 from clozekit.config.values import Precision
-from clozekit.data.labelled.features import Features
+from clozekit.data.labelled.features import Features, shown_labels
 from clozekit.data.labelled.labelled_datamodule import columns_of
 from clozekit.data.labelled.texts import TextFeatures
 from clozekit.errors import ConfigError, DataError
@@ -21,9 +22,11 @@ from clozekit.interop.pretrained import Pretrained, load_strictly
 from clozekit.interop.sentence_transformers import EMBEDDING
 from clozekit.models.encoder_class import make_encoder
 from clozekit.runs.load_pretrained import REGRESSION
+from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.embedding import EmbeddingModule
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.tasks.tagging import TaggingModule
 
 TASKS_OF_HEADS = {
     "classification_head": "clozekit.tasks.classification.ClassificationModule",
@@ -84,12 +87,32 @@ def make_predictor(
     module = _module(pretrained, group, task_options or {})
     weights = pretrained.weights
     if isinstance(module, EmbeddingModule):
+        # The rows decide which metrics there are, not those that the model was validated with.
+        module.metric_names = ()
         # A folder of sentence-transformers may have a pooler, which its vectors do not use.
         weights = _of_parts(pretrained, module.model)
     load_strictly(module.model, weights, _where(pretrained))
     features = _features(module, pretrained, data_options or {})
     computed.convert(module.model)
     return RowPredictor(module.to(place).eval(), features, batch_size, computed)
+
+
+def learn_from_rows(
+    predictor: RowPredictor,
+    pretrained: Pretrained,
+    task_options: Mapping[str, Any] | None,
+    examples: Sequence[Any],
+) -> None:
+    """Takes from the rows of an evaluation what the folder of another library does not say.
+
+    Whether "no answer" can be predicted is as in SQuAD 2.0 if a question of the rows has no answer,
+    unless the user has chosen.
+    """
+    module, options = predictor.module, task_options or {}
+    if pretrained.task is not None or not isinstance(module, AnsweringModule):
+        return
+    if options.get("has_unanswerable") is None and not module.has_unanswerable:
+        module.has_unanswerable = any(not example.answers for example in examples)
 
 
 def _device(name: str) -> torch.device:
@@ -168,9 +191,18 @@ def _module(
     task_class = stored_class(source, "task", target, TASKS, trusted, base)  # type: ignore[type-abstract]
     schema = TASKS.get(target)
     arguments = stored_arguments(source, "task", group, schema, trusted)
-    if schema is not None:
-        checked("task_options", schema, options)
     given = _task_arguments(pretrained)
+    if pretrained.task is None and issubclass(task_class, AnsweringModule):
+        chosen = checked("task_options", PublishedAnsweringConfig, options)
+        options = {key: value for key, value in options.items() if key != "has_unanswerable"}
+        given["has_unanswerable"] = (
+            "no_answer_threshold" in options
+            if chosen.has_unanswerable is None
+            else chosen.has_unanswerable
+        )
+    elif schema is not None:
+        checked("task_options", schema, options)
+        _check_threshold(pretrained, task_class, options)
     of_data = stored_arguments(source, "task", given, TASK_ARGUMENTS.get(target), trusted)
     return construct(
         source,
@@ -178,6 +210,19 @@ def _module(
         task_class,
         arguments | dict(options) | {"encoder": pretrained.encoder} | of_data,
     )
+
+
+def _check_threshold(pretrained: Pretrained, task_class: type, options: Mapping[str, Any]) -> None:
+    if (
+        issubclass(task_class, AnsweringModule)
+        and "no_answer_threshold" in options
+        and not pretrained.task_arguments.get("has_unanswerable", False)
+    ):
+        raise ConfigError(
+            f"task_options.no_answer_threshold={options['no_answer_threshold']} has no effect on "
+            f"{pretrained.path}: it was trained on questions that all have an answer, so it gives "
+            "each one; leave the option out"
+        )
 
 
 def _check_encoder(pretrained: Pretrained) -> None:
@@ -190,10 +235,10 @@ def _of_parts(pretrained: Pretrained, model: torch.nn.Module) -> dict[str, torch
     return {n: pretrained.weights[n] for n in model.state_dict() if n in pretrained.weights}
 
 
-def _task_arguments(pretrained: Pretrained) -> Mapping[str, Any]:
+def _task_arguments(pretrained: Pretrained) -> dict[str, Any]:
     """Returns the data-dependent arguments of the task, from the checkpoint or `config.json`."""
     if pretrained.task is not None:
-        return pretrained.task_arguments
+        return dict(pretrained.task_arguments)
     arguments: dict[str, Any] = {}
     if pretrained.label_names is not None and pretrained.problem_type != "regression":
         arguments["label_names"] = pretrained.label_names
@@ -221,10 +266,28 @@ def _features(
                 f"multi_label={module.multi_label}"
             )
     checked("data_options", options_class, options)
+    if isinstance(module, TaggingModule) and "tag_scheme" in options:
+        _check_tag_scheme(module, options["tag_scheme"], pretrained)
     features = features_class(pretrained.tokenizer, **{**arguments, **options})  # type: ignore[arg-type]
+    if features.max_seq_length > longest:
+        raise ConfigError(
+            f"data_options.max_seq_length={features.max_seq_length} is more than the encoder of "
+            f"{pretrained.path} has: {pretrained.encoder.limit_in_words}"
+        )
     features.label_names = module.label_names
     # The column was named for the training rows; other files need not have it.
     features.needs_ids = options.get("id_column") is not None
     if isinstance(features, TextFeatures) and pretrained.data is None:
         features.reads_text_pair = "text_pair_column" not in options
     return features
+
+
+def _check_tag_scheme(module: TaggingModule, scheme: str, pretrained: Pretrained) -> None:
+    """Makes the scheme of `data_options` count, or refuses it."""
+    if scheme == "none":
+        module.scheme = None
+    elif scheme != "auto" and module.scheme is None:
+        raise ConfigError(
+            f"data_options.tag_scheme={scheme} but the labels of {pretrained.path} "
+            f"({shown_labels(module.label_names)}) stand for no entities; use none or auto"
+        )

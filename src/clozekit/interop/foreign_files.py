@@ -1,5 +1,6 @@
 """Recognizes files of other programs, and checks zip archives before they are loaded."""
 
+import pickle
 import re
 import zipfile
 from functools import lru_cache
@@ -58,6 +59,33 @@ def _damaged_part(file: Path, inode: int, size: int, mtime: int) -> str | None:
     return None
 
 
+def refuse_pickle(file: Path, error: Exception) -> None:
+    """Checks that what torch says of a file is not that it has pickled objects, as a module is.
+
+    Args:
+        file: The file.
+        error: What torch raised.
+
+    Raises:
+        DataError: The file has such objects; the message says what to save instead.
+    """
+    if not isinstance(error, pickle.UnpicklingError):
+        return
+    # In an archive of torch it names the objects; in a plain pickle it does not.
+    if "file can still be loaded" in str(error) or _beginning(file, 1) == b"\x80":
+        raise DataError(
+            f"{file} has pickled objects, such as a whole model, which are not opened because they "
+            "could run code; nothing in it was executed; save the weights alone: "
+            "torch.save(model.state_dict(), 'pytorch_model.bin') or safetensors, beside a "
+            "config.json"
+        ) from error
+
+
+def _beginning(file: Path, size: int) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(size)
+
+
 def check_tensors(file: Path, content: dict[Any, Any]) -> dict[str, Tensor]:
     """Checks that the content of a file is named tensors, not larger than what is stored of them.
 
@@ -85,8 +113,8 @@ _CONVERT = (
     "bert_config.json to config.json beside it, with vocab.txt, and use that folder"
 )
 _RESAVE = (
-    "save it with transformers 4 as PyTorch: BertModel.from_pretrained(folder, {}=True)"
-    ".save_pretrained(out)"
+    "save it with transformers 4 as PyTorch, by the class in architectures of config.json, such as "
+    "BertModel.from_pretrained(folder, {}=True).save_pretrained(out)"
 )
 _TENSORFLOW_CHECKPOINT = re.compile(r"(?P<prefix>.+\.ckpt(-\d+)?)\.(index|meta|data-\d+-of-\d+)")
 _FOREIGN = {
@@ -97,6 +125,16 @@ _FOREIGN = {
     ".pb": ("a program of TensorFlow", _RESAVE.format("from_tf")),
 }
 _OF_A_FOLDER = (".safetensors", ".bin")
+_OF_CHECKPOINTS = (".ckpt", ".pt", ".pth")
+_OF_TORCH = (b"PK", b"\x80")
+"""How archives and pickles begin."""
+
+_ADAPTER = re.compile(r"adapter_(config\.json|model\.(safetensors|bin))")
+_MERGE = (
+    "merge it with its model (base_model_name_or_path in adapter_config.json) in peft: "
+    "PeftModel.from_pretrained(model, folder).merge_and_unload().save_pretrained(out); then use "
+    "that folder"
+)
 
 
 def refuse_foreign_file(path: Path) -> None:
@@ -110,14 +148,29 @@ def refuse_foreign_file(path: Path) -> None:
     if path.suffix in _FOREIGN:
         what, remedy = _FOREIGN[path.suffix]
         raise DataError(f"{path} is {what}; {remedy}")
+    if _ADAPTER.fullmatch(path.name):
+        raise DataError(f"{path} belongs to an adapter of PEFT, which has no model; {_MERGE}")
     if path.suffix in _OF_A_FOLDER:
         raise DataError(
             f"{path} has only weights; use the folder {path.parent}, which needs a config.json too"
         )
+    # A damaged checkpoint is told otherwise.
+    if path.suffix not in _OF_CHECKPOINTS and not _beginning(path, 2).startswith(_OF_TORCH):
+        raise DataError(f"{path} is not a checkpoint{_remedy_beside(path)}")
+
+
+def _remedy_beside(path: Path) -> str:
+    """Names the folder of a file, if that is what can be opened."""
+    folder = path.parent
+    if (folder / "checkpoints").is_dir():
+        return f"; use the folder of its run, {folder}"
+    if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
+        return f"; use the folder of its model, {folder}"
+    return "; use a .ckpt file, the folder of a run, or a model's folder"
 
 
 def refuse_foreign_folder(path: Path) -> None:
-    """Checks that a path without a `config.json` is not known to belong to another program.
+    """Checks that a path without a `config.json`, or without weights, is not of another program.
 
     Args:
         path: A folder, or the prefix of the files of a TensorFlow checkpoint.
@@ -125,12 +178,15 @@ def refuse_foreign_folder(path: Path) -> None:
     Raises:
         DataError: It does; the message says what it is and how to convert it.
     """
-    if (path / "modules.json").is_file():
-        return  # sentence-transformers
     if path.is_dir():
         names = sorted(file.name for file in path.iterdir())
+        has_config = "config.json" in names
+        if any(map(_ADAPTER.fullmatch, names)):
+            raise DataError(f"{path} is an adapter of PEFT, which has no model; {_MERGE}")
         for name in names:
-            if name == "bert_config.json" or _TENSORFLOW_CHECKPOINT.fullmatch(name):
+            if (name == "bert_config.json" and not has_config) or _TENSORFLOW_CHECKPOINT.fullmatch(
+                name
+            ):
                 raise DataError(
                     f"{path} is a TensorFlow checkpoint of google-research/bert; {_CONVERT}"
                 )

@@ -1,6 +1,5 @@
 """Finds and reads the files of a model folder, without executing anything in them."""
 
-import pickle
 import re
 from pathlib import Path
 
@@ -13,7 +12,12 @@ from torch import Tensor
 from clozekit.corpus.tokenizer_files import find_tokenizer, load_tokenizer
 from clozekit.documents import read_json
 from clozekit.errors import DataError
-from clozekit.interop.foreign_files import check_archive, check_tensors
+from clozekit.interop.foreign_files import (
+    check_archive,
+    check_tensors,
+    refuse_foreign_folder,
+    refuse_pickle,
+)
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -23,6 +27,7 @@ WEIGHT_FILES = (
 )
 _SMALL_FILES = (
     "config.json",
+    "adapter_config.json",
     "modules.json",
     "sentence_bert_config.json",
     "1_Pooling/config.json",
@@ -91,6 +96,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         path = folder / name
         if path.is_file():
             return _read_shards(path) if name.endswith(".json") else _read_tensors(path)
+    refuse_foreign_folder(folder)
     raise DataError(f"{folder} has no weights; one of {', '.join(WEIGHT_FILES)} is required")
 
 
@@ -130,11 +136,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{path} contains objects other than tensors or is damaged; nothing in it was executed"
-        ) from error
     except Exception as error:
+        refuse_pickle(path, error)
         raise DataError(
             f"{path} is damaged or not a file of weights ({type(error).__name__})"
         ) from error

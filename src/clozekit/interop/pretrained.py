@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -92,6 +93,22 @@ class Pretrained:
         check_shapes(model, taken, f"{self.path}: encoder._target_={self.encoder.target}")
         model.load_state_dict(taken, strict=False)
         return sorted({_part(name) for name in wanted - taken.keys()})
+
+
+def check_finite(tensor: Tensor, name: str, where: object) -> None:
+    """Checks that a saved weight is a number everywhere.
+
+    Raises:
+        DataError: It has NaN or an infinite value.
+    """
+    # The sum is a single pass without a copy. It overflows only if a value is huge.
+    if not tensor.is_floating_point() or tensor.sum(dtype=torch.float32).isfinite():
+        return
+    if not tensor.isfinite().all():
+        raise DataError(
+            f"{where}: {name} has values that are NaN or infinite; the model has diverged, or the "
+            "file is damaged"
+        )
 
 
 def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:

@@ -12,6 +12,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.documents import read_json
 from clozekit.errors import DataError
+from clozekit.interop.classes import label_names_of, problem_type_of
 from clozekit.interop.families import family_of_config, family_of_encoder
 from clozekit.interop.families.family import Family
 from clozekit.interop.foreign_files import refuse_foreign_folder
@@ -22,12 +23,9 @@ from clozekit.interop.model_folder import (
     read_tensors,
     read_tokenizer,
 )
-from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.pretrained import Pretrained, check_finite
 from clozekit.interop.sentence_transformers import read_settings
 from clozekit.interop.sizes import count_blocks
-
-PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
-"""Values of `problem_type` in transformers."""
 
 # Each of these may be missing as a whole in a folder without a task head.
 _OPTIONAL = ("encoder.pooler.", "masked_lm_head.", "next_sentence_head.")
@@ -50,12 +48,14 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
         DataError: A file is missing or damaged, or the model is not of a known family.
     """
     path = Path(source)
-    if not (path / "config.json").is_file():
+    if not path.is_dir():
+        # It may be the prefix of the files of a TensorFlow checkpoint.
         refuse_foreign_folder(path)
     root = path if path.is_dir() else download(str(source))
     folder = encoder_folder(root)
     config_file = folder / "config.json"
     if not config_file.is_file():
+        refuse_foreign_folder(folder)
         raise DataError(f"{config_file} does not exist")
     config = read_json(config_file)
     if not isinstance(config, dict):
@@ -74,9 +74,9 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
     task_head = next(filter(None, map(family.task_head, architectures)), None)
     head = task_head if needs_task_head else None
     has_labels = head in HEADS_WITH_LABELS
-    label_names = _label_names(config, config_file, tensors) if has_labels else []
+    label_names = label_names_of(config, config_file, tensors) if has_labels else []
     is_classifier = head == "classification_head"
-    problem_type = _problem_type(config, len(label_names), config_file) if is_classifier else None
+    problem_type = problem_type_of(config, len(label_names), config_file) if is_classifier else None
     heads = _pretraining_heads(tensors, family, encoder, task_head) if head is None else {head}
     weights, unused = _to_ours(
         tensors, family, encoder, frozenset(heads), head is None, len(label_names), folder
@@ -159,6 +159,7 @@ def _to_ours(
         first, *rest = expected[ours]
         for part in parts:
             _check_shape(tensors[part], (first // len(parts), *rest), part, folder)
+            check_finite(tensors[part], part, folder)
         used.update(parts)
         weights[ours] = torch.cat([tensors[p] for p in parts]) if parts[1:] else tensors[parts[0]]
     _check_parts_are_whole(weights, expected, folder)
@@ -255,39 +256,6 @@ def _missing_block(family: Family, encoder: EncoderConfig, number: int) -> str:
     """Returns the beginning of the names of a block's tensors."""
     names = family.names(encoder, frozenset())
     return names[f"encoder.blocks.{number}.attention.output.weight"][0].partition(".output")[0]
-
-
-def _label_names(config: Mapping[str, Any], file: Path, tensors: Mapping[str, Tensor]) -> list[str]:
-    """Returns the names of the classes.
-
-    Names such as LABEL_0 are not given by anyone, and old folders have two of them for any number
-    of classes. Their number is then that of the head's outputs.
-    """
-    names = config.get("id2label") or {}
-    if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
-        raise DataError(f"{file}: id2label={names}; it should map numbers to names")
-    if any(str(i) not in names for i in range(len(names))):
-        raise DataError(f"{file}: the keys of id2label must be 0 to {len(names) - 1}")
-    in_order = [names[str(i)] for i in range(len(names))]
-    if in_order != [f"LABEL_{i}" for i in range(len(names))]:
-        return in_order
-    weight = tensors.get("classifier.weight")
-    number = (len(names) or 2) if weight is None or not weight.ndim else len(weight)
-    return [f"LABEL_{i}" for i in range(number)]
-
-
-def _problem_type(config: Mapping[str, Any], num_labels: int, file: Path) -> str | None:
-    given = config.get("problem_type")
-    if given is None:
-        # As transformers does.
-        return "regression" if num_labels == 1 else None
-    if not isinstance(given, str) or given not in PROBLEM_TYPES:
-        raise DataError(f"{file}: problem_type={given}; allowed are {', '.join(PROBLEM_TYPES)}")
-    if given == "regression" and num_labels != 1:
-        raise DataError(
-            f"{file}: problem_type=regression with {num_labels} labels; only one is supported"
-        )
-    return str(given)
 
 
 def _listed(names: list[str]) -> str:

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 OUTSIDE = "O"
 NO_TYPE = "_"
 
-SchemeName = Literal["iob2", "iobes", "bilou"]
+SchemeName = Literal["iob1", "iob2", "iobes", "bilou"]
 
 
 class Scheme(NamedTuple):
-    """A scheme of entity tags; all begin an entity of several words with B.
+    """A scheme of entity tags; all but IOB1 begin an entity of several words with B.
 
     Attributes:
         name: The name of the scheme.
@@ -29,10 +29,12 @@ class Scheme(NamedTuple):
     single: str | None = None
 
 
+IOB1 = Scheme("iob1", "BI")
 IOB2 = Scheme("iob2", "BI")
 IOBES = Scheme("iobes", "BIES", last="E", single="S")
 BILOU = Scheme("bilou", "BILU", last="L", single="U")
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (IOB2, IOBES, BILOU)}
+"""The schemes of trained models. IOB1 is not among them: its files are converted to IOB2."""
 
 
 class Entity(NamedTuple):
@@ -68,6 +70,20 @@ def recognised(names: Iterable[str]) -> Scheme | None:
     return None
 
 
+def scheme_of_labels(label_names: Iterable[str]) -> Scheme | None:
+    """Returns the scheme of all tags of a model.
+
+    A model in IOB2 needs B for each type that has I. One that lacks it was published with IOB1.
+    """
+    names = set(label_names)
+    scheme = recognised(names)
+    if scheme is IOB2 and any(
+        name[0] == "I" and f"B{name[1:]}" not in names for name in names if name
+    ):
+        return IOB1
+    return scheme
+
+
 def outside_of(scheme: Scheme, names: Iterable[str]) -> str | None:
     """Returns the first tag that is not of a scheme, if any."""
     return next((name for name in names if name != OUTSIDE and not _is_of(scheme, name)), None)
@@ -93,6 +109,8 @@ def entities_of(tags: Sequence[str], scheme: Scheme = IOB2) -> list[Entity]:
         tags: The tags of the sentence's words. Tags of another scheme count as `O`.
         scheme: The scheme.
     """
+    if scheme is IOB1:
+        tags = [tag or OUTSIDE for tag in to_iob2(tags)]
     entities, place = [], 0
     while place < len(tags):
         start, kind = place, _type(tags[place])
@@ -144,6 +162,29 @@ def to_iob2(tags: Sequence[str | None]) -> list[str | None]:
             converted.append(tag)
         before = tag
     return converted
+
+
+def converted(tags: Sequence[str | None], given: Scheme, wanted: Scheme) -> list[str | None]:
+    """Converts the tags of a sentence's entities from one scheme to another.
+
+    Tags that are in no entity of the given scheme are returned unchanged.
+    """
+    if given is wanted:
+        return list(tags)
+    result, before = list(tags), None
+    for entity in entities_of([tag or OUTSIDE for tag in tags], given):
+        number = entity.end - entity.start
+        is_next = before is not None and before.end == entity.start and before.kind == entity.kind
+        first = "I" if wanted is IOB1 and not is_next else "B"
+        prefixes = [first, *"I" * (number - 1)]
+        if wanted.last is not None:
+            prefixes[-1] = wanted.last
+        if number == 1 and wanted.single is not None:
+            prefixes[0] = wanted.single
+        for place, prefix in enumerate(prefixes, entity.start):
+            result[place] = prefix + (tags[place] or "")[1:]
+        before = entity
+    return result
 
 
 def _continues(tag: str, kind: str, scheme: Scheme) -> bool:

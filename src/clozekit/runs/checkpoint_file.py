@@ -14,7 +14,12 @@ from clozekit.config.plain import plain_copy, shown
 from clozekit.corpus.tokenizer_files import tokenizer_from_json
 from clozekit.errors import DataError
 from clozekit.files import write_atomically
-from clozekit.interop.foreign_files import check_archive, check_tensors, refuse_foreign_file
+from clozekit.interop.foreign_files import (
+    check_archive,
+    check_tensors,
+    refuse_foreign_file,
+    refuse_pickle,
+)
 from clozekit.runs.old_formats import OLDEST_FORMAT, translated, with_counts_of_steps
 
 FORMAT_VERSION = 3
@@ -196,6 +201,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         # Memory-mapped, so that comparing the steps of several checkpoints does not read weights.
         content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:
+        refuse_pickle(file, error)
         raise DataError(f"{file} is not a complete checkpoint ({type(error).__name__})") from error
     meta = content.get(META_KEY) if isinstance(content, dict) else None
     if meta is None:

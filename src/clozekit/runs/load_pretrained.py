@@ -11,7 +11,7 @@ from clozekit.config.messages import of_validation
 from clozekit.display import printable, say
 from clozekit.errors import ConfigError, DataError
 from clozekit.interop.new_pieces import with_new_pieces
-from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.pretrained import Pretrained, check_finite
 from clozekit.interop.sizes import check_sizes
 from clozekit.interop.transformers import load_transformers
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
@@ -40,7 +40,10 @@ def load_pretrained(
     path = Path(source)
     is_ours = path.is_file() or (path / "checkpoints").is_dir()
     if is_ours:
-        return from_checkpoint(load_checkpoint(path), trusted_modules)
+        pretrained = from_checkpoint(load_checkpoint(path), trusted_modules)
+        for name, tensor in pretrained.weights.items():
+            check_finite(tensor, name, pretrained.path)
+        return pretrained
     return load_transformers(source, needs_task_head)
 
 
@@ -57,7 +60,9 @@ def from_checkpoint(checkpoint: Checkpoint, trusted_modules: Sequence[str] = ())
         problem_type = "regression"
     label_names = checkpoint.label_names
     if label_names is not None and not _are_names(label_names):
-        raise DataError(f"{checkpoint.path} is damaged: its label_names are not a list of texts")
+        raise DataError(
+            f"{checkpoint.path} is damaged: its label_names are not a list of different texts"
+        )
     encoder = _encoder_config(checkpoint)
     weights = checkpoint.weights("model.")
     if encoder.is_own:
@@ -101,7 +106,11 @@ def _check_ids(tokenizer: Tokenizer, encoder: EncoderConfig, file: Path) -> None
 
 
 def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return (
+        isinstance(value, list)
+        and all(isinstance(name, str) for name in value)
+        and (len(set(value)) == len(value))
+    )
 
 
 def extend_pretrained(pretrained: Pretrained, data: Tokenizer) -> Pretrained:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,16 +17,20 @@ Series = dict[str, tuple[list[int], list[float]]]
 def read_metrics_of(results_file: Path) -> dict[str, float]:
     """Reads the final metrics of a run; returns an empty dict if there is no file.
 
+    Null stands for a value that is not finite, which JSON does not have.
+
     Raises:
         DataError: The file cannot be read, or a value is not a number.
     """
     results = read_json_object(results_file)
     metrics: dict[str, float] = {}
     for name, value in results.items():
+        if not isinstance(value, int | float | None):
+            raise DataError(f"{results_file} cannot be read: {name} is not a number")
         try:
-            metrics[name] = float(value if isinstance(value, int | float) else "not a number")
-        except (ValueError, OverflowError) as error:
-            raise DataError(f"{results_file} cannot be read: {name} is not a number") from error
+            metrics[name] = math.nan if value is None else float(value)
+        except OverflowError as error:
+            raise DataError(f"{results_file} cannot be read: {name} is too large") from error
     return metrics
 
 

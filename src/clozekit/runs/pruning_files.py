@@ -4,10 +4,11 @@ The run writes a report and waits for the answer to it, so that how far a run ge
 metrics alone, not on time.
 """
 
+import math
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from clozekit.documents import read_json_object
 from clozekit.errors import DataError
@@ -22,6 +23,11 @@ ANSWER_FILE = "pruning_answer.json"
 FileT = TypeVar("FileT", bound=BaseModel)
 
 
+def _nan_for_null(value: object) -> object:
+    """JSON has no numbers that are not finite, so null is written for one."""
+    return math.nan if value is None else value
+
+
 class Report(BaseModel):
     """The metrics of a validation during training.
 
@@ -33,7 +39,7 @@ class Report(BaseModel):
 
     step: int
     max_steps: int
-    metrics: dict[str, float]
+    metrics: dict[str, Annotated[float, BeforeValidator(_nan_for_null)]]
 
 
 class Answer(BaseModel):

@@ -56,6 +56,9 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
         has_pairs: Whether the validation rows allow the metrics of retrieval.
         has_scores: Whether the validation rows allow Spearman's correlation.
         **training: The arguments of `TaskModule`.
+
+    Attributes:
+        metric_names: The metrics that validation always has, so that they can be monitored.
     """
 
     datamodule_class = EmbeddingDataModule
@@ -74,7 +77,9 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
         super().__init__(**training)
         self.pooling = pooling
         self.temperature = temperature
-        self.metric_names = (OF_PAIRS if has_pairs else ()) + (OF_SCORES if has_scores else ())
+        self.metric_names: tuple[str, ...] = (OF_PAIRS if has_pairs else ()) + (
+            OF_SCORES if has_scores else ()
+        )
         self.monitor = "validation/mrr" if has_pairs else "validation/spearman"
         self.model = EncoderWithHeads(make_encoder(encoder, add_pooling_layer=False))
         self.width = encoder.hidden_size
@@ -135,6 +140,13 @@ class EmbeddingModule(FineTuningModule[EmbeddingBatch]):
         vectors: Tensor = self(batch)
         self.update_metrics(metrics, vectors, batch)  # type: ignore[arg-type]
         return vectors
+
+    def on_test_epoch_start(self) -> None:
+        """Resets the metrics of the test split, whose rows decide which ones it has."""
+        super().on_test_epoch_start()
+        metrics = self._metrics("test")["embeddings"]
+        assert isinstance(metrics, EmbeddingMetrics)
+        metrics.names = ()
 
     def update_metrics(
         self, metrics: Mapping[str, Any], logits: Tensor, batch: EmbeddingBatch

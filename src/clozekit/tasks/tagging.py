@@ -15,7 +15,7 @@ from clozekit.data.files.rows import MISSING_LABEL
 from clozekit.data.labelled.tagged_rows import TaggedWords
 from clozekit.data.labelled.tagging import TaggingDataModule
 from clozekit.metrics.entities import EntityF1
-from clozekit.metrics.tag_schemes import SCHEMES, entities_of, recognised, types_of
+from clozekit.metrics.tag_schemes import SCHEMES, entities_of, scheme_of_labels, types_of
 from clozekit.models import EncoderWithHeads, TokenClassificationHead, make_encoder
 from clozekit.tasks.fine_tuning import FineTuningModule, known_cross_entropy
 
@@ -26,7 +26,8 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
     Args:
         encoder: The encoder's configuration.
         label_names: The tags, in the order of their ids. If they are of a scheme of entity tags,
-            the metrics include F1 over entities.
+            the metrics include F1 over entities. A model that lacks B for a type with I has the
+            scheme IOB1.
         tag_scheme: The scheme: `iob2`, `iobes`, `bilou`, `none`, or `auto` to recognise it from
             the tags.
         classifier_dropout: The dropout of the tokens' vectors.
@@ -52,7 +53,9 @@ class TaggingModule(FineTuningModule[TaggingBatch]):
             raise ValueError(f"label_smoothing={label_smoothing} must be in [0, 1)")
         self.label_names = label_names
         self.label_smoothing = label_smoothing
-        self.scheme = recognised(label_names) if tag_scheme == "auto" else SCHEMES.get(tag_scheme)
+        self.scheme = (
+            scheme_of_labels(label_names) if tag_scheme == "auto" else SCHEMES.get(tag_scheme)
+        )
         self.monitor = "validation/accuracy" if self.scheme is None else "validation/f1"
         self.model = EncoderWithHeads(
             make_encoder(encoder, add_pooling_layer=False),

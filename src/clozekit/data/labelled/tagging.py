@@ -1,6 +1,6 @@
 """Tagging: rows of words with one tag per word."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from clozekit.data.files.rows import MISSING_LABEL, Rows, as_name, is_missing, o
 from clozekit.data.labelled.features import Features, RowError
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.labelled.sequences import lay_out, windows
+from clozekit.data.labelled.tag_conversion import conversion_of_file
 from clozekit.data.labelled.tagged_rows import TaggedRows, TaggedWords
 from clozekit.data.sequence_format import Ids
 from clozekit.errors import DataError
@@ -25,11 +26,10 @@ from clozekit.metrics.tag_schemes import (
     SCHEMES,
     Scheme,
     completed,
+    converted,
     entities_of,
-    is_iob1,
     outside_of,
     recognised,
-    to_iob2,
 )
 
 
@@ -41,7 +41,8 @@ class TaggingFeatures(Features[TaggedWords]):
 
     Attributes:
         scheme: The scheme of the training rows' tags; None if they are of no scheme.
-        is_iob1: Whether the file that is being read has IOB1 tags.
+        conversion: The scheme of the file that is being read, and that of the model, to which its
+            tags are converted; None if they are the same or not known.
         was_iob1: Whether the training rows had IOB1 tags.
         num_stray: The number of tags of the training rows, other than `O`, that are in no entity.
     """
@@ -49,7 +50,7 @@ class TaggingFeatures(Features[TaggedWords]):
     config_class = TaggingReading
     config: TaggingReading
     scheme: Scheme | None = None
-    is_iob1 = False
+    conversion: tuple[Scheme, Scheme] | None = None
     was_iob1 = False
     num_stray = 0
 
@@ -94,7 +95,9 @@ class TaggingFeatures(Features[TaggedWords]):
         names = [None if is_missing(tag) else as_name(tag) for tag in tags]
         if all(name is None for name in names):
             return None
-        return TaggedWords(row_id, tuple(words), tuple(to_iob2(names) if self.is_iob1 else names))
+        if self.conversion is not None:
+            names = converted(names, *self.conversion)
+        return TaggedWords(row_id, tuple(words), tuple(names))
 
     def read_rows(self, source: str) -> Rows:
         """Reads a CoNLL file or another file of rows."""
@@ -115,7 +118,7 @@ class TaggingFeatures(Features[TaggedWords]):
         found = {tag for example in examples for tag in example.tags if tag is not None}
         names = set(class_names.get(self.config.tags_column, ())) | found
         self.scheme = self._scheme(names)
-        self.was_iob1 = self.is_iob1
+        self.was_iob1 = self.conversion is not None
         if self.scheme is not None:
             self.num_stray = sum(_num_stray(each.tags, self.scheme) for each in examples)
             # Every type gets all tags, even if only one of them occurs in the rows.
@@ -128,23 +131,8 @@ class TaggingFeatures(Features[TaggedWords]):
         return example.tags
 
     def look_through(self, rows: Rows) -> None:
-        """Finds out whether the tags of a file are IOB1, which is converted to IOB2."""
-        self.is_iob1 = self.config.tag_scheme == "iob1"
-        if self.config.tag_scheme != "auto" or self.config.tags_column not in rows.columns:
-            return
-        # If there is a model, its tags decide; if not, all tags of the file have to be of a scheme.
-        names: set[str] = set(self.label_names or ())
-
-        def sentences() -> Iterator[list[str | None]]:
-            for _, row in rows:
-                given = _tags(row.get(self.config.tags_column))
-                tags = [None if is_missing(tag) else as_name(tag) for tag in given]
-                if self.label_names is None:
-                    names.update(tag for tag in tags if tag is not None)
-                yield tags
-
-        # The names are complete if the answer is true: then all sentences were read.
-        self.is_iob1 = is_iob1(sentences()) and recognised(names) is IOB2
+        """Finds out whether the tags of a file are to be converted to the scheme of the model."""
+        self.conversion = conversion_of_file(rows, self.config, self.label_names)
 
     def task_arguments(self) -> dict[str, Any]:
         """Returns the scheme of the tags."""
@@ -247,11 +235,6 @@ def _num_stray(tags: Sequence[str | None], scheme: Scheme) -> int:
     known = [OUTSIDE if tag is None else tag for tag in tags]
     in_entities = sum(entity.end - entity.start for entity in entities_of(known, scheme))
     return len(known) - known.count(OUTSIDE) - in_entities
-
-
-def _tags(value: Any) -> list[Any]:
-    """Returns the tags of a row, if they can be read."""
-    return value.split() if isinstance(value, str) else value if isinstance(value, list) else []
 
 
 def _listed(value: Any, column: str) -> list[Any]:
