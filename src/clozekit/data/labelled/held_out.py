@@ -73,7 +73,7 @@ def _counts(
     """
     # One row of each stratum stays, so what has no row to spare cannot be made up for by others.
     shares = np.minimum(fraction * sizes, sizes - 1)
-    counts = np.rint(shares).astype(np.int64)
+    counts: NDArray[np.int64] = np.rint(shares).astype(np.int64)
     missing = round(float(shares.sum())) - int(counts.sum())
     if not missing:
         return counts
