@@ -215,6 +215,15 @@ def test_a_data_set_names_its_classes_and_minus_one_stands_for_none(tmp_path: Pa
         read_split(str(tmp_path / "set"), None, "dev")
 
 
+def test_the_files_of_a_folder_must_declare_the_same_classes(tmp_path: Path) -> None:
+    for number, names in enumerate((["x", "y"], ["y", "z"])):
+        features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+        rows = Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features)
+        rows.to_parquet(str(tmp_path / f"train-{number}.parquet"))
+    with pytest.raises(DataError, match=r"same classes in the column 'label', .* one .* has 'x'"):
+        read_split(str(tmp_path), None, "train")
+
+
 def test_two_classes_are_needed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"rows\.csv has 1 different labels \(x\)"):
         datamodule(written(tmp_path, "csv", [("a", "x"), ("b", "x")]))

@@ -113,8 +113,25 @@ def read_split(path: str, name: str | None, split: str) -> Rows:
                 f"{part.name} has the columns {', '.join(part.columns)}, but {parts[0].name} has "
                 f"{', '.join(columns)}"
             )
+        _check_classes(parts[0], part)
     read = partial(_read_parts, parts)
     return Rows(f"{path} ({split})", columns, read, class_names=parts[0].class_names)
+
+
+def _check_classes(first: Rows, other: Rows) -> None:
+    """Checks that two files of a split declare the same classes, which are then those of all rows.
+
+    Raises:
+        DataError: They do not.
+    """
+    for column in first.class_names.keys() | other.class_names.keys():
+        declared = [set(rows.class_names.get(column, ())) for rows in (first, other)]
+        if declared[0] != declared[1]:
+            name = min(declared[0] ^ declared[1])
+            raise DataError(
+                f"{first.name} and {other.name} must declare the same classes in the column "
+                f"{column!r}, but only one of them has {name!r}"
+            )
 
 
 def _read_parts(parts: Sequence[Rows]) -> Iterator[Mapping[str, Any] | BadRow]:
