@@ -1,6 +1,7 @@
 """Folders of transformers, as they are published, are evaluated and predict."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from transformers import (
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.errors import ConfigError, DataError
 from clozekit.evaluate import evaluate
+from clozekit.inference.load_predictor import TASKS_OF_HEADS, make_predictor
 from clozekit.loading import load
+from clozekit.runs.load_pretrained import load_pretrained
 from tests.data.spelling import spelling_tokenizer
 from tests.interop.folders import random_model
 
@@ -97,6 +100,19 @@ def test_a_published_model_abstains_in_predictions_by_choice(answering: Path) ->
     assert prediction["answer"] == ""
     with pytest.raises(ConfigError, match="has_unanswerable"):
         load(answering, task_options={"has_unanswerable": "yes"})
+
+
+def test_a_threshold_without_effect_is_refused(answering: Path) -> None:
+    group = {"_target_": TASKS_OF_HEADS["question_answering_head"]}
+    for has_unanswerable in (True, False):
+        known = {"has_unanswerable": has_unanswerable}
+        trained = replace(load_pretrained(str(answering)), task=group, task_arguments=known)
+        options = {"no_answer_threshold": 1.5}
+        if has_unanswerable:
+            make_predictor(trained, task_options=options)
+            continue
+        with pytest.raises(ConfigError, match=r"no_answer_threshold=1\.5 has no effect on .* all"):
+            make_predictor(trained, task_options=options)
 
 
 def tagger(folder: Path, labels: str, always: str) -> Path:
