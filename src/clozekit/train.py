@@ -31,6 +31,7 @@ from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import make_module, reinitialize
 from clozekit.training.beginning import Beginning, beginning_of, make_parts
 from clozekit.training.budget import within_budget
+from clozekit.training.callbacks import check_folders, make_callbacks
 from clozekit.training.checkpoints import Checkpoints, finish_mirror
 from clozekit.training.failures import worker_errors_in_words
 from clozekit.training.length import max_steps_of
@@ -93,7 +94,8 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     if resumed is None:
         reinitialize(module, config.fine_tuning)
     check_monitors(monitoring_arguments(config), module, metrics_of_callbacks(config))
-    trainer = make_trainer(config, encoder, datamodule, folder, max_steps)
+    callbacks = make_callbacks(config)
+    trainer = make_trainer(config, encoder, datamodule, folder, max_steps, callbacks.values())
     check_sources(trainer, datamodule, monitoring_arguments(config))
     if config.trainer.fast_dev_run:
         return _try_out(trainer, module, datamodule)
@@ -103,6 +105,7 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
             # Only after everything is built, so that an invalid configuration leaves no folder.
             claim.take()
             _open_folder(folder, begin, _selection_metric(trainer, module))
+            check_folders(callbacks)
             write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
             print_summary(module, encoder, datamodule, trainer, folder)
         prepare_loggers(trainer, config, datamodule, folder, resumed)
