@@ -188,7 +188,8 @@ def _of_details(details: list[ErrorDetails], title: str) -> str:
             alternatives.append(str(detail["ctx"]["error"]))
         else:
             alternatives.append(detail["msg"].removeprefix("Input should be "))
-    return f"{key}={as_yaml(first['input'])}: it should be {', or '.join(alternatives)}"
+    allowed = ", or ".join(dict.fromkeys(alternatives))
+    return f"{key}={as_yaml(first['input'])}: it should be {allowed}"
 
 
 def _of_detail(detail: ErrorDetails, title: str) -> str:

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
@@ -82,7 +83,8 @@ def make_trainer(
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         enable_model_summary=arguments.get("enable_model_summary", False),
         plugins=_make_plugins(config),
-        logger=[] if config.trainer.fast_dev_run else _make_loggers(config, folder),
+        # Callbacks of Lightning's that write to loggers do not start without one.
+        logger=[DummyLogger()] if config.trainer.fast_dev_run else _make_loggers(config, folder),
         callbacks=callbacks,
     )
     check_kind("trainer", config.trainer.target, trainer, Trainer)
