@@ -43,6 +43,7 @@ from clozekit.training.length import max_steps_of
 from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
 from clozekit.training.monitoring import check_monitors, monitored
 from clozekit.training.plan import print_plan
+from clozekit.training.profiling import end_profiler
 from clozekit.training.quiet import silence_warnings
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
@@ -154,6 +155,7 @@ def _run(
         raise
     finally:
         close_loggers(trainer, sys.exception())
+        end_profiler(trainer)
     return results
 
 
@@ -167,6 +169,7 @@ def _try_out(
         if "test" in datamodule.sources:
             trainer.test(module, datamodule=datamodule, verbose=False)
             results |= _metrics(trainer)
+    end_profiler(trainer)
     if trainer.is_global_zero:
         say("fast_dev_run: training, validation and test ran; nothing was written")
     return results
