@@ -14,6 +14,8 @@ from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
@@ -32,6 +34,7 @@ from clozekit.training.history import StepHistory
 from clozekit.training.length import steps_of_share
 from clozekit.training.mirror import Mirror
 from clozekit.training.preemption import Preemption
+from clozekit.training.profiling import prepare_profiler
 from clozekit.training.progress_bar import TrainingProgress
 from clozekit.training.pruning import Pruning
 from clozekit.training.rank_watch import RankWatch
@@ -91,6 +94,7 @@ def make_trainer(
     _check_strategy(trainer)
     _check_precision(trainer, config.trainer.precision)
     _set_limits(trainer, config, datamodule)
+    prepare_profiler(trainer, folder)
     # Checks that no micro-batch is empty, now that the number of processes is known.
     datamodule.phases(max_steps, trainer.global_rank, trainer.world_size)
     return trainer
@@ -144,11 +148,27 @@ def _make_plugins(config: TrainConfig) -> list[Any]:
         build("trainer.plugins", plugin) if isinstance(plugin, dict) else plugin
         for plugin in listed
     ]
+    for plugin in plugins:
+        _check_plugin(plugin)
     if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
         plugins.append(AtomicCheckpointIO())
     if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
         plugins += _cluster()
     return plugins
+
+
+def _check_plugin(plugin: Any) -> None:
+    if isinstance(plugin, Precision):
+        # Others than those of the key would not be those of the plan, the summary and inference.
+        raise ConfigError(
+            f"trainer.plugins: {type(plugin).__name__} is a precision, which is set by "
+            "trainer.precision"
+        )
+    if isinstance(plugin, AsyncCheckpointIO):
+        raise ConfigError(
+            f"trainer.plugins: {type(plugin).__name__} is not supported: a checkpoint should be "
+            "complete when a step ends; leave it out, and checkpoints are written atomically"
+        )
 
 
 def _cluster() -> list[ClusterEnvironment]:
