@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer, seed_everything
 
-from clozekit.config.callbacks import metrics_of_callbacks, mirror_of, monitoring_arguments
+from clozekit.config.callbacks import metrics_of_callbacks, mirror_of
 from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
@@ -33,12 +33,19 @@ from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import make_module, reinitialize
 from clozekit.training.beginning import Beginning, beginning_of, make_parts
 from clozekit.training.budget import within_budget
+from clozekit.training.callbacks import (
+    check_folders,
+    check_validations,
+    make_callbacks,
+    monitors_of,
+)
 from clozekit.training.checkpoints import Checkpoints, finish_mirror
-from clozekit.training.failures import worker_errors_in_words
+from clozekit.training.failures import lightning_errors_in_words, worker_errors_in_words
 from clozekit.training.length import max_steps_of
 from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
 from clozekit.training.monitoring import check_monitors, monitored
 from clozekit.training.plan import print_plan
+from clozekit.training.profiling import end_profiler
 from clozekit.training.quiet import silence_warnings
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
@@ -94,9 +101,12 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
         _load_pretrained_weights(module, pretrained)
     if resumed is None:
         reinitialize(module, config.fine_tuning)
-    check_monitors(monitoring_arguments(config), module, metrics_of_callbacks(config))
-    trainer = make_trainer(config, encoder, datamodule, folder, max_steps)
-    check_sources(trainer, datamodule, monitoring_arguments(config))
+    callbacks = make_callbacks(config)
+    monitors = monitors_of(callbacks, module)
+    check_monitors(monitors, module, metrics_of_callbacks(config))
+    trainer = make_trainer(config, encoder, datamodule, folder, max_steps, callbacks.values())
+    check_validations(callbacks, monitors, config, trainer)
+    check_sources(trainer, datamodule, monitors)
     if config.trainer.fast_dev_run:
         return _try_out(trainer, module, datamodule)
 
@@ -105,6 +115,7 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
             # Only after everything is built, so that an invalid configuration leaves no folder.
             claim.take()
             _open_folder(folder, begin, _selection_metric(trainer, module))
+            check_folders(callbacks)
             write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
             print_summary(module, encoder, datamodule, trainer, folder)
         prepare_loggers(trainer, config, datamodule, folder, resumed)
@@ -132,7 +143,7 @@ def _run(
 ) -> dict[str, float]:
     """Trains and evaluates, writes the results, and closes the loggers in any case."""
     try:
-        with worker_errors_in_words(datamodule):
+        with lightning_errors_in_words(), worker_errors_in_words(datamodule):
             _fit(trainer, module, datamodule, resumed)
             trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
             results = _evaluate(trainer, module, datamodule, folder)
@@ -146,6 +157,7 @@ def _run(
         raise
     finally:
         close_loggers(trainer, sys.exception())
+        end_profiler(trainer)
     return results
 
 
@@ -153,12 +165,13 @@ def _try_out(
     trainer: Trainer, module: TaskModule[Any], datamodule: StreamDataModule
 ) -> dict[str, float]:
     """Runs Lightning's `fast_dev_run`: a few steps of everything, without writing any files."""
-    with watched(trainer):
+    with watched(trainer), lightning_errors_in_words():
         trainer.fit(module, datamodule=datamodule)
         results = _metrics(trainer)
         if "test" in datamodule.sources:
             trainer.test(module, datamodule=datamodule, verbose=False)
             results |= _metrics(trainer)
+    end_profiler(trainer)
     if trainer.is_global_zero:
         say("fast_dev_run: training, validation and test ran; nothing was written")
     return results

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
 from clozekit.config.build import build
-from clozekit.config.callbacks import metrics_of_callbacks, monitoring_arguments
+from clozekit.config.callbacks import metrics_of_callbacks
 from clozekit.config.components import check_components
 from clozekit.config.data import LabelledDataConfig
 from clozekit.config.reading import Reading
@@ -20,6 +20,7 @@ from clozekit.models.encoder import Encoder
 from clozekit.optim.schedules import learning_rate_factor
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.fine_tuning import FineTuningModule
+from clozekit.training.callbacks import make_callbacks, monitors_of
 from clozekit.training.monitoring import check_monitors
 from tests.config.given import OF_A_CORPUS, TASKS, Given, data_choice, read
 from tests.config.hub_folders import READY, hub_name
@@ -89,7 +90,8 @@ def check_task_and_data(config: TrainConfig) -> None:
     )
     assert isinstance(module, TaskModule)
     module.configure_optimizers()
-    check_monitors(monitoring_arguments(config), module, metrics_of_callbacks(config))
+    monitors = monitors_of(make_callbacks(config), module)
+    check_monitors(monitors, module, metrics_of_callbacks(config))
     logits = module(batch)
     if isinstance(module, FineTuningModule):
         assert isinstance(datamodule, module.datamodule_class)

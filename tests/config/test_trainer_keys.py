@@ -2,12 +2,16 @@
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lightning.pytorch import Trainer
 from pydantic import ValidationError
 
+from clozekit.config.messages import of_validation
 from clozekit.config.trainer_keys import HONOURED, REFUSED
+from clozekit.errors import ConfigError
+from clozekit.training.length import max_steps_of
 from tests.programs.commands import run_clozekit, train_config
 
 PARAMETERS = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
@@ -61,3 +65,47 @@ def test_a_bad_value_is_one_sentence_before_anything_is_read(
 def test_two_intervals_of_validation_are_refused() -> None:
     with pytest.raises(ValidationError, match="set only one of them"):
         train_config(*GIVEN, "validate_every_n_steps=3", "trainer.val_check_interval=2")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("limit_train_batches=0", "limit_train_batches=0: it should be greater than 0"),
+        ("limit_train_batches=0.0", "limit_train_batches=0.0: it should be greater than 0"),
+        (
+            "max_time=00:00:00:00",
+            "max_time: 00:00:00:00 would train nothing; it should be longer than 0",
+        ),
+        (
+            "max_time={hours: 0, minutes: 0}",
+            "max_time: {'hours': 0, 'minutes': 0} would train nothing; it should be longer than 0",
+        ),
+    ],
+)
+def test_what_would_train_nothing_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        train_config(*GIVEN, f"trainer.{override}")
+    assert of_validation(caught.value) == f"trainer.{message}"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("trainer.limit_train_batches=1", "trainer.limit_train_batches=0.001"),
+        *("trainer.max_time=00:00:00:10", "trainer.max_time={hours: 0, minutes: 1}"),
+        "trainer.val_check_interval={seconds: 0}",
+    ],
+)
+def test_what_would_train_something_is_not(override: str) -> None:
+    train_config(*GIVEN, override)
+
+
+def test_more_steps_at_least_than_at_most_are_refused() -> None:
+    datamodule: Any = None
+    with pytest.raises(ConfigError) as caught:
+        max_steps_of(train_config(*GIVEN, "+trainer.min_steps=2"), datamodule)
+    assert str(caught.value) == (
+        "trainer.min_steps=2 is more than the 1 steps of the run; it should be at most as many"
+    )
+    for given in ("1", "0", "null"):
+        assert max_steps_of(train_config(*GIVEN, f"+trainer.min_steps={given}"), datamodule) == 1

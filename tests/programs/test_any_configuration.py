@@ -75,6 +75,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *("train", "name=new", "task=classification", "data=classification"),
         *("data.train=rows.csv", "data.tokenizer=corpus/tokenizer.json"),
         *(*SIZES[:-4], "logger=csv", "callbacks=[checkpoints,early_stopping]"),
+        "validate_every_n_steps=1",
     ),
     # The corpus is already prepared like this, so that preparing it again ends at once.
     "prepare": (

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from clozekit.config.callbacks import monitoring_arguments
 from clozekit.errors import ConfigError
 from clozekit.tasks.base import TaskModule
 from clozekit.train import train
@@ -58,12 +57,6 @@ class OfTheUsers(TaskModule[Any]):
 
 def test_a_task_that_does_not_tell_its_metrics_is_not_checked() -> None:
     check_monitors({"checkpoints": {"monitor": "mine", "mode": "min"}}, OfTheUsers())
-
-
-def test_callbacks_of_the_users_are_not_checked(corpus: Path, tmp_path: Path) -> None:
-    own = "+callbacks.own={_target_: lightning.pytorch.callbacks.ModelCheckpoint, monitor: any}"
-    config = train_config(*overrides("pretraining", corpus, tmp_path), own)
-    assert monitoring_arguments(config).keys() == {"checkpoints"}
 
 
 def test_modes_that_contradict_the_metric_are_refused(corpus: Path, tmp_path: Path) -> None:

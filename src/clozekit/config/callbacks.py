@@ -1,7 +1,7 @@
 """Schemas of clozekit's callbacks, checked before the classes are imported."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -136,16 +136,6 @@ def mirror_of(config: TrainConfig) -> str | None:
     """
     checkpoints = None if config.trainer.fast_dev_run else checkpoints_of(config)
     return None if checkpoints is None else checkpoints.mirror
-
-
-def monitoring_arguments(config: TrainConfig) -> dict[str, dict[str, Any]]:
-    """Returns the arguments of the callbacks that monitor a metric, by their names in the group."""
-    return {
-        name: callback.model_extra or {}
-        for name, callback in config.callbacks.items()
-        if callback is not None
-        and issubclass(SCHEMAS.get(callback.target, Closed), MonitoringConfig)
-    }
 
 
 def metrics_of_callbacks(config: TrainConfig) -> dict[str, Literal["min", "max"] | None]:

@@ -6,8 +6,8 @@ from pydantic import BeforeValidator, Field, StrictFloat, model_validator
 
 from clozekit.config.groups import Component
 from clozekit.config.trainer_keys import (
-    check_duration,
     check_interval,
+    check_longer_than_0,
     check_trainer_keys,
 )
 from clozekit.config.values import LARGEST, Count, Precision
@@ -15,7 +15,8 @@ from clozekit.config.values import LARGEST, Count, Precision
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST)]
 Interval = Annotated[Count | Share | str | dict[str, int], BeforeValidator(check_interval)]
-Duration = Annotated[str | dict[str, int], BeforeValidator(check_duration)]
+Duration = Annotated[str | dict[str, int], BeforeValidator(check_longer_than_0)]
+SomeShare = Annotated[StrictFloat, Field(gt=0, le=1)]
 
 
 class TrainerConfig(Component):
@@ -35,14 +36,15 @@ class TrainerConfig(Component):
             00:01:00:00.
         num_sanity_val_steps: The number of validation batches to run before training, so that
             errors in validation appear at once; -1 for all.
-        limit_train_batches: The number of steps per epoch, or a fraction of them; null for all.
+        limit_train_batches: The number of steps per epoch, or a fraction of them, more than 0; null
+            for all.
         limit_val_batches: The number of batches per validation, or a fraction of them; null for
             all.
         overfit_batches: The number of steps, or the fraction of an epoch, to train on repeatedly;
             0 for all data.
         fast_dev_run: Runs one step (or this many) of training, validation and test, and saves
             nothing.
-        max_time: The maximum training time, such as 00:12:00:00; null for no limit.
+        max_time: The maximum training time, such as 00:12:00:00, more than 0; null for no limit.
         profiler: `simple`, `advanced` or `pytorch`; its report is printed at the end.
         detect_anomaly: Whether torch detects the operation that produced a NaN gradient.
     """
@@ -54,7 +56,7 @@ class TrainerConfig(Component):
     log_every_n_steps: Count = 10
     val_check_interval: Interval | None = None
     num_sanity_val_steps: int = Field(1, ge=-1, le=LARGEST)
-    limit_train_batches: Count | Share | None = None
+    limit_train_batches: Count | SomeShare | None = None
     limit_val_batches: CountOrZero | Share | None = None
     overfit_batches: CountOrZero | Share = 0
     fast_dev_run: bool | CountOrZero = False

@@ -99,6 +99,7 @@ REFUSED_CALLBACKS = {
     "GradientAccumulationScheduler": "accumulation follows from global_batch_size and "
     "micro_batch_size",
     "LearningRateFinder": "it trains on steps that are then repeated: sweep over optimizer.lr",
+    "SpikeDetection": "Lightning does not get the loss of a step: set divergence.max_loss",
     "StochasticWeightAveraging": "it depends on Lightning's epochs, and a run is only one of them",
 }
 """Lightning callbacks that would have no effect, or would break the order of samples."""
@@ -169,6 +170,19 @@ def check_duration(value: Any) -> Any:
     except OverflowError:
         raise ValueError("this time is too long") from None
     return value
+
+
+def check_longer_than_0(value: Any) -> Any:
+    """Checks a time span that is not empty.
+
+    Raises:
+        ValueError: It has another form, is too long, or is 0, so that nothing would be trained.
+    """
+    checked = check_duration(value)
+    is_0 = not re.search("[1-9]", value) if isinstance(value, str) else not any(value.values())
+    if is_0:
+        raise ValueError(f"{as_yaml(value)} would train nothing; it should be longer than 0")
+    return checked
 
 
 def check_interval(value: Any) -> Any:

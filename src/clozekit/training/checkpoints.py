@@ -27,7 +27,7 @@ class Checkpoints(Callback):
     that step. So a resumed run always starts with a new step.
 
     Args:
-        dirpath: The folder of the checkpoints.
+        dirpath: The folder of the checkpoints, which is `checkpoints` in the run's folder.
         every_n_steps: Number of optimizer steps between saves of `last.ckpt`; None to disable.
         every_n_minutes: Minutes between saves of `last.ckpt`; None to disable.
         monitor: The validation metric that selects the best checkpoints; `auto` for the task's

@@ -1,13 +1,16 @@
 """Errors that end a training: what they mean, and whether the weights are still good."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 import torch.distributed
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from clozekit.data.module import StreamDataModule
 from clozekit.data.workers import in_words
+from clozekit.errors import ConfigError
 from clozekit.tasks.divergence import DivergenceError
 
 
@@ -28,6 +31,31 @@ def worker_errors_in_words(datamodule: StreamDataModule) -> Iterator[None]:
         # A worker that reads past the end of a file dies silently.
         datamodule.check_files()
         raise told from error
+
+
+@contextmanager
+def lightning_errors_in_words() -> Iterator[None]:
+    """Raises what Lightning or one of its callbacks refuses as an error in one sentence.
+
+    Raises:
+        ConfigError: Lightning refused something that the configuration asks for.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Of the exact types: errors of devices are subclasses.
+        refusals = (ModuleNotFoundError, RuntimeError, TypeError, ValueError)
+        is_callbacks = raised_in(error).startswith("lightning.pytorch.callbacks.")
+        is_refusal = type(error) in refusals and not is_communication_error(error)
+        if not (isinstance(error, MisconfigurationException) or (is_callbacks and is_refusal)):
+            raise
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def raised_in(error: BaseException) -> str:
+    """Returns the name of the module that raised an error."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
 
 
 def is_communication_error(error: BaseException) -> bool:

@@ -20,8 +20,20 @@ def max_steps_of(config: TrainConfig, datamodule: StreamDataModule) -> int:
     """Returns the number of optimizer steps of a run whose length is not a budget.
 
     Raises:
-        ConfigError: `max_tokens` is less than the tokens of one step.
+        ConfigError: `max_tokens` is less than the tokens of one step, or the number of steps is
+            less than `trainer.min_steps`.
     """
+    max_steps = _max_steps_of(config, datamodule)
+    min_steps = (config.trainer.model_extra or {}).get("min_steps") or 0
+    if min_steps > max_steps:
+        raise ConfigError(
+            f"trainer.min_steps={min_steps} is more than the {max_steps} steps of the run; "
+            "it should be at most as many"
+        )
+    return max_steps
+
+
+def _max_steps_of(config: TrainConfig, datamodule: StreamDataModule) -> int:
     if config.max_steps is not None:
         return config.max_steps
     if config.max_tokens is not None:

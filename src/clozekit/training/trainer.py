@@ -2,6 +2,7 @@
 
 import os
 import pydoc
+from collections.abc import Iterable
 from typing import Any
 
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -10,8 +11,11 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
+from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
@@ -19,7 +23,6 @@ from clozekit.config.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.strategies import check_strategy_class
 from clozekit.config.train import TrainConfig
-from clozekit.config.trainer_keys import REFUSED_CALLBACKS
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
@@ -31,6 +34,7 @@ from clozekit.training.history import StepHistory
 from clozekit.training.length import steps_of_share
 from clozekit.training.mirror import Mirror
 from clozekit.training.preemption import Preemption
+from clozekit.training.profiling import prepare_profiler
 from clozekit.training.progress_bar import TrainingProgress
 from clozekit.training.pruning import Pruning
 from clozekit.training.rank_watch import RankWatch
@@ -48,15 +52,24 @@ def make_trainer(
     datamodule: StreamDataModule,
     folder: RunFolder,
     max_steps: int,
+    callbacks: Iterable[Callback] = (),
 ) -> Trainer:
     """Makes the Trainer.
 
+    Args:
+        config: The run's configuration.
+        encoder: The encoder's complete configuration.
+        datamodule: The data.
+        folder: The run's folder.
+        max_steps: The number of steps.
+        callbacks: The callbacks of the configuration. Those that each run has are added.
+
     Raises:
-        ConfigError: A value, a callback or a strategy is not supported.
+        ConfigError: A value or a strategy is not supported.
     """
     arguments = {k: v for k, v in config.trainer.arguments().items() if k not in OURS}
     _check_strategy_class(arguments.get("strategy"))
-    callbacks = _make_callbacks(config, encoder, datamodule, folder)
+    callbacks = _all_callbacks(config, encoder, datamodule, folder, list(callbacks))
     arguments.setdefault("default_root_dir", str(folder.path))
     trainer: Trainer = build(
         "trainer",
@@ -73,31 +86,30 @@ def make_trainer(
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         enable_model_summary=arguments.get("enable_model_summary", False),
         plugins=_make_plugins(config),
-        logger=[] if config.trainer.fast_dev_run else _make_loggers(config, folder),
+        # Callbacks of Lightning's that write to loggers do not start without one.
+        logger=[DummyLogger()] if config.trainer.fast_dev_run else _make_loggers(config, folder),
         callbacks=callbacks,
     )
     check_kind("trainer", config.trainer.target, trainer, Trainer)
     _check_strategy(trainer)
     _check_precision(trainer, config.trainer.precision)
     _set_limits(trainer, config, datamodule)
+    prepare_profiler(trainer, folder)
     # Checks that no micro-batch is empty, now that the number of processes is known.
     datamodule.phases(max_steps, trainer.global_rank, trainer.world_size)
     return trainer
 
 
-def _make_callbacks(
-    config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule, folder: RunFolder
+def _all_callbacks(
+    config: TrainConfig,
+    encoder: EncoderConfig,
+    datamodule: StreamDataModule,
+    folder: RunFolder,
+    given: list[Callback],
 ) -> list[Callback]:
-    given: list[Callback] = []
-    for name, component in config.callbacks.items():
-        if component is not None:
-            arguments = component.arguments()
-            callback: Callback = build(f"callbacks.{name}", arguments)
-            check_kind(f"callbacks.{name}", component.target, callback, Callback)
-            _check_callback(name, callback, arguments)
-            if isinstance(callback, Checkpoints):
-                _set_mirror(name, callback, folder)
-            given.append(callback)
+    for callback in given:
+        if isinstance(callback, Checkpoints) and callback.mirror_url is not None:
+            callback.mirror = Mirror(callback.mirror_url, folder)
     if config.trainer.fast_dev_run:
         # fast_dev_run writes no files; Lightning removes its own callbacks in the same way.
         given = [c for c in given if not isinstance(c, Checkpoints | EarlyStopping)]
@@ -118,32 +130,6 @@ def _make_callbacks(
     return [StepHistory(), meta, RankWatch(), *sorted(given, key=_turn)]
 
 
-def _check_callback(name: str, callback: Callback, arguments: dict[str, Any]) -> None:
-    for kind in type(callback).__mro__:
-        if kind.__name__ in REFUSED_CALLBACKS and kind.__module__.startswith("lightning."):
-            raise ConfigError(
-                f"callbacks.{name}: {kind.__name__} is not supported: "
-                f"{REFUSED_CALLBACKS[kind.__name__]}"
-            )
-    if isinstance(callback, ModelCheckpoint) and arguments.get("train_time_interval"):
-        # Lightning ignores it under manual optimization.
-        raise ConfigError(
-            f"callbacks.{name}.train_time_interval is not supported; use "
-            "callbacks.checkpoints.every_n_minutes"
-        )
-
-
-def _set_mirror(name: str, checkpoints: Checkpoints, folder: RunFolder) -> None:
-    if checkpoints.mirror_url is None:
-        return
-    if checkpoints.dirpath != folder.checkpoints:
-        raise ConfigError(
-            f"callbacks.{name}.dirpath={checkpoints.dirpath} cannot be copied to "
-            f"callbacks.{name}.mirror: it should be {folder.checkpoints}"
-        )
-    checkpoints.mirror = Mirror(checkpoints.mirror_url, folder)
-
-
 def _turn(callback: Callback) -> int:
     """Returns the sort key of a callback.
 
@@ -162,11 +148,27 @@ def _make_plugins(config: TrainConfig) -> list[Any]:
         build("trainer.plugins", plugin) if isinstance(plugin, dict) else plugin
         for plugin in listed
     ]
+    for plugin in plugins:
+        _check_plugin(plugin)
     if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
         plugins.append(AtomicCheckpointIO())
     if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
         plugins += _cluster()
     return plugins
+
+
+def _check_plugin(plugin: Any) -> None:
+    if isinstance(plugin, Precision):
+        # Others than those of the key would not be those of the plan, the summary and inference.
+        raise ConfigError(
+            f"trainer.plugins: {type(plugin).__name__} is a precision, which is set by "
+            "trainer.precision"
+        )
+    if isinstance(plugin, AsyncCheckpointIO):
+        raise ConfigError(
+            f"trainer.plugins: {type(plugin).__name__} is not supported: a checkpoint should be "
+            "complete when a step ends; leave it out, and checkpoints are written atomically"
+        )
 
 
 def _cluster() -> list[ClusterEnvironment]:
