@@ -5,6 +5,7 @@ import sys
 from contextlib import ExitStack
 
 import hydra
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -60,6 +61,8 @@ class VerbTask:
         # needs the whole command line to start its other processes.
         sys.argv = self.command_line
         try:
+            if self.verb == "inspect":
+                composed = _with_first_setting(composed)
             WORK[self.verb](composed)
         except OutputError:
             raise
@@ -90,19 +93,22 @@ def run_verb(verb: str) -> int:
     overrides: list[str] = []
     try:
         options, arguments = parse_options(verb, command_line[2:])
+        # A flag and its value are no overrides.
+        flags, words = arguments[: -len(options.overrides) or None], options.overrides
         sweeps = is_multirun(options)
         if verb != "train" and sweeps:
             raise ConfigError("-m only works with clozekit train; run this verb once per value")
-        overrides = as_overrides(verb, arguments, sweeps)
-        if verb in ("train", "inspect") and not sweeps:
-            inherited = overrides_of_parent(overrides)
+        overrides = as_overrides(verb, words, sweeps)
+        if verb in ("train", "inspect"):
+            inherited = overrides_of_parent(overrides, sweeps)
             # First, so that keys inside them can be given. Also for the processes that Lightning
             # starts, and for the record of the run.
             overrides = [*inherited, *overrides]
             task.command_line = [*command_line[:2], *inherited, *command_line[2:]]
         check_choices(verb, overrides, sweeps)
         check_key_conflicts(overrides)
-        sys.argv = [command_line[0], *overrides, *_searchpath(verb, overrides)]
+        more = [*_searchpath(verb, overrides), *_mode(verb)]
+        sys.argv = [command_line[0], *flags, *overrides, *more]
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)(task)()
     except HydraException as error:
         task.fail(error, of_hydra(error, verb, overrides))
@@ -129,6 +135,24 @@ def _searchpath(verb: str, overrides: list[str]) -> list[str]:
     if folder is None or any("hydra.searchpath" in override for override in overrides):
         return []
     return [f"hydra.searchpath=[{quoted('', f'file://{folder}')[1:]}]"]
+
+
+def _mode(verb: str) -> list[str]:
+    """Lets `inspect` show one setting of an experiment that is a sweep."""
+    return [f"hydra.mode={RunMode.RUN.name}"] if verb == "inspect" else []
+
+
+def _with_first_setting(composed: DictConfig) -> DictConfig:
+    """Composes the first setting of an experiment that is a sweep; its keys may be given."""
+    from clozekit.config.composing import first_setting
+
+    own = first_setting()
+    if not own:
+        return composed
+    say(f"inspects the first setting of the sweep: {' '.join(own)}", file=sys.stderr)
+    given = HydraConfig.get().overrides
+    searchpath = [each for each in given.hydra if "hydra.searchpath" in each]
+    return compose("inspect", [*given.task, *own, *searchpath])
 
 
 def _message(error: Exception) -> str:

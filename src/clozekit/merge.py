@@ -17,7 +17,7 @@ from clozekit.runs.checkpoint_file import (
     load_checkpoint,
 )
 from clozekit.runs.folder import RunFolder
-from clozekit.runs.merging import averaged, check_alike
+from clozekit.runs.merging import averaged, check_alike, shares_of
 
 
 def merge(config: MergeConfig) -> None:
@@ -32,15 +32,14 @@ def merge(config: MergeConfig) -> None:
     check_alike(checkpoints)
     weights = config.weights or [1.0] * len(checkpoints)
     merged = averaged(checkpoints, weights)
-    total = sum(weights)
     parts = [
         {
             "checkpoint": str(each.path),
             "run_id": each.run_id,
             "step": each.step,
-            "weight": w / total,
+            "weight": share,
         }
-        for each, w in zip(checkpoints, weights, strict=True)
+        for each, share in zip(checkpoints, shares_of(weights), strict=True)
     ]
     # Atomic, so that a half-written folder cannot be mistaken for a model.
     with write_folder_atomically(config.out) as unfinished:

@@ -68,6 +68,7 @@ def _prepare(composed: DictConfig) -> None:
 
 def _train(composed: DictConfig) -> None:
     from clozekit.config.components import check_components
+    from clozekit.config.inherited import check_decay_ratio
     from clozekit.config.loggers import check_server
     from clozekit.config.train import TrainConfig
     from clozekit.runs.folder import is_first_process, refuse_existing
@@ -82,6 +83,7 @@ def _train(composed: DictConfig) -> None:
     config = validated(composed, TrainConfig)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _refuse_processes(config)
+    check_decay_ratio(config, HydraConfig.get().overrides.task)
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
     check_components(config)

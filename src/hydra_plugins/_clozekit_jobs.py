@@ -14,6 +14,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from clozekit.config.components import check_components
+from clozekit.config.inherited import check_decay_ratio
 from clozekit.config.location import conf_dir
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
@@ -102,6 +103,12 @@ class JobMaker:
         name = job_name(own)
         run = [*self.fixed, *own, f"name={self.name}/{name}", "resume=auto"]
         config, mode = self._compose(run)
+        if config.plan:
+            raise ConfigError(
+                "plan=true prints what one run would take; use it without -m, with one value of "
+                "each key"
+            )
+        check_decay_ratio(config, run)
         # An experiment that is a sweep would start itself again in each of its jobs.
         single = [f"hydra.mode={RunMode.RUN.name}"] if mode == RunMode.MULTIRUN else []
         arguments = ("train", *self._options(), *single, *run)

@@ -80,6 +80,10 @@ class OptunaSweeper(Sweeper):
             raise ConfigError(
                 "trainer.fast_dev_run writes no results, so Optuna has no metric to optimize"
             )
+        if self.metric is not None:
+            from clozekit.sweeps.study import check_metric
+
+            check_metric(self.metric, self.checked.config)
         self._make_sampler(0)
         self._check_pruner()
         self.hydra_context = hydra_context

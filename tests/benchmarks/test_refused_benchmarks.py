@@ -46,6 +46,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         [*FIRST, *NAMES, "suite.tasks.names.split=test"],
         "suite.tasks.names.split=test, but data.test is null",
     ),
+    "a plan": ([*FIRST, *TOPICS, "overrides=[plan=true]"], "plan=true: a plan is that of one run"),
     "a rate twice": ([*FIRST, *TOPICS, "suite.rates=[1e-3,0.001]"], "0.001 is given twice"),
     "no rates": ([*FIRST, *TOPICS, "suite.rates=[]"], "suite.rates"),
     "a seed twice": ([*FIRST, *TOPICS, "seeds=[1,1]"], "1 is given twice"),

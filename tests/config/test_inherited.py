@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from clozekit.config.inherited import overrides_of_parent
-from clozekit.errors import DataError
+from clozekit.config.inherited import check_decay_ratio, overrides_of_parent
+from clozekit.errors import ConfigError, DataError
+from tests.programs.commands import train_config
+from tests.programs.in_process import invoke
 
 COMMAND = (
     *("clozekit", "train", "name=stable", "runs_dir=a", "resume=auto", "max_steps=100"),
@@ -43,11 +45,9 @@ def test_a_given_key_or_group_counts(parent: Path) -> None:
     assert taken == ["encoder=mini", "data.path=my data"]
 
 
-def test_nothing_is_taken_without_a_parent(parent: Path, tmp_path: Path) -> None:
+def test_nothing_is_taken_without_a_parent(parent: Path) -> None:
     assert overrides_of_parent(["name=a"]) == []
     assert overrides_of_parent(["from_run=null"]) == []
-    assert overrides_of_parent(["from_run=s3://bucket/run"]) == []
-    assert overrides_of_parent([f"from_run={tmp_path / 'nowhere'}"]) == []
     (parent / "run.json").write_text(json.dumps({"command": "python train"}))
     assert overrides_of_parent([f"from_run={parent}"]) == []
 
@@ -108,3 +108,79 @@ def test_ordinary_values_of_all_kinds_are_taken(tmp_path: Path) -> None:
     command = shlex.join(["clozekit", "train", *taken])
     (tmp_path / "run.json").write_text(json.dumps({"command": command}))
     assert overrides_of_parent([f"from_run={tmp_path}"]) == taken
+
+
+@pytest.mark.parametrize("place", ["{folder}/nowhere", "{folder}/run.json", "s3://bucket/run"])
+def test_what_is_no_run_is_told_before_keys_are_missing(place: str, parent: Path) -> None:
+    place = place.format(folder=parent)
+    with pytest.raises(ConfigError, match=r"from_run=.* should be the folder of a run"):
+        overrides_of_parent([f"from_run={place}"])
+    for verb in ("train", "inspect"):
+        ended = invoke(verb, f"from_run={place}", folder=parent)
+        assert ended.code == 2
+        assert ended.messages == [
+            f"clozekit {verb}: from_run={place} should be the folder of a run with checkpoints"
+        ]
+
+
+def test_averaged_weights_are_told(parent: Path) -> None:
+    record = {"command": "clozekit merge checkpoints=[a,b] out=c", "merged": []}
+    (parent / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=r"averaged weights .* encoder\.pretrained="):
+        overrides_of_parent([f"from_run={parent}"])
+
+
+def of(folder: Path, *words: str) -> Path:
+    """Makes the record of a run of this command."""
+    folder.mkdir(exist_ok=True)
+    command = shlex.join(["clozekit", "train", *words])
+    (folder / "run.json").write_text(json.dumps({"command": command}))
+    return folder
+
+
+def test_several_runs_give_what_they_have_in_common(tmp_path: Path) -> None:
+    runs = [
+        of(tmp_path / name, f"name={name}", "data.path=data", f"optimizer.lr={lr}")
+        for name, lr in (("a", "1e-3"), ("b", "1e-4"))
+    ]
+    both = f"from_run={runs[0]},{runs[1]}"
+    assert overrides_of_parent([both, "optimizer.lr=1e-3"], True) == ["data.path=data"]
+    with pytest.raises(ConfigError, match=r"from_run=.*/a,.*/b: .* differ in optimizer\.lr, so"):
+        overrides_of_parent([both], True)
+
+
+def test_a_job_of_an_experiment_that_is_a_sweep_is_one_run(tmp_path: Path) -> None:
+    run = of(tmp_path / "job", "hydra.mode=RUN", "experiment=objectives", "objective=masked_lm")
+    taken = ["experiment=objectives", "objective=masked_lm"]
+    assert overrides_of_parent([f"from_run={run}"]) == ["hydra.mode=RUN", *taken]
+    assert overrides_of_parent([f"from_run={run}"], is_multirun=True) == taken
+
+
+def decay(run: Path, *overrides: str) -> None:
+    given = (f"from_run={run}", "max_steps=9", "name=a", "data.path=b", *overrides)
+    check_decay_ratio(train_config(*given), given)
+
+
+def test_a_ratio_of_the_decay_has_no_effect_after_another_run(tmp_path: Path) -> None:
+    run = of(tmp_path / "a", "schedule=wsd", "schedule.decay_ratio=0.25")
+    decay(run, "schedule=wsd")
+    decay(run, "schedule=wsd", "schedule.decay_ratio=0.250")  # as taken from the run
+    decay(run, "schedule=wsd", "schedule.decay_ratio=0.1", "schedule.decay_steps=3")
+    decay(run, "schedule=wsd", "schedule.decay_ratio=0.1", "schedule.decay_ratio=null")
+    with pytest.raises(
+        ConfigError, match=r"^schedule\.decay_ratio=0\.1 has no effect with from_run"
+    ):
+        decay(run, "schedule=wsd", "schedule.decay_ratio=0.1")
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_an_option_may_stand_anywhere_beside_a_parent(place: int, tmp_path: Path) -> None:
+    run = of(tmp_path / "run", "data.path=nowhere", "experiment=mine")
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    mine = "# @package _global_\nglobal_batch_size: 0\n"
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(mine)
+    words = ["name=a", "max_steps=5", f"from_run={run}"]
+    words[place:place] = ["--config-dir", "conf"]
+    ended = invoke("train", *words, folder=tmp_path)
+    assert ended.code == 2 and len(ended.messages) == 1
+    assert ended.messages[0].startswith("clozekit train: global_batch_size=0: it should be")

@@ -79,7 +79,10 @@ def test_a_phase_is_described_with_its_steps() -> None:
 HALF = {"ratio": 0.5}
 REFUSED = {
     "no phases": ({"phases": []}, r"data\.phases=\[\]: it should have at least one phase"),
-    "one phase that is not in a list": ({"phases": {"ratio": 1}}, "data.phases=.*valid list"),
+    "one phase that is not in a list": (
+        {"phases": {"ratio": 1}},
+        "data.phases=.*it should be a list",
+    ),
     "ratios of less than 1": (
         {"phases": [HALF, {"ratio": 0.4}]},
         r"data\.phases: the ratios 0\.5 \+ 0\.4 add up to 0\.9, but they should add up to 1",

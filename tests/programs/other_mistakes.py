@@ -40,6 +40,18 @@ OTHER_VERBS = {
         ("prepare", "source.path=a.txt", "out=b", "shard_token=3"),
         ["unknown key 'shard_token'", "did you mean 'shard_tokens'"],
     ),
+    "weights of nothing": (
+        ("merge", "checkpoints=[a,b]", "weights=[0,0]", "out=c"),
+        ["weights.0=0: it should be greater than 0\n", "weights.1=0: it should be greater than 0"],
+    ),
+    "a single checkpoint to merge": (
+        ("merge", "checkpoints=[a]", "out=c"),
+        ["checkpoints: it should have at least 2 values, not 1"],
+    ),
+    "a checkpoint instead of a list": (
+        ("merge", "checkpoints=runs/a", "out=c"),
+        ["checkpoints=runs/a: it should be a list such as [a,b]"],
+    ),
     "a missing key of prepare": (("prepare", "source.path=a.txt"), ["out is missing"]),
     "a store without a folder for the work": (
         ("prepare", "source.path=a.txt", "out=s3://bucket/corpus"),

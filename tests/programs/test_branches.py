@@ -180,3 +180,14 @@ def test_another_step_of_a_begun_run_is_refused(runs: Runs, stable: Path, cooled
 def test_a_run_does_not_begin_from_itself(runs: Runs, stable: Path) -> None:
     with pytest.raises(ConfigError, match="is the run itself"):
         runs("stable", f"from_run={stable}", "resume=auto")
+
+
+def test_going_back_to_an_earlier_phase_is_told(runs: Runs) -> None:
+    phases = "data.phases=[{ratio: 0.25}, {ratio: 0.25}, {ratio: 0.5}]"
+    parent = runs("phased", phases)
+    with pytest.warns(
+        UserWarning,
+        match=r"shares of the whole length: .*phased ended step 8 in phase 3 of 8 steps, but step "
+        r"9 of 20 is in phase 2 again",
+    ):
+        runs("longer-phases", phases, f"from_run={parent}", "max_steps=20")

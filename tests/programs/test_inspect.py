@@ -274,3 +274,18 @@ def test_the_command_of_a_run_can_be_repeated(
     monkeypatch.setattr(sys, "argv", ["clozekit", "inspect", *given, "out=a page.html"])
     assert run_verb("inspect") == 2
     assert "out=a page.html already exists" in capsys.readouterr().err
+
+
+def test_an_experiment_that_is_a_sweep_is_inspected_with_its_first_setting(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("experiment=objectives", f"data.path={corpus}", *TINY, "examples=1")
+    for more, first, has_pairs in (
+        ((), "inspects the first setting of the sweep: objective=masked_lm\n", False),
+        (("objective=sentence_order",), "", True),
+    ):
+        monkeypatch.setattr(sys, "argv", ["clozekit", "inspect", *given, *more])
+        assert run_verb("inspect") == 0
+        told = capsys.readouterr()
+        assert told.err.startswith(first)
+        assert ("pair:" in told.out) == has_pairs

@@ -14,6 +14,7 @@ from clozekit.export import export
 from clozekit.loading import load
 from clozekit.merge import merge
 from clozekit.runs.checkpoint_file import load_checkpoint
+from clozekit.runs.merging import shares_of
 from clozekit.train import train
 from tests.programs.commands import QUIET, TINY, compose_values, train_config
 
@@ -167,6 +168,11 @@ def other_tokenizer(content: Any) -> None:
     [
         (edit("encoder", "layer_norm_eps", 0.5), r"encoder\.layer_norm_eps is 0\.5, not "),
         (edit("encoder", "_target_", "my.Encoder"), r"encoder\._target_ is my\.Encoder, not "),
+        (edit("task", "pooling", "cls"), r"task\.pooling is 'cls', not "),
+        (
+            edit("data", "pair_objective", "sentence_order"),
+            r"data\.pair_objective is 'sentence_order', not 'next_sentence'",
+        ),
         (edit("task", "_target_", "my.Task"), r"task\._target_ is my\.Task, not "),
         (edit("task_arguments", "label_names", ["a"]), "its task has another label_names"),
         (other_tokenizer, "it has another tokenizer"),
@@ -182,6 +188,22 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(DataError, match=message):
         merge(config(tmp_path / "out", runs[0], other))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("key", ["classifier_dropout", "n_best", "temperature"])
+def test_how_a_task_is_trained_and_decoded_may_differ(
+    key: str, runs: tuple[Path, ...], tmp_path: Path
+) -> None:
+    change = edit("task", key, 1)
+    other = changed(runs[1] / "checkpoints" / "last.ckpt", tmp_path / "other.ckpt", change)
+    merge(config(tmp_path / "out", runs[0], other))
+    assert (tmp_path / "out" / "run.json").exists()
+
+
+@pytest.mark.parametrize("weight", [1e308, 5e-324])
+def test_sums_of_weights_do_not_overflow(weight: float) -> None:
+    assert shares_of([weight, weight]) == [0.5, 0.5]
+    assert shares_of([weight, 1.0])[0] == (weight > 1)
 
 
 def test_another_dtype_is_refused(runs: tuple[Path, ...], tmp_path: Path) -> None:

@@ -207,6 +207,14 @@ TRAINING = {
         (*RUN, "data.first_phase={{ratio: 1, max_seq_length: 64, micro_batch_size: 8}}"),
         ["data.first_phase.ratio=1", "less than 1"],
     ),
+    "a phase beyond the list": (
+        (*RUN, "data.phases=[{{ratio: 1}}]", "data.phases.1.ratio=0.5"),
+        ["data.phases.1: data.phases has no item 1, counted from 0; set the whole list"],
+    ),
+    "a phase without a list": (
+        (*RUN, "data.phases.0.ratio=0.5"),
+        ["data.phases.0: data.phases has no item 0", "data.phases=[…]"],
+    ),
     "phases that are not all of the training": (
         (*RUN, "data.phases=[{{ratio: 0.5}},{{ratio: 0.4}}]"),
         ["data.phases: the ratios 0.5 + 0.4 add up to 0.9, but they should add up to 1"],

@@ -36,6 +36,17 @@ def resumed(resume: str | None, folder: Path) -> Checkpoint:
     return checkpoint
 
 
+def test_a_corpus_instead_of_a_mixture_is_told(tmp_path: Path) -> None:
+    one, several = {"path": "a"}, {"path": {"news": {"path": "a", "weight": 1}}}
+    for before, now, message in (
+        (one, several, r"data\.path=a, but the configuration has data\.path\.news\.weight=1"),
+        (several, one, r"data\.path\.news\.weight=1, but the configuration has data\.path=a"),
+    ):
+        checkpoint = load_checkpoint(save(tmp_path, "last", 4, {"data": before}))
+        with pytest.raises(ConfigError, match=message):
+            check_agreement(checkpoint, {"data": now}, "tokenizer", "hash")
+
+
 def test_nothing_is_resumed_unasked(tmp_path: Path) -> None:
     save(tmp_path, "last", 3)
     assert checkpoint_to_resume(None, tmp_path) is None

@@ -57,6 +57,19 @@ def test_a_users_own_folder_of_configurations_goes_along(sweeps: Sweeps) -> None
     assert job.arguments[:3] == ("train", "--config-dir", str(sweeps.folder / "own"))
 
 
+def test_jobs_take_the_keys_of_the_run_that_they_begin_from(sweeps: Sweeps) -> None:
+    run = sweeps.folder / "runs" / "stable"
+    run.mkdir(parents=True)
+    command = "clozekit train name=stable data.path=corpus seed=7 max_steps=9"
+    (run / "run.json").write_text(json.dumps({"command": command}))
+    swept = ("from_run=runs/stable", "from_step=2,4")
+    assert sweeps.run("name=mine", "max_steps=10", "logger.wandb=null", *swept) == 0
+    assert sweeps.started == ["from_step-2", "from_step-4"]
+    configs = [fake.job.config for fake in sweeps.executor.jobs]
+    assert [(c.seed, c.from_step, c.max_steps) for c in configs] == [(7, 2, 10), (7, 4, 10)]
+    assert (configs[0].data.model_extra or {})["path"] == "corpus"
+
+
 def test_what_has_finished_is_not_run_again(
     sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel
 
+from clozekit.config.callbacks import FULL_SENTENCES_LOSS
 from clozekit.config.location import conf_dir
 from clozekit.config.sweeps import (
     OptunaSweeperConfig,
@@ -19,7 +20,7 @@ from clozekit.config.sweeps import (
 )
 from clozekit.config.train import TrainConfig
 from clozekit.sweeps.job import Job
-from clozekit.sweeps.study import direction_of
+from clozekit.sweeps.study import check_metric, direction_of
 from tests.programs.commands import train_config
 from tests.sweeps.fakes import FIXED, Sweeps, plugin
 
@@ -130,6 +131,13 @@ def config(*overrides: str) -> TrainConfig:
     return train_config("name=mine", "data.path=corpus", "max_steps=1", *overrides)
 
 
+def test_metrics_of_ones_own_are_not_checked_by_their_names() -> None:
+    for more in ("task._target_=my.Task", "+callbacks.x={_target_: my.Callback}"):
+        check_metric("validation/mine", config(more))
+    check_metric("validation/news/mlm_loss", config())
+    check_metric(FULL_SENTENCES_LOSS, config("callbacks=[checkpoints,full_sentences]"))
+
+
 def test_the_user_may_say_it_too(sweeps: Sweeps) -> None:
     chosen = ("hydra.sweeper.metric=step", "hydra.sweeper.direction=maximize")
     assert sweeps.run(*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=2", *chosen) == 0
@@ -144,12 +152,24 @@ MISTAKES = {
         ["optimizer.lr=tag(log,interval(0,1))"],
         "optimizer.lr=tag(log,",
     ),
-    "half a metric": ([INTERVAL, "hydra.sweeper.metric=a"], "metric and hydra.sweeper.direction"),
+    "half a metric": (
+        [INTERVAL, "hydra.sweeper.metric=test/a"],
+        "metric and hydra.sweeper.direction",
+    ),
     "a direction": (
-        [INTERVAL, "hydra.sweeper.metric=a", "hydra.sweeper.direction=up"],
+        [INTERVAL, "hydra.sweeper.metric=test/a", "hydra.sweeper.direction=up"],
         "hydra.sweeper.direction=up: it should be 'minimize' or 'maximize'",
     ),
     "a number of trials": ([INTERVAL, "hydra.sweeper.n_trials=-1"], "hydra.sweeper.n_trials=-1"),
+    "no trials": ([INTERVAL, "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: it should be"),
+    "a metric of steps": (
+        [INTERVAL, "hydra.sweeper.metric=train/loss", "hydra.sweeper.direction=minimize"],
+        "hydra.sweeper.metric: train/loss: it should be a metric in results.json, such as",
+    ),
+    "a metric of no task": (
+        [INTERVAL, "hydra.sweeper.metric=validation/los", "hydra.sweeper.direction=minimize"],
+        "hydra.sweeper.metric=validation/los is not a metric of clozekit's tasks; the last part",
+    ),
     "no number of trials": ([INTERVAL, "hydra.sweeper.n_trials=few"], "hydra.sweeper.n_trials=few"),
     "a key": ([INTERVAL, "hydra.sweeper.n_trial=2"], "unknown key 'hydra.sweeper.n_trial'"),
     "the official plugin, which is not installed": (
@@ -171,9 +191,9 @@ def test_a_mistake_is_told_before_anything_is_written(
 
 
 def test_an_unknown_metric_is_told(sweeps: Sweeps, capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ("hydra.sweeper.metric=los", "hydra.sweeper.direction=minimize")
+    chosen = ("hydra.sweeper.metric=test/f1", "hydra.sweeper.direction=minimize")
     assert sweeps.run(*OPTUNA, INTERVAL, *chosen) == 2
-    assert "hydra.sweeper.metric=los is not in the results of" in capsys.readouterr().err
+    assert "hydra.sweeper.metric=test/f1 is not in the results of" in capsys.readouterr().err
 
 
 def test_another_search_space_under_the_same_name_is_refused(

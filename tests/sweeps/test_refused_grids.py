@@ -51,6 +51,7 @@ MISTAKES = {
         "hydra.launcher.fork_server=2: it should be",
     ),
     "nodes": (["seed=0,1", "trainer.num_nodes=2"], "trainer.num_nodes=2: a job of a sweep runs on"),
+    "a plan": (["seed=0,1", "plan=true"], "plan=true prints what one run would take; use it"),
     "the launcher": (
         ["seed=0,1", "hydra/launcher=joblb"],
         "choices are basic, processes, submitit",

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clozekit.sweeps.job import Status
 from clozekit.sweeps.read_runs import FoundRun, Outcome, read_runs
 from clozekit.sweeps.summary import summarize, swept_keys
-from tests.sweeps.made_runs import LOSS, make_run
+from tests.sweeps.made_runs import LOSS, make_record, make_run
 
 
 def test_a_plain_folder_of_runs_is_compared_by_what_their_commands_say(tmp_path: Path) -> None:
@@ -27,6 +28,44 @@ def test_a_plain_folder_of_runs_is_compared_by_what_their_commands_say(tmp_path:
     (best, other) = summarize(runs).settings
     assert (best.values, other.values) == (("warmup_cosine",), (None,))
     assert [run.name for run in best.runs] == ["older/third", "second"]
+
+
+BUDGETS = {"budget": None, "max_steps": 10, "seed": 0}
+
+
+def test_what_was_swept_is_the_setting_where_the_run_replaced_it(tmp_path: Path) -> None:
+    names = ("budget-8s__seed-0", "budget-8s__seed-1", "budget-4s__seed-0", "budget-4s__seed-1")
+    make_record(tmp_path, dict.fromkeys(names, Status.FINISHED))
+    for number, name in enumerate(names, 10):
+        config = BUDGETS | {"seed": int(name[-1])}
+        make_run(tmp_path / name, results={LOSS: float(number)}, config=config)
+    settings = summarize(read_runs(tmp_path)).settings
+    assert [(setting.values, setting.mean(LOSS)) for setting in settings] == [
+        (("8s",), 10.5),
+        (("4s",), 12.5),
+    ]
+
+
+def test_what_was_given_is_the_setting_where_the_run_replaced_it(tmp_path: Path) -> None:
+    for budget in ("8s", "4s"):
+        make_run(tmp_path / budget, f"budget={budget}", results={LOSS: 1.0}, config=BUDGETS)
+    settings = summarize(read_runs(tmp_path)).settings
+    assert sorted(setting.values for setting in settings) == [("4s",), ("8s",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("true", True),
+        ("null", None),
+        ("'a b'", "a b"),
+        ("[a,'b c']", '["a", "b c"]'),
+    ],
+)
+def test_a_swept_value_looks_as_in_a_configuration(text: str, value: object) -> None:
+    run = FoundRun("a", Path("a"), Outcome.FINISHED, own={"key": text}, config={"key": 1})
+    assert run.value("key") == value
 
 
 def test_where_commands_say_nothing_configurations_do(tmp_path: Path) -> None:

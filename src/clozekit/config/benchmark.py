@@ -229,6 +229,8 @@ def checked_overrides(overrides: list[str]) -> list[str]:
         name = key.lstrip("+~")
         if not equals and not key.startswith("~"):
             raise ValueError(f"{override!r} is not an override; write key=value")
+        if name == "plan":
+            raise ValueError(f"{override}: a plan is that of one run; use clozekit train for it")
         if name in OF_THE_BENCHMARK:
             raise ValueError(f"{override}: the benchmark sets {name} itself")
         if name.startswith(("hydra.", "hydra/")):

@@ -74,6 +74,25 @@ def checked_train(composed: DictConfig, changes: Mapping[str, Any]) -> TrainConf
         known.cfg = of_the_verb
 
 
+def first_setting() -> list[str]:
+    """Returns the first value of each key that the verb's experiment sweeps and that is not given.
+
+    An interval has no first value: its key keeps its default.
+    """
+    verb = HydraConfig.get()
+    given = {override.partition("=")[0].lstrip("+") for override in verb.overrides.task}
+    first = []
+    for key, value in (verb.sweeper.get("params") or {}).items():
+        override = parsed(f"{key}={value}")
+        if override is None or str(key).lstrip("+") in given:
+            continue
+        if not override.is_sweep_override():
+            first.append(f"{key}={value}")
+        elif override.is_discrete_sweep():
+            first.append(f"{key}={next(iter(override.sweep_string_iterator()))}")
+    return first
+
+
 def options_of_jobs() -> list[str]:
     """Returns the options with which a job finds the same configurations as this verb."""
     verb = HydraConfig.get()

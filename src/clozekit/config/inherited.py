@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import ChoiceSweep
+
 from clozekit.config.key_conflicts import has_value_around
 from clozekit.config.length import LENGTHS
 from clozekit.config.overrides import as_overrides, parsed
+from clozekit.config.schedule import UserScheduleConfig
+from clozekit.config.train import TrainConfig
 from clozekit.documents import read_json_object
-from clozekit.errors import DataError
+from clozekit.errors import ConfigError, DataError
 from clozekit.urls import is_url
 
 OWN = (
@@ -25,40 +29,99 @@ _PATH_OF_A_GROUP = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*(@\w[\w.]*)?")
 OWN_GROUPS = ("logger", "callbacks", "hydra", "local", "debug")
 """The groups of which nothing is taken over."""
 
+_SINGLE = "hydra.mode=RUN"
+"""It is in the command of a job whose experiment would otherwise be a sweep."""
 
-def overrides_of_parent(overrides: Sequence[str]) -> list[str]:
+_DECAY_RATIO = "schedule.decay_ratio"
+
+
+def overrides_of_parent(overrides: Sequence[str], is_multirun: bool = False) -> list[str]:
     """Returns the overrides of the run that `from_run` names, without those that are given.
 
     Classes and interpolations are left out: what is read from a run is never executed.
 
     Args:
         overrides: The overrides of the command line.
+        is_multirun: Whether the command is a sweep, in which `from_run` may have several values.
 
     Raises:
-        DataError: The record of the run cannot be read.
+        ConfigError: `from_run` is not a run, or names runs that were trained by different commands.
+        DataError: The record of a run cannot be read.
     """
-    from_run = _value_of("from_run", overrides)
-    if from_run is None or is_url(from_run):
-        return []
-    file = Path(from_run).expanduser() / "run.json"
-    command = read_json_object(file).get("command")
-    try:
-        words = shlex.split(command) if isinstance(command, str) else []
-    except ValueError as error:
-        raise DataError(f"{file} cannot be read: its command line: {error}") from error
-    if words[1:2] != ["train"]:
-        return []
+    runs = _values_of("from_run", overrides)
+    first, *others = [_of_run(run, overrides, is_multirun) for run in runs] or [[]]
+    for other in others:
+        if differing := sorted({_key(override) for override in {*first} ^ {*other}}):
+            raise ConfigError(
+                f"from_run={','.join(runs)}: the commands of these runs differ in "
+                f"{', '.join(differing)}, so no key can be taken from them; set {differing[0]}=… "
+                "for all runs, or begin from one run at a time"
+            )
+    return first
+
+
+def _of_run(from_run: str, overrides: Sequence[str], is_multirun: bool) -> list[str]:
+    words = _command_of(from_run)
     given = {_key(override) for override in overrides}
     keys = sorted(given)
+    is_single = not is_multirun and "experiment" not in given
     return [
         override
-        for override in as_overrides("train", words[2:])
+        for override in as_overrides("train", words)
         # A choice of a group, such as `schedule=wsd`, replaces all keys of the group.
-        if _is_taken_over(override)
+        if (_is_taken_over(override) or (override == _SINGLE and is_single))
         and given.isdisjoint(_key_and_groups(override))
         # Keys inside it are given, which a single value does not have.
         and not has_value_around(override, keys)
     ]
+
+
+def _command_of(from_run: str) -> list[str]:
+    """Reads the arguments of the command that trained a run; none if that is not known."""
+    folder = Path(from_run).expanduser()
+    file = folder / "run.json"
+    # The record may have been lost, but without checkpoints a run cannot be begun from.
+    if is_url(from_run) or not (file.is_file() or (folder / "checkpoints").is_dir()):
+        raise ConfigError(f"from_run={from_run} should be the folder of a run with checkpoints")
+    record = read_json_object(file)
+    if "merged" in record:
+        raise ConfigError(
+            f"from_run={from_run} has averaged weights without the states of an optimizer; begin "
+            f"from them with encoder.pretrained={from_run}"
+        )
+    command = record.get("command")
+    try:
+        words = shlex.split(command) if isinstance(command, str) else []
+    except ValueError as error:
+        raise DataError(f"{file} cannot be read: its command line: {error}") from error
+    return words[2:] if words[1:2] == ["train"] else []
+
+
+def check_decay_ratio(config: TrainConfig, overrides: Sequence[str]) -> None:
+    """Checks that no `schedule.decay_ratio` is given for a run that begins from another.
+
+    It is a share of the whole length, but such a run decays from its beginning on. The share of the
+    other run's own command says nothing about this, and stays.
+
+    Args:
+        config: The configuration.
+        overrides: The overrides of the command line, with those of the other run.
+
+    Raises:
+        ConfigError: It is given.
+    """
+    schedule = config.schedule
+    is_used = schedule.decay_ratio is not None and schedule.decay_steps is None
+    if config.from_run is None or isinstance(schedule, UserScheduleConfig) or not is_used:
+        return
+    theirs = [parsed(each) for each in as_overrides("train", _command_of(config.from_run))]
+    of_parent = [each.value() for each in theirs if each and each.key_or_group == _DECAY_RATIO]
+    given = [each for each in map(parsed, overrides) if each and each.key_or_group == _DECAY_RATIO]
+    if given and given[-1].value() not in of_parent[-1:]:
+        raise ConfigError(
+            f"{_DECAY_RATIO}={schedule.decay_ratio} has no effect with from_run={config.from_run}: "
+            "the decay takes all further steps, or the last schedule.decay_steps; set that one"
+        )
 
 
 def _is_taken_over(override: str) -> bool:
@@ -118,10 +181,12 @@ def _key_and_groups(override: str) -> set[str]:
     return {".".join(parts[:number]) for number in range(1, len(parts) + 1)}
 
 
-def _value_of(key: str, overrides: Sequence[str]) -> str | None:
+def _values_of(key: str, overrides: Sequence[str]) -> list[str]:
+    """Returns the texts that an override sets a key to: several in a sweep, none for null."""
     for override in reversed(overrides):
         if _key(override) == key and (found := parsed(override)) is not None:
             value = found.value()
-            text = getattr(value, "text", value)
-            return text if isinstance(text, str) else None
-    return None
+            choices = value.list if isinstance(value, ChoiceSweep) else [value]
+            texts = [getattr(choice, "text", choice) for choice in choices]
+            return [text for text in texts if isinstance(text, str)]
+    return []

@@ -18,6 +18,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
+    ConfigIndexError,
     ConfigKeyError,
     MissingMandatoryValue,
     OmegaConfBaseException,
@@ -29,6 +30,9 @@ from clozekit.config.group_choices import choices_of, choices_with, is_group
 from clozekit.config.location import conf_dir
 from clozekit.config.overrides import LIST_GROUPS
 from clozekit.config.values import as_yaml
+
+_PLAIN_TYPES = ("bool", "int", "float", "str", "none")
+_LISTS = ("list_type", "tuple_type")
 
 LONGEST_WORD = 200
 """Longer values are shortened in messages."""
@@ -60,12 +64,20 @@ def _by_value(error: ValidationError) -> list[list[ErrorDetails]]:
             and last["input"] is detail["input"]
             and "extra_forbidden" not in (last["type"], detail["type"])
             and "missing" not in (last["type"], detail["type"])
+            and all(map(_is_tag, (last["loc"][-1], detail["loc"][-1])))
         )
         if is_same:
             groups[-1].append(detail)
         else:
             groups.append([detail])
     return groups
+
+
+def _is_tag(part: int | str) -> bool:
+    """Whether a part of a place is one of the types of a value, not a key or an index in it."""
+    return isinstance(part, str) and (
+        part in _PLAIN_TYPES or re.search(r"[\[<-]", part) is not None
+    )
 
 
 def of_omegaconf(error: OmegaConfBaseException) -> str:
@@ -126,6 +138,8 @@ def _of_composition(
     error: ConfigCompositionException, config_name: str, overrides: list[str]
 ) -> str:
     cause = error.__cause__
+    if isinstance(cause, ConfigIndexError) and cause.full_key:
+        return _no_item(re.sub(r"\[(\d+)\]", r".\1", str(cause.full_key)))
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         return _unknown_key(str(cause.full_key), config_name, overrides)
     # An override that adds or deletes a key is more likely to be the cause than others of that key.
@@ -136,12 +150,19 @@ def _of_composition(
     return _first_line(error)
 
 
+def _no_item(key: str) -> str:
+    group, _, index = key.rpartition(".")
+    return f"{key}: {group} has no item {index}, counted from 0; set the whole list, {group}=[…]"
+
+
 def _unknown_key(key: str, config_name: str, overrides: list[str]) -> str:
     group, _, name = key.rpartition(".")
     parents = [key[: found.start()] for found in re.finditer(r"\.|$", key)]
     for removed in (f"~{parent}" for parent in parents):
         if any(override.partition("=")[0] == removed for override in overrides):
             return f"{removed}: other overrides set keys of {removed[1:]}"
+    if group and name.isdecimal():
+        return _no_item(key)
     with_group = f" in {group}" if group else ""
     message = f"unknown key {key!r}"
     owner, choices = choices_with(key)
@@ -187,7 +208,7 @@ def _of_details(details: list[ErrorDetails], title: str) -> str:
         if detail["type"] == "value_error":
             alternatives.append(str(detail["ctx"]["error"]))
         else:
-            alternatives.append(detail["msg"].removeprefix("Input should be "))
+            alternatives.append(_should(detail).removeprefix("it should be "))
     # Two types may have the same limit.
     allowed = ", or ".join(dict.fromkeys(alternatives))
     return f"{key}={as_yaml(first['input'])}: it should be {allowed}"
@@ -204,8 +225,19 @@ def _of_detail(detail: ErrorDetails, title: str) -> str:
         return f"{key} is missing"
     if detail["type"] == "model_type":
         return f"{key}={as_yaml(detail['input'])}: it should be a mapping with keys"
-    message = detail["msg"].replace("Input should", "it should")
-    return f"{key}={as_yaml(detail['input'])}: {message}"
+    if detail["type"] == "too_short":
+        return f"{key}: {_should(detail)}"
+    return f"{key}={as_yaml(detail['input'])}: {_should(detail)}"
+
+
+def _should(detail: ErrorDetails) -> str:
+    """Says what is allowed instead of a value."""
+    if detail["type"] in _LISTS:
+        return "it should be a list such as [a,b]"
+    if detail["type"] == "too_short":
+        least, given = detail["ctx"]["min_length"], detail["ctx"]["actual_length"]
+        return f"it should have at least {least} {'value' if least == 1 else 'values'}, not {given}"
+    return detail["msg"].replace("Input should", "it should")
 
 
 def _key(parts: Sequence[int | str]) -> str:

@@ -3,11 +3,14 @@
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import NonNegativeInt
+from pydantic import field_validator
 
 from clozekit.config.checking import checked
 from clozekit.config.groups import Closed
 from clozekit.config.values import Count
+
+SPLITS = ("validation/", "test/")
+"""How the names of the metrics of a run's results begin."""
 
 
 class ProcessesLauncherConfig(Closed):
@@ -31,7 +34,7 @@ class SubmititLauncherConfig(Closed):
 class OptunaSweeperConfig(Closed):
     """The arguments of `hydra_plugins.clozekit_optuna.OptunaSweeper`."""
 
-    n_trials: NonNegativeInt
+    n_trials: Count
     metric: str | None
     direction: Literal["minimize", "maximize"] | None
     storage: str | None
@@ -39,6 +42,17 @@ class OptunaSweeperConfig(Closed):
     sampler: dict[str, Any]
     pruner: dict[str, Any]
     params: dict[str, Any] | None
+
+    @field_validator("metric")
+    @classmethod
+    def _check_metric(cls, metric: str | None) -> str | None:
+        # Before the first trial; whether a run has the metric depends on its task and its data.
+        if metric not in (None, "step") and not str(metric).startswith(SPLITS):
+            raise ValueError(
+                f"{metric}: it should be a metric in results.json, such as validation/loss; their "
+                f"names begin with {' or '.join(SPLITS)}"
+            )
+        return metric
 
 
 LAUNCHERS: dict[str, type[Closed]] = {

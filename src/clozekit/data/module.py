@@ -89,6 +89,11 @@ class StreamDataModule(LightningDataModule):
         """
         return planned(self.config.phase_settings(), max_steps)
 
+    def phase_at(self, step: int, max_steps: int) -> int:
+        """Returns the number of the phase, from 1, of a step, from 0, of a run of this length."""
+        begun = [p.number for p in self.planned_phases(max_steps) if p.first_step <= max(step, 0)]
+        return begun[-1]
+
     @property
     def is_at_hand(self) -> bool:
         """Whether the data can be looked at before training without fetching it from a store."""

@@ -1,5 +1,6 @@
 """The mean of the weights of several checkpoints (Izmailov et al., 2018; Wortsman et al., 2022)."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,16 @@ from clozekit.runs.checkpoint_file import Checkpoint
 
 _MAY_DIFFER = ("pretrained", "hidden_dropout_prob", "attention_probs_dropout_prob")
 """The keys of the encoder that do not change what its weights mean."""
+
+_OF_TRAINING = ("classifier_dropout", "class_weights", "label_smoothing", "temperature")
+_OF_DECODING = ("n_best", "max_answer_length", "no_answer_threshold")
+"""The keys of tasks that do not change what the outputs mean. Those of classes of one's own may."""
+
+_PAIR_OBJECTIVE = "pair_objective"
+"""What the pair head says: next sentences or the order of sentences."""
+
+_MASKED_LM = "clozekit.tasks.masked_lm.MaskedLMModule"
+"""It has no pair head, although its data may have pairs."""
 
 
 def check_alike(checkpoints: Sequence[Checkpoint]) -> None:
@@ -47,8 +58,17 @@ def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dic
     Raises:
         DataError: A weight is not finite, or tensors of integers differ.
     """
-    shares = [weight / sum(weights) for weight in weights]
+    shares = shares_of(weights)
     return {name: _mean(name, checkpoints, shares) for name in checkpoints[0].state_dict}
+
+
+def shares_of(weights: Sequence[float]) -> list[float]:
+    """Divides positive weights by their sum, which may be larger than the largest float."""
+    # Powers of two are exact.
+    exponent = math.frexp(max(weights))[1]
+    scaled = [math.ldexp(weight, -exponent) for weight in weights]
+    total = math.fsum(scaled)
+    return [weight / total for weight in scaled]
 
 
 def _mean(name: str, checkpoints: Sequence[Checkpoint], shares: Sequence[float]) -> Tensor:
@@ -74,7 +94,9 @@ def _differences(first: Checkpoint, other: Checkpoint) -> Iterator[str]:
         ours, theirs = (each.group(group)["_target_"] for each in (first, other))
         if ours != theirs:
             yield f"{group}._target_ is {theirs}, not {ours}"
-    yield from _differing_keys(first.group("encoder"), other.group("encoder"))
+    for group, may_differ in (("encoder", _MAY_DIFFER), ("task", (*_OF_TRAINING, *_OF_DECODING))):
+        yield from _differing_keys(group, first.group(group), other.group(group), may_differ)
+    yield from _differing_objectives(first, other)
     if first.tokenizer_json != other.tokenizer_json:
         yield "it has another tokenizer"
     for key in sorted(first.task_arguments.keys() | other.task_arguments.keys()):
@@ -90,7 +112,20 @@ def _differences(first: Checkpoint, other: Checkpoint) -> Iterator[str]:
             yield f"{name} is {theirs.dtype}, not {ours.dtype}"
 
 
-def _differing_keys(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+def _differing_objectives(first: Checkpoint, other: Checkpoint) -> Iterator[str]:
+    if first.group("task")["_target_"] == _MASKED_LM:
+        return
+    ours, theirs = (
+        # Checkpoints of before there was sentence order do not say it.
+        {_PAIR_OBJECTIVE: each.group("data").get(_PAIR_OBJECTIVE, "next_sentence")}
+        for each in (first, other)
+    )
+    yield from _differing_keys("data", ours, theirs)
+
+
+def _differing_keys(
+    group: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], may_differ: Sequence[str] = ()
+) -> Iterator[str]:
     for key in sorted(ours.keys() | theirs.keys()):
-        if key not in _MAY_DIFFER and ours.get(key) != theirs.get(key):
-            yield f"encoder.{key} is {shown(theirs.get(key))}, not {shown(ours.get(key))}"
+        if key not in may_differ and ours.get(key) != theirs.get(key):
+            yield f"{group}.{key} is {shown(theirs.get(key))}, not {shown(ours.get(key))}"

@@ -114,8 +114,18 @@ def check_agreement(
 
 
 def _difference(key: str, saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    before, now = as_yaml(saved.get(key)), as_yaml(given.get(key))
-    return f"{key}={before}, but the configuration has {now}"
+    # A single corpus has the key around those of a mixture.
+    ours, theirs = _key_in(given, key), _key_in(saved, key)
+    now = as_yaml(given.get(ours)) if ours == theirs else f"{ours}={as_yaml(given.get(ours))}"
+    return f"{theirs}={as_yaml(saved.get(theirs))}, but the configuration has {now}"
+
+
+def _key_in(values: Mapping[str, Any], key: str) -> str:
+    """Returns a key, or the key around it that has a value instead."""
+    around = key
+    while around and around not in values:
+        around = around.rpartition(".")[0]
+    return around or key
 
 
 def adopt(checkpoint: Checkpoint, folder: Path) -> None:

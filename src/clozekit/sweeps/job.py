@@ -1,12 +1,15 @@
 """A job of a sweep: a single run, with its arguments and the results in its folder."""
 
 import signal
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from clozekit.config.changes import Effect, effect_of
+from clozekit.config.schedule import ScheduleConfig, restarted
 from clozekit.config.train import TrainConfig
 from clozekit.config.values import as_yaml, flat
 from clozekit.documents import read_yaml
@@ -126,13 +129,17 @@ class Job:
             earlier = read_yaml(run.config_file)
             if not isinstance(earlier, dict):
                 raise DataError(f"{run.config_file} is not the configuration of a run")
-            self._check_agreement(earlier)
+            self._check_agreement(earlier, run.read_record() or {})
         elif not self.lock_file.exists():
             refuse_existing(self.folder)
 
-    def _check_agreement(self, earlier: dict[str, Any]) -> None:
-        earlier_values = flat(earlier)
-        values = flat(self.config.model_dump(mode="json", by_alias=True))
+    def _check_agreement(self, earlier: dict[str, Any], record: dict[str, Any]) -> None:
+        fixed = record.get("budget")
+        if self.config.budget is not None and isinstance(fixed, dict):
+            # The run replaced its budget by the number of steps.
+            earlier = {**earlier, "budget": fixed.get("budget"), "max_steps": None}
+        now = _as_begun(self.config, earlier, record)
+        earlier_values, values = flat(earlier), flat(now.model_dump(mode="json", by_alias=True))
         # Report top-level keys first, because nested keys may interpolate them.
         keys = sorted(earlier_values.keys() | values.keys(), key=lambda key: (key.count("."), key))
         for key in keys:
@@ -142,3 +149,37 @@ class Job:
                     f"{self.folder} was run with {key}={as_yaml(before)}, but the sweep has "
                     f"{as_yaml(now)}; use another name=… for the sweep, or remove that folder"
                 )
+
+
+def _as_begun(
+    config: TrainConfig, earlier: Mapping[str, Any], record: Mapping[str, Any]
+) -> TrainConfig:
+    """Sets what follows from the run that a run began from, as the run itself did.
+
+    Args:
+        config: The configuration that is asked for.
+        earlier: The configuration of the run.
+        record: The record of the run.
+    """
+    parent = record.get("parent")
+    if not isinstance(parent, dict) or not isinstance(step := parent.get("step"), int):
+        return config
+    changes: dict[str, Any] = {"from_step": step if config.from_step is None else config.from_step}
+    if parent.get("has_new_schedule"):
+        changes |= {"schedule": _restarted(config.schedule, step, config.max_steps, earlier)}
+    return config.model_copy(update=changes)
+
+
+def _restarted(
+    schedule: ScheduleConfig, step: int, max_steps: int | None, earlier: Mapping[str, Any]
+) -> ScheduleConfig:
+    """Returns the schedule that a run made of one when it began at a step of another run."""
+    if max_steps is not None and max_steps > step:
+        with suppress(ValueError):  # a decay of too many steps, which differs then
+            return restarted(schedule, step, max_steps)
+    known = earlier.get("schedule")
+    if max_steps is not None or not isinstance(known, dict):
+        return schedule
+    # The number of steps of other lengths follows from the data, which is not read here.
+    keys = ("warmup_steps", "decay_steps", "decay_ratio")
+    return schedule.model_copy(update={key: known.get(key) for key in keys})

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+from clozekit.config.overrides import parsed
 from clozekit.config.values import flat
 from clozekit.display import printable
 from clozekit.documents import read_json_object, read_yaml
@@ -20,6 +21,8 @@ from clozekit.sweeps.record import FILE, read_record
 
 Value = str | int | float | bool | None
 Mode = Literal["min", "max"]
+
+CONSTANTS: Mapping[str, Value] = {"null": None, "true": True, "false": False}
 
 STEP = "step"
 
@@ -70,15 +73,18 @@ class FoundRun:
     parent: tuple[str, int] | None = None
 
     def value(self, key: str) -> Value:
-        """Returns a key's value from the configuration, or else from the command line.
+        """Returns a key's value: what its sweep set, or else the configuration or the command line.
 
-        The latter is for choices of groups. A group that is not on the command line has no value.
+        The run may have replaced what was given, such as a budget by its number of steps, but the
+        setting is what was given. The command line also has the choices of groups. A group that is
+        not on the command line has no value.
         """
-        if key in self.config:
-            found = self.config[key]
-            return found if isinstance(found, Value) else json.dumps(found)
-        given = self.own.get(key, self.given.get(key))
-        return None if given is None else _as_value(given)
+        if key in self.own:
+            return _as_value(self.own[key])
+        found = self.config.get(key)
+        if found is None and key in self.given:
+            return _as_value(self.given[key])
+        return found if isinstance(found, Value) else json.dumps(found)
 
 
 def read_runs(folder: Path) -> list[FoundRun]:
@@ -223,7 +229,9 @@ def _as_value(text: str) -> Value:
             return number(text)
         except ValueError:
             continue
-    return None if text == "null" else text.strip("'\"")
+    if text[:1] in ("[", "{") and (override := parsed(f"key={text}")) is not None:
+        return json.dumps(override.value(), default=str)  # as of a configuration
+    return CONSTANTS[text.lower()] if text.lower() in CONSTANTS else text.strip("'\"")
 
 
 def as_text(value: Value) -> str:

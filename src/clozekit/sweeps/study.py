@@ -11,6 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from clozekit.config.callbacks import metrics_of_callbacks
+from clozekit.config.pairing import TASKS
 from clozekit.config.plain import shown
 from clozekit.config.train import TrainConfig
 from clozekit.display import say
@@ -251,3 +253,27 @@ def direction_of(config: TrainConfig) -> Literal["minimize", "maximize"]:
     if mode == "auto":
         mode = resolve_name(config.task.target).monitor_mode
     return "minimize" if mode == "min" else "maximize"
+
+
+def check_metric(metric: str, config: TrainConfig) -> None:
+    """Checks a metric by its name before the first trial, if task and callbacks are clozekit's.
+
+    Which of their metrics a run has depends on its data too. This imports torch.
+
+    Raises:
+        ConfigError: No task of clozekit has the metric.
+    """
+    from clozekit.tasks.metric_names import LARGEST_IS_BEST, NONE_IS_BEST, SMALLEST_IS_BEST
+
+    callbacks = [each.target for each in config.callbacks.values() if each is not None]
+    are_own = all(target.startswith("clozekit.") for target in callbacks)
+    known = {*SMALLEST_IS_BEST, *LARGEST_IS_BEST, *NONE_IS_BEST}
+    is_known = metric.rpartition("/")[2] in known or metric in (
+        "step",
+        *metrics_of_callbacks(config),
+    )
+    if config.task.target in TASKS and are_own and not is_known:
+        raise ConfigError(
+            f"hydra.sweeper.metric={metric} is not a metric of clozekit's tasks; the last part of "
+            f"its name should be one of {', '.join(sorted(known))}"
+        )

@@ -1,10 +1,12 @@
 """Where a run begins: anew, at its own last checkpoint, or at that of another run."""
 
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.length import LENGTHS
 from clozekit.config.schedule import restarted
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
@@ -159,11 +161,33 @@ def make_parts(begin: Beginning) -> Parts:
         pretrained = extend_pretrained(pretrained, datamodule.tokenizer)
     encoder = encoder_config(config.encoder, datamodule, pretrained)
     if begin.parent is not None and config.budget is None:
-        config = _with_schedule(config, begin.parent, max_steps_of(config, datamodule))
+        max_steps = max_steps_of(config, datamodule)
+        config = _with_schedule(config, begin.parent, max_steps)
+        if begin.is_of_parent:
+            _warn_of_earlier_phase(begin, datamodule, max_steps)
     if resumed is not None:
         tokenizer, given = datamodule.tokenizer.to_str(), resolved(config, encoder)
         check_agreement(resumed, given, tokenizer, datamodule.data_hash, begin.is_of_parent)
     return Parts(config, pretrained, datamodule, encoder)
+
+
+def _warn_of_earlier_phase(begin: Beginning, datamodule: StreamDataModule, max_steps: int) -> None:
+    """Warns if a run of another length goes back to a phase that its parent had finished."""
+    assert begin.checkpoint is not None and begin.parent is not None
+    lengths = {key: begin.checkpoint.config.get(key) for key in LENGTHS}
+    if lengths["budget"] is not None or not any(lengths.values()):
+        return
+    step = begin.parent.step
+    of_parent = max_steps_of(begin.config.model_copy(update=lengths), datamodule)
+    before = datamodule.phase_at(step - 1, of_parent)
+    next_one = datamodule.phase_at(step, max_steps)
+    if next_one < before:
+        warnings.warn(
+            f"phases are shares of the whole length: {begin.parent.run} ended step {step} in phase "
+            f"{before} of {of_parent} steps, but step {step + 1} of {max_steps} is in phase "
+            f"{next_one} again",
+            stacklevel=2,
+        )
 
 
 def _with_schedule(config: TrainConfig, parent: Parent, max_steps: int) -> TrainConfig:
