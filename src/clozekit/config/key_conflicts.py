@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.override_parser.types import ChoiceSweep, Override
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.group_choices import is_group
+from clozekit.config.group_choices import choices_of, is_group, values_of
 from clozekit.config.overrides import parsed
 from clozekit.errors import ConfigError
 
@@ -60,14 +60,20 @@ def check_key_conflicts(overrides: Sequence[str]) -> None:
         for inner in others:
             if inner.given != outer.given and inner.key.startswith(f"{outer.key}."):
                 raise ConfigError(_in_words(outer, inner))
-    _check_sizes_of_pretrained(settings)
+    _check_sizes_of_pretrained(settings, overrides)
 
 
-def _check_sizes_of_pretrained(settings: Sequence[_Setting]) -> None:
+def _check_sizes_of_pretrained(settings: Sequence[_Setting], overrides: Sequence[str]) -> None:
     """Checks that no size or part is given for an encoder that brings its own."""
     loaded = [setting for setting in settings if setting.key == "encoder.pretrained"]
     if not loaded or loaded[-1].value is None:
         return
+    for text, choice in _choices_of_encoder(overrides):
+        if not _has_more_than_sizes(choice):
+            raise ConfigError(
+                f"{text} has no effect with {loaded[-1].text.lstrip('+')}, whose encoder has its "
+                "own sizes; remove one of the two"
+            )
     for each in settings:
         group, _, name = each.key.partition(".")
         if group == "encoder" and name in EncoderConfig.model_fields and name not in _WITH_WEIGHTS:
@@ -75,6 +81,23 @@ def _check_sizes_of_pretrained(settings: Sequence[_Setting]) -> None:
                 f"{each.text.lstrip('+')} has no effect with {loaded[-1].text.lstrip('+')}, whose "
                 f"encoder has its own {name}; remove one of the two"
             )
+
+
+def _choices_of_encoder(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in overrides:
+        override = parsed(text) if text.startswith("encoder=") else None
+        if override is not None and not override.is_delete():
+            for _, value in _leaves("encoder", override):
+                yield text, str(getattr(value, "text", value))
+
+
+def _has_more_than_sizes(choice: str) -> bool:
+    """Whether a choice sets a key that weights leave open: those of ModernBERT, the dropout."""
+    if choice not in choices_of("encoder"):
+        return True  # a file of the user's own
+    usual, values = values_of("encoder", "default"), values_of("encoder", choice)
+    left_open = (*_WITH_WEIGHTS, "_target_")
+    return any(values.get(key) != usual.get(key) for key in left_open)
 
 
 def has_value_around(override: str, keys: Sequence[str]) -> bool:
