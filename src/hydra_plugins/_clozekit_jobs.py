@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from clozekit.config.components import check_components
 from clozekit.config.location import conf_dir
 from clozekit.config.train import TrainConfig
+from clozekit.config.without_effect import check_effects
 from clozekit.errors import ConfigError
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.naming import NAME_OF_SWEEP, job_name
@@ -102,6 +103,7 @@ class JobMaker:
         name = job_name(own)
         run = [*self.fixed, *own, f"name={self.name}/{name}", "resume=auto"]
         config, mode = self._compose(run)
+        check_effects(config, run, [override.partition("=")[0].lstrip("+") for override in own])
         # An experiment that is a sweep would start itself again in each of its jobs.
         single = [f"hydra.mode={RunMode.RUN.name}"] if mode == RunMode.MULTIRUN else []
         arguments = ("train", *self._options(), *single, *run)

@@ -161,11 +161,11 @@ def test_a_report_of_a_benchmark_is_its_table(
     assert run_verb("report") == 0
     assert capsys.readouterr().out == table
     assert "topics" in table
-    monkeypatch.setattr(sys, "argv", ["clozekit", "report", "runs/mine", "metric=validation/f1"])
-    assert run_verb("report") == 2
-    assert "runs/mine is a benchmark, whose tasks have metrics of their own" in (
-        capsys.readouterr().err
-    )
+    for given in ("metric=validation/f1", "mode=min"):
+        monkeypatch.setattr(sys, "argv", ["clozekit", "report", "runs/mine", given])
+        assert run_verb("report") == 2
+        told = f"{given}: runs/mine is a benchmark, whose tasks have metrics of their own"
+        assert told in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["clozekit", "report", "runs/mine/jobs"])
     assert run_verb("report") == 0
     assert "2 of 2 runs finished, 2 settings" in capsys.readouterr().out

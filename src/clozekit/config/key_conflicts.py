@@ -1,6 +1,7 @@
 """Refuses overrides of which one silently discards another.
 
-These are a key and keys inside it, and sizes of an encoder whose weights are loaded.
+These are a key and keys inside it, sizes of an encoder whose weights are loaded, two objectives,
+and a name that is twice in a mapping.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.group_choices import choices_of, is_group, values_of
-from clozekit.config.overrides import parsed
+from clozekit.config.overrides import between_commas, parsed
 from clozekit.errors import ConfigError
 
 _WITH_WEIGHTS = (
@@ -54,6 +55,8 @@ def check_key_conflicts(overrides: Sequence[str]) -> None:
     Raises:
         ConfigError: Two overrides exclude each other.
     """
+    for text in overrides:
+        _check_names(text)
     settings = [each for text in overrides for each in _settings(text)]
     for place, outer in enumerate(settings):
         others = settings[:place] if outer.is_list else settings
@@ -61,6 +64,12 @@ def check_key_conflicts(overrides: Sequence[str]) -> None:
             if inner.given != outer.given and inner.key.startswith(f"{outer.key}."):
                 raise ConfigError(_in_words(outer, inner))
     _check_sizes_of_pretrained(settings, overrides)
+    _check_objective(settings, overrides)
+
+
+def given_values(overrides: Sequence[str]) -> dict[str, Any]:
+    """Returns the values that overrides set, by their keys; the last one of a key counts."""
+    return {each.key: each.value for text in overrides for each in _settings(text)}
 
 
 def _check_sizes_of_pretrained(settings: Sequence[_Setting], overrides: Sequence[str]) -> None:
@@ -68,7 +77,7 @@ def _check_sizes_of_pretrained(settings: Sequence[_Setting], overrides: Sequence
     loaded = [setting for setting in settings if setting.key == "encoder.pretrained"]
     if not loaded or loaded[-1].value is None:
         return
-    for text, choice in _choices_of_encoder(overrides):
+    for text, choice in _choices(overrides, "encoder"):
         if not _has_more_than_sizes(choice):
             raise ConfigError(
                 f"{text} has no effect with {loaded[-1].text.lstrip('+')}, whose encoder has its "
@@ -83,11 +92,47 @@ def _check_sizes_of_pretrained(settings: Sequence[_Setting], overrides: Sequence
             )
 
 
-def _choices_of_encoder(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _check_names(text: str) -> None:
+    """Checks that no mapping in a value has a name twice, of which Hydra uses the last one."""
+    key, _, value = text.partition("=")
+    if "{" in value and parsed(text) is not None and (name := _name_given_twice(value)) is not None:
+        raise ConfigError(
+            f"{key.lstrip('+')}={value}: the name {name} is given twice; give each one another name"
+        )
+
+
+def _name_given_twice(value: str) -> str | None:
+    value = value.strip()
+    if value[:1] not in ("{", "[") or value[-1:] not in ("}", "]"):
+        return None
+    names = set()
+    for part in between_commas(value[1:-1]):
+        name, _, inner = part.partition(":") if value[0] == "{" else ("", "", part)
+        name = name.strip().strip("'\"")
+        if name in names and value[0] == "{":
+            return name
+        names.add(name)
+        if (found := _name_given_twice(inner)) is not None:
+            return found
+    return None
+
+
+def _check_objective(settings: Sequence[_Setting], overrides: Sequence[str]) -> None:
+    """Checks that no other objective of pairs is given than that of the group's choice."""
+    given = [setting for setting in settings if setting.key == "data.pair_objective"]
+    for text, choice in _choices(overrides, "objective"):
+        if given and choice not in ("None", str(given[-1].value)):
+            raise ConfigError(
+                f"{text} and {given[-1].text.lstrip('+')} exclude each other; give one of the two"
+            )
+
+
+def _choices(overrides: Sequence[str], group: str) -> Iterator[tuple[str, str]]:
+    """Yields the overrides that choose a file of a group, with each choice."""
     for text in overrides:
-        override = parsed(text) if text.startswith("encoder=") else None
+        override = parsed(text) if text.startswith(f"{group}=") else None
         if override is not None and not override.is_delete():
-            for _, value in _leaves("encoder", override):
+            for _, value in _leaves(group, override):
                 yield text, str(getattr(value, "text", value))
 
 
