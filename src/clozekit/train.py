@@ -29,7 +29,7 @@ from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import make_module, reinitialize, resolved
-from clozekit.training.beginning import Beginning, beginning_of, make_parts
+from clozekit.training.beginning import Beginning, beginning_of, make_parts, tell_of_schedule
 from clozekit.training.budget import within_budget
 from clozekit.training.checkpoints import Checkpoints, finish_mirror
 from clozekit.training.failures import worker_errors_in_words
@@ -85,6 +85,7 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     config, pretrained, datamodule, encoder = make_parts(begin)
     begin = replace(begin, config=config)
     max_steps = max_steps_of(config, datamodule)
+    tell_of_schedule(begin, max_steps)
     module = make_module(config, encoder, datamodule, max_steps)
     if resumed is not None:
         check_weights(resumed, module.state_dict())

@@ -6,8 +6,12 @@ from contextlib import contextmanager
 import torch
 import torch.distributed
 
+from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.data.workers import in_words
+from clozekit.errors import ConfigError
+from clozekit.exit_codes import USER_ERROR
+from clozekit.runs.folder import is_first_process
 from clozekit.tasks.divergence import DivergenceError
 
 
@@ -28,6 +32,23 @@ def worker_errors_in_words(datamodule: StreamDataModule) -> Iterator[None]:
         # A worker that reads past the end of a file dies silently.
         datamodule.check_files()
         raise told from error
+
+
+@contextmanager
+def divergence_in_words(config: TrainConfig) -> Iterator[None]:
+    """Raises a divergence of steps that are only measured as an error in one sentence.
+
+    Raises:
+        ConfigError: The loss or the gradient of a measured step is too large or not finite.
+    """
+    try:
+        yield
+    except DivergenceError as error:
+        if not is_first_process():
+            # It is the same on all processes; the first one reports it.
+            raise SystemExit(USER_ERROR) from None
+        why = "plan=true" if config.plan else f"budget={config.budget}"
+        raise ConfigError(f"{why}: in the steps that are measured, {error}") from error
 
 
 def is_communication_error(error: BaseException) -> bool:
