@@ -33,9 +33,7 @@ def test_what_a_run_took_from_pretrained_weights_is_no_difference(tmp_path: Path
     with pytest.raises(ConfigError, match=r"was run with encoder\..*, but the sweep has"):
         job(tmp_path).check_folder()
     with pytest.raises(ConfigError, match=r"encoder.hidden_dropout_prob=0.1, but the sweep has 0"):
-        job(
-            tmp_path, "encoder.pretrained=runs/m1", "encoder.hidden_dropout_prob=0"
-        ).check_folder()
+        job(tmp_path, "encoder.pretrained=runs/m1", "encoder.hidden_dropout_prob=0").check_folder()
 
 
 def test_the_ids_of_the_tokenizer_are_no_difference_but_sizes_are(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from clozekit.benchmarks.checking import check_columns, check_results
 from clozekit.benchmarks.record import JOBS, TaskRecord, job_name
 from clozekit.config.benchmark import BenchmarkConfig, BenchmarkTaskConfig
 from clozekit.config.components import check_components
@@ -106,6 +107,7 @@ def _plan(
         raise ConfigError(f"{key}: callbacks.checkpoints is required, which selects the best model")
     changes = {"encoder.pretrained": config.all_checkpoints()[0], "resume": "auto"}
     trained = _checked(name, composed, changes)
+    check_columns(key, trained)
     record = TaskRecord(
         name=name,
         rates=tuple(task.rates or config.suite.rates),
@@ -151,8 +153,7 @@ def _checked(name: str, composed: DictConfig, changes: dict[str, Any]) -> TrainC
         check_components(config)
     except (ConfigError, DataError) as error:
         raise type(error)(_within(name, error)) from error
-    if config.trainer.fast_dev_run:
-        raise ConfigError(f"suite.tasks.{name}: trainer.fast_dev_run has no results to compare")
+    check_results(f"suite.tasks.{name}", config)
     return config
 
 
@@ -176,7 +177,10 @@ def _scored(key: str, task: BenchmarkTaskConfig, config: TrainConfig) -> dict[st
     kind = TASKS.get(config.task.target)
     known = OF_TASK.get(kind or "")
     if kind is not None and known is None:
-        raise ConfigError(f"{key}: task={kind} is a pretraining task, without labels to learn")
+        raise ConfigError(
+            f"{key}: task={kind} is a pretraining task, without labels to learn; the tasks are "
+            f"{', '.join(OF_TASK)}"
+        )
     metric = task.metric
     if known is None:
         if metric is None or task.mode == "auto":
