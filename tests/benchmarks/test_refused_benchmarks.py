@@ -111,6 +111,14 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         [*FIRST, *TOPICS, "overrides=[trainer.limit_test_batches=0]"],
         "suite.tasks.topics: trainer.limit_test_batches=0 leaves no results on data.test",
     ),
+    "sizes of the checkpoint": (
+        [*FIRST, *TOPICS, "overrides=[encoder.hidden_size=32]"],
+        "suite.tasks.topics: encoder.hidden_size=32 has no effect with encoder.pretrained=first",
+    ),
+    "a key without effect": (
+        [*FIRST, *TOPICS, "overrides=[schedule=constant,schedule.min_lr_ratio=0.5]"],
+        "suite.tasks.topics: schedule.min_lr_ratio=0.5 has no effect with schedule.decay=constant",
+    ),
     "another beginning": (
         [*FIRST, *TOPICS, "overrides=[from_run=runs/a]"],
         "from_run=runs/a: a job trains from checkpoint, so from_run cannot be set for it",

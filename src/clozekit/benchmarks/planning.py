@@ -17,9 +17,11 @@ from clozekit.config.composing import (
     compose_train,
     options_of_jobs,
 )
+from clozekit.config.key_conflicts import check_key_conflicts
 from clozekit.config.pairing import TASKS
 from clozekit.config.scores import OF_TASK, Score
 from clozekit.config.train import TrainConfig
+from clozekit.config.without_effect import check_effects
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import sha256_of_file
 from clozekit.sweeps.job import Job
@@ -105,9 +107,15 @@ def _plan(
         raise ConfigError(_within(name, error)) from error
     if not OmegaConf.select(composed, "callbacks.checkpoints"):
         raise ConfigError(f"{key}: callbacks.checkpoints is required, which selects the best model")
-    changes = {"encoder.pretrained": config.all_checkpoints()[0], "resume": "auto"}
+    checkpoint = config.all_checkpoints()[0]
+    changes = {"encoder.pretrained": checkpoint, "resume": "auto"}
     trained = _checked(name, composed, changes)
     check_columns(key, trained)
+    try:
+        check_key_conflicts([*overrides, as_override("encoder.pretrained", checkpoint)])
+        check_effects(trained, overrides)
+    except ConfigError as error:
+        raise ConfigError(_within(name, error)) from error
     record = TaskRecord(
         name=name,
         rates=tuple(task.rates or config.suite.rates),

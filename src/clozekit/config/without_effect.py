@@ -1,5 +1,6 @@
 """Refuses keys that the user gives and that do nothing in this configuration."""
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,7 @@ def check_effects(
     Raises:
         ConfigError: A key has no effect.
     """
-    if _continues(config) or any(each.startswith("debug=") for each in overrides):
+    if _is_left_alone(config) or any(each.startswith("debug=") for each in overrides):
         return
     given = given_values(overrides)
     for useless in _useless(config, given):
@@ -56,7 +57,10 @@ def check_effects(
             raise ConfigError(useless.message)
 
 
-def _continues(config: TrainConfig) -> bool:
+def _is_left_alone(config: TrainConfig) -> bool:
+    if os.environ.get("WANDB_SWEEP_ID"):
+        # An agent gives each run all keys of its sweep, as in the jobs of our own.
+        return True
     if config.from_run is not None or config.resume not in (None, "auto"):
         return True
     return config.resume == "auto" and (config.run_dir / "config.yaml").exists()
