@@ -2,6 +2,7 @@
 
 import ast
 import io
+import warnings
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from rich.table import Table
 
 import clozekit
 from clozekit.console import PlainConsole
-from clozekit.display import printable, say
+from clozekit.display import printable, say, show_plain_warnings, warn
 
 PACKAGE = Path(clozekit.__file__).parent
 FILES = sorted([*PACKAGE.rglob("*.py"), *PACKAGE.parent.glob("hydra_plugins/*.py")])
@@ -95,3 +96,18 @@ def test_nothing_is_printed_or_drawn_in_another_way(path: Path) -> None:
         **{fixed: {"print"} for fixed in FIXED_TEXT},
     }
     assert uses_of(path) <= allowed.get(file, set())
+
+
+def test_warnings_of_clozekit_are_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        usual = warnings.formatwarning
+        try:
+            show_plain_warnings()
+            warn("the file \x1b is [damaged]")
+            warnings.warn("of a library", UserWarning, stacklevel=1)
+        finally:
+            warnings.formatwarning = usual
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first == r"warning: the file \x1b is [damaged]"
+    assert "test_display.py" in others[0] and "UserWarning: of a library" in others[0]

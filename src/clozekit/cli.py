@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from clozekit import __version__
 from clozekit.completion import complete, is_asked
-from clozekit.display import say
+from clozekit.display import say, show_plain_warnings
 from clozekit.exit_codes import FAILED, INTERRUPTED, READER_ENDED, USER_ERROR
 from clozekit.signals import ignore_signals_at_exit
 from clozekit.standard_streams import OutputError, open_standard_streams
@@ -66,6 +66,7 @@ _VERSION = {"-V", "--version"}
 def main() -> None:
     """Runs the verb on the command line; exits with code 2 for errors that the user can fix."""
     open_standard_streams()
+    show_plain_warnings()
     try:
         try:
             code: int | str | None = _run(sys.argv[1:])

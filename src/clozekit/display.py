@@ -6,6 +6,7 @@ and between colons, which rich takes for its markup. All other modules print wit
 
 import sys
 import unicodedata
+import warnings
 from typing import TextIO
 
 _INVISIBLE = frozenset(("Cc", "Cs", "Zl", "Zp"))
@@ -38,6 +39,41 @@ def say(message: str, file: TextIO | None = None) -> None:
         file: Where to print; None for stdout.
     """
     print(printable(message, keep="\n"), file=file or sys.stdout, flush=True)
+
+
+class PlainWarning(UserWarning):
+    """A warning for the user, in which the place in the code says nothing."""
+
+
+def warn(message: str) -> None:
+    """Warns the user; the command prints it as one line, see `show_plain_warnings`.
+
+    Args:
+        message: The message, as a sentence.
+    """
+    warnings.warn(message, PlainWarning, stacklevel=3)
+
+
+def show_plain_warnings() -> None:
+    """Lets this process print clozekit's own warnings without a path and a line of code."""
+    if warnings.formatwarning is not _formatted:
+        warnings.formatwarning = _formatted
+
+
+def _formatted(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    if issubclass(category, PlainWarning):
+        text = printable(str(message), keep="\n")
+        return f"warning: {text}\n"
+    return _USUAL(message, category, filename, lineno, line)
+
+
+_USUAL = warnings.formatwarning
 
 
 def _is_control(character: str) -> bool:

@@ -90,6 +90,7 @@ def _predict_text(predictor: Predictor, config: PredictConfig) -> None:
     if config.output is not None:
         shown = [Shown(0, _inputs(example, row), prediction)]
         _write(predictor, config, shortened(config.text, MOST_OF_TITLE), shown)
+        say(f"wrote 1 prediction to {config.output}")
         return
     console = PlainConsole(soft_wrap=True)
     pair = config.text_pair

@@ -32,11 +32,12 @@ def report(config: ReportConfig) -> None:
     """
     folder = config.folder
     if is_benchmark(folder):
-        if config.metric is not None:
-            raise ConfigError(
-                f"metric={config.metric}: {folder} is a benchmark, whose tasks have metrics of "
-                "their own"
-            )
+        given = {"metric": config.metric} if config.mode == "auto" else {"mode": config.mode}
+        for key, value in given.items():
+            if value is not None:
+                raise ConfigError(
+                    f"{key}={value}: {folder} is a benchmark, whose tasks have metrics of their own"
+                )
         report_benchmark(folder)
         return
     summary = summarize(read_runs(folder), config.metric, config.mode)

@@ -30,8 +30,8 @@ from clozekit.runs.resume import adopt, check_weights
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
-from clozekit.training.assembly import make_module, reinitialize
-from clozekit.training.beginning import Beginning, beginning_of, make_parts
+from clozekit.training.assembly import make_module, reinitialize, resolved
+from clozekit.training.beginning import Beginning, beginning_of, make_parts, tell_of_schedule
 from clozekit.training.budget import within_budget
 from clozekit.training.callbacks import (
     check_folders,
@@ -94,6 +94,7 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     config, pretrained, datamodule, encoder = make_parts(begin)
     begin = replace(begin, config=config)
     max_steps = max_steps_of(config, datamodule)
+    tell_of_schedule(begin, max_steps)
     module = make_module(config, encoder, datamodule, max_steps)
     if resumed is not None:
         check_weights(resumed, module.state_dict())
@@ -114,7 +115,8 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
         if claim is not None:
             # Only after everything is built, so that an invalid configuration leaves no folder.
             claim.take()
-            _open_folder(folder, begin, _selection_metric(trainer, module))
+            values = resolved(config, encoder)
+            _open_folder(folder, begin, values, _selection_metric(trainer, module))
             check_folders(callbacks)
             write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
             print_summary(module, encoder, datamodule, trainer, folder)
@@ -231,9 +233,11 @@ def _selection_metric(trainer: Trainer, module: TaskModule[Any]) -> tuple[str, s
     return module.monitor, module.monitor_mode
 
 
-def _open_folder(folder: RunFolder, begin: Beginning, monitored: tuple[str, str]) -> None:
+def _open_folder(
+    folder: RunFolder, begin: Beginning, values: dict[str, Any], monitored: tuple[str, str]
+) -> None:
+    """Writes the configuration, with the encoder that is trained, and the record."""
     config, resumed = begin.config, begin.checkpoint
-    values = config.model_dump(mode="json", by_alias=True)
     is_resumed = resumed is not None and not begin.is_of_parent
     if config.resume is None:
         folder.create(values, monitored, begin.facts)

@@ -71,7 +71,9 @@ def _train(composed: DictConfig) -> None:
     from clozekit.config.inherited import check_decay_ratio
     from clozekit.config.loggers import check_server
     from clozekit.config.train import TrainConfig
+    from clozekit.config.without_effect import check_effects
     from clozekit.runs.folder import is_first_process, refuse_existing
+    from clozekit.sweeps.record import FILE as RECORD_OF_SWEEP
     from clozekit.training.rank_connections import end_with_parent, set_parent
 
     # A run should not end because nobody reads its output.
@@ -87,6 +89,10 @@ def _train(composed: DictConfig) -> None:
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
     check_components(config)
+    verb = HydraConfig.get()
+    # What is useless in one job of a sweep was checked for all of them.
+    if verb.mode != RunMode.MULTIRUN and not (config.run_dir.parent / RECORD_OF_SWEEP).exists():
+        check_effects(config, list(verb.overrides.task))
     if is_first_process():
         check_server(config)
     prepare_for_torch()

@@ -17,6 +17,7 @@ from clozekit.config.components import check_components
 from clozekit.config.inherited import check_decay_ratio
 from clozekit.config.location import conf_dir
 from clozekit.config.train import TrainConfig
+from clozekit.config.without_effect import check_effects
 from clozekit.errors import ConfigError
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.naming import NAME_OF_SWEEP, job_name
@@ -109,6 +110,7 @@ class JobMaker:
                 "each key"
             )
         check_decay_ratio(config, run)
+        check_effects(config, run, [override.partition("=")[0].lstrip("+") for override in own])
         # An experiment that is a sweep would start itself again in each of its jobs.
         single = [f"hydra.mode={RunMode.RUN.name}"] if mode == RunMode.MULTIRUN else []
         arguments = ("train", *self._options(), *single, *run)

@@ -1,6 +1,7 @@
 """The verb: its jobs, in which order they run, and what becomes of their results."""
 
 import json
+import random
 import shutil
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from clozekit.sweeps.job import Job
 from tests.benchmarks.fakes import Benchmarks
 from tests.benchmarks.given_tasks import FIRST, NAMES, TOPICS, by_rate
 from tests.programs.commands import train_config
+from tests.programs.task_files import write_pairs
 
 QUIET = "overrides=[logger.wandb=null,callbacks.progress=null,global_batch_size=8]"
 
@@ -36,6 +38,19 @@ def test_a_job_for_every_task_rate_and_seed(benchmarks: Benchmarks) -> None:
     assert (topics["metric"], topics["rate"]) == ("test/accuracy", 0.01)
     assert topics["scores"] == pytest.approx([40.0, 40.0])
     assert (names["metric"], names["scores"]) == ("validation/f1", pytest.approx([10.0, 10.0]))
+
+
+def test_embeddings_have_a_score_too(benchmarks: Benchmarks) -> None:
+    write_pairs(Path("pairs.jsonl"), 20, random.Random(0))
+    pairs = ("suite.tasks.pairs.task=embedding", "suite.tasks.pairs.data.train=pairs.jsonl")
+    scores = {"validation/mrr": 0.25, "validation/spearman": 0.5}
+    assert benchmarks.run(*FIRST, *pairs, scores=lambda job: scores) == 0
+    (task,) = benchmarks.results("benchmark-local-first")["checkpoints"][0]["tasks"]
+    assert (task["metric"], task["scores"]) == ("validation/mrr", [25.0])
+    more = (*pairs, "suite.tasks.pairs.metric=spearman", "name=other")
+    assert benchmarks.run(*FIRST, *more, scores=lambda job: scores) == 0
+    (task,) = benchmarks.results("other")["checkpoints"][0]["tasks"]
+    assert (task["metric"], task["scores"]) == ("validation/spearman", [50.0])
 
 
 def test_a_job_trains_what_its_command_line_says(benchmarks: Benchmarks) -> None:
@@ -161,11 +176,11 @@ def test_a_report_of_a_benchmark_is_its_table(
     assert run_verb("report") == 0
     assert capsys.readouterr().out == table
     assert "topics" in table
-    monkeypatch.setattr(sys, "argv", ["clozekit", "report", "runs/mine", "metric=validation/f1"])
-    assert run_verb("report") == 2
-    assert "runs/mine is a benchmark, whose tasks have metrics of their own" in (
-        capsys.readouterr().err
-    )
+    for given in ("metric=validation/f1", "mode=min"):
+        monkeypatch.setattr(sys, "argv", ["clozekit", "report", "runs/mine", given])
+        assert run_verb("report") == 2
+        told = f"{given}: runs/mine is a benchmark, whose tasks have metrics of their own"
+        assert told in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["clozekit", "report", "runs/mine/jobs"])
     assert run_verb("report") == 0
     assert "2 of 2 runs finished, 2 settings" in capsys.readouterr().out

@@ -73,7 +73,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     ),
     "a task without labels": (
         [*FIRST, "suite.tasks.a.task=masked_lm", "suite.tasks.a.data.path=runs"],
-        "suite.tasks.a",
+        "suite.tasks.a: task=masked_lm is a pretraining task, without labels to learn; the tasks",
     ),
     "a key of a task": ([*FIRST, *TOPICS, "suite.tasks.topics.metrik=a"], "metrik"),
     "a key of its data": (
@@ -100,6 +100,34 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a name": ([*FIRST, *TOPICS, "name=../a"], "name"),
     "a sweep": ([*FIRST, *TOPICS, "-m"], "-m only works with clozekit train"),
     "two suites": ([*FIRST, *TOPICS, "suite=glue,local"], "several values need -m"),
+    "a column": (
+        [*FIRST, *TOPICS, "suite.tasks.topics.data.text_column=foo"],
+        "suite.tasks.topics.data.text_column=foo: topics.csv has no such column; it has ",
+    ),
+    "no validation": (
+        [*FIRST, *TOPICS, "overrides=[trainer.limit_val_batches=0]"],
+        "suite.tasks.topics: trainer.limit_val_batches=0 leaves no validation",
+    ),
+    "no test": (
+        [*FIRST, *TOPICS, "overrides=[trainer.limit_test_batches=0]"],
+        "suite.tasks.topics: trainer.limit_test_batches=0 leaves no results on data.test",
+    ),
+    "sizes of the checkpoint": (
+        [*FIRST, *TOPICS, "overrides=[encoder.hidden_size=32]"],
+        "suite.tasks.topics: encoder.hidden_size=32 has no effect with encoder.pretrained=first",
+    ),
+    "a key without effect": (
+        [*FIRST, *TOPICS, "overrides=[schedule=constant,schedule.min_lr_ratio=0.5]"],
+        "suite.tasks.topics: schedule.min_lr_ratio=0.5 has no effect with schedule.decay=constant",
+    ),
+    "another beginning": (
+        [*FIRST, *TOPICS, "overrides=[from_run=runs/a]"],
+        "from_run=runs/a: a job trains from checkpoint, so from_run cannot be set for it",
+    ),
+    "another name of a folder": (
+        [*FIRST, "suite.tasks.a/b.task=classification"],
+        "clozekit benchmark: 'suite.tasks.a/b.task=classification' is not an override",
+    ),
     "trying out": ([*FIRST, *TOPICS, "overrides=[debug=fast]"], "fast_dev_run has no results"),
 }
 

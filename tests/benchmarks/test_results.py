@@ -23,7 +23,8 @@ from clozekit.benchmarks.results import (
     rate_result,
     read_results,
 )
-from clozekit.benchmarks.statistics import Verdict
+from clozekit.benchmarks.statistics import Spread, Verdict
+from clozekit.benchmarks.tables import results_csv, shown
 from clozekit.errors import DataError
 
 SEEDS = (0, 1, 2)
@@ -120,6 +121,29 @@ def test_two_checkpoints_are_compared_as_by_hand(tmp_path: Path) -> None:
     # 1.5, 0.5 and 1 points: mean 1, deviation 0.5, limit 1.242.
     assert differences["average"].spread.mean == pytest.approx(1.0)
     assert differences["average"].verdict == Verdict.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "is_points", "expected"),
+    [
+        (72.004, 2.646, True, "72.00 ± 2.65"),
+        (-0.0031, 0.0012, False, "-0.0031 ± 0.0012"),
+        (2.5, 0.000031, False, "2.500000 ± 0.000031"),
+        (0.25, None, False, "0.2500"),
+        (0.0, 0.0, False, "0.0000 ± 0.0000"),
+    ],
+)
+def test_losses_are_shown_with_enough_digits(
+    mean: float, deviation: float | None, is_points: bool, expected: str
+) -> None:
+    assert shown(Spread(mean, deviation), is_points) == expected
+
+
+def test_the_noise_of_float32_is_not_written(tmp_path: Path) -> None:
+    write(tmp_path, "a", "topics", 1e-5, validation_accuracy=[0.5], test_accuracy=[0.44999998807])
+    of_one = record(TOPICS, checkpoints=("a",)).model_copy(update={"seeds": (0,)})
+    text = results_csv(read_results(tmp_path, of_one))
+    assert text.splitlines()[1] == "a,topics,test/accuracy,1e-05,1,45.0,,,,"
 
 
 def test_what_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

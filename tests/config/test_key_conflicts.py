@@ -83,6 +83,8 @@ def test_a_list_replaces_only_what_is_before_it() -> None:
         "encoder.initializer_range=0.1",
         "encoder={norm_position: pre}",
         "+encoder.local_attention=32",
+        "encoder=mini",
+        "encoder=default",
     ],
 )
 def test_sizes_of_a_pretrained_encoder_are_its_own(size: str) -> None:
@@ -97,7 +99,9 @@ def test_sizes_of_a_pretrained_encoder_are_its_own(size: str) -> None:
         ("encoder.hidden_size=64", "encoder.pretrained=null"),
         ("encoder.hidden_dropout_prob=0", "encoder.pretrained=runs/first"),
         ("encoder.classifier_pooling=mean", "encoder.pretrained=runs/first"),
-        ("encoder=tiny", "encoder.pretrained=runs/first"),
+        ("encoder=tiny", "encoder.pretrained=null"),
+        ("encoder=modern_base", "encoder.pretrained=runs/first"),  # it sets the dropout
+        ("encoder=mine", "encoder.pretrained=runs/first"),
         ("encoder._target_=mine.Encoder", "encoder.depth=3", "encoder.pretrained=runs/first"),
     ],
 )

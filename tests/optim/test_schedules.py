@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clozekit.config.schedule import ScheduleConfig, UserScheduleConfig
+from clozekit.config.schedule import ScheduleConfig, UserScheduleConfig, too_long
 from clozekit.errors import ConfigError
 from clozekit.optim.schedules import learning_rate_factor, make_schedule
 
@@ -153,3 +153,21 @@ def test_a_stable_rate_lies_between_warmup_and_decay() -> None:
 def test_a_decay_that_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ScheduleConfig.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("keys", "max_steps", "message"),
+    [
+        ({"warmup_steps": 100}, 20, "warmup_steps=100 is not less than the 20 steps of the run"),
+        ({"decay_steps": 100}, 20, "decay_steps=100 is more than the 20 steps after the warmup"),
+        ({"decay_steps": 15, "warmup_steps": 6}, 20, "is more than the 14 steps after the warmup"),
+        ({"decay_steps": 20}, 20, None),
+        ({"warmup_steps": 19}, 20, None),
+        ({"warmup_ratio": 1.0}, 20, None),
+    ],
+)
+def test_a_run_that_is_too_short_for_its_schedule_is_told(
+    keys: dict[str, Any], max_steps: int, message: str | None
+) -> None:
+    told = too_long(ScheduleConfig.model_validate(keys), max_steps)
+    assert told is None if message is None else told is not None and message in told

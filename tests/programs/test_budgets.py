@@ -172,3 +172,22 @@ def test_the_plan_of_a_budget(
     assert not list(tmp_path.iterdir())
     assert forecast["max_steps"] > 1
     assert forecast["seconds"] <= 20
+
+
+@pytest.mark.parametrize("given", [("max_steps=40", "plan=true"), ("budget=20s",)])
+def test_steps_that_diverge_while_they_are_measured_are_told(
+    given: tuple[str, ...], corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train(config(corpus, tmp_path, "diverges", "divergence.max_loss=0.01", *given))
+    assert str(caught.value).startswith(f"{given[-1]}: in the steps that are measured, the loss is")
+    assert str(caught.value).endswith("at step 0, more than divergence.max_loss=0.01")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_validation_there_is_no_best_checkpoint(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("trainer.limit_val_batches=0", "max_steps=40", "plan=true")
+    train(config(corpus, tmp_path, "plan", *given, "schedule.warmup_steps=40"))
+    assert "for 1 checkpoints" in capsys.readouterr().out

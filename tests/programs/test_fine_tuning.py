@@ -132,6 +132,27 @@ def test_training_from_nothing_needs_a_tokenizer_alone(corpus: Path, tmp_path: P
     )
 
 
+def test_the_written_configuration_has_the_encoder_that_is_trained(
+    reference_run: Path, tmp_path: Path
+) -> None:
+    given = (
+        *("name=topics", f"runs_dir={tmp_path}", *FINE_TUNING, *QUIET),
+        f"encoder.pretrained={reference_run}",
+        f"data.train={write_labelled(tmp_path / 'topics.csv', 40, 1)}",
+        "data.validation_fraction=0.5",
+    )
+    train(train_config(*given, "max_steps=1"))
+    file = tmp_path / "topics" / "config.yaml"
+    written = yaml.safe_load(file.read_text())
+    assert written["encoder"] == load_checkpoint(tmp_path / "topics").config["encoder"]
+    assert written["encoder"]["hidden_size"] == 32
+    # A folder from before has the sizes that the weights were not of; it is resumed all the same.
+    written["encoder"] |= {"hidden_size": 128, "vocab_size": None}
+    file.write_text(yaml.safe_dump(written))
+    train(train_config(*given, "max_steps=2", "resume=auto"))
+    assert yaml.safe_load(file.read_text())["encoder"]["hidden_size"] == 32
+
+
 def predicted(
     capsys: pytest.CaptureFixture[str], checkpoint: Path, text: str, **more: object
 ) -> str:

@@ -27,8 +27,14 @@ LATER_MISTAKES = {
         "optimizer._target_=builtins.dict",
         ["optimizer", "builtins.dict"],
     ),
-    "a value of another type for the optimizer": ("optimizer.betas=5", ["optimizer", "AdamW"]),
-    "an empty list for the optimizer": ("optimizer.betas=[]", ["optimizer", "AdamW"]),
+    "a value of another type for the optimizer": (
+        "optimizer.betas=5",
+        ["optimizer.betas=5: it should be a list of two numbers of at least 0 and less than 1"],
+    ),
+    "an optimizer whose package is missing": (
+        "optimizer._target_=lion_of_nowhere.Lion",
+        ["optimizer._target_=lion_of_nowhere.Lion", "no package or file lion_of_nowhere; install"],
+    ),
     "a metric that is not there": (
         "callbacks.checkpoints.monitor=val_loss callbacks.checkpoints.mode=min",
         [

@@ -77,6 +77,15 @@ def test_a_file_keeps_its_order_whatever_the_lengths(
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["out.jsonl"]
 
 
+def test_a_text_may_be_written_too(
+    models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    run(models["classification"], text="the sea", output=out)
+    assert capsys.readouterr().out == f"wrote 1 prediction to {out}\n"
+    assert len(lines_of(out)) == 1
+
+
 def test_csv_with_other_columns_and_ids(models: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text('key,review\na,"the old\nhorse"\nb,the sea\n')

@@ -230,6 +230,30 @@ TRAINING = {
         ),
         ["data.phases.0.weights.new", "its sources are news"],
     ),
+    "a list for a mixture": (
+        ("train", "name=mixed", "max_steps=2", "data.path=[data/a,data/b]"),
+        ["data.path: [data/a,data/b] is a list; a mixture has a name for each corpus: {news: {"],
+    ),
+    "a source given twice": (
+        ("train", "name=mixed", "max_steps=2", "data.path={{a: {{path: b}}, a: {{path: c}}}}"),
+        ["data.path={a: {path: b}, a: {path: c}}: the name a is given twice"],
+    ),
+    "a plan of a trial": (
+        (*RUN, "plan=true", "trainer.fast_dev_run=true"),
+        ["plan=true says what a run would take, and trainer.fast_dev_run tries one out"],
+    ),
+    "a key without effect": (
+        (*RUN, "data.max_span_length=3"),
+        ["data.max_span_length=3 has no effect with data.span_mask=false"],
+    ),
+    "embeddings without negatives": (
+        (
+            *("train", "name=never", "task=embedding", "data=embedding", "max_steps=1"),
+            *("data.train={corpus}/tokenizer.json", "data.tokenizer={corpus}/tokenizer.json"),
+            *("global_batch_size=1", "micro_batch_size=1"),
+        ),
+        ["global_batch_size=1 would learn nothing", "at least 2, or data.negative_column"],
+    ),
     "a source without a corpus": (
         (
             *("train", "name=mixed", "max_steps=2"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from clozekit.benchmarks.checking import check_columns, check_results
 from clozekit.benchmarks.record import JOBS, TaskRecord, job_name
 from clozekit.config.benchmark import BenchmarkConfig, BenchmarkTaskConfig
 from clozekit.config.components import check_components
@@ -16,9 +17,11 @@ from clozekit.config.composing import (
     compose_train,
     options_of_jobs,
 )
+from clozekit.config.key_conflicts import check_key_conflicts
 from clozekit.config.pairing import TASKS
 from clozekit.config.scores import OF_TASK, Score
 from clozekit.config.train import TrainConfig
+from clozekit.config.without_effect import check_effects
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import sha256_of_file
 from clozekit.sweeps.job import Job
@@ -104,8 +107,15 @@ def _plan(
         raise ConfigError(_within(name, error)) from error
     if not OmegaConf.select(composed, "callbacks.checkpoints"):
         raise ConfigError(f"{key}: callbacks.checkpoints is required, which selects the best model")
-    changes = {"encoder.pretrained": config.all_checkpoints()[0], "resume": "auto"}
+    checkpoint = config.all_checkpoints()[0]
+    changes = {"encoder.pretrained": checkpoint, "resume": "auto"}
     trained = _checked(name, composed, changes)
+    check_columns(key, trained)
+    try:
+        check_key_conflicts([*overrides, as_override("encoder.pretrained", checkpoint)])
+        check_effects(trained, overrides)
+    except ConfigError as error:
+        raise ConfigError(_within(name, error)) from error
     record = TaskRecord(
         name=name,
         rates=tuple(task.rates or config.suite.rates),
@@ -151,8 +161,7 @@ def _checked(name: str, composed: DictConfig, changes: dict[str, Any]) -> TrainC
         check_components(config)
     except (ConfigError, DataError) as error:
         raise type(error)(_within(name, error)) from error
-    if config.trainer.fast_dev_run:
-        raise ConfigError(f"suite.tasks.{name}: trainer.fast_dev_run has no results to compare")
+    check_results(f"suite.tasks.{name}", config)
     return config
 
 
@@ -176,7 +185,10 @@ def _scored(key: str, task: BenchmarkTaskConfig, config: TrainConfig) -> dict[st
     kind = TASKS.get(config.task.target)
     known = OF_TASK.get(kind or "")
     if kind is not None and known is None:
-        raise ConfigError(f"{key}: task={kind} is a pretraining task, without labels to learn")
+        raise ConfigError(
+            f"{key}: task={kind} is a pretraining task, without labels to learn; the tasks are "
+            f"{', '.join(OF_TASK)}"
+        )
     metric = task.metric
     if known is None:
         if metric is None or task.mode == "auto":

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from typing import Any
 
 from rich.table import Table
@@ -37,8 +38,9 @@ def table_of(results: BenchmarkResults) -> Table:
         names.append("average")
     for name in names:
         rows = [_row(checkpoint, name) for checkpoint in results.checkpoints]
-        cells = [cell for row in rows for cell in (_spread(row), _rate(row))]
-        cells += [_difference(found.get(name)) for found in results.differences]
+        is_points = all(task.is_points for task in record.tasks if task.name == name)
+        cells = [cell for row in rows for cell in (_spread(row, is_points), _rate(row))]
+        cells += [_difference(found.get(name), is_points) for found in results.differences]
         table.add_row(name, next((row.metric for row in rows if row), ""), *cells)
     return table
 
@@ -87,8 +89,8 @@ def results_csv(results: BenchmarkResults) -> str:
             writer.writerow(
                 [
                     *(checkpoint.label, row.task, row.metric, _or_empty(row.chosen)),
-                    *(len(row.scores), *_two(spread)),
-                    *_two(difference.spread if difference else None),
+                    *(len(row.scores), *map(_rounded, _two(spread))),
+                    *map(_rounded, _two(difference.spread if difference else None)),
                     difference.verdict if difference else "",
                 ]
             )
@@ -170,15 +172,27 @@ def _row(checkpoint: CheckpointResult, name: str) -> TaskResult | None:
     return next((row for row in checkpoint.rows if row.task == name), None)
 
 
-def _spread(row: TaskResult | None) -> str:
+def _spread(row: TaskResult | None, is_points: bool) -> str:
     spread = None if row is None else row.spread
-    return "-" if spread is None else shown(spread)
+    return "-" if spread is None else shown(spread, is_points)
 
 
-def shown(spread: Spread) -> str:
-    """Formats a mean and its deviation."""
-    mean = f"{spread.mean:.2f}"
-    return mean if spread.deviation is None else f"{mean} ± {spread.deviation:.2f}"
+def shown(spread: Spread, is_points: bool) -> str:
+    """Formats a mean and its deviation: points with two decimals, losses with two digits or more.
+
+    Args:
+        spread: The mean and the deviation.
+        is_points: Whether they are in points.
+    """
+    decimals = 2 if is_points else _decimals(spread)
+    mean = f"{spread.mean:.{decimals}f}"
+    return mean if spread.deviation is None else f"{mean} ± {spread.deviation:.{decimals}f}"
+
+
+def _decimals(spread: Spread) -> int:
+    """Returns the decimals that show two digits of the smaller number: from 4 to 8."""
+    sizes = [abs(value) for value in (spread.mean, spread.deviation) if value]
+    return min(8, max(4, *(1 - math.floor(math.log10(size)) for size in sizes), 4))
 
 
 def _rate(row: TaskResult | None) -> str:
@@ -187,11 +201,16 @@ def _rate(row: TaskResult | None) -> str:
     return "-" if row.chosen is None else f"{row.chosen:g}"
 
 
-def _difference(difference: Difference | None) -> str:
+def _difference(difference: Difference | None, is_points: bool) -> str:
     if difference is None:
         return "-"
     sign = "+" if difference.spread.mean > 0 else ""
-    return f"{sign}{shown(difference.spread)} {difference.verdict}"
+    return f"{sign}{shown(difference.spread, is_points)} {difference.verdict}"
+
+
+def _rounded(value: float | str) -> float | str:
+    """Rounds to six digits. Metrics are computed in float32, which has about seven."""
+    return value if isinstance(value, str) else float(f"{value:.6g}")
 
 
 def _or_empty(value: float | None) -> float | str:

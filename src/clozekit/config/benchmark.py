@@ -34,6 +34,9 @@ OF_THE_BENCHMARK = (
 )
 """Keys of `clozekit train` that the benchmark sets itself."""
 
+NOT_OF_A_JOB = ("from_run", "from_step", "plan")
+"""Keys of `clozekit train` for runs that do not begin at the checkpoint, or do not train."""
+
 
 class BenchmarkTaskConfig(Closed):
     """A task of a suite. It has either `experiment` or `task`.
@@ -43,8 +46,8 @@ class BenchmarkTaskConfig(Closed):
         task: The choice of the group `task`; the choice of the group `data` has the same name.
         data: Keys of the group `data`, such as `{train: reviews.csv, test: test.csv}`.
         overrides: Further overrides of `clozekit train` for this task.
-        metric: The metric, such as `accuracy`; null for the task's own: accuracy, F1 or Spearman's
-            correlation.
+        metric: The metric, such as `accuracy`; null for the task's own: accuracy, F1, Spearman's
+            correlation, or the mean reciprocal rank of embeddings (`mrr`).
         mode: Whether the smallest (`min`) or largest (`max`) value is best; `auto` for metrics of
             clozekit's own tasks.
         split: The split of the reported score; null for `test` if the data has one, otherwise
@@ -233,6 +236,10 @@ def checked_overrides(overrides: list[str]) -> list[str]:
             raise ValueError(f"{override}: a plan is that of one run; use clozekit train for it")
         if name in OF_THE_BENCHMARK:
             raise ValueError(f"{override}: the benchmark sets {name} itself")
+        if name in NOT_OF_A_JOB:
+            raise ValueError(
+                f"{override}: a job trains from checkpoint, so {name} cannot be set for it"
+            )
         if name.startswith(("hydra.", "hydra/")):
             raise ValueError(f"{override}: set {name} for the benchmark, not for its jobs")
     return overrides

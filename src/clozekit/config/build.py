@@ -1,6 +1,8 @@
 """Instantiates the objects that configuration groups describe."""
 
 import inspect
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 from clozekit.config.argument_types import check_argument_types
@@ -40,8 +42,7 @@ def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: An
         # As a partial, because Hydra would copy the objects in its arguments.
         make = instantiate({**plain, "_partial_": True, "_convert_": "all"})
     except InstantiationException as error:
-        first_line = str(error).splitlines()[0].partition(", set env var")[0]
-        raise ConfigError(f"{group}: {first_line}") from error
+        raise ConfigError(_not_found(group, str(target), error)) from error
     if str(target).startswith((*LIBRARIES, "clozekit.")):
         check_argument_types(group, make.func, plain)
     try:
@@ -76,6 +77,18 @@ def check_kind(group: str, target: str, made: Any, kind: type | tuple[type, ...]
         kinds = kind if isinstance(kind, tuple) else (kind,)
         names = " or ".join(f"{each.__module__}.{each.__qualname__}" for each in kinds)
         raise ConfigError(f"{group}._target_={target} is not a {names}")
+
+
+def _not_found(group: str, target: str, error: Exception) -> str:
+    package = target.partition(".")[0]
+    is_there = not package.isidentifier() or package in sys.modules or find_spec(package)
+    if "." in target and not is_there:
+        return (
+            f"{group}._target_={target}: there is no package or file {package}; install the "
+            "package, or start the command in the folder of the file"
+        )
+    first_line = str(error).splitlines()[0].partition(", set env var")[0]
+    return f"{group}: {first_line}"
 
 
 def _is_plain(value: Any) -> bool:

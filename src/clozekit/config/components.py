@@ -6,6 +6,7 @@ import shutil
 from clozekit.config import callbacks, data, tasks
 from clozekit.config.checking import checked
 from clozekit.config.loggers import check_loggers
+from clozekit.config.optimizers import check_optimizer
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 
@@ -24,7 +25,9 @@ def check_components(config: TrainConfig) -> None:
             given = checked(f"callbacks.{name}", schema, callback.model_extra or {})
             if isinstance(given, callbacks.ProbesConfig):
                 given.check_files(f"callbacks.{name}")
+    check_optimizer(config.optimizer.target, config.optimizer.model_extra or {})
     _check_data(config)
+    _check_negatives(config)
     check_loggers(config)
     if config.compile.enabled:
         _check_compiler()
@@ -51,6 +54,17 @@ def _check_data(config: TrainConfig) -> None:
     schema = data.SCHEMAS.get(config.data.target)
     if schema is not None:
         checked("data", schema, config.data.model_extra or {}).check_files()
+
+
+def _check_negatives(config: TrainConfig) -> None:
+    """Checks that a step of training of embeddings has texts that are not similar."""
+    given = config.data.model_extra or {}
+    is_ours = data.SCHEMAS.get(config.data.target) is data.EmbeddingDataConfig
+    if is_ours and given.get("global_batch_size") == 1 and given.get("negative_column") is None:
+        raise ConfigError(
+            "global_batch_size=1 would learn nothing: a pair is told from the other texts of its "
+            "step; set at least 2, or data.negative_column"
+        )
 
 
 def _check_compiler() -> None:

@@ -68,7 +68,7 @@ def choices_with(key: str) -> tuple[str, list[str]]:
     named = [choice for choice in choices_of(group) if "/" not in choice]
     if group == "data":  # not those of single datasets
         named = [choice for choice in named if choice in choices_of("task")]
-    return group, [c for c in named if _has(_values_of(group, c), rest.split("."))]
+    return group, [c for c in named if _has(values_of(group, c), rest.split("."))]
 
 
 def _several(key: str, override: Override, is_list: bool) -> str:
@@ -110,13 +110,13 @@ def _check_choice(group: str, choice: Any, text: str, is_list: bool) -> None:
     raise ConfigError(f"{text}: it should be one of {', '.join(choices_of(group))}")
 
 
-def _values_of(group: str, choice: str) -> dict[str, Any]:
+def values_of(group: str, choice: str) -> dict[str, Any]:
     """Reads a choice's file and those of the same group that it starts from."""
     read = yaml.safe_load((conf_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8"))
     values: dict[str, Any] = read or {}
     for default in values.pop("defaults", ()):
         if isinstance(default, str) and default != "_self_":
-            values = {**_values_of(group, default), **values}
+            values = {**values_of(group, default), **values}
     return values
 
 

@@ -1,6 +1,7 @@
 """Refuses overrides of which one silently discards another.
 
-These are a key and keys inside it, and sizes of an encoder whose weights are loaded.
+These are a key and keys inside it, sizes of an encoder whose weights are loaded, two objectives,
+and a name that is twice in a mapping.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,8 +11,8 @@ from typing import Any
 from hydra.core.override_parser.types import ChoiceSweep, Override
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.group_choices import is_group
-from clozekit.config.overrides import parsed
+from clozekit.config.group_choices import choices_of, is_group, values_of
+from clozekit.config.overrides import between_commas, parsed
 from clozekit.errors import ConfigError
 
 _WITH_WEIGHTS = (
@@ -54,20 +55,34 @@ def check_key_conflicts(overrides: Sequence[str]) -> None:
     Raises:
         ConfigError: Two overrides exclude each other.
     """
+    for text in overrides:
+        _check_names(text)
     settings = [each for text in overrides for each in _settings(text)]
     for place, outer in enumerate(settings):
         others = settings[:place] if outer.is_list else settings
         for inner in others:
             if inner.given != outer.given and inner.key.startswith(f"{outer.key}."):
                 raise ConfigError(_in_words(outer, inner))
-    _check_sizes_of_pretrained(settings)
+    _check_sizes_of_pretrained(settings, overrides)
+    _check_objective(settings, overrides)
 
 
-def _check_sizes_of_pretrained(settings: Sequence[_Setting]) -> None:
+def given_values(overrides: Sequence[str]) -> dict[str, Any]:
+    """Returns the values that overrides set, by their keys; the last one of a key counts."""
+    return {each.key: each.value for text in overrides for each in _settings(text)}
+
+
+def _check_sizes_of_pretrained(settings: Sequence[_Setting], overrides: Sequence[str]) -> None:
     """Checks that no size or part is given for an encoder that brings its own."""
     loaded = [setting for setting in settings if setting.key == "encoder.pretrained"]
     if not loaded or loaded[-1].value is None:
         return
+    for text, choice in _choices(overrides, "encoder"):
+        if not _has_more_than_sizes(choice):
+            raise ConfigError(
+                f"{text} has no effect with {loaded[-1].text.lstrip('+')}, whose encoder has its "
+                "own sizes; remove one of the two"
+            )
     for each in settings:
         group, _, name = each.key.partition(".")
         if group == "encoder" and name in EncoderConfig.model_fields and name not in _WITH_WEIGHTS:
@@ -75,6 +90,59 @@ def _check_sizes_of_pretrained(settings: Sequence[_Setting]) -> None:
                 f"{each.text.lstrip('+')} has no effect with {loaded[-1].text.lstrip('+')}, whose "
                 f"encoder has its own {name}; remove one of the two"
             )
+
+
+def _check_names(text: str) -> None:
+    """Checks that no mapping in a value has a name twice, of which Hydra uses the last one."""
+    key, _, value = text.partition("=")
+    if "{" in value and parsed(text) is not None and (name := _name_given_twice(value)) is not None:
+        raise ConfigError(
+            f"{key.lstrip('+')}={value}: the name {name} is given twice; give each one another name"
+        )
+
+
+def _name_given_twice(value: str) -> str | None:
+    value = value.strip()
+    if value[:1] not in ("{", "[") or value[-1:] not in ("}", "]"):
+        return None
+    names = set()
+    for part in between_commas(value[1:-1]):
+        name, _, inner = part.partition(":") if value[0] == "{" else ("", "", part)
+        name = name.strip().strip("'\"")
+        if name in names and value[0] == "{":
+            return name
+        names.add(name)
+        if (found := _name_given_twice(inner)) is not None:
+            return found
+    return None
+
+
+def _check_objective(settings: Sequence[_Setting], overrides: Sequence[str]) -> None:
+    """Checks that no other objective of pairs is given than that of the group's choice."""
+    given = [setting for setting in settings if setting.key == "data.pair_objective"]
+    for text, choice in _choices(overrides, "objective"):
+        if given and choice not in ("None", str(given[-1].value)):
+            raise ConfigError(
+                f"{text} and {given[-1].text.lstrip('+')} exclude each other; give one of the two"
+            )
+
+
+def _choices(overrides: Sequence[str], group: str) -> Iterator[tuple[str, str]]:
+    """Yields the overrides that choose a file of a group, with each choice."""
+    for text in overrides:
+        override = parsed(text) if text.startswith(f"{group}=") else None
+        if override is not None and not override.is_delete():
+            for _, value in _leaves(group, override):
+                yield text, str(getattr(value, "text", value))
+
+
+def _has_more_than_sizes(choice: str) -> bool:
+    """Whether a choice sets a key that weights leave open: those of ModernBERT, the dropout."""
+    if choice not in choices_of("encoder"):
+        return True  # a file of the user's own
+    usual, values = values_of("encoder", "default"), values_of("encoder", choice)
+    left_open = (*_WITH_WEIGHTS, "_target_")
+    return any(values.get(key) != usual.get(key) for key in left_open)
 
 
 def has_value_around(override: str, keys: Sequence[str]) -> bool:

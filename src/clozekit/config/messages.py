@@ -91,7 +91,9 @@ def of_omegaconf(error: OmegaConfBaseException) -> str:
 def of_hydra(error: HydraException, config_name: str, overrides: list[str]) -> str:
     """Formats an error of composing a configuration."""
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is not an override; write key=value"
+        # `as_overrides` adds the ++ of keys with names of the user's.
+        given = (error.override or "").removeprefix("++")
+        return f"{given!r} is not an override; write key=value"
     if isinstance(error, MissingConfigException):
         missing = error.missing_cfg_file or ""
         group, name = _group_and_choice(missing, overrides)

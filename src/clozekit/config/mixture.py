@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
@@ -62,6 +63,11 @@ def _check_sources(sources: Any) -> Any:
 
 def _checked_path(path: str) -> str:
     """Refuses what was meant as a mixture, but could not be parsed as one."""
+    if path.startswith("[") and path.endswith("]") and not Path(path).exists():
+        raise ValueError(
+            f"{path} is a list; a mixture has a name for each corpus: "
+            "{news: {path: data/news}, mails: {path: data/mails}}"
+        )
     if path.startswith("{"):
         raise ValueError(
             f"{path} is not a mixture such as {{news: {{path: data/news, weight: 3}}}}; write "

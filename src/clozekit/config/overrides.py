@@ -82,7 +82,7 @@ def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False)
         elif key in LIST_GROUPS.get(verb, ()) and value in ("null", ""):
             overrides.append(f"{key}=[]")
         elif _is_list_of_overrides(verb, name) and value[:1] == "[" and value[-1:] == "]":
-            overrides.append(f"{key}=[{','.join(map(_as_element, _between_commas(value[1:-1])))}]")
+            overrides.append(f"{key}=[{','.join(map(_as_element, between_commas(value[1:-1])))}]")
         elif (group := _group_of(verb, name)) is not None:
             if not any(override.lstrip("+").startswith(f"{group}") for override in overrides):
                 overrides.append(f"{group}={{}}")
@@ -169,7 +169,7 @@ def _quoted_if_needed(key: str, value: str, is_multirun: bool) -> str:
         return override
     if not is_multirun:
         return _quoted_alone(key, value)
-    values = [_quoted_alone(key, each).partition("=")[2] for each in _between_commas(value)]
+    values = [_quoted_alone(key, each).partition("=")[2] for each in between_commas(value)]
     return f"{key}={','.join(values)}"
 
 
@@ -180,7 +180,7 @@ def _quoted_alone(key: str, value: str) -> str:
     return as_text if is_text else override
 
 
-def _between_commas(value: str) -> Iterator[str]:
+def between_commas(value: str) -> Iterator[str]:
     """Splits at the commas that are not in brackets or quotes."""
     depth, start, quote = 0, 0, ""
     for place, character in enumerate(value):

@@ -63,6 +63,32 @@ class ScheduleConfig(Closed):
         return warmup
 
 
+def too_long(schedule: ScheduleConfig, max_steps: int) -> str | None:
+    """Says what a run is too short for: its warmup, or its decay.
+
+    It is not refused, because a long recipe is tried out in a few steps.
+
+    Args:
+        schedule: The schedule; nothing is known of a custom one.
+        max_steps: The number of steps of the run.
+    """
+    if isinstance(schedule, UserScheduleConfig):
+        return None
+    warmup, decay = schedule.warmup_steps or 0, schedule.decay_steps or 0
+    if warmup >= max_steps:
+        return (
+            f"schedule.warmup_steps={warmup} is not less than the {max_steps} steps of the run: "
+            "the learning rate does not reach optimizer.lr"
+        )
+    rest = max_steps - schedule.num_warmup_steps(max_steps)
+    if decay > rest:
+        return (
+            f"schedule.decay_steps={decay} is more than the {rest} steps after the warmup: the "
+            "decay takes only these"
+        )
+    return None
+
+
 def restarted(schedule: ScheduleConfig, step: int, max_steps: int) -> ScheduleConfig:
     """Returns a schedule whose decay begins at a step, for a run that begins at a checkpoint.
 

@@ -42,5 +42,9 @@ OF_TASK: dict[str, dict[str, Score]] = {
     "question_answering": _ANSWERS,
     "question_answering_bio": _ANSWERS,
     "multiple_choice": {"accuracy": _SHARE, "loss": _LOSS},
+    "embedding": {
+        **dict.fromkeys(("mrr", "spearman", "recall@1", "recall@5", "recall@10"), _SHARE),
+        "loss": _LOSS,
+    },
 }
 """The metrics of each choice of the group `task`; the first one is the default."""

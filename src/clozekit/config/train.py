@@ -164,6 +164,15 @@ class TrainConfig(Closed):
         return self
 
     @model_validator(mode="after")
+    def _check_plan(self) -> Self:
+        if self.plan and self.trainer.fast_dev_run:
+            raise ValueError(
+                "plan=true says what a run would take, and trainer.fast_dev_run tries one out: set "
+                "only one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_validation_interval(self) -> Self:
         interval = self.trainer.val_check_interval
         if self.validate_every_n_steps is not None and interval is not None:

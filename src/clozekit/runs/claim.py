@@ -3,11 +3,11 @@
 import errno
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from clozekit.display import warn
 from clozekit.errors import ConfigError, of_os_error
 from clozekit.runs.folder import RUN_LOCK, is_taken
 from clozekit.runs.lock import Lock
@@ -54,10 +54,9 @@ class Claim:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            warnings.warn(
+            warn(
                 f"{of_os_error(error)}: this file system has no locks, so a second process that "
-                "trains the same run would not be noticed",
-                stacklevel=2,
+                "trains the same run would not be noticed"
             )
         self._is_taken = True
         if not self.is_new and not self._existed and is_taken(self.folder):

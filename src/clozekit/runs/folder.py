@@ -6,7 +6,6 @@ import secrets
 import shlex
 import subprocess
 import sys
-import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from clozekit import __version__
+from clozekit.display import warn
 from clozekit.errors import ConfigError
 from clozekit.files import write_json, write_text
 
@@ -206,7 +206,7 @@ def set_aside(file: Path) -> None:
     """Renames a damaged file of a run, which is written anew, and warns about it."""
     kept = file.with_name(f"{file.name}.damaged")
     os.replace(file, kept)
-    warnings.warn(f"{file} is damaged; it is renamed to {kept.name} and begun anew", stacklevel=2)
+    warn(f"{file} is damaged; it is renamed to {kept.name} and begun anew")
 
 
 def is_first_process() -> bool:

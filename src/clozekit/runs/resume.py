@@ -1,7 +1,6 @@
 """Finds the checkpoint to resume from, and checks that it matches the configuration."""
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor
 from clozekit.config.changes import Effect, effect_of
 from clozekit.config.length import LENGTHS
 from clozekit.config.values import as_yaml, flat
+from clozekit.display import warn
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import copy_atomically
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
@@ -103,13 +103,12 @@ def check_agreement(
             raise ConfigError(f"{where} {difference}; {MAY_DIFFER_FROM_PARENT}")
         if effect is not None:
             raise ConfigError(f"{where} {difference}")
-        warnings.warn(f"{where} {difference}, which is used from now on", stacklevel=2)
+        warn(f"{where} {difference}, which is used from now on")
     for key in () if is_of_parent else LENGTHS:
         if saved.get(key) != given.get(key):
-            warnings.warn(
+            warn(
                 f"{where} {_difference(key, saved, given)}; the learning-rate schedule uses the "
-                "new length",
-                stacklevel=2,
+                "new length"
             )
 
 
@@ -148,10 +147,9 @@ def adopt(checkpoint: Checkpoint, folder: Path) -> None:
             os.replace(path, path.with_name(f"{path.name}.later"))
             aside.append(f"{path.name} (step {step})")
     if aside:
-        warnings.warn(
+        warn(
             f"resume: the run goes back to step {checkpoint.step}; later checkpoints are renamed "
-            f"to .later: {', '.join(aside)}",
-            stacklevel=2,
+            f"to .later: {', '.join(aside)}"
         )
     last = folder / "last.ckpt"
     if not last.exists():
@@ -195,7 +193,7 @@ def all_resumable(folder: Path) -> list[Checkpoint]:
         try:
             found.append(_resumable(path))
         except DataError as error:
-            warnings.warn(f"skipped: {error}", stacklevel=2)
+            warn(f"skipped: {error}")
     return found
 
 

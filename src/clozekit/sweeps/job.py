@@ -144,11 +144,21 @@ class Job:
         keys = sorted(earlier_values.keys() | values.keys(), key=lambda key: (key.count("."), key))
         for key in keys:
             before, now = earlier_values.get(key), values.get(key)
+            if self._is_derived(key, now):
+                continue
             if before != now and effect_of(key) is not Effect.MANNER:
                 raise ConfigError(
                     f"{self.folder} was run with {key}={as_yaml(before)}, but the sweep has "
                     f"{as_yaml(now)}; use another name=… for the sweep, or remove that folder"
                 )
+
+    def _is_derived(self, key: str, value: Any) -> bool:
+        """Whether a key of the encoder is resolved in the run, from its tokenizer or weights."""
+        group, _, name = key.partition(".")
+        if group != "encoder" or name == "pretrained":
+            return False
+        is_given = name in ("hidden_dropout_prob", "attention_probs_dropout_prob")
+        return value is None or (self.config.encoder.pretrained is not None and not is_given)
 
 
 def _as_begun(

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.length import LENGTHS
-from clozekit.config.schedule import restarted
+from clozekit.config.schedule import restarted, too_long
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
+from clozekit.display import warn
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.branch import (
@@ -19,7 +20,7 @@ from clozekit.runs.branch import (
     recorded_parent,
 )
 from clozekit.runs.checkpoint_file import Checkpoint
-from clozekit.runs.folder import RunFolder
+from clozekit.runs.folder import RunFolder, is_first_process
 from clozekit.runs.load_pretrained import extend_pretrained, from_checkpoint, load_pretrained
 from clozekit.runs.resume import check_agreement, checkpoint_to_resume
 from clozekit.training.assembly import encoder_config, make_datamodule, resolved
@@ -188,6 +189,13 @@ def _warn_of_earlier_phase(begin: Beginning, datamodule: StreamDataModule, max_s
             f"{next_one} again",
             stacklevel=2,
         )
+
+
+def tell_of_schedule(begin: Beginning, max_steps: int) -> None:
+    """Warns of a run that is too short for its schedule. That of `from_run` was made to fit."""
+    problem = too_long(begin.config.schedule, max_steps) if begin.parent is None else None
+    if problem is not None and is_first_process():
+        warn(problem)
 
 
 def _with_schedule(config: TrainConfig, parent: Parent, max_steps: int) -> TrainConfig:

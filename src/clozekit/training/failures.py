@@ -8,9 +8,12 @@ import torch
 import torch.distributed
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.data.workers import in_words
 from clozekit.errors import ConfigError
+from clozekit.exit_codes import USER_ERROR
+from clozekit.runs.folder import is_first_process
 from clozekit.tasks.divergence import DivergenceError
 
 
@@ -56,6 +59,23 @@ def raised_in(error: BaseException) -> str:
     """Returns the name of the module that raised an error."""
     frames = list(traceback.walk_tb(error.__traceback__))
     return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
+
+
+@contextmanager
+def divergence_in_words(config: TrainConfig) -> Iterator[None]:
+    """Raises a divergence of steps that are only measured as an error in one sentence.
+
+    Raises:
+        ConfigError: The loss or the gradient of a measured step is too large or not finite.
+    """
+    try:
+        yield
+    except DivergenceError as error:
+        if not is_first_process():
+            # It is the same on all processes; the first one reports it.
+            raise SystemExit(USER_ERROR) from None
+        why = "plan=true" if config.plan else f"budget={config.budget}"
+        raise ConfigError(f"{why}: in the steps that are measured, {error}") from error
 
 
 def is_communication_error(error: BaseException) -> bool:

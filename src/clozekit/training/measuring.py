@@ -22,6 +22,7 @@ from clozekit.tasks.base import TaskModule
 from clozekit.training import memory
 from clozekit.training.assembly import make_module
 from clozekit.training.beginning import Beginning, Parts, make_parts
+from clozekit.training.failures import divergence_in_words
 from clozekit.training.length import most_steps, steps_in_phases
 from clozekit.training.rank_watch import watched
 from clozekit.training.trainer import make_trainer, steps_between_validations
@@ -128,7 +129,7 @@ def measure(begin: Beginning, parts: Parts, seconds: float) -> Measured:
         datamodule.only_phase = phase
         trainer = make_trainer(_without_validation(config), encoder, datamodule, folder, _END)
         trainer.callbacks.append(timer)  # type: ignore[attr-defined]
-        with watched(trainer):
+        with watched(trainer), divergence_in_words(config):
             trainer.fit(module, datamodule=datamodule)
         steps.append(timer.seconds_per_step)
         warm_ups.append(timer.seconds_of_warm_up)

@@ -7,6 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from clozekit.config.build import build, check_kind
+from clozekit.config.optimizers import check_optimizer
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class OptimizerFactory:
         Raises:
             ConfigError: The class is not an optimizer, or rejects an argument.
         """
+        check_optimizer(self.target, self.arguments)
         optimizer: Optimizer = build("optimizer", self.arguments, groups)
         check_kind("optimizer", self.target, optimizer, Optimizer)
         return optimizer

@@ -9,7 +9,13 @@ from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.runs.folder import RunFolder, is_first_process
 from clozekit.training.assembly import make_module
-from clozekit.training.beginning import Beginning, Parts, beginning_of, make_parts
+from clozekit.training.beginning import (
+    Beginning,
+    Parts,
+    beginning_of,
+    make_parts,
+    tell_of_schedule,
+)
 from clozekit.training.budget import seconds_to_measure, steps_within
 from clozekit.training.length import max_steps_of, steps_in_phases, tokens_per_step
 from clozekit.training.measuring import Cost, measure
@@ -64,6 +70,7 @@ def print_plan(config: TrainConfig) -> dict[str, float]:
         parts = parts._replace(config=begin.config)
     datamodule = parts.datamodule
     max_steps = max_steps_of(parts.config, datamodule)
+    tell_of_schedule(begin, max_steps)
     phases = datamodule.phases(max_steps, 0, 1)
     tokens = [tokens_per_step(phase) for phase in phases]
     steps = steps_in_phases(datamodule, max_steps, begin.first_step)
@@ -148,7 +155,8 @@ def _checkpoints_kept(cost: Cost, max_steps: int) -> int:
     """Returns the number of checkpoints that a run keeps: the best ones and the last one."""
     checkpoints = checkpoints_of(cost.config)
     validations, _ = cost.events(max_steps)
-    if checkpoints is None or checkpoints.monitor is None:
+    is_validated = cost.config.trainer.limit_val_batches not in (0, 0.0)
+    if checkpoints is None or checkpoints.monitor is None or not is_validated:
         return 1
     best = checkpoints.save_top_k
     return 1 + (validations if best == -1 else min(best, validations))

@@ -23,6 +23,8 @@ def silence_warnings(shows_profile: bool) -> None:
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
         # Only the newest torch has the arguments that replace it.
         ".*`broadcast_buffers` is deprecated.*",
+        # It is refused, see `training.trainer`.
+        ".*AMP with fp16 is not supported on CPU.*",
         # A process may have no batch of a validation, or of one source of a mixture.
         ".*method of metric .* was called before the ``update`` method.*",
         # torchmetrics objects reduce metrics over processes before they are logged.

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -12,6 +11,7 @@ from lightning.fabric.strategies.launchers.subprocess_script import _ChildProces
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 
+from clozekit.display import warn
 from clozekit.training.ending import exit_at_once, write_error
 from clozekit.training.failures import is_communication_error
 from clozekit.training.preemption import Preemption
@@ -103,10 +103,9 @@ class RankWatch(Callback):
             peers = listener.accept(trainer.world_size - 1)
             missing = sorted(set(range(1, trainer.world_size)) - {peer.rank for peer in peers})
         if missing:
-            warnings.warn(
+            warn(
                 f"rank {trainer.global_rank} has no connection to rank "
-                f"{', '.join(map(str, missing))} at {host}:{port} and would not detect its loss",
-                stacklevel=2,
+                f"{', '.join(map(str, missing))} at {host}:{port} and would not detect its loss"
             )
         return peers
 

@@ -1,7 +1,6 @@
 """Compares the MLM loss with the entropy of token frequencies, and warns if it stays there."""
 
 import math
-import warnings
 from collections import deque
 from typing import Any
 
@@ -9,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from clozekit.data.module import StreamDataModule
 from clozekit.data.step import StepBatch
-from clozekit.display import say
+from clozekit.display import say, warn
 from clozekit.tasks.base import TaskModule
 
 LOSS = "train/mlm_loss"
@@ -109,10 +108,9 @@ class UnigramBaseline(Callback):
         if loss <= self.entropy - self.margin:
             return
         lr = max(group["initial_lr"] for group in module.optimizers().param_groups)  # type: ignore[union-attr]
-        warnings.warn(
+        warn(
             f"after {step:,} steps the MLM loss is {loss:.2f}, and token frequencies alone give "
             f"{self.entropy:.2f}: the model has not learnt from context yet; try another "
             f"optimizer.lr (now {lr:g}), a longer schedule.warmup_steps, a larger "
-            "global_batch_size, or more steps",
-            stacklevel=2,
+            "global_batch_size, or more steps"
         )

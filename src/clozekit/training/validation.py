@@ -1,12 +1,12 @@
 """When there is a validation, and which sources of a mixture it leaves out."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Trainer
 
 from clozekit.data.module import StreamDataModule
+from clozekit.display import warn
 from clozekit.errors import ConfigError
 from clozekit.tasks.source_metrics import PREFIX
 
@@ -62,9 +62,8 @@ def check_sources(
                 f"{enough}"
             )
     if trainer.is_global_zero:
-        warnings.warn(
+        warn(
             f"trainer.limit_val_batches is {limit} for {len(datamodule.source_names)} sources, "
             f"which take turns: {', '.join(left_out)} will not be validated; set it to at least "
-            f"{enough}",
-            stacklevel=2,
+            f"{enough}"
         )
