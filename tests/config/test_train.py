@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from clozekit.config.data import ClassificationDataConfig
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.merge import MergeConfig
 from clozekit.config.messages import of_validation
 from clozekit.config.schedule import ScheduleConfig
 from clozekit.config.tasks import ClassificationTaskConfig
@@ -95,6 +96,23 @@ def test_a_value_of_fine_tuning_that_cannot_be_is_told_in_one_line(
     (line,) = of_validation(caught.value).splitlines()
     told = "null" if value is None else value
     assert line.startswith(f"fine_tuning.{key}={told}: it should be ") and allowed in line
+
+
+def test_two_keys_with_the_same_wrong_value_are_told_apart() -> None:
+    wrong = dict.fromkeys(("freeze_encoder", "reinit_pooler"), "perhaps")
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig.model_validate(values(fine_tuning=wrong))
+    first, second = of_validation(caught.value).splitlines()
+    assert first.startswith("fine_tuning.freeze_encoder=perhaps: it should be a valid boolean")
+    assert second.startswith("fine_tuning.reinit_pooler=perhaps: it should be a valid boolean")
+
+
+def test_items_of_a_list_are_told_apart() -> None:
+    with pytest.raises(ValidationError) as caught:
+        MergeConfig.model_validate({"checkpoints": ["a", "b"], "weights": [0, 0], "out": "c"})
+    assert of_validation(caught.value).splitlines() == [
+        f"weights.{index}=0: it should be greater than 0" for index in (0, 1)
+    ]
 
 
 def test_an_unknown_key_of_fine_tuning_is_told_in_one_line() -> None:

@@ -40,10 +40,6 @@ OTHER_VERBS = {
         ("prepare", "source.path=a.txt", "out=b", "shard_token=3"),
         ["unknown key 'shard_token'", "did you mean 'shard_tokens'"],
     ),
-    "weights of nothing": (
-        ("merge", "checkpoints=[a,b]", "weights=[0,0]", "out=c"),
-        ["weights.0=0: it should be greater than 0\n", "weights.1=0: it should be greater than 0"],
-    ),
     "a single checkpoint to merge": (
         ("merge", "checkpoints=[a]", "out=c"),
         ["checkpoints: it should have at least 2 values, not 1"],

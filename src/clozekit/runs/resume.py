@@ -84,6 +84,8 @@ def check_agreement(
             is_of_data = key == "seed" or (
                 effect_of(key) is Effect.LEARNT and key.startswith("data.")
             )
+            # One corpus or a mixture; a corpus may have moved.
+            is_of_data |= key == "data.path" and (key in saved) != (key in given)
             if is_of_data and saved.get(key) != given.get(key):
                 raise ConfigError(f"{where} {_difference(key, saved, given)}")
         raise ConfigError(
@@ -113,18 +115,18 @@ def check_agreement(
 
 
 def _difference(key: str, saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    # A single corpus has the key around those of a mixture.
     ours, theirs = _key_in(given, key), _key_in(saved, key)
     now = as_yaml(given.get(ours)) if ours == theirs else f"{ours}={as_yaml(given.get(ours))}"
     return f"{theirs}={as_yaml(saved.get(theirs))}, but the configuration has {now}"
 
 
 def _key_in(values: Mapping[str, Any], key: str) -> str:
-    """Returns a key, or the key around it that has a value instead."""
+    """Returns a key, or the key around it or the first one inside it that has a value instead."""
     around = key
     while around and around not in values:
         around = around.rpartition(".")[0]
-    return around or key
+    inside = (each for each in sorted(values) if each.startswith(f"{key}."))
+    return around or next(inside, key)
 
 
 def adopt(checkpoint: Checkpoint, folder: Path) -> None:
