@@ -50,7 +50,7 @@ from clozekit.training.quiet import silence_warnings
 from clozekit.training.rank_watch import watched
 from clozekit.training.run_summary import print_summary
 from clozekit.training.trainer import make_trainer
-from clozekit.training.validation import check_sources
+from clozekit.training.validation import check_sources, warn_of_trained_rows
 
 
 def train(config: TrainConfig) -> dict[str, float]:
@@ -108,6 +108,8 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     trainer = make_trainer(config, encoder, datamodule, folder, max_steps, callbacks.values())
     check_validations(callbacks, monitors, config, trainer)
     check_sources(trainer, datamodule, monitors)
+    if is_first_process():
+        warn_of_trained_rows(config)
     if config.trainer.fast_dev_run:
         return _try_out(trainer, module, datamodule)
 

@@ -7,6 +7,7 @@ import pytest
 
 from clozekit.errors import ConfigError
 from clozekit.train import train
+from clozekit.training.validation import warn_of_trained_rows
 from tests.programs.commands import QUIET, TINY, read_rows, train_config
 
 
@@ -55,3 +56,44 @@ def test_other_limits_are_not_told(
         )
     )
     assert not [w for w in recwarn if "take turns" in str(w.message)]
+
+
+def rows_of(folder: Path, *more: str) -> Any:
+    (folder / "rows.csv").touch()
+    (folder / "others.csv").touch()
+    (folder / "linked.csv").symlink_to("rows.csv")
+    return train_config(
+        *("name=x", "max_steps=2", "task=classification", "data=classification"),
+        *(f"data.train={folder}/rows.csv", *(each.format(folder=folder) for each in more)),
+    )
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("name", ["rows.csv", "linked.csv", "../{last}/rows.csv"])
+def test_rows_that_are_trained_on_and_evaluated_on_are_told(
+    split: str, name: str, tmp_path: Path
+) -> None:
+    file = name.format(last=tmp_path.name)
+    with pytest.warns(UserWarning, match="are the same") as warned:
+        warn_of_trained_rows(rows_of(tmp_path, f"data.{split}={{folder}}/{file}"))
+    assert [str(each.message) for each in warned] == [
+        f"data.{split} and data.train are the same, {tmp_path}/rows.csv: the metrics of {split} "
+        "are those of rows that the model is trained on"
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("data.validation={folder}/others.csv",),
+        ("data.validation={folder}/none.csv",),
+        ("data.validation={folder}/rows.csv", "trainer.overfit_batches=2"),
+        ("data.validation={folder}/rows.csv", "trainer.fast_dev_run=true"),
+    ],
+)
+def test_other_rows_are_not_told(
+    more: tuple[str, ...], tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    warn_of_trained_rows(rows_of(tmp_path, *more))
+    assert not [each for each in recwarn if "are the same" in str(each.message)]

@@ -23,8 +23,9 @@ OF_ONE_VALUE = (
     "torchmetrics.aggregation",
     "torchmetrics.classification",
     "torchmetrics.regression",
+    "clozekit.metrics.ratio",
 )
-"""Modules of torchmetrics whose metrics compute a single value."""
+"""Modules whose metrics compute a single value, unless they have `names`."""
 
 
 def names_of(name: str, metric: nn.Module) -> tuple[str, ...] | None:

@@ -28,7 +28,8 @@ class UnigramBaseline(Callback):
     """Warns once if the MLM loss has not left the entropy of the token frequencies.
 
     A model that has only learnt how frequent each token is, and nothing from context, has this
-    loss. It is printed at the start, and logged with the first row.
+    loss. It is printed at the start, and logged with the first row. Tasks without an MLM loss have
+    no such entropy, and nothing is done for them.
 
     Args:
         after_n_steps: The step at which the loss is compared; None for a quarter of the steps, but

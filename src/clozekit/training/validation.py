@@ -1,10 +1,12 @@
-"""When there is a validation, and which sources of a mixture it leaves out."""
+"""When there is a validation, and what it cannot tell: left-out sources, rows of training."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
 
+from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.display import warn
 from clozekit.errors import ConfigError
@@ -67,3 +69,30 @@ def check_sources(
             f"which take turns: {', '.join(left_out)} will not be validated; set it to at least "
             f"{enough}"
         )
+
+
+def warn_of_trained_rows(config: TrainConfig) -> None:
+    """Warns of labelled rows that are both trained on and evaluated on.
+
+    Runs that only try something out, or overfit on purpose, are left alone.
+    """
+    if config.trainer.fast_dev_run or config.trainer.overfit_batches:
+        return
+    given = config.data.model_extra or {}
+    for split in ("validation", "test"):
+        if _is_same(given.get("train"), given.get(split)):
+            warnings.warn(
+                f"data.{split} and data.train are the same, {given['train']}: the metrics of "
+                f"{split} are those of rows that the model is trained on",
+                stacklevel=2,
+            )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two texts name the same file, or the same split of a dataset."""
+    if not (isinstance(one, str) and isinstance(other, str)):
+        return False
+    try:
+        return one == other or Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False
