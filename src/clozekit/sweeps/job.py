@@ -138,8 +138,8 @@ class Job:
         if self.config.budget is not None and isinstance(fixed, dict):
             # The run replaced its budget by the number of steps.
             earlier = {**earlier, "budget": fixed.get("budget"), "max_steps": None}
-        now = _as_begun(self.config, earlier, record)
-        earlier_values, values = flat(earlier), flat(now.model_dump(mode="json", by_alias=True))
+        begun = _as_begun(self.config, earlier, record)
+        earlier_values, values = flat(earlier), flat(begun.model_dump(mode="json", by_alias=True))
         # Report top-level keys first, because nested keys may interpolate them.
         keys = sorted(earlier_values.keys() | values.keys(), key=lambda key: (key.count("."), key))
         for key in keys:
