@@ -98,16 +98,16 @@ def test_nothing_is_printed_or_drawn_in_another_way(path: Path) -> None:
     assert uses_of(path) <= allowed.get(file, set())
 
 
-def test_warnings_of_clozekit_are_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with warnings.catch_warnings():
+def test_warnings_of_clozekit_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    show_plain_warnings()
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        usual = warnings.formatwarning
-        try:
-            show_plain_warnings()
-            warn("the file \x1b is [damaged]")
-            warnings.warn("of a library", UserWarning, stacklevel=1)
-        finally:
-            warnings.formatwarning = usual
-    first, *others = capsys.readouterr().err.splitlines()
-    assert first == r"warning: the file \x1b is [damaged]"
-    assert "test_display.py" in others[0] and "UserWarning: of a library" in others[0]
+        warn("the file \x1b is [damaged]")
+        warnings.warn("of a library", UserWarning, stacklevel=1)
+    ours, other = (
+        warnings.formatwarning(each.message, each.category, each.filename, each.lineno)
+        for each in caught
+    )
+    assert ours == "warning: the file \\x1b is [damaged]\n"
+    assert "test_display.py" in other and "UserWarning: of a library" in other

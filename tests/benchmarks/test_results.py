@@ -24,7 +24,7 @@ from clozekit.benchmarks.results import (
     read_results,
 )
 from clozekit.benchmarks.statistics import Spread, Verdict
-from clozekit.benchmarks.tables import results_csv, shown
+from clozekit.benchmarks.tables import results_csv, results_json, shown
 from clozekit.errors import DataError
 
 SEEDS = (0, 1, 2)
@@ -140,10 +140,11 @@ def test_losses_are_shown_with_enough_digits(
 
 
 def test_the_noise_of_float32_is_not_written(tmp_path: Path) -> None:
-    write(tmp_path, "a", "topics", 1e-5, validation_accuracy=[0.5], test_accuracy=[0.44999998807])
-    of_one = record(TOPICS, checkpoints=("a",)).model_copy(update={"seeds": (0,)})
-    text = results_csv(read_results(tmp_path, of_one))
-    assert text.splitlines()[1] == "a,topics,test/accuracy,1e-05,1,45.0,,,,"
+    accuracy = [0.44999998807907104] * 3
+    write(tmp_path, "a", "topics", 1e-5, validation_accuracy=accuracy, test_accuracy=[*accuracy])
+    results = read_results(tmp_path, record(TOPICS, checkpoints=("a",)))
+    assert results_csv(results).splitlines()[1] == "a,topics,test/accuracy,1e-05,3,45.0,0.0,,,"
+    assert results_json(results)["checkpoints"][0]["tasks"][0]["mean"] == 44.999998807907104
 
 
 def test_what_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,12 @@ def _plan(
                 f"{', '.join(OF_TASK)}"
             ) from error
         raise ConfigError(_within(name, error)) from error
+    kind = TASKS.get(OmegaConf.select(composed, "task._target_"))
+    if kind is not None and kind not in OF_TASK:
+        raise ConfigError(
+            f"{key}: task={kind} is a pretraining task, without labels to learn; the tasks are "
+            f"{', '.join(OF_TASK)}"
+        )
     if not OmegaConf.select(composed, "callbacks.checkpoints"):
         raise ConfigError(f"{key}: callbacks.checkpoints is required, which selects the best model")
     checkpoint = config.all_checkpoints()[0]
@@ -184,11 +190,6 @@ def _scored(key: str, task: BenchmarkTaskConfig, config: TrainConfig) -> dict[st
     """Returns the metric of a task, what is best, and its unit."""
     kind = TASKS.get(config.task.target)
     known = OF_TASK.get(kind or "")
-    if kind is not None and known is None:
-        raise ConfigError(
-            f"{key}: task={kind} is a pretraining task, without labels to learn; the tasks are "
-            f"{', '.join(OF_TASK)}"
-        )
     metric = task.metric
     if known is None:
         if metric is None or task.mode == "auto":
