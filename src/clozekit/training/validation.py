@@ -81,10 +81,9 @@ def warn_of_trained_rows(config: TrainConfig) -> None:
     given = config.data.model_extra or {}
     for split in ("validation", "test"):
         if _is_same(given.get("train"), given.get(split)):
-            warnings.warn(
+            warn(
                 f"data.{split} and data.train are the same, {given['train']}: the metrics of "
                 f"{split} are those of rows that the model is trained on",
-                stacklevel=2,
             )
 
 
