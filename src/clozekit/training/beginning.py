@@ -1,6 +1,5 @@
 """Where a run begins: anew, at its own last checkpoint, or at that of another run."""
 
-import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -183,11 +182,10 @@ def _warn_of_earlier_phase(begin: Beginning, datamodule: StreamDataModule, max_s
     before = datamodule.phase_at(step - 1, of_parent)
     next_one = datamodule.phase_at(step, max_steps)
     if next_one < before:
-        warnings.warn(
+        warn(
             f"phases are shares of the whole length: {begin.parent.run} ended step {step} in phase "
             f"{before} of {of_parent} steps, but step {step + 1} of {max_steps} is in phase "
             f"{next_one} again",
-            stacklevel=2,
         )
 
 
