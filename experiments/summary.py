@@ -63,11 +63,8 @@ def results() -> dict[str, str]:
     gains = [of["median"] for of in levers["oneDNN's products"].values()]
     families = read("throughput/families.json")["steps"]
     starts = read("throughput/sweep_starts.json")["seconds"]
-    arms = read("encoders/results.json")["arms"]
-    losses = {
-        name: mean(of["pretraining"]["validation/mlm_loss"] for of in arms[name]["seeds"].values())
-        for name in ("bert", "modern")
-    }
+    losses = held_out_losses("encoders/results.json")
+    recipes = held_out_losses("recipes/tiny.json")
     recall = {
         when: read("embeddings/results.json")["minilm"][when]["recall@1"]
         for when in ("before", "after")
@@ -98,9 +95,19 @@ def results() -> dict[str, str]:
         f"{median(starts['new processes']['others']):.1f} s as a new process",
         "encoders/results.json": f"held-out loss {losses['modern']:.2f}, of BERT's block "
         f"{losses['bert']:.2f}",
+        "recipes/tiny.json": f"held-out loss {recipes['best']:.2f} with what helps together, "
+        f"{recipes['base']:.2f} without, {recipes['transformers']:.2f} with transformers",
         "finetune_tasks/results.json": f"worse in {worse} of {len(compared)} tasks",
         "lost_rank/results.json": f"{sum(outcome['is_right'] for outcome in lost)} of {len(lost)} "
         "end with exit code 1 and one sentence",
+    }
+
+
+def held_out_losses(file: str) -> dict[str, float]:
+    """Returns the mean held-out loss of the seeds of each arm of runs with an equal time."""
+    return {
+        name: mean(of["pretraining"]["validation/mlm_loss"] for of in arm["seeds"].values())
+        for name, arm in read(file)["arms"].items()
     }
 
 
