@@ -109,7 +109,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         "suite.tasks.topics: trainer.limit_val_batches=0 leaves no validation",
     ),
     "no test": (
-        [*FIRST, *TOPICS, "overrides=[trainer.limit_test_batches=0]"],
+        [*FIRST, *TOPICS, "overrides=[+trainer.limit_test_batches=0]"],
         "suite.tasks.topics: trainer.limit_test_batches=0 leaves no results on data.test",
     ),
     "sizes of the checkpoint": (

@@ -1,5 +1,6 @@
 """Every command that the documentation shows is checked as its program checks it."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,12 @@ import pytest
 
 from tests.docs.composing import check
 from tests.docs.pages import PAGES, ROOT, commands_of, write_files
+
+RUNS = {
+    "first": "data.path=data/mine max_steps=10000",
+    "stable": "data.path=data/mine max_steps=100000 schedule=wsd",
+}
+"""The runs that commands of the documentation begin from, and what trained them."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -18,6 +25,10 @@ def test_the_commands_of_a_page_are_valid(
 ) -> None:
     text = page.read_text(encoding="utf-8")
     write_files(text, tmp_path)
+    for name, command in RUNS.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        record = {"command": f"clozekit train name={name} {command}"}
+        (tmp_path / "runs" / name / "run.json").write_text(json.dumps(record))
     monkeypatch.chdir(tmp_path)
     for words in commands_of(text):
         try:

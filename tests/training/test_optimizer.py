@@ -92,8 +92,8 @@ WRONG = {
     "fused=x": "optimizer.fused=x: it should be true or false or null",
     "fused=1": "optimizer.fused=1: it should be true or false or null",
     "amsgrad=x": "optimizer.amsgrad=x: it should be true or false",
-    "eps=true": "optimizer.eps=true: it should be a number",
-    "eps=[1]": "optimizer.eps=[1]: it should be a number",
+    "eps=true": "optimizer.eps=true: it should be a number of at least 0",
+    "eps=[1]": "optimizer.eps=[1]: it should be a number of at least 0",
     "foreach=[]": "optimizer.foreach=[]: it should be true or false or null",
 }
 

@@ -34,7 +34,9 @@ def check_optimizer(target: str, arguments: Mapping[str, Any]) -> None:
         if key not in arguments or (key == "eps" and name == "Adafactor"):
             continue
         if not is_valid(arguments[key]):
-            raise ConfigError(f"optimizer.{key}={as_yaml(arguments[key])}: it should be {allowed}")
+            value = arguments[key]
+            written = str(value).lower() if isinstance(value, bool) else as_yaml(value)
+            raise ConfigError(f"optimizer.{key}={written}: it should be {allowed}")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """Classification: rows with one or two texts, and one class or several labels."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from clozekit.data.labelled.texts import TextExample, TextFeatures
 
 LABEL_SEPARATOR = ";"
 """Separates the labels of a row in formats without lists, such as CSV."""
+
+_QUOTED_LIST = re.compile(r"""\s*[\[(]\s*(['"]).+?\1""", re.DOTALL)
 
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 
@@ -150,8 +153,11 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
 
 
 def _is_list(label: Any, column: str) -> bool:
-    """Whether a cell is a list, or one written as text, also if it is cut off."""
-    if not isinstance(label, str):
+    """Whether a cell is a list of texts in quotation marks, also if it is cut off.
+
+    Others, such as `[1]`, may be the name of a class.
+    """
+    if not isinstance(label, str) or not _QUOTED_LIST.match(label):
         return False
     try:
         return list_in(label, column) is not None
