@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import clozekit
+from clozekit.config.export import ExportConfig
 from clozekit.errors import DataError
+from clozekit.export import export
 from clozekit.runs.checkpoint_file import META_KEY, load_checkpoint
 from tests.security.strangers import (
     Content,
@@ -210,3 +212,12 @@ def test_a_position_of_another_step_is_refused(step: int | None, tmp_path: Path)
         return
     with pytest.raises(DataError, match=f"its position in the data is step {step}, but its"):
         load_checkpoint(path)
+
+
+def test_weights_that_are_no_numbers_are_not_published(tmp_path: Path) -> None:
+    path = write_checkpoint(
+        tmp_path / "a.ckpt", replaced(torch.full((16,), torch.nan), "state_dict", WEIGHT)
+    )
+    with pytest.raises(DataError, match=rf"{WEIGHT} has values that are NaN or infinite"):
+        export(ExportConfig(checkpoint=path, out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

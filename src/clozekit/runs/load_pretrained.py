@@ -40,10 +40,7 @@ def load_pretrained(
     path = Path(source)
     is_ours = path.is_file() or (path / "checkpoints").is_dir()
     if is_ours:
-        pretrained = from_checkpoint(load_checkpoint(path), trusted_modules)
-        for name, tensor in pretrained.weights.items():
-            check_finite(tensor, name, pretrained.path)
-        return pretrained
+        return from_checkpoint(load_checkpoint(path), trusted_modules)
     return load_transformers(source, needs_task_head)
 
 
@@ -51,8 +48,10 @@ def from_checkpoint(checkpoint: Checkpoint, trusted_modules: Sequence[str] = ())
     """Makes a pretrained model from a checkpoint.
 
     Raises:
-        DataError: A part of the checkpoint is damaged.
+        DataError: A part of the checkpoint is damaged, or a weight is not finite.
     """
+    for name, tensor in checkpoint.state_dict.items():
+        check_finite(tensor, name, checkpoint.path)
     arguments = checkpoint.task_arguments
     problem_type = "multi_label_classification" if arguments.get("multi_label") else None
     task = checkpoint.group("task")
