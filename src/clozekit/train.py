@@ -1,7 +1,6 @@
 """`clozekit train`: trains a model from a checked configuration and writes the run's folder."""
 
 import sys
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,11 @@ from clozekit.training.callbacks import (
     monitors_of,
 )
 from clozekit.training.checkpoints import Checkpoints, finish_mirror
-from clozekit.training.failures import lightning_errors_in_words, worker_errors_in_words
+from clozekit.training.failures import (
+    is_of_restoring,
+    lightning_errors_in_words,
+    worker_errors_in_words,
+)
 from clozekit.training.length import max_steps_of
 from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
 from clozekit.training.monitoring import check_monitors, monitored
@@ -277,21 +280,12 @@ def _fit(
             raise SystemExit(INTERRUPTED) from None
         raise
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        if resumed is None or not _is_of_restoring(error):
+        if resumed is None or not is_of_restoring(error):
             raise
         raise DataError(
             f"{resumed.path} is damaged: its training state cannot be restored "
             f"({type(error).__name__}: {str(error).partition(chr(10))[0]})"
         ) from error
-
-
-def _is_of_restoring(error: BaseException) -> bool:
-    """Whether an error is from the part of Lightning that restores a checkpoint."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return any(
-        Path(frame.filename).name == "checkpoint_connector.py" and "restore" in frame.name
-        for frame in frames
-    )
 
 
 def _track_end(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clozekit.config.plain import shown
 from clozekit.errors import DataError
+from clozekit.interop.pretrained import check_finite
 from clozekit.runs.checkpoint_file import Checkpoint
 
 _MAY_DIFFER = ("pretrained", "hidden_dropout_prob", "attention_probs_dropout_prob")
@@ -81,10 +82,7 @@ def _mean(name: str, checkpoints: Sequence[Checkpoint], shares: Sequence[float])
     total = torch.zeros(first.shape, dtype=torch.float64)
     for checkpoint, share in zip(checkpoints, shares, strict=True):
         tensor = checkpoint.state_dict[name]
-        if not torch.isfinite(tensor).all():
-            raise DataError(
-                f"checkpoints: {checkpoint.path}: {name} has values that are not finite"
-            )
+        check_finite(tensor, name, f"checkpoints: {checkpoint.path}")
         total += share * tensor.to(torch.float64)
     return total.to(first.dtype)
 

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 import torch.distributed
@@ -76,6 +77,15 @@ def divergence_in_words(config: TrainConfig) -> Iterator[None]:
             raise SystemExit(USER_ERROR) from None
         why = "plan=true" if config.plan else f"budget={config.budget}"
         raise ConfigError(f"{why}: in the steps that are measured, {error}") from error
+
+
+def is_of_restoring(error: BaseException) -> bool:
+    """Whether an error is from the part of Lightning that restores a checkpoint."""
+    frames = (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(
+        Path(code.co_filename).name == "checkpoint_connector.py" and "restore" in code.co_name
+        for code in frames
+    )
 
 
 def is_communication_error(error: BaseException) -> bool:
