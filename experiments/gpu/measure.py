@@ -3,16 +3,19 @@
     python experiments/gpu/measure.py [--budget 420] [--out FOLDER] [--parts tests pretraining …]
     python experiments/gpu/measure.py --smoke --out FOLDER      # on the CPU, at toy sizes
 
-Results are written after every row, so a run that is cut off keeps what it has measured.
+Results are written after every row, so a run that is cut off keeps what it has measured. Parts that
+an earlier run on the same card has not begun are added to its results.
 """
 
 import argparse
+import json
 import os
 import re
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ FOLDER = Path(__file__).resolve().parent
 def main() -> None:
     given = _arguments()
     if given.out is not None:
-        _refuse_existing(given.out)
+        _earlier_results(given.out, given.parts)
     if given.smoke:
         _prepare_smoke()
     import units
@@ -36,12 +39,13 @@ def main() -> None:
     settings: dict[str, Any] = {"smoke": given.smoke, "device": "cpu" if given.smoke else "cuda"}
     facts, log = _card(settings)
     folder = given.out or FOLDER / "results" / _as_folder_name(facts["card"])
-    _refuse_existing(folder)
+    results = _earlier_results(folder, given.parts)
+    if results and (results["card"]["card"], results["smoke"]) != (facts["card"], given.smoke):
+        sys.exit(f"{folder}/results.json is of {results['card']['card']}; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "card.log").write_text(log)
     settings |= {key: facts.get(key) for key in ("matrix_product_rate", "data_sheet_rate")}
-    results: dict[str, Any] = {"card": facts, "budget_s": given.budget, "smoke": given.smoke}
-    results["parts"] = {}
+    results = results or {"card": facts, "smoke": given.smoke, "parts": {}}
     write_json(folder / "results.json", results)
     for name, share in units.SHARES.items():
         if name not in given.parts:
@@ -51,7 +55,6 @@ def main() -> None:
 
         def changed(report: Report, name: str = name) -> None:
             results["parts"][name] = report.as_json()
-            results["seconds"] = round(time.monotonic() - began, 1)
             write_json(folder / "results.json", results)
 
         work = units.of_part(name, given.smoke, given.text, limit)
@@ -89,9 +92,16 @@ def _prepare_smoke() -> None:
     import clozekit.train  # noqa: F401
 
 
-def _refuse_existing(folder: Path) -> None:
-    if (folder / "results.json").exists():
-        sys.exit(f"{folder}/results.json exists; choose another --out")
+def _earlier_results(folder: Path, parts: Sequence[str]) -> dict[str, Any]:
+    """Returns the results that are there; nothing of them may be measured again."""
+    file = folder / "results.json"
+    if not file.exists():
+        return {}
+    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    again = [part for part in parts if part in results["parts"]]
+    if again:
+        sys.exit(f"{file} has {', '.join(again)}; choose another --out, or other --parts")
+    return results
 
 
 def _card(settings: dict[str, Any]) -> tuple[dict[str, Any], str]:

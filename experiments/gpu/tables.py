@@ -80,7 +80,7 @@ def _tests(rows: Mapping[str, Row]) -> Iterator[str]:
         counts = ", ".join(f"{row[name]} {name}" for name in ("passed", "failed", "errors"))
         number = row.get("collected", "?")
         yield f"Tests marked `gpu`: {counts}, {row['skipped']} skipped of {number}."
-        yield from (f"- `{name}`" for name in row["failures"])
+        yield from (f"- `{name}`: {message}" for name, message in row["failures"].items())
         yield ""
 
 

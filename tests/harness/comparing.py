@@ -12,6 +12,7 @@ from tests.harness.killing import read_records
 TIMING = (
     "train/tokens_per_second",
     "train/flops_per_second",
+    "train/mfu",
     "train/checkpoint_seconds",
     "train/checkpoint_share",
 )

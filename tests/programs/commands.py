@@ -38,7 +38,7 @@ TORCHRUN = (
 """The command on two processes, by torchrun's start."""
 
 TIMES = (
-    *("train/tokens_per_second", "train/flops_per_second"),
+    *("train/tokens_per_second", "train/flops_per_second", "train/mfu"),
     *("train/checkpoint_seconds", "train/checkpoint_share"),
     *("train/probe_seconds", "train/probe_share"),
 )

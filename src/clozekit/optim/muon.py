@@ -7,6 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
+from clozekit.optim.batched_muon import muon_step
+
+_OPTIONS = (
+    *("lr", "weight_decay", "momentum", "nesterov"),
+    *("ns_coefficients", "ns_steps", "eps", "adjust_lr_fn"),
+)
+"""The options of a group that its step depends on."""
+
 
 class MuonWithAdamW(Optimizer):
     """torch's Muon for groups with `use_muon`, and torch's AdamW for the others.
@@ -119,7 +127,26 @@ class StackedMuon(Muon):
     dimension. The update of each is orthogonalized on its own: one orthogonal update of the whole
     would let the gradient of one matrix scale those of the others, and the size of the update would
     follow from the shape of the stack.
+
+    On a GPU the matrices of one shape are updated together.
     """
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Updates all parameters."""
+        if self.param_groups[0]["params"][0].device.type != "cuda":
+            return super().step(closure)  # type: ignore[no-any-return, no-untyped-call]
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            self.step_batched(group)
+        return loss
+
+    @torch.no_grad()
+    def step_batched(self, group: dict[str, Any]) -> None:
+        """Updates the parameters of a group, the matrices of one shape together."""
+        tensors: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
+        self._init_group(group, *tensors)
+        if tensors[0]:
+            muon_step(*tensors, **{option: group[option] for option in _OPTIONS})
 
     def _init_group(
         self,
