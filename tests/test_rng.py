@@ -77,6 +77,21 @@ def test_binomial_half_of_mixed_trials_draws_each_as_if_alone() -> None:
     assert together.tolist() == alone
 
 
+@given(st.lists(st.integers(0, 700), min_size=1, max_size=12), st.integers(0, 2**32))
+def test_binomial_half_counts_the_ones_of_hashed_words(trials: list[int], seed: int) -> None:
+    """The top bits of as many words as are needed; so it draws the same in every version."""
+    expected = [
+        sum(
+            (int(rng.hash64(seed, key, word)[0]) >> (64 - min(64, left))).bit_count()
+            for word in range(-(-number // 64))
+            if (left := number - 64 * word)
+        )
+        for key, number in enumerate(trials)
+    ]
+    draws = rng.binomial_half(np.array(trials), seed, np.arange(len(trials)))
+    assert draws.tolist() == expected
+
+
 def test_seed_from_fits_torch() -> None:
     assert all(0 <= rng.seed_from(7, n) < 2**63 for n in range(1000))
 

@@ -3,8 +3,8 @@
     python experiments/gpu/measure.py [--budget 420] [--out FOLDER] [--parts tests pretraining …]
     python experiments/gpu/measure.py --smoke --out FOLDER      # on the CPU, at toy sizes
 
-Results are written after every row, so a run that is cut off keeps what it has measured. Parts that
-an earlier run on the same card has not begun are added to its results.
+Results are written after every row, so a run that is cut off keeps what it has measured. Another
+run on the same card measures the rows that are missing.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ FOLDER = Path(__file__).resolve().parent
 def main() -> None:
     given = _arguments()
     if given.out is not None:
-        _earlier_results(given.out, given.parts)
+        _refuse_complete(_earlier_results(given.out), given)
     if given.smoke:
         _prepare_smoke()
     import units
@@ -39,7 +38,8 @@ def main() -> None:
     settings: dict[str, Any] = {"smoke": given.smoke, "device": "cpu" if given.smoke else "cuda"}
     facts, log = _card(settings)
     folder = given.out or FOLDER / "results" / _as_folder_name(facts["card"])
-    results = _earlier_results(folder, given.parts)
+    results = _earlier_results(folder)
+    _refuse_complete(results, given)
     if results and (results["card"]["card"], results["smoke"]) != (facts["card"], given.smoke):
         sys.exit(f"{folder}/results.json is of {results['card']['card']}; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,12 +52,16 @@ def main() -> None:
             continue
         left = given.budget - (time.monotonic() - began)
         limit = max(0.0, left * share)
+        earlier = results["parts"].get(name, {})
+        work = units.of_part(name, given.smoke, given.text, limit)
+        work = [unit for unit in work if not _is_measured(unit.name, earlier)]
+        if not work:
+            continue
 
-        def changed(report: Report, name: str = name) -> None:
-            results["parts"][name] = report.as_json()
+        def changed(report: Report, name: str = name, earlier: dict[str, Any] = earlier) -> None:
+            results["parts"][name] = _together(earlier, report)
             write_json(folder / "results.json", results)
 
-        work = units.of_part(name, given.smoke, given.text, limit)
         print(f"{name}: at most {limit:.0f} s", flush=True)
         _say(run_part(work, limit, settings, folder / f"{name}.log", changed))
     print(f"{folder}/results.json: {time.monotonic() - began:.0f} s", flush=True)
@@ -92,16 +96,32 @@ def _prepare_smoke() -> None:
     import clozekit.train  # noqa: F401
 
 
-def _earlier_results(folder: Path, parts: Sequence[str]) -> dict[str, Any]:
-    """Returns the results that are there; nothing of them may be measured again."""
+def _earlier_results(folder: Path) -> dict[str, Any]:
+    """Returns the results that are there."""
     file = folder / "results.json"
-    if not file.exists():
-        return {}
-    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    again = [part for part in parts if part in results["parts"]]
-    if again:
-        sys.exit(f"{file} has {', '.join(again)}; choose another --out, or other --parts")
-    return results
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _refuse_complete(results: dict[str, Any], given: argparse.Namespace) -> None:
+    """Exits if nothing of the parts is missing, because no row is measured again."""
+    parts = [results["parts"].get(part) for part in given.parts] if results else [None]
+    if all(part and not part["failures"] and not part["not_measured"] for part in parts):
+        sys.exit("results.json has all rows of these parts; choose another --out")
+
+
+def _is_measured(unit: str, part: dict[str, Any]) -> bool:
+    return unit in part.get("rows", {}) and unit not in part["failures"]
+
+
+def _together(earlier: dict[str, Any], report: Any) -> dict[str, Any]:
+    """Adds what an earlier run has measured of a part."""
+    part = report.as_json()
+    if earlier:
+        kept = {unit: row for unit, row in earlier["rows"].items() if _is_measured(unit, earlier)}
+        part["rows"] = kept | part["rows"]
+        seconds = {unit: of for unit, of in earlier["unit_seconds"].items() if unit in kept}
+        part["unit_seconds"] = seconds | part["unit_seconds"]
+    return part
 
 
 def _card(settings: dict[str, Any]) -> tuple[dict[str, Any], str]:

@@ -119,12 +119,16 @@ def binomial_half(trials: ArrayLike, *keys: ArrayLike) -> NDArray[np.int64]:
     """Draws the number of heads in `trials` tosses of a fair coin, once per key."""
     trials = np.asarray(trials, np.int64)
     heads = np.zeros(trials.shape, np.int64)
-    for word in range(-(-int(trials.max(initial=0)) // 64)):
-        used_bits = np.clip(trials - 64 * word, 0, 64).astype(np.uint64)
-        # A shift by 64 is undefined, so shift in two steps in case no bit is used.
-        half = (np.uint64(64) - used_bits) >> np.uint64(1)
-        rest = np.uint64(64) - used_bits - half
-        heads += np.bitwise_count((hash64(*keys, word) >> half) >> rest)
+    prefix = np.broadcast_to(hash64(*keys), trials.shape)
+    # A few values may have thousands of tosses, and most of them none.
+    active = np.flatnonzero(trials > 0)
+    word = 0
+    while len(active):
+        used_bits = np.minimum(trials[active] - 64 * word, 64).astype(np.uint64)
+        unused = np.uint64(64) - used_bits
+        heads[active] += np.bitwise_count(extend(prefix[active], word) >> unused)
+        word += 1
+        active = active[trials[active] > 64 * word]
     return heads
 
 
