@@ -69,7 +69,11 @@ def results() -> dict[str, str]:
         when: read("embeddings/results.json")["minilm"][when]["recall@1"]
         for when in ("before", "after")
     }
+    on_h200 = read("gpu/results/nvidia-h200/results.json")["parts"]["pretraining"]["rows"].values()
+    on_gpu = [min(of["median"] for of in row["ratio"].values()) for row in on_h200]
     return {
+        "gpu/results/nvidia-h200/results.json": f"pretraining {min(on_gpu):.1f} to "
+        f"{max(on_gpu):.1f} times as fast as transformers",
         "embeddings/results.json": f"recall@1 of MiniLM {recall['before']:.2f} before, "
         f"{recall['after']:.2f} after",
         "demo/results.json": f"held-out loss {demo['validation/mlm_loss']:.2f} nats, "

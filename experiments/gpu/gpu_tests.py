@@ -64,7 +64,7 @@ class Recorder:
         crash = getattr(report.longrepr, "reprcrash", None)
         message = crash.message if crash is not None else report.longreprtext.strip()
         self.row[outcome] += 1
-        self.row["failures"][report.nodeid] = message.partition("\n")[0][:300]
+        self.row["failures"][report.nodeid] = " ".join(message.split()[:40])
         self.tell(self.row)
 
 
