@@ -75,9 +75,10 @@ def corpus(content: dict[str, Any]) -> str:
 def pretraining(results: dict[str, Any]) -> str:
     loss, entropy = results["validation/mlm_loss"], results["unigram_entropy"]
     figures = {
-        "recipe": f"`{' '.join(results['recipe'])}`",
-        "hours": results["hours"] or "resumed",
-        "steps": f"{results['step']:,}",
+        "command": f"`{results['command'].replace('__main__.py', 'clozekit')}`",
+        "machine": results["machine"],
+        "minutes": results["minutes"] or "resumed",
+        "step of the last validation": f"{results['step']:,}",
         "tokens per second": f"{results['tokens_per_second']:,.0f}",
         "epochs": f"{results['epochs']:.1f}",
         "held-out loss of masked words, nats": f"{loss:.2f}",
