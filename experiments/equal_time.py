@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 RUNS = Path("runs")
@@ -176,38 +177,78 @@ def finish(name: str, overrides: Sequence[str], module: str = "clozekit") -> dic
     return results
 
 
-def run_all(comparison: Comparison, jobs: int) -> dict[str, Any]:
+def run_all(
+    comparison: Comparison,
+    jobs: int,
+    known: Mapping[str, Any] | None = None,
+    changed: Callable[[dict[str, Any]], None] = lambda results: None,
+) -> dict[str, Any]:
     """Runs every arm with every seed, and every task from it.
+
+    Args:
+        comparison: What is compared.
+        jobs: The number of runs at a time.
+        known: What an earlier call has returned, maybe on another machine. Its learning rates and
+            seeds are not run again.
+        changed: Called with the results after each seed of an arm, to write them.
 
     Returns:
         The results by arm.
+
+    Raises:
+        SystemExit: A run failed, or a known arm is another one.
     """
+    results = dict(known or {})
+    _refuse_others(comparison, results)
+    new = [arm for arm in comparison.arms if arm.name not in results]
     with ThreadPoolExecutor(jobs) as pool:
         tried = _in_parallel(
             pool,
-            [(arm, rate) for arm in comparison.arms for rate in arm.learning_rates],
+            [(arm, rate) for arm in new for rate in arm.learning_rates],
             lambda arm, rate: finish(*comparison.tuning(arm, rate), arm.module),
         )
-        best = {
-            arm.name: min(arm.learning_rates, key=lambda rate: tried[arm, rate][comparison.metric])
+        for arm in new:
+            of_rates = {rate: tried[arm, rate] for rate in arm.learning_rates}
+            results[arm.name] = _tuned(comparison, arm, of_rates)
+        lock = Lock()
+
+        def work(seed: int, arm: Arm) -> None:
+            of_arm = results[arm.name]
+            done = _pretrain_and_fine_tune(comparison, arm, of_arm["learning_rate"], seed)
+            with lock:
+                of_arm["seeds"] = dict(sorted({**of_arm["seeds"], str(seed): done}.items()))
+                changed(results)
+
+        missing = [
+            (seed, arm)
+            for seed in comparison.seeds
             for arm in comparison.arms
-        }
-        done = _in_parallel(
-            pool,
-            [(seed, arm) for seed in comparison.seeds for arm in comparison.arms],
-            lambda seed, arm: _pretrain_and_fine_tune(comparison, arm, best[arm.name], seed),
-        )
+            if str(seed) not in results[arm.name]["seeds"]
+        ]
+        _in_parallel(pool, missing, work)
+    return results
+
+
+def _tuned(
+    comparison: Comparison, arm: Arm, of_rates: Mapping[float, dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns an arm's results before any seed is run."""
     return {
-        arm.name: {
-            "title": arm.title,
-            "overrides": list(arm.overrides),
-            "steps_per_second": comparison.speeds[arm.name],
-            "tried": {f"{rate:g}": tried[arm, rate] for rate in arm.learning_rates},
-            "learning_rate": best[arm.name],
-            "seeds": {str(seed): done[seed, arm] for seed in comparison.seeds},
-        }
-        for arm in comparison.arms
+        "title": arm.title,
+        "overrides": list(arm.overrides),
+        "steps_per_second": comparison.speeds[arm.name],
+        "tried": {f"{rate:g}": found for rate, found in of_rates.items()},
+        "learning_rate": min(of_rates, key=lambda rate: of_rates[rate][comparison.metric]),
+        "seeds": {},
     }
+
+
+def _refuse_others(comparison: Comparison, known: Mapping[str, Any]) -> None:
+    for arm in comparison.arms:
+        of_arm = known.get(arm.name)
+        now = (list(arm.overrides), comparison.speeds[arm.name])
+        if of_arm is not None and (of_arm["overrides"], of_arm["steps_per_second"]) != now:
+            raise SystemExit(f"the results have another {arm.name}: remove it from them")
 
 
 def _in_parallel(

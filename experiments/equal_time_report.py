@@ -50,11 +50,15 @@ def report(
 
 
 def table(results: dict[str, Any], columns: Sequence[Column]) -> str:
-    """Writes a row for each arm."""
-    header = ["arm", "steps/s", "learning rate", *(column.title for column in columns)]
+    """Writes a row for each arm, with the number of its seeds where these differ."""
+    numbers = [len(arm["seeds"]) for arm in results.values()]
+    has_numbers = len(set(numbers)) > 1
+    of_runs = ["steps/s", "learning rate", *(["seeds"] if has_numbers else [])]
+    header = ["arm", *of_runs, *(column.title for column in columns)]
     lines = [row(*header), "|" + "---|" * len(header)]
     for arm in results.values():
         cells = [arm["title"], f"{arm['steps_per_second']:.1f}", f"{arm['learning_rate']:g}"]
+        cells += [str(len(arm["seeds"]))] if has_numbers else []
         cells += [column.cell(of_seeds(arm, column.stage, column.metric)) for column in columns]
         lines.append(row(*cells))
     return "\n".join(lines)

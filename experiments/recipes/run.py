@@ -4,13 +4,15 @@
     python -m experiments.recipes.run --sizes tiny mini --speeds   # on an idle machine
     python -m experiments.recipes.run --sizes tiny mini --jobs 2   # resumes
 
-It writes speeds-SIZE.json, SIZE.json, SIZE.png and the tables of README.md.
+It writes speeds-SIZE.json, SIZE.json, SIZE.png and the tables of README.md. What SIZE.json has is
+not run again, so that seeds and arms can be added one by one, also on other machines.
 """
 
 import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from experiments.demo.demo import write_sentiment_files
 from experiments.equal_time import run_all
@@ -30,17 +32,28 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, a thread each")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of training, each run")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--arms", nargs="+", help="only these")
     given = parser.parse_args()
     for size in given.sizes:
         compared = comparison(size, given.seconds)
+        if given.arms:
+            chosen = tuple(arm for arm in compared.arms if arm.name in given.arms)
+            compared = replace(compared, arms=chosen)
         speeds = measured_speeds(compared, FOLDER / f"speeds-{size}.json")
         if given.speeds:
             continue
         write_sentiment_files()
-        arms = run_all(replace(compared, speeds=speeds, seeds=tuple(given.seeds)), given.jobs)
-        results = {"seconds": given.seconds, "arms": arms}
-        (FOLDER / f"{size}.json").write_text(json.dumps(results, indent=1) + "\n")
-        report(arms, FOLDER, COLUMNS, size)
+        compared = replace(compared, speeds=speeds, seeds=tuple(given.seeds))
+        file = FOLDER / f"{size}.json"
+
+        def write(arms: dict[str, Any], file: Path = file) -> None:
+            results = {"seconds": given.seconds, "arms": arms}
+            file.write_text(json.dumps(results, indent=1) + "\n")
+
+        known = json.loads(file.read_text()) if file.is_file() else {"seconds": given.seconds}
+        if known["seconds"] != given.seconds:
+            raise SystemExit(f"{file} is of runs of {known['seconds']} seconds")
+        report(run_all(compared, given.jobs, known.get("arms"), write), FOLDER, COLUMNS, size)
 
 
 def page(text: str) -> str:
