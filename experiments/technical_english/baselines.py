@@ -13,7 +13,6 @@ from experiments.finetune_tasks.baselines import baselines
 WORD = re.compile(r"\w+")
 KINDS = {
     "sentiment": ("classification", "accuracy"),
-    "nli": ("classification", "accuracy"),
     "answer_sentence": ("classification", "accuracy"),
     "pos": ("tagging", "accuracy"),
     "questions": ("question_answering", "f1"),
@@ -39,7 +38,8 @@ def baselines_of_tasks(folder: Path) -> dict[str, dict[str, float]]:
 def examples(file: Path) -> list[Any]:
     """Reads rows as what `baselines` takes."""
     read = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    # Not `splitlines`, which also splits at separators that JSON leaves in strings.
+    for line in file.read_text(encoding="utf-8").rstrip("\n").split("\n"):
         row = json.loads(line)
         more = {"words": row.get("tokens"), "labels": row.get("label")}
         if "answers" in row:

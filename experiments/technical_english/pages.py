@@ -15,7 +15,6 @@ README = FOLDER / "README.md"
 CORPUS, RESULTS = FOLDER / "corpus.json", FOLDER / "results.json"
 TITLES = {
     "sentiment": "sentiment of a sentence",
-    "nli": "entailment of a claim",
     "answer_sentence": "does the sentence answer the question?",
     "pos": "parts of speech",
     "questions": "answers in a short context",

@@ -34,7 +34,6 @@ class Sizes:
 
 SIZES = {
     "sentiment": Sizes(6000, 800, 850),
-    "nli": Sizes(6000, 800, 1600),
     "answer_sentence": Sizes(4000, 800, 1600),
     "pos": Sizes(2000, 500, 1500),
     "questions": Sizes(3000, 300, 800),
@@ -59,7 +58,6 @@ def write_rows(data: Path, folder: Path, most: int | None = None) -> None:
     """
     for name, rows_of in (
         ("sentiment", lambda: sentiment()),
-        ("nli", lambda: from_lines(data / "nli", "premise")),
         ("answer_sentence", lambda: from_questions(data / "qa", answer_sentences)),
         ("pos", lambda: parts_of_speech(data / "tagging")),
         ("questions", lambda: from_questions(data / "qa", short_questions)),
@@ -99,7 +97,7 @@ def sentiment() -> dict[str, Rows]:
 def from_lines(folder: Path, passage: str) -> dict[str, Rows]:
     """Reads JSON lines, whose validation rows are split by a column."""
     train, others = (
-        [json.loads(line) for line in unzipped(folder / f"{split}.jsonl.gz").splitlines()]
+        [json.loads(line) for line in unzipped(folder / f"{split}.jsonl.gz").split("\n") if line]
         for split in ("train", "validation")
     )
     return {"train": train, **divided(others, lambda row: row[passage])}

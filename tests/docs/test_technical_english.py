@@ -113,7 +113,7 @@ def test_half_of_the_sentences_have_the_answer() -> None:
 
 def test_differences_are_those_of_the_own_encoder() -> None:
     def measured(label: str, mean: float) -> dict:
-        tasks = [{"task": "nli", "metric": "test/accuracy", "mean": mean, "deviation": 1.0}]
+        tasks = [{"task": "sentiment", "metric": "test/accuracy", "mean": mean, "deviation": 1.0}]
         return {"label": label, "tasks": tasks, "average": None}
 
     table = benchmark(
@@ -126,7 +126,7 @@ def test_differences_are_those_of_the_own_encoder() -> None:
                 ],
                 "comparison": {
                     "differences": [
-                        {"label": label, "tasks": {"nli": {"mean": mean, "verdict": verdict}}}
+                        {"label": label, "tasks": {"sentiment": {"mean": mean, "verdict": verdict}}}
                         for label, mean, verdict in (
                             ("scratch", -10.0, "worse"),
                             ("minilm", 10.0, "undecided"),
@@ -134,11 +134,11 @@ def test_differences_are_those_of_the_own_encoder() -> None:
                     ]
                 },
             },
-            "rows": {"nli": {"train": 8000, "test": 1600}},
-            "baselines": {"nli": {"the commonest class": 50.5}},
+            "rows": {"sentiment": {"train": 8000, "test": 1600}},
+            "baselines": {"sentiment": {"the commonest class": 50.5}},
         }
     )
     assert table.splitlines()[2] == (
-        "| entailment of a claim | 8,000 + 1,600 | accuracy | 50.5 the commonest class "
+        "| sentiment of a sentence | 8,000 + 1,600 | accuracy | 50.5 the commonest class "
         "| 50.0 ± 1.0 | 60.0 ± 1.0 | 70.0 ± 1.0 | +10.0, better | -10.0, undecided |"
     )
