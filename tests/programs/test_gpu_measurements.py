@@ -81,9 +81,24 @@ def test_tables_name_the_card_in_every_row(results_file: Path) -> None:
 
 
 @pytest.mark.slow
-def test_results_are_not_overwritten(results_file: Path) -> None:
+def test_only_missing_rows_are_measured(results_file: Path, tmp_path: Path) -> None:
     before = results_file.read_bytes()
     finished = run("measure.py", "--smoke", "--out", str(results_file.parent))
     assert finished.returncode == 1
-    assert "results.json exists" in finished.stderr
+    assert "results.json has all rows of these parts" in finished.stderr
     assert results_file.read_bytes() == before
+
+    results = json.loads(before)
+    part = results["parts"]["pretraining"]
+    kept, missing = part["rows"]
+    del part["rows"][missing], part["unit_seconds"][missing]
+    part["failures"][missing] = "it took too long"
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    finished = run("measure.py", "--smoke", "--out", str(tmp_path))
+    assert finished.returncode == 0, finished.stderr
+    assert "pretraining" in finished.stdout and "fine_tuning" not in finished.stdout
+    completed = json.loads((tmp_path / "results.json").read_text())
+    assert completed["parts"]["text"] == results["parts"]["text"]
+    again = completed["parts"]["pretraining"]
+    assert again["rows"][kept] == part["rows"][kept] and missing in again["rows"]
+    assert again["failures"] == {} and again["not_measured"] == []
