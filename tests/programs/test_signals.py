@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT end a run with a checkpoint, on all processes, and it goes on exactly."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -105,5 +106,6 @@ def test_the_first_process_tells_and_nobody_stays_behind(
             os.killpg(process.pid, signal.SIGKILL)
     output = (tmp_path / "output").read_text()
     assert code == 75, output
+    assert re.search(r"^step \d+ is saved; resume=auto goes on from it$", output, re.MULTILINE)
     assert (tmp_path / "runs" / "run" / "checkpoints" / "preempted.ckpt").is_file()
     assert "terminating" not in output

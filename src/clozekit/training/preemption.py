@@ -101,6 +101,9 @@ def save_and_exit(trainer: Trainer, code: int) -> NoReturn:
         if isinstance(callback, Checkpoints):
             callback.save_preempted(trainer)
     trainer.strategy.barrier("preemption")
+    if trainer.is_global_zero and code == PREEMPTED:
+        # Without a buffer, because after SIGHUP there may be no terminal.
+        write_unbuffered(1, f"step {trainer.global_step} is saved; resume=auto goes on from it\n")
     # Lightning kills the first process if a process that it started exits with a code other
     # than 0. Under torchrun and Slurm this does not apply, and all processes use the same code.
     was_started_by_lightning = (
