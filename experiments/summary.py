@@ -71,7 +71,13 @@ def results() -> dict[str, str]:
     }
     on_h200 = read("gpu/results/nvidia-h200/results.json")["parts"]["pretraining"]["rows"].values()
     on_gpu = [min(of["median"] for of in row["ratio"].values()) for row in on_h200]
+    manuals = {
+        each["label"]: each["average"]["mean"]
+        for each in read("technical_english/results.json")["benchmark"]["checkpoints"]
+    }
     return {
+        "technical_english/results.json": f"average of five tasks {manuals['own']:.1f}, from "
+        f"scratch {manuals['scratch']:.1f}, MiniLM {manuals['minilm']:.1f}",
         "gpu/results/nvidia-h200/results.json": f"pretraining {min(on_gpu):.1f} to "
         f"{max(on_gpu):.1f} times as fast as transformers",
         "embeddings/results.json": f"recall@1 of MiniLM {recall['before']:.2f} before, "
