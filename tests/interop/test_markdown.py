@@ -22,6 +22,8 @@ HOSTILE = (
     "&lt;b&gt; &amp;",
     "*a* _b_ **c** ~~d~~ $e$ <https://evil.example>",
     "\u202egnp.exe",
+    "__0__",
+    "___a_b___ _",
 )
 TEXTS = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
 TAGS = re.compile(r"<(/?\w+)")

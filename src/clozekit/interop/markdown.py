@@ -5,12 +5,12 @@ import re
 from clozekit.display import printable
 
 # What Markdown, GitHub's dialect of it or HTML gives a meaning to; `_` only at the ends of a word.
-_SPECIAL = re.compile(r"[\\`*\[\]|<>&~$:@#]|(?<!\w)_|_(?!\w)|(?<=www)\.")
+_SPECIAL = re.compile(r"[\\`*\[\]|<>&~$:@#]|(?<![^\W_])_+|_+(?![^\W_])|(?<=www)\.")
 
 
 def as_text(value: object) -> str:
     """Returns text for a paragraph, a heading or the cell of a table."""
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", printable(str(value)))
+    return _SPECIAL.sub(_as_entities, printable(str(value)))
 
 
 def as_code(value: object) -> str:
@@ -26,6 +26,10 @@ def as_code_block(text: str, language: str) -> str:
     lines = "\n".join(printable(line) for line in text.splitlines())
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}{language}\n{lines}\n{fence}"
+
+
+def _as_entities(found: re.Match[str]) -> str:
+    return "".join(f"&#{ord(character)};" for character in found[0])
 
 
 def _longest_run(text: str) -> int:
