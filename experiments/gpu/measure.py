@@ -40,12 +40,14 @@ def main() -> None:
     folder = given.out or FOLDER / "results" / _as_folder_name(facts["card"])
     results = _earlier_results(folder)
     _refuse_complete(results, given)
-    if results and (results["card"]["card"], results["smoke"]) != (facts["card"], given.smoke):
-        sys.exit(f"{folder}/results.json is of {results['card']['card']}; choose another --out")
+    for key in ("card", "torch", "transformers") if results else ():
+        if results["card"][key] != facts[key]:
+            sys.exit(f"{folder}/results.json is of {results['card'][key]}; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "card.log").write_text(log)
-    settings |= {key: facts.get(key) for key in ("matrix_product_rate", "data_sheet_rate")}
     results = results or {"card": facts, "smoke": given.smoke, "parts": {}}
+    rates = ("matrix_product_rate", "data_sheet_rate")
+    settings |= {key: results["card"].get(key) for key in rates}
     write_json(folder / "results.json", results)
     for name, share in units.SHARES.items():
         if name not in given.parts:

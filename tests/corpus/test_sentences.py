@@ -17,7 +17,7 @@ def without_whitespace(text: str) -> str:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("The value ' : ' is added.", "It was taken from' the table."),
+        ("Then ': ' will be added.", "It was taken from' the table."),
         ('He wrote "x.', 'Then he wrote y".'),
         ("If p (say is odd.", "then 1) is true."),
         ("She said “no.", "And then ”yes."),
