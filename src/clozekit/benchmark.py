@@ -80,6 +80,7 @@ def _record(
         checkpoints=tuple(checkpoints),
         tasks=tuple(planned[task] for task in in_order),
         seeds=config.all_seeds(),
+        rate_seeds=config.rate_seeds,
     )
 
 

@@ -132,6 +132,62 @@ def test_no_task_starts_from_another_one_before_all_its_rates_are_known(
     assert job.config.encoder.pretrained == f"runs/m/jobs/{best}"
 
 
+def test_some_seeds_try_all_rates_and_the_others_run_with_the_best_one(
+    benchmarks: Benchmarks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def scores(job: Job) -> Mapping[str, float]:
+        # With the second seed, the smaller rate would be the best one.
+        factor = -0.5 if job.config.seed == 1 else 1.0
+        value = 0.5 + factor * job.config.optimizer.lr
+        return {"validation/accuracy": value, "test/accuracy": value}
+
+    arguments = (*FIRST, *TOPICS, "seeds=3", "rate_seeds=1")
+    assert benchmarks.run(*arguments, scores=scores) == 0
+    jobs = [f"first__topics__lr-{each}" for each in ("0.001__seed-0", "0.01__seed-0")]
+    jobs += [f"first__topics__lr-0.01__seed-{seed}" for seed in (1, 2)]
+    assert benchmarks.started == jobs
+    (task,) = benchmarks.results("benchmark-local-first")["checkpoints"][0]["tasks"]
+    assert task["rate"] == 0.01
+    assert task["scores"] == pytest.approx([51.0, 49.5, 51.0])
+    assert [each["finished"] for each in task["tried"]] == [1, 3]
+    told = capsys.readouterr().out
+    assert "at the rate that is best on validation with seed 0" in told
+    assert "[4/4]" in told
+    assert benchmarks.run(*arguments, scores=scores) == 0
+    assert benchmarks.started == []
+    assert benchmarks.run(*arguments[:-1], "rate_seeds=2", scores=scores) == 0
+    assert benchmarks.started == ["first__topics__lr-0.001__seed-1"]
+
+
+def test_other_seeds_wait_for_an_interrupted_rate(benchmarks: Benchmarks) -> None:
+    arguments = (*FIRST, *TOPICS, "seeds=2", "rate_seeds=1")
+    last = "first__topics__lr-0.01__seed-0"
+    assert benchmarks.run(*arguments, scores=by_rate, interrupted=last) == 75
+    assert benchmarks.started[-1] == last
+    assert benchmarks.run(*arguments, scores=by_rate) == 0
+    assert benchmarks.started == [last, "first__topics__lr-0.01__seed-1"]
+
+
+def test_other_seeds_start_from_the_runs_of_their_own_seed(benchmarks: Benchmarks) -> None:
+    second = [argument.replace("topics", "again", 1) for argument in TOPICS]
+    second += ["suite.tasks.again.start_from=topics", "suite.tasks.again.data.train=test.csv"]
+    arguments = (*FIRST, *TOPICS, *second, "name=m", "seeds=2", "rate_seeds=1")
+    assert benchmarks.run(*arguments, scores=by_rate) == 0
+    assert [(job.config.seed, job.config.optimizer.lr) for job in benchmarks.executor.started] == [
+        *((0, 0.001), (0, 0.01), (1, 0.01)),
+        *((0, 0.001), (0, 0.01), (1, 0.01)),
+    ]
+    for job in benchmarks.executor.started[3:]:
+        best = f"first__topics__lr-0.01__seed-{job.config.seed}"
+        assert job.config.encoder.pretrained == f"runs/m/jobs/{best}"
+
+    def fails(job: Job) -> Mapping[str, float] | None:
+        return None if job.config.seed == 1 else by_rate(job)
+
+    assert benchmarks.run(*arguments[:-3], *arguments[-2:], "name=n", scores=fails) == 1
+    assert not [name for name in benchmarks.started if "__again__" in name]
+
+
 def test_two_checkpoints_with_the_same_scores_are_undecided(benchmarks: Benchmarks) -> None:
     two = "checkpoints=[first,second/best.ckpt]"
     (benchmarks.folder / "second").unlink()

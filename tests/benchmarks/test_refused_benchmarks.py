@@ -50,6 +50,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a rate twice": ([*FIRST, *TOPICS, "suite.rates=[1e-3,0.001]"], "0.001 is given twice"),
     "no rates": ([*FIRST, *TOPICS, "suite.rates=[]"], "suite.rates"),
     "a seed twice": ([*FIRST, *TOPICS, "seeds=[1,1]"], "1 is given twice"),
+    "more seeds for rates": (
+        [*FIRST, *TOPICS, "seeds=2", "rate_seeds=3"],
+        "rate_seeds=3: it should be at most 2, the number of seeds",
+    ),
     "no seeds": ([*FIRST, *TOPICS, "seeds=0"], "seeds=0"),
     "a task twice": (
         [*FIRST, *TOPICS, *(argument.replace("topics", "more", 1) for argument in TOPICS)],

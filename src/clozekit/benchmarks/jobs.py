@@ -2,12 +2,12 @@
 
 import shutil
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clozekit.benchmarks.planning import PlannedTask
 from clozekit.benchmarks.record import JOBS, BenchmarkRecord, CheckpointRecord, job_name
-from clozekit.benchmarks.results import best_rate, tried_rates
+from clozekit.benchmarks.results import RateResult, best_rate, tried_rates
 from clozekit.display import say
 from clozekit.runs.folder import RunFolder
 from clozekit.sweeps.job import Job, Status
@@ -19,8 +19,9 @@ _Key = tuple[str, str]
 class BenchmarkJobs:
     """A source of jobs: tasks x rates x seeds of every checkpoint.
 
-    The jobs of a task that starts from another one follow when all jobs of that one have ended: its
-    rate is then known. They start from its runs, each from that of its own seed.
+    With `rate_seeds`, only these seeds run with all rates. The others follow with the best rate
+    when all of these have ended. The jobs of a task that starts from another one follow when all
+    jobs of that one have ended. They start from its runs, each from that of its own seed.
 
     Args:
         folder: The benchmark's folder.
@@ -46,11 +47,9 @@ class BenchmarkJobs:
             for checkpoint in record.checkpoints
             for task in tasks
             if task.record.start_from is None
-            for job in self._jobs_of(checkpoint, task)
+            for job in self._jobs_of(checkpoint, task, self._starts(checkpoint, task))
         ]
-        self.total = sum(
-            len(task.record.rates) * len(record.seeds) * len(record.checkpoints) for task in tasks
-        )
+        self.total = len(record.checkpoints) * sum(record.num_jobs(task.record) for task in tasks)
         self._queue = deque(self.first)
         self._of_job = {
             job_name(checkpoint.label, task.record.name, rate, seed): (
@@ -63,17 +62,20 @@ class BenchmarkJobs:
             for seed in record.seeds
         }
         self._interrupted: set[_Key] = set()
-        self._open: dict[_Key, int] = {}
-        for key in self._of_job.values():
-            self._open[key] = self._open.get(key, 0) + 1
+        self._open = {
+            (checkpoint.label, task.record.name): len(task.record.rates) * len(record.tuning_seeds)
+            for checkpoint in record.checkpoints
+            for task in tasks
+        }
+        self._others = dict.fromkeys(self._open, record.other_seeds)
 
     def take(self) -> Job | None:
         """Returns the next job; None if there is none, or none until a running job has ended."""
         return self._queue.popleft() if self._queue else None
 
     def ended(self, job: Job, status: Status) -> None:
-        """Removes what is not needed of a finished job, and adds the jobs that start from it."""
-        checkpoint, task = key = self._of_job[job.name]
+        """Removes what is not needed of a finished job, and adds the jobs that wait for it."""
+        label, task = key = self._of_job[job.name]
         is_needed = self._keeps_checkpoints or task in self._sources
         if status == Status.FINISHED and not is_needed:
             shutil.rmtree(RunFolder(job.folder).checkpoints, ignore_errors=True)
@@ -81,8 +83,10 @@ class BenchmarkJobs:
         if status == Status.INTERRUPTED:
             # Its rate may turn out to be the best one when the benchmark is continued.
             self._interrupted.add(key)
-        if self._open[key] == 0 and task in self._sources and key not in self._interrupted:
-            self._add_dependents(checkpoint, task)
+        if self._open[key] == 0 and key not in self._interrupted:
+            self._add_other_seeds(label, task)
+        if self._open[key] == 0 and key not in self._interrupted and task in self._sources:
+            self._add_dependents(label, task)
 
     def answer(self, job: Job) -> None:
         """Does nothing: no job of a benchmark asks whether to go on."""
@@ -91,32 +95,63 @@ class BenchmarkJobs:
         """Whether a job was ended early; none is."""
         return False
 
-    def _jobs_of(
-        self, checkpoint: CheckpointRecord, task: PlannedTask, starts: dict[int, str] | None = None
-    ) -> list[Job]:
-        return [
-            task.job(
-                checkpoint.label, checkpoint.path if starts is None else starts[seed], rate, seed
-            )
-            for rate in task.record.rates
-            for seed in self._record.seeds
-        ]
+    def _add_other_seeds(self, label: str, name: str) -> None:
+        """Adds the jobs of the seeds that run with the best rate only, once it is known."""
+        seeds, self._others[label, name] = self._others[label, name], ()
+        best = self._best_rate(label, name)
+        if best is None:
+            return
+        task = self._task(name)
+        starts = self._starts(self._checkpoint(label), task)
+        self._add([task.job(label, starts[seed], best.rate, seed) for seed in seeds])
+        self._open[label, name] = len(seeds)
 
     def _add_dependents(self, label: str, source: str) -> None:
-        record = self._record.task(source)
-        best = best_rate(record, tried_rates(self._folder, label, record, self._record))
+        """Adds the jobs of the tasks that start from a task all of whose jobs have ended."""
+        best = self._best_rate(label, source)
         dependents = [task for task in self._tasks if task.record.start_from == source]
-        if best is None:
+        if best is None or not best.scores:
             names = ", ".join(task.record.name for task in dependents)
-            say(f"{label}: {names} cannot start from {source}, which did not finish at any rate")
+            why = "did not finish at any rate" if best is None else "did not finish with all seeds"
+            say(f"{label}: {names} cannot start from {source}, which {why}")
             return
-        (checkpoint,) = (each for each in self._record.checkpoints if each.label == label)
-        starts = {
-            seed: str(self._folder / JOBS / job_name(label, source, best.rate, seed))
+        for task in dependents:
+            checkpoint = self._checkpoint(label)
+            self._add(self._jobs_of(checkpoint, task, self._starts(checkpoint, task)))
+
+    def _add(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.check_folder()
+        self._queue.extend(jobs)
+
+    def _jobs_of(
+        self, checkpoint: CheckpointRecord, task: PlannedTask, starts: Mapping[int, str]
+    ) -> list[Job]:
+        """Returns the jobs of the seeds that try all rates."""
+        return [
+            task.job(checkpoint.label, starts[seed], rate, seed)
+            for rate in task.record.rates
+            for seed in self._record.tuning_seeds
+        ]
+
+    def _starts(self, checkpoint: CheckpointRecord, task: PlannedTask) -> dict[int, str]:
+        """Returns what the encoder of each seed starts from."""
+        source = task.record.start_from
+        if source is None:
+            return dict.fromkeys(self._record.seeds, checkpoint.path)
+        best = self._best_rate(checkpoint.label, source)
+        assert best is not None, "jobs that start from a task follow it"
+        return {
+            seed: str(self._folder / JOBS / job_name(checkpoint.label, source, best.rate, seed))
             for seed in self._record.seeds
         }
-        for task in dependents:
-            jobs = self._jobs_of(checkpoint, task, starts)
-            for job in jobs:
-                job.check_folder()
-            self._queue.extend(jobs)
+
+    def _best_rate(self, label: str, task: str) -> RateResult | None:
+        record = self._record.task(task)
+        return best_rate(record, tried_rates(self._folder, label, record, self._record))
+
+    def _task(self, name: str) -> PlannedTask:
+        return next(task for task in self._tasks if task.record.name == name)
+
+    def _checkpoint(self, label: str) -> CheckpointRecord:
+        return next(each for each in self._record.checkpoints if each.label == label)

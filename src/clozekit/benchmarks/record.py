@@ -84,6 +84,7 @@ class BenchmarkRecord(_Stored):
         checkpoints: The checkpoints; all others are compared with the first one.
         tasks: The tasks, in the order of the table.
         seeds: The seeds.
+        rate_seeds: How many of the seeds, from the first, try all rates; None for all.
     """
 
     format_version: int = FORMAT_VERSION
@@ -95,6 +96,21 @@ class BenchmarkRecord(_Stored):
     checkpoints: tuple[CheckpointRecord, ...] = Field(min_length=1)
     tasks: tuple[TaskRecord, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(min_length=1)
+    rate_seeds: int | None = Field(default=None, ge=1)
+
+    @property
+    def tuning_seeds(self) -> tuple[int, ...]:
+        """The seeds that try all rates."""
+        return self.seeds[: self.rate_seeds]
+
+    @property
+    def other_seeds(self) -> tuple[int, ...]:
+        """The seeds that run with the best rate only."""
+        return self.seeds[len(self.tuning_seeds) :]
+
+    def num_jobs(self, task: TaskRecord) -> int:
+        """Returns the number of jobs of a checkpoint at a task."""
+        return len(task.rates) * len(self.tuning_seeds) + len(self.other_seeds)
 
     def task(self, name: str) -> TaskRecord:
         """Returns a task by its name."""

@@ -20,7 +20,8 @@ class RateResult:
     Attributes:
         rate: The rate.
         finished: The number of seeds with results.
-        validation: The mean score on the validation split; None unless all seeds have finished.
+        validation: The mean score on the validation split over the seeds that try all rates; None
+            unless all of these have finished.
         scores: The score of each seed on the split that is reported; empty unless all have.
     """
 
@@ -37,8 +38,8 @@ class TaskResult:
     Attributes:
         task: The name of the task.
         metric: The metric with its split; empty for the average.
-        chosen: The rate with the best mean score on the validation split; None if at no rate all
-            seeds have finished, and for the average.
+        chosen: The rate with the best mean score on the validation split; None if not all seeds
+            have finished at it, and for the average.
         scores: The score of each seed at that rate; empty if there is none.
         tried: All rates.
     """
@@ -107,7 +108,7 @@ def read_results(folder: Path, record: BenchmarkRecord) -> BenchmarkResults:
     checkpoints = []
     for checkpoint in record.checkpoints:
         tasks = tuple(
-            task_result(task, record.seeds, tried_rates(folder, checkpoint.label, task, record))
+            task_result(task, tried_rates(folder, checkpoint.label, task, record))
             for task in record.tasks
         )
         checkpoints.append(CheckpointResult(checkpoint.label, tasks, _average(record, tasks)))
@@ -128,12 +129,15 @@ def tried_rates(
             _metrics(folder / JOBS / job_name(checkpoint, task.name, rate, seed))
             for seed in record.seeds
         ]
-        tried.append(rate_result(task, rate, runs))
+        tried.append(rate_result(task, rate, runs, len(record.tuning_seeds)))
     return tried
 
 
 def rate_result(
-    task: TaskRecord, rate: float, runs: Sequence[dict[str, float] | None]
+    task: TaskRecord,
+    rate: float,
+    runs: Sequence[dict[str, float] | None],
+    num_tuning_seeds: int | None = None,
 ) -> RateResult:
     """Makes the result of a rate.
 
@@ -141,6 +145,7 @@ def rate_result(
         task: The task.
         rate: The rate.
         runs: The final metrics of each seed; None for a run without results.
+        num_tuning_seeds: How many of the seeds, from the first, try all rates; None for all.
 
     Raises:
         DataError: A run has results without the metric.
@@ -153,28 +158,30 @@ def rate_result(
                     f"the results of task {task.name} at lr={rate} have no {name}; they have "
                     f"{', '.join(sorted(metrics)) or 'no metrics'}"
                 )
-    if len(finished) < len(runs):
+    tuning = runs[:num_tuning_seeds]
+    validation = _scores(task, tuning, "validation")
+    if not validation or not _scores(task, tuning, task.split):
         return RateResult(rate, len(finished))
-    validation = [task.factor * metrics[f"validation/{task.metric}"] for metrics in finished]
-    scores = tuple(task.factor * metrics[f"{task.split}/{task.metric}"] for metrics in finished)
-    if not all(map(math.isfinite, (*validation, *scores))):
-        return RateResult(rate, len(finished))
+    scores = _scores(task, runs, task.split)
     return RateResult(rate, len(finished), spread_of(validation).mean, scores)
 
 
 def best_rate(task: TaskRecord, tried: Sequence[RateResult]) -> RateResult | None:
     """Returns the rate with the best mean score on the validation split; the first of equal ones.
 
-    Only rates at which all seeds have finished count, with a score that is a number.
+    Only rates count at which all seeds that try all rates have finished, with scores that are
+    numbers.
     """
     complete = [each for each in tried if each.validation is not None]
     sign = 1 if task.mode == "max" else -1
     return max(complete, key=lambda each: sign * (each.validation or 0.0), default=None)
 
 
-def task_result(task: TaskRecord, seeds: Sequence[int], tried: Sequence[RateResult]) -> TaskResult:
+def task_result(task: TaskRecord, tried: Sequence[RateResult]) -> TaskResult:
     """Makes the result of a task from those of its rates."""
     best = best_rate(task, tried)
+    if best is not None and not best.scores:
+        best = None  # further seeds are missing
     return TaskResult(
         task=task.name,
         metric=f"{task.split}/{task.metric}",
@@ -182,6 +189,15 @@ def task_result(task: TaskRecord, seeds: Sequence[int], tried: Sequence[RateResu
         scores=() if best is None else best.scores,
         tried=tuple(tried),
     )
+
+
+def _scores(
+    task: TaskRecord, runs: Sequence[dict[str, float] | None], split: str
+) -> tuple[float, ...]:
+    """Returns the score of each run on a split; empty if one is missing or not a number."""
+    values = [None if run is None else task.factor * run[f"{split}/{task.metric}"] for run in runs]
+    scores = tuple(value for value in values if value is not None and math.isfinite(value))
+    return scores if len(scores) == len(values) else ()
 
 
 def _average(record: BenchmarkRecord, tasks: Sequence[TaskResult]) -> TaskResult | None:

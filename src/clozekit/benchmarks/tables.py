@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
@@ -51,7 +52,10 @@ def notes_of(results: BenchmarkResults) -> list[str]:
     if any(task.factor == 100 for task in record.tasks):
         notes.append("scores are in points: 100 times the share or the correlation")
     if len(record.seeds) > 1:
-        notes.append("±: standard deviation over seeds, at the rate that is best on validation")
+        of_seeds = f" with {_named(record.tuning_seeds)}" if record.other_seeds else ""
+        notes.append(
+            f"±: standard deviation over seeds, at the rate that is best on validation{of_seeds}"
+        )
     if any(checkpoint.average is None for checkpoint in results.checkpoints):
         reason = _no_average(results)
         if reason:
@@ -61,13 +65,17 @@ def notes_of(results: BenchmarkResults) -> list[str]:
     for checkpoint in results.checkpoints:
         for task in checkpoint.tasks:
             if not task.scores:
-                done = sum(each.finished for each in task.tried)
+                total = record.num_jobs(record.task(task.task))
+                done = min(sum(each.finished for each in task.tried), total)
                 notes.append(
-                    f"{checkpoint.label}, {task.task}: {done} of "
-                    f"{len(task.tried) * len(record.seeds)} runs have finished, so there is no "
-                    "score yet"
+                    f"{checkpoint.label}, {task.task}: {done} of {total} runs have finished, so "
+                    "there is no score yet"
                 )
     return notes
+
+
+def _named(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _no_average(results: BenchmarkResults) -> str | None:

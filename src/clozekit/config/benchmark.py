@@ -149,6 +149,8 @@ class BenchmarkConfig(Closed):
             in the format of transformers, or a model of the Hugging Face hub.
         checkpoints: Several of them; all others are compared with the first one.
         seeds: The number of seeds, from 0, or a list of seeds.
+        rate_seeds: How many of the seeds, from the first, try all learning rates and choose the
+            best one; the others only run with that one. null for all seeds.
         name: The name of the benchmark's folder in `runs_dir`; null for a name made from the suite
             and the checkpoints. An unfinished benchmark of this name is continued.
         runs_dir: The folder that contains the runs.
@@ -162,6 +164,7 @@ class BenchmarkConfig(Closed):
     checkpoint: PathText | None = None
     checkpoints: list[PathText] | None = None
     seeds: Count | list[Seed] = 1
+    rate_seeds: Count | None = None
     name: str | None = None
     runs_dir: FilePath = Path("runs")
     overrides: list[str] = []  # noqa: RUF012  pydantic copies defaults
@@ -183,6 +186,15 @@ class BenchmarkConfig(Closed):
         if not seeds:
             raise ValueError("[]: it should have at least one seed")
         return unique(seeds)
+
+    @model_validator(mode="after")
+    def _check_rate_seeds(self) -> Self:
+        count = len(self.all_seeds())
+        if self.rate_seeds is not None and self.rate_seeds > count:
+            raise ValueError(
+                f"rate_seeds={self.rate_seeds}: it should be at most {count}, the number of seeds"
+            )
+        return self
 
     @field_validator("name")
     @classmethod
