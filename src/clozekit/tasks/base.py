@@ -110,6 +110,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self._step: StepBatch[BatchT] | None = None
         self._losses: list[Tensor] = []
         self._sums: dict[str, Tensor] = {}
+        self._state: dict[str, float] = {}
         self._totals: dict[str, float] = {}
 
     @property
@@ -172,18 +173,24 @@ class TaskModule(LightningModule, Generic[BatchT]):
         """
         assert self._step is not None
         grad_norm = self.clipping.clip(optimizer)
-        values = {
+        state = {
             # The same on all processes; the sum is divided by their number below.
             "grad_norm": grad_norm,
             "loss": torch.stack(self._losses).sum(),
             "stop": torch.full_like(grad_norm, float(self.stop_requested)),
-            **self._sums,
         }
-        self._totals = self._summed_over_processes(values)
-        self._totals["grad_norm"] /= self.trainer.world_size
-        self._totals["learning_rate"] = max(group["lr"] for group in optimizer.param_groups)
-        self.stop_agreed = self._totals.pop("stop") > 0
-        self.guard.judge(self, optimizer, self._step, self._losses, self._totals)
+        self._state, self._totals = self._summed_over_processes(state, self._sums)
+        self._state["grad_norm"] /= self.trainer.world_size
+        self._state["learning_rate"] = max(group["lr"] for group in optimizer.param_groups)
+        self.stop_agreed = self._state.pop("stop") > 0
+        self.guard.judge(
+            self,
+            optimizer,
+            self._step,
+            self._losses,
+            loss=self._state["loss"],
+            grad_norm=self._state["grad_norm"],
+        )
         self.is_updating = True
 
     def on_train_start(self) -> None:
@@ -285,14 +292,16 @@ class TaskModule(LightningModule, Generic[BatchT]):
             return nullcontext()
         return strategy.block_backward_sync()
 
-    def _summed_over_processes(self, values: dict[str, Tensor]) -> dict[str, float]:
+    def _summed_over_processes(self, *groups: dict[str, Tensor]) -> list[dict[str, float]]:
+        """Sums all values of all groups over the processes, in one reduction."""
         # MPS does not support float64.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        stacked = torch.stack([value.to(dtype) for value in values.values()])
+        stacked = torch.stack([value.to(dtype) for group in groups for value in group.values()])
         if self.trainer.world_size > 1:
             # Lightning's `reduce` would first wait for all processes.
             torch.distributed.all_reduce(stacked)
-        return dict(zip(values, stacked.tolist(), strict=True))
+        sums = iter(stacked.tolist())
+        return [{name: next(sums) for name in group} for group in groups]
 
     def _advance(self, step: StepBatch[BatchT]) -> None:
         """Moves the stream's position past the step, before a callback saves a checkpoint."""
@@ -302,9 +311,12 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def _log(self, step: StepBatch[BatchT]) -> None:
         """Logs for callbacks and progress bars; `StepHistory` writes to the loggers."""
-        state = {name: self._totals[name] for name in ("grad_norm", "learning_rate")}
-        sums = {name: self._totals[name] for name in self._sums}
-        metrics = {**self.step_metrics(step, sums), **state, "epoch": step.next_position.epoch}
+        state = {name: self._state[name] for name in ("grad_norm", "learning_rate")}
+        metrics = {
+            **self.step_metrics(step, self._totals),
+            **state,
+            "epoch": step.next_position.epoch,
+        }
         if step.phase is not None:
             metrics["phase"] = step.phase + 1
         self.logged = {f"train/{name}": value for name, value in metrics.items()}

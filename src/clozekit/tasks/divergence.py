@@ -1,7 +1,7 @@
 """Detects steps that diverge, before they change the weights and on all processes alike."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,9 @@ class DivergenceGuard:
         optimizer: Optimizer,
         step: StepBatch[Any],
         losses: Sequence[Tensor],
-        totals: Mapping[str, float],
+        *,
+        loss: float,
+        grad_norm: float,
     ) -> None:
         """Checks a step whose gradients are complete, before the optimizer uses them.
 
@@ -65,12 +67,13 @@ class DivergenceGuard:
             optimizer: Its optimizer.
             step: The step.
             losses: The loss of each of this process's micro-batches, each `[]`.
-            totals: The step's `loss` and `grad_norm`, the same on all processes.
+            loss: The step's loss, the same on all processes.
+            grad_norm: The norm of the step's gradient, the same on all processes.
 
         Raises:
             DivergenceError: The step diverges and the run has to stop.
         """
-        problem = self._problem(module, step, losses, totals)
+        problem = self._problem(module, step, losses, loss, grad_norm)
         if problem is None:
             return
         if self.config.action == "stop":
@@ -82,10 +85,10 @@ class DivergenceGuard:
         module: "TaskModule[Any]",
         step: StepBatch[Any],
         losses: Sequence[Tensor],
-        totals: Mapping[str, float],
+        loss: float,
+        grad_norm: float,
     ) -> DivergenceError | None:
         at = f"at step {step.index}"
-        loss, grad_norm = totals["loss"], totals["grad_norm"]
         if not math.isfinite(loss):
             return NonFiniteLossError(
                 f"the loss is not finite {at}; the samples in the affected micro-batches "

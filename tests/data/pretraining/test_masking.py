@@ -49,6 +49,27 @@ def test_fifteen_percent_of_every_sequence_is_chosen(lengths: np.ndarray, masked
     np.testing.assert_array_equal(made.labels, text[made.places])
 
 
+@pytest.mark.parametrize("shape", [(1, 2**16 + 1), (2**16 + 1, 1)])
+def test_very_long_sequences_and_very_large_batches(shape: tuple[int, int]) -> None:
+    lengths = np.full((shape[0], 1), shape[1])
+    text, made = make(lengths, masking_rule())
+    num_targets = masking_rule().num_targets(lengths.sum(axis=1))
+    ends = np.cumsum(lengths.sum(axis=1))
+    chosen = np.bincount(np.searchsorted(ends, made.places, side="right"), minlength=shape[0])
+    np.testing.assert_array_equal(chosen, num_targets)
+    assert len(np.unique(made.places)) == num_targets.sum()
+    np.testing.assert_array_equal(made.labels, text[made.places])
+    assert made.places.max() > 0.9 * len(text)
+
+
+@pytest.mark.parametrize("longest", [10, 2**16])
+def test_a_short_sequence_is_masked_alike_beside_a_very_long_one(longest: int) -> None:
+    lengths = np.array([[50], [longest + 1]])
+    _, alone = make(lengths[:1], masking_rule())
+    _, beside = make(lengths, masking_rule())
+    np.testing.assert_array_equal(beside.places[beside.places < 50], alone.places)
+
+
 def test_eighty_ten_ten(masked: tuple) -> None:
     text, made = masked
     seen = made.input_ids[made.places]

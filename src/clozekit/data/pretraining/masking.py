@@ -15,6 +15,13 @@ from clozekit.data.pretraining.span_masking import choose_spans
 
 Int64Array = NDArray[np.int64]
 
+LARGEST_PACKED = 2**16
+"""The number of sequences of a batch, and of tokens of a sequence, up to which (sequence, draw,
+position) fit into 64 bits."""
+
+ONE_WORD = np.ones(1)
+"""The distribution of spans that are single words."""
+
 
 @dataclass(frozen=True)
 class MaskingRule:
@@ -95,40 +102,32 @@ def mask_tokens(
     """
     lengths = segment_lengths.sum(axis=1)
     sequence = np.repeat(np.arange(len(lengths)), lengths)
-    place_in_sequence = np.arange(len(text_ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    position = np.arange(len(text_ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
     def draw(stream: rng.Stream, tokens: Int64Array | slice) -> NDArray[np.uint64]:
         of_sequence = rng.extend(sample_keys, stream)
-        return rng.extend(of_sequence[sequence[tokens]], place_in_sequence[tokens])
+        return rng.extend(of_sequence[sequence[tokens]], position[tokens])
 
     draws = draw(rng.Stream.MASK_POSITION, slice(None))
     num_targets = rule.num_targets(lengths)
     if rule.continues_word is None:
-        places = _choose_tokens(draws, sequence, place_in_sequence, lengths, num_targets)
-        decided_at = places
+        places = action_places = _choose_tokens(draws, sequence, position, lengths, num_targets)
     else:
-        begins_word = ~rule.continues_word[text_ids]
-        if rule.ends_word is not None:
-            begins_word[1:] |= rule.ends_word[text_ids[:-1]]
-        segment_begins = np.cumsum(segment_lengths.ravel()) - segment_lengths.ravel()
-        begins_word[segment_begins[segment_lengths.ravel() > 0]] = True
+        begins_word = _word_begins(text_ids, segment_lengths, rule)
         if rule.span_lengths is None:
-            places = _choose_words(draws, sequence, begins_word, num_targets)
-            decided_at = places
+            places, _ = choose_spans(
+                draws, draws, sequence, sequence, begins_word, num_targets, ONE_WORD
+            )
+            action_places = places
         else:
             segment = np.repeat(np.arange(segment_lengths.size), segment_lengths.ravel())
-            places, decided_at = choose_spans(
-                draws,
-                draw(rng.Stream.MASK_SPAN, slice(None)),
-                sequence,
-                segment,
-                begins_word,
-                num_targets,
-                rule.span_lengths,
+            length_draws = draw(rng.Stream.MASK_SPAN, slice(None))
+            places, action_places = choose_spans(
+                draws, length_draws, sequence, segment, begins_word, num_targets, rule.span_lengths
             )
 
     labels = text_ids[places]
-    action = rng.to_unit(draw(rng.Stream.MASK_ACTION, decided_at))
+    action = rng.to_unit(draw(rng.Stream.MASK_ACTION, action_places))
     is_random = (action >= rule.mask_token_prob) & (
         action < rule.mask_token_prob + rule.random_token_prob
     )
@@ -141,66 +140,44 @@ def mask_tokens(
     return MaskedTokens(inputs, places, labels)
 
 
+def _word_begins(
+    text_ids: Int64Array, segment_lengths: Int64Array, rule: MaskingRule
+) -> NDArray[np.bool_]:
+    """Returns whether each text token begins a word, `[text_tokens]`; no word spans segments."""
+    assert rule.continues_word is not None
+    begins_word = ~rule.continues_word[text_ids]
+    if rule.ends_word is not None:
+        begins_word[1:] |= rule.ends_word[text_ids[:-1]]
+    lengths = segment_lengths.ravel()
+    begins_word[(np.cumsum(lengths) - lengths)[lengths > 0]] = True
+    return begins_word
+
+
 def _choose_tokens(
     draws: NDArray[np.uint64],
     sequence: Int64Array,
-    place_in_sequence: Int64Array,
+    position: Int64Array,
     lengths: Int64Array,
     num_targets: Int64Array,
 ) -> Int64Array:
     """Chooses the tokens with the smallest draws in each sequence."""
-    # One sort of (sequence, 32 bits of the draw, place) is several times faster than an argsort,
-    # and the fixed widths keep the result independent of the other sequences in the batch.
-    packed = (
-        (sequence.astype(np.uint64) << np.uint64(48))
-        | ((draws >> np.uint64(32)) << np.uint64(16))
-        | place_in_sequence.astype(np.uint64)
-    )
-    packed.sort()
-    begins = np.cumsum(lengths) - lengths
-    is_chosen = place_in_sequence < num_targets[sequence]
-    places = (packed[is_chosen] & np.uint64(0xFFFF)).astype(np.int64) + begins[sequence[is_chosen]]
-    places.sort()
-    return places
-
-
-def _choose_words(
-    draws: NDArray[np.uint64],
-    sequence: Int64Array,
-    begins_word: NDArray[np.bool_],
-    num_targets: Int64Array,
-) -> Int64Array:
-    """Chooses whole words in random order, skipping those that no longer fit.
-
-    If whole words cannot fill a sequence's number of targets (every remaining word is longer than
-    the missing number), the first remaining word is masked partly, from its start. So the number of
-    targets, and the denominator of the loss, is always as computed by `MaskingRule.num_targets`.
-    """
-    word_begin = np.flatnonzero(begins_word)
-    word_size = np.diff(np.append(word_begin, len(sequence)))
-    word_sequence = sequence[word_begin]
-    by_draw = np.lexsort((draws[word_begin], word_sequence))
-    words_in = np.bincount(word_sequence, minlength=len(num_targets))
-    first_word = np.cumsum(words_in) - words_in
-
-    missing = num_targets.copy()
-    masked_size = np.zeros(len(word_begin), np.int64)
-    for turn in range(int(words_in.max())):
-        open_sequences = np.flatnonzero((missing > 0) & (turn < words_in))
-        if not len(open_sequences):
-            break
-        word = by_draw[first_word[open_sequences] + turn]
-        fits = word_size[word] <= missing[open_sequences]
-        masked_size[word[fits]] = word_size[word[fits]]
-        missing[open_sequences[fits]] -= word_size[word[fits]]
-    for unmet in np.flatnonzero(missing).tolist():
-        words = by_draw[first_word[unmet] : first_word[unmet] + words_in[unmet]]
-        masked_size[words[masked_size[words] == 0][0]] = missing[unmet]
-
-    is_chosen = np.arange(len(sequence)) - np.repeat(word_begin, word_size) < np.repeat(
-        masked_size, word_size
-    )
-    return np.flatnonzero(is_chosen)
+    is_chosen = position < num_targets[sequence]
+    draws = draws >> np.uint64(32)
+    if max(len(lengths), lengths.max(initial=0)) > LARGEST_PACKED:
+        chosen = np.lexsort((position, draws, sequence))[is_chosen]
+    else:
+        # One sort of numbers that hold all three is several times faster than `lexsort`.
+        packed = (
+            (sequence.astype(np.uint64) << np.uint64(48))
+            | (draws << np.uint64(16))
+            | position.astype(np.uint64)
+        )
+        packed.sort()
+        begins = np.cumsum(lengths) - lengths
+        chosen = (packed[is_chosen] & np.uint64(0xFFFF)).astype(np.int64)
+        chosen += begins[sequence[is_chosen]]
+    chosen.sort()
+    return chosen
 
 
 def _other_tokens(
