@@ -167,12 +167,22 @@ def reference() -> str:
                 sections.append(f"### `{name}`\n\n{_meanings(schema)[name]}\n")
                 sections.append(_table(_closed_rows(nested, list(nested.model_fields), {}, name)))
         for group in groups:
-            sections.append(f"### `{group}=`\n\n{_meanings(schema)[group]}\n")
-            sections += _group(group)
+            chosen = _default_choice(verb, group)
+            default = "" if chosen is None else f" The default is `{group}={chosen}`."
+            sections.append(f"### `{group}=`\n\n{_meanings(schema)[group]}{default}\n")
+            sections += _group(group, values.get(group))
     return "\n".join(sections)
 
 
-def _group(group: str) -> Iterator[str]:
+def _default_choice(verb: str, group: str) -> str | None:
+    """Returns the choice of a group that a verb has by default, as it is written in an override."""
+    defaults = yaml.safe_load((conf_dir() / f"{verb}.yaml").read_text(encoding="utf-8"))["defaults"]
+    chosen = [each[group] for each in defaults if isinstance(each, dict) and group in each]
+    return None if chosen in ([], [None]) else _plain(chosen[0]).replace(", ", ",")
+
+
+def _group(group: str, default: Any) -> Iterator[str]:
+    """Yields the parts of a group's section; `default` has the values of its default choice."""
     if group in ALIKE:
         schema = ALIKE[group]
         for choice in _choices(group):
@@ -180,7 +190,7 @@ def _group(group: str) -> Iterator[str]:
             shown = ", ".join(f"{k}={_shown(k, v)}" for k, v in values.items() if k != "defaults")
             yield f"- `{choice}`: {shown}"
         yield ""
-        yield _table(_closed_rows(schema, list(schema.model_fields), {}, group))
+        yield _table(_closed_rows(schema, list(schema.model_fields), default or {}, group))
         if group in MEMBERS:
             prefix, member = MEMBERS[group]
             yield f"#### `{prefix}`\n\n{_first_sentence(member)}\n"

@@ -8,8 +8,10 @@ import pytest
 from lightning.pytorch import Trainer
 from pydantic import ValidationError
 
+from clozekit.config.group_choices import choices_of, values_of
 from clozekit.config.messages import of_validation
-from clozekit.config.trainer_keys import HONOURED, REFUSED
+from clozekit.config.overrides import as_overrides
+from clozekit.config.trainer_keys import HONOURED, NOT_IN_CONF, REFUSED
 from clozekit.errors import ConfigError
 from clozekit.training.length import max_steps_of
 from tests.programs.commands import run_clozekit, train_config
@@ -27,10 +29,31 @@ def test_no_other_key_is_named() -> None:
     assert HONOURED | REFUSED.keys() == set(PARAMETERS)
 
 
+def test_the_keys_that_hydra_has_to_add_are_those_of_no_yaml() -> None:
+    written = {key for choice in choices_of("trainer") for key in values_of("trainer", choice)}
+    assert HONOURED - written == NOT_IN_CONF
+
+
+def test_honoured_keys_need_no_plus() -> None:
+    given = ("trainer.min_steps=5", "trainer.strategy=ddp", "trainer.devices=2")
+    config = train_config(*as_overrides("train", [*GIVEN, *given]))
+    assert config.trainer.model_extra is not None
+    assert {key: config.trainer.model_extra[key] for key in ("min_steps", "strategy")} == {
+        "min_steps": 5,
+        "strategy": "ddp",
+    }
+    plugin = "trainer.plugins._target_=my_module.Plugin"
+    (override,) = as_overrides("train", [plugin])
+    assert override == f"++{plugin}"
+    inner = "trainer.strategy.timeout.minutes=3"
+    assert as_overrides("train", [inner]) == [inner], "a key of the choice"
+
+
 @pytest.mark.parametrize("key", sorted(REFUSED))
-def test_a_refused_key_says_what_to_use(key: str) -> None:
+@pytest.mark.parametrize("plus", ["", "+"])
+def test_a_refused_key_says_what_to_use(key: str, plus: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        train_config(*GIVEN, f"+trainer.{key}=4")
+        train_config(*as_overrides("train", [*GIVEN, f"{plus}trainer.{key}=4"]))
     assert f"trainer.{key}=4 is not supported: {REFUSED[key]}" in str(caught.value)
 
 
@@ -39,6 +62,8 @@ def test_a_refused_key_says_what_to_use(key: str) -> None:
     [
         ("+trainer.acumulate=4", "unknown key 'trainer.acumulate'"),
         ("+trainer.limit_train_batch=4", "did you mean 'limit_train_batches'?"),
+        ("trainer.min_step=4", "did you mean 'min_steps'?"),
+        ("trainer.max_steps=4", "trainer.max_steps=4 is not supported: set max_steps"),
         ("trainer.limit_train_batches=-1", "trainer.limit_train_batches"),
         ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches"),
         ("trainer.limit_val_batches=most", "trainer.limit_val_batches"),

@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 from clozekit.config.group_choices import choices_of, choices_with, is_group
 from clozekit.config.location import conf_dir
 from clozekit.config.overrides import LIST_GROUPS
+from clozekit.config.trainer_keys import HONOURED
 from clozekit.config.values import as_yaml
 
 _PLAIN_TYPES = ("bool", "int", "float", "str", "none")
@@ -171,6 +172,8 @@ def _unknown_key(key: str, config_name: str, overrides: list[str]) -> str:
     if choices:
         return f"{message} with this choice of {owner}; {_with_choices(owner, name, choices)}"
     known = _known_keys(config_name, group, overrides)
+    if group == "trainer":
+        known = sorted({*known, *HONOURED})
     if not known:
         return message
     close = get_close_matches(name, known, n=1)

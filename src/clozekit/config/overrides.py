@@ -8,6 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from clozekit.config.trainer_keys import NOT_IN_CONF, REFUSED
+
 FREE_TEXT = ("text", "text_pair")
 """The keys of `predict` with text in which `${…}` has no meaning."""
 
@@ -36,8 +38,15 @@ TEXT_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """The keys of each verb whose value is text: never a number, a list, or several values."""
 
-NEW_KEYS: Mapping[str, str] = {"benchmark": "suite.tasks."}
-"""The beginning of the keys of each verb that the command line may add."""
+_TRAINER_KEYS = "|".join(sorted(NOT_IN_CONF | REFUSED.keys()))
+_OF_TRAIN = re.compile(rf"trainer\.(({_TRAINER_KEYS})(\..*)?|strategy)")
+
+NEW_KEYS: Mapping[str, re.Pattern[str]] = {
+    "benchmark": re.compile(r"suite\.tasks\..*"),
+    "train": _OF_TRAIN,
+    "inspect": _OF_TRAIN,
+}
+"""Keys of each verb that the command line may add without a +."""
 
 LIST_GROUPS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("train", "inspect"), ("logger", "callbacks")
@@ -59,6 +68,7 @@ def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False)
     are unchanged, so Hydra's own quoting works; only the text keys also take numbers and lists as
     text. `logger=null` becomes `logger=[]`. `data.path.news.path=data/news` becomes
     `++data.path.news.path=data/news`, after `data.path={}` if nothing sets `data.path` before.
+    `trainer.min_steps=5` becomes `++trainer.min_steps=5`.
 
     Args:
         verb: The verb.
@@ -74,12 +84,12 @@ def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False)
             continue
         key, equals, value = argument.partition("=")
         name = key.lstrip("+")
-        new = NEW_KEYS.get(verb)
-        if new is not None and key.startswith(new):
-            key = f"++{key}"
         if not equals or key.startswith(("-", "~")):
             overrides.append(argument)
-        elif key in LIST_GROUPS.get(verb, ()) and value in ("null", ""):
+            continue
+        if key == name and _is_new(verb, key):
+            key = f"++{key}"
+        if key in LIST_GROUPS.get(verb, ()) and value in ("null", ""):
             overrides.append(f"{key}=[]")
         elif _is_list_of_overrides(verb, name) and value[:1] == "[" and value[-1:] == "]":
             overrides.append(f"{key}=[{','.join(map(_as_element, between_commas(value[1:-1])))}]")
@@ -93,6 +103,10 @@ def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False)
         else:
             overrides.append(_quoted_if_needed(key, value, is_multirun))
     return overrides
+
+
+def _is_new(verb: str, key: str) -> bool:
+    return verb in NEW_KEYS and NEW_KEYS[verb].fullmatch(key) is not None
 
 
 def _is_text(verb: str, key: str) -> bool:

@@ -46,6 +46,15 @@ HONOURED = frozenset(
 )
 """Keys that work as Lightning documents. Its batches are optimizer steps here."""
 
+NOT_IN_CONF = frozenset(
+    {
+        *("benchmark", "default_root_dir", "enable_autolog_hparams", "enable_model_summary"),
+        *("enable_progress_bar", "inference_mode", "limit_test_batches", "min_steps", "plugins"),
+        *("reload_dataloaders_every_n_epochs", "sync_batchnorm"),
+    }
+)
+"""Honoured keys that `conf/trainer/` leaves to Lightning, so that Hydra has to add them."""
+
 _Number = Annotated[StrictInt, Field(ge=1, le=100_000)]
 _Limit = Annotated[StrictInt, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)] | None
 _Group = dict[str, Any]
