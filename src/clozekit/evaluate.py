@@ -1,4 +1,4 @@
-"""`clozekit evaluate`: metrics and predictions of a model on labelled rows."""
+"""`clozekit evaluate`: metrics and predictions of a model on labelled rows, or on a corpus."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +18,13 @@ from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
 from clozekit.display import say
 from clozekit.errors import ConfigError, DataError
+from clozekit.files import write_folder_atomically, write_json
+from clozekit.inference.corpus_evaluation import (
+    corpus_of,
+    evaluate_on_corpus,
+    facts_of,
+    predicts_masked_words,
+)
 from clozekit.inference.evaluation_files import write_evaluation
 from clozekit.inference.load_predictor import learn_from_rows, make_predictor
 from clozekit.inference.row_predictor import Prediction, RowPredictor
@@ -50,6 +57,8 @@ class Split:
 def evaluate(config: EvaluateConfig) -> dict[str, float]:
     """Writes metrics, predictions and plots to a folder, and prints the metrics.
 
+    A pretrained model has no predictions: its metrics are those of validation in training.
+
     Returns:
         The metrics.
 
@@ -57,6 +66,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
         UserError: The model or the rows cannot be used.
     """
     pretrained = load_pretrained(config.checkpoint, config.trusted_modules)
+    if predicts_masked_words(pretrained):
+        return _evaluate_pretrained(config, pretrained)
     if config.input is None:
         _check_trust_in_data(pretrained)
     predictor = make_predictor(
@@ -69,8 +80,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
     )
     if not isinstance(predictor, RowPredictor):
         raise ConfigError(
-            f"{pretrained.path}: evaluate needs a fine-tuned model; the metrics of a pretraining "
-            "run are in its results.json and metrics.csv"
+            f"{pretrained.path} is an encoder without a head, which predicts nothing to evaluate; "
+            "fine-tune it first"
         )
     if config.input is not None:
         split = _split_of_file(config.input, predictor)
@@ -107,6 +118,25 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
         with_page=config.format == "html",
     )
     _print(values, split, len(predictions), out)
+    return values
+
+
+def _evaluate_pretrained(config: EvaluateConfig, pretrained: Pretrained) -> dict[str, float]:
+    """Evaluates a model that was not fine-tuned on the validation split of a corpus."""
+    datamodule = corpus_of(config, pretrained)
+    path = config.input or str(datamodule.config.paths.get("", "corpus"))
+    out = config.out or _default_out(config, pretrained, Path(path).name)
+    check_out(out)
+    values = evaluate_on_corpus(config, pretrained, datamodule)
+    with write_folder_atomically(out) as unfinished:
+        write_json(unfinished / "metrics.json", {**facts_of(datamodule), "metrics": values})
+    _print_metrics(f"validation split of {path}", values)
+    if config.input is None and pretrained.data_hash not in (None, datamodule.data_hash):
+        say(
+            "the corpus is not the one that the model was trained on (its hash is "
+            f"{datamodule.data_hash}, but the checkpoint has {pretrained.data_hash})"
+        )
+    say(f"wrote the metrics to {out}")
     return values
 
 
@@ -208,12 +238,7 @@ def _default_out(config: EvaluateConfig, pretrained: Pretrained, name: str) -> P
 
 
 def _print(values: Mapping[str, float], split: Split, number: int, out: Path) -> None:
-    table = Table(title=f"{split.name}: {number:,} rows", title_justify="left")
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for metric, value in values.items():
-        table.add_row(metric, f"{value:.4f}")
-    PlainConsole(soft_wrap=True).print(table)
+    _print_metrics(f"{split.name}: {number:,} rows", values)
     for note in split.notes:
         say(note)
     if split.unknown_labels:
@@ -221,3 +246,12 @@ def _print(values: Mapping[str, float], split: Split, number: int, out: Path) ->
     if split.num_unlabelled:
         say(f"{split.num_unlabelled:,} rows without labels were left out")
     say(f"wrote metrics, predictions and plots to {out}")
+
+
+def _print_metrics(title: str, values: Mapping[str, float]) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for metric, value in values.items():
+        table.add_row(metric, f"{value:.4f}")
+    PlainConsole(soft_wrap=True).print(table)

@@ -101,9 +101,14 @@ def test_words_are_predicted_and_pairs_are_not_judged(
             clozekit.load(run).predict([row])
 
 
-def test_it_is_not_evaluated_on_rows(run: Path) -> None:
-    with pytest.raises(ConfigError, match="evaluate needs a fine-tuned model; the metrics"):
-        evaluate(EvaluateConfig(checkpoint=str(run)))
+def test_its_evaluation_is_its_validation(run: Path, tmp_path: Path) -> None:
+    values = evaluate(EvaluateConfig(checkpoint=str(run), out=tmp_path / "evaluation"))
+    results = json.loads((run / "results.json").read_text())
+    loss = values.pop("full_sentences_mlm_loss")
+    assert values == pytest.approx(
+        {name.removeprefix("validation/"): results[name] for name in results if name != "step"}
+    )
+    assert loss == pytest.approx(values["mlm_loss"]), "the same samples, with the seed of the run"
 
 
 def test_a_fine_tuned_task_begins_with_its_encoder(

@@ -12,20 +12,24 @@ from clozekit.errors import ConfigError
 
 
 class EvaluateConfig(BaseModel):
-    """Which model to evaluate on which rows.
+    """Which model to evaluate on which rows, or on which corpus.
 
     Attributes:
         checkpoint: A run's folder (its best checkpoint, or else its last), a `.ckpt` file, or a
-            transformers model.
-        input: A file of labelled rows; null to use a split of the run's own data.
-        split: The split to use; null for `test` if it exists, otherwise `validation`.
+            transformers model. A pretrained model predicts masked words of a corpus, and next
+            sentences if it has learnt to.
+        input: A file of labelled rows, or the folder of a corpus for a pretrained model; null to
+            use a split of the run's own data.
+        split: The split to use; null for `test` if it exists, otherwise `validation`. Of a corpus
+            it is always `validation`.
         out: The folder to create for the results; null to create one in the run's folder, or in the
             current folder for a checkpoint that is not in a run.
         format: `html` also writes `evaluation.html`: metrics, confusion by class, and the most
             confident errors with entities and answers marked in their texts.
-        data_options: Changes to how rows were read in training: arguments of the model's
-            DataModule, such as `{text_column: review}`. With `{on_unknown_label: error}`, gold
-            labels that the model does not have are refused; else they count as errors.
+        data_options: Changes to how rows or a corpus were read in training: arguments of the
+            model's DataModule, such as `{text_column: review}` or `{max_seq_length: 512}`. With
+            `{on_unknown_label: error}`, gold labels that the model does not have are refused; else
+            they count as errors.
         task_options: Arguments of the model's task, such as `{no_answer_threshold: 1.5}`.
         trusted_modules: Python modules with classes that the checkpoint may use, such as
             `[my_tasks]`. Their code is run; they may be in the current folder.

@@ -70,7 +70,7 @@ def make_predictor(
         raise DataError(
             f"{pretrained.path}: no tokenizer found; tokenizer.json or vocab.txt is required"
         )
-    place = _device(device)
+    place = device_of(device)
     computed = InferencePrecision(precision, place)
     group = _task_group(pretrained)
     if group is None:
@@ -79,9 +79,9 @@ def make_predictor(
         heads = ["masked_lm_head"]
         if _has_next_sentence_head(pretrained):
             heads.append("next_sentence_head")
-        _check_encoder(pretrained)
+        check_encoder(pretrained)
         model = make_model(heads, pretrained.encoder)
-        load_strictly(model, _of_parts(pretrained, model), _where(pretrained))
+        load_strictly(model, weights_of_parts(pretrained, model), _where(pretrained))
         computed.convert(model)
         return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size, computed)
     module = _module(pretrained, group, task_options or {})
@@ -90,7 +90,7 @@ def make_predictor(
         # The rows decide which metrics there are, not those that the model was validated with.
         module.metric_names = ()
         # A folder of sentence-transformers may have a pooler, which its vectors do not use.
-        weights = _of_parts(pretrained, module.model)
+        weights = weights_of_parts(pretrained, module.model)
     load_strictly(module.model, weights, _where(pretrained))
     features = _features(module, pretrained, data_options or {})
     computed.convert(module.model)
@@ -115,7 +115,7 @@ def learn_from_rows(
         module.has_unanswerable = any(not example.answers for example in examples)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
     """Returns the device of a configuration.
 
     Raises:
@@ -148,7 +148,7 @@ def encoder_of(pretrained: Pretrained) -> torch.nn.Module:
     """Makes the encoder of a model, in evaluation mode."""
     weights = pretrained.part("encoder")
     has_pooler = any(name.startswith("pooler.") for name in weights)
-    _check_encoder(pretrained)
+    check_encoder(pretrained)
     encoder = make_encoder(pretrained.encoder, has_pooler)
     assert isinstance(encoder, torch.nn.Module)
     load_strictly(encoder, weights, _where(pretrained))
@@ -225,12 +225,17 @@ def _check_threshold(pretrained: Pretrained, task_class: type, options: Mapping[
         )
 
 
-def _check_encoder(pretrained: Pretrained) -> None:
+def check_encoder(pretrained: Pretrained) -> None:
+    """Checks that the class of the encoder is clozekit's own, or in a module that the user trusts.
+
+    Raises:
+        ConfigError: It is not.
+    """
     target = pretrained.encoder.target
     check_trust(pretrained.path, {"encoder": (target, ENCODERS)}, pretrained.trusted_modules)
 
 
-def _of_parts(pretrained: Pretrained, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def weights_of_parts(pretrained: Pretrained, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Returns the weights of the parts that a model has."""
     return {n: pretrained.weights[n] for n in model.state_dict() if n in pretrained.weights}
 

@@ -133,8 +133,15 @@ def extend_pretrained(pretrained: Pretrained, data: Tokenizer) -> Pretrained:
     return with_new_pieces(pretrained, data)
 
 
-def check_tokenizers_agree(data: Tokenizer, pretrained: Pretrained) -> None:
+def check_tokenizers_agree(
+    data: Tokenizer, pretrained: Pretrained, key: str = "encoder.pretrained"
+) -> None:
     """Checks that the data and the pretrained encoder use the same tokenizer.
+
+    Args:
+        data: The tokenizer of the data.
+        pretrained: The model.
+        key: The key that names the model, for the message.
 
     Raises:
         ConfigError: The vocabularies or the normalizers differ.
@@ -146,13 +153,13 @@ def check_tokenizers_agree(data: Tokenizer, pretrained: Pretrained) -> None:
     if before != now:
         differing = sorted(t for t in before.keys() | now.keys() if before.get(t) != now.get(t))
         raise ConfigError(
-            f"encoder.pretrained={pretrained.path} has another vocabulary than the data: "
+            f"{key}={pretrained.path} has another vocabulary than the data: "
             f"{len(differing)} tokens differ, such as {differing[0]!r}; prepare the corpus with "
             "tokenizer=existing and tokenizer.path set to the tokenizer of the pretrained model"
         )
     if _normalized(theirs) != _normalized(data):
         raise ConfigError(
-            f"encoder.pretrained={pretrained.path} normalizes text differently than the data's "
+            f"{key}={pretrained.path} normalizes text differently than the data's "
             f"tokenizer: {_PROBE!r} becomes {_normalized(theirs)!r} instead of "
             f"{_normalized(data)!r}"
         )
