@@ -107,6 +107,20 @@ def test_two_keys_with_the_same_wrong_value_are_told_apart() -> None:
     assert second.startswith("fine_tuning.reinit_pooler=perhaps: it should be a valid boolean")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "written"),
+    [
+        (True, "true"),
+        ([True, None, "a"], "[true, null, 'a']"),
+        ({"a": False, "b": [1.0]}, "{'a': false, 'b': [1.0]}"),
+    ],
+)
+def test_a_wrong_value_is_told_as_yaml_has_it(wrong: object, written: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainConfig.model_validate(values(name=wrong))
+    assert of_validation(caught.value) == f"name={written}: it should be a valid string"
+
+
 def test_items_of_a_list_are_told_apart() -> None:
     with pytest.raises(ValidationError) as caught:
         MergeConfig.model_validate({"checkpoints": ["a", "b"], "weights": [0, 0], "out": "c"})

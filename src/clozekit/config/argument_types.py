@@ -41,8 +41,7 @@ def check_argument_types(group: str, made: Callable[..., Any], arguments: dict[s
         if all(_is_simple(kind) for kind in kinds) and not any(_fits(value, k) for k in kinds):
             allowed = " or ".join(dict.fromkeys(_in_words(k) for k in kinds if k is not NoneType))
             null = " or null" if NoneType in kinds else ""
-            shown = str(value).lower() if isinstance(value, bool) else as_yaml(value)
-            raise ConfigError(f"{group}.{name}={shown}: it should be {allowed}{null}")
+            raise ConfigError(f"{group}.{name}={as_yaml(value)}: it should be {allowed}{null}")
 
 
 def _members(annotation: Any) -> Iterator[Any]:

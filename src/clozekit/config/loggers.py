@@ -15,6 +15,7 @@ from clozekit.config.checking import checked
 from clozekit.config.groups import Component
 from clozekit.config.paths import PathText
 from clozekit.config.train import TrainConfig
+from clozekit.config.values import as_yaml
 from clozekit.errors import ConfigError
 
 SERVER_SECONDS = 5.0
@@ -66,7 +67,7 @@ def check_loggers(config: TrainConfig) -> None:
             _check_account()
         elif wandb.get("log_model"):
             raise ConfigError(
-                f"logger.wandb.log_model={str(wandb['log_model']).lower()} uploads checkpoints and "
+                f"logger.wandb.log_model={as_yaml(wandb['log_model'])} uploads checkpoints and "
                 "requires WANDB_MODE=online"
             )
     if _arguments(config, "tensorboard") is not None and not (

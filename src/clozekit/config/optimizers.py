@@ -34,8 +34,7 @@ def check_optimizer(target: str, arguments: Mapping[str, Any]) -> None:
         if key not in arguments or (key == "eps" and name == "Adafactor"):
             continue
         if not is_valid(arguments[key]):
-            value = arguments[key]
-            written = str(value).lower() if isinstance(value, bool) else as_yaml(value)
+            written = as_yaml(arguments[key])
             raise ConfigError(f"optimizer.{key}={written}: it should be {allowed}")
 
 

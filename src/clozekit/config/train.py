@@ -144,7 +144,7 @@ class TrainConfig(Closed):
     @classmethod
     def _check_compile(cls, value: Any) -> Any:
         if isinstance(value, bool):
-            raise ValueError(f"{str(value).lower()}: it should be {COMPILE_CHOICES}")
+            raise ValueError(f"{as_yaml(value)}: it should be {COMPILE_CHOICES}")
         return value
 
     @model_validator(mode="after")

@@ -31,5 +31,23 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def as_yaml(value: object) -> object:
-    """Returns the value as YAML writes it: None as `null`."""
-    return "null" if value is None else value
+    """Returns a value as YAML writes it: None as `null`, and booleans as `true` and `false`.
+
+    Those in lists and dicts are written so, too. Every other value is returned as it is.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inside, value))}]"
+    if isinstance(value, dict):
+        pairs = (f"{_inside(key)}: {_inside(each)}" for key, each in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return value
+
+
+def _inside(value: object) -> str:
+    """Returns a value of a list or dict as YAML writes it; a text has quotes there."""
+    written = as_yaml(value)
+    return repr(value) if written is value else str(written)

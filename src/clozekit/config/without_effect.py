@@ -9,6 +9,7 @@ from clozekit.config.callbacks import UnigramBaselineConfig
 from clozekit.config.key_conflicts import given_values
 from clozekit.config.schedule import UserScheduleConfig
 from clozekit.config.train import TrainConfig
+from clozekit.config.values import as_yaml
 from clozekit.errors import ConfigError
 
 UNIGRAM_BASELINE = "clozekit.training.unigram.UnigramBaseline"
@@ -76,9 +77,8 @@ def _useless(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Useless]
 
 
 def _pair(key: str, value: Any, by: str, reason: Any, why: str = "") -> Useless:
-    shown = {True: "true", False: "false", None: "null"}
-    known = shown.get(reason, reason) if isinstance(reason, bool | None) else reason
-    return Useless(key, by, f"{key}={value} has no effect with {by}={known}{why}")
+    written = f"{key}={as_yaml(value)}"
+    return Useless(key, by, f"{written} has no effect with {by}={as_yaml(reason)}{why}")
 
 
 def _of_schedule(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Useless]:
@@ -123,9 +123,8 @@ def _of_fine_tuning(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[U
         key, value = f"fine_tuning.{name}", values[name]
         if key not in given or does_nothing(value):
             continue
-        written = str(value).lower()
         if config.fine_tuning.freeze_encoder and name != "freeze_encoder":
-            yield _of_frozen(key, written, is_random=name.startswith("reinit"))
+            yield _of_frozen(key, value, is_random=name.startswith("reinit"))
         elif config.encoder.pretrained is None and name == "freeze_encoder":
             by = "encoder.pretrained"
             message = (
@@ -135,14 +134,15 @@ def _of_fine_tuning(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[U
             yield Useless(key, by, message)
         elif config.encoder.pretrained is None and name.startswith("reinit"):
             by = "encoder.pretrained"
-            yield _pair(key, written, by, None, ", without which all weights are random")
+            yield _pair(key, value, by, None, ", without which all weights are random")
 
 
-def _of_frozen(key: str, value: str, is_random: bool) -> Useless:
+def _of_frozen(key: str, value: Any, is_random: bool) -> Useless:
     by = "fine_tuning.freeze_encoder"
     if not is_random:
         return _pair(key, value, by, True)
-    return Useless(key, by, f"{key}={value} with {by}=true would leave random weights untrained")
+    message = f"{key}={as_yaml(value)} with {by}=true would leave random weights untrained"
+    return Useless(key, by, message)
 
 
 _NOTHING: Mapping[str, Callable[[Any], bool]] = {
