@@ -137,6 +137,29 @@ def test_lists_in_the_cells_of_a_csv_file_are_read(
     assert (example.words, example.tags) == (tuple(words), tuple(tags))
 
 
+@pytest.mark.parametrize("form", [str, json.dumps, np.array, " ".join])
+def test_the_scheme_of_lists_in_the_cells_of_a_csv_file_is_that_of_their_tags(
+    form: Callable[[list[str]], object], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    words, tags = ["Anna", "Ines", "sees", "Rome"], ["I-PER", "B-PER", "O", "I-LOC"]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("tokens", "tags"), (form(words), form(tags))])
+    data = datamodule(path)
+    assert tags_read(data) == {("B-PER", "B-PER", "O", "B-LOC")}
+    assert data.facts()["tag scheme"] == "iob1, converted to iob2"
+    evaluated = datamodule(path, label_names=["O", "B-LOC", "I-LOC", "B-PER", "I-PER"])
+    assert tags_read(evaluated) == {("B-PER", "B-PER", "O", "B-LOC")}
+
+
+@pytest.mark.parametrize("tags", ['["O", ["x"]]', "3", '"[1, 2"'])
+def test_tags_that_cannot_be_read_are_told_with_file_and_row(tags: str, tmp_path: Path) -> None:
+    row = f'{{"tokens": ["a", "b"], "tags": {tags}}}'
+    (tmp_path / "a.jsonl").write_text('{"tokens": ["a", "b"], "tags": "I-x O"}\n' + row + "\n")
+    with pytest.raises(DataError, match=r"a\.jsonl, line 2: "):
+        datamodule(tmp_path / "a.jsonl")
+
+
 def test_a_list_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("tokens\ttags\n['a', 'b'\tx y\n")
     with pytest.raises(DataError, match=r"a\.tsv, line 2: tokens is .* a list that cannot be read"):

@@ -170,6 +170,16 @@ def list_in(value: Any, column: str) -> list[Any] | None:
     return found
 
 
+def items_in(value: Any, column: str) -> list[Any]:
+    """Returns the list in a cell as `list_in` does; the items of another text are between blanks.
+
+    Raises:
+        RowError: The value is neither a list nor text, or is a list that cannot be read.
+    """
+    found = list_in(value, column)
+    return value.split() if found is None else found
+
+
 def ordered_names(names: set[str]) -> list[str]:
     """Sorts classes: by value if all are whole numbers, else alphabetically."""
     if all(_WHOLE.fullmatch(name) for name in names):

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clozekit.config.reading import TaggingReading
-from clozekit.data.files.rows import Rows, as_name, is_missing
+from clozekit.data.files.cells import RowError, as_name, is_missing, items_in
+from clozekit.data.files.rows import Rows
 from clozekit.metrics.tag_schemes import (
     IOB1,
     IOB2,
@@ -53,7 +54,7 @@ def _scheme_of_tags(rows: Rows, column: str, wanted: Scheme | None) -> Scheme | 
 
     def sentences() -> Iterator[list[str | None]]:
         for _, row in rows:
-            tags = [None if is_missing(tag) else as_name(tag) for tag in _tags(row.get(column))]
+            tags = _tags(row.get(column), column)
             names.update(tag for tag in tags if tag is not None)
             yield tags
 
@@ -71,6 +72,12 @@ def _scheme_of_tags(rows: Rows, column: str, wanted: Scheme | None) -> Scheme | 
     return IOB1 if found is IOB2 and may_be_iob1 else found
 
 
-def _tags(value: Any) -> list[Any]:
-    """Returns the tags of a row, if they can be read."""
-    return value.split() if isinstance(value, str) else value if isinstance(value, list) else []
+def _tags(value: Any, column: str) -> list[str | None]:
+    """Returns the tags of a row; none if they cannot be read, which is told when the row is."""
+    if is_missing(value):
+        return []
+    try:
+        tags = items_in(value, column)
+        return [None if is_missing(tag) else as_name(tag) for tag in tags]
+    except RowError:
+        return []

@@ -10,7 +10,7 @@ from clozekit.config.data import TaggingDataConfig
 from clozekit.config.reading import TaggingReading
 from clozekit.corpus.special_tokens import role_names
 from clozekit.corpus.word_marks import needs_space_before
-from clozekit.data.files.cells import as_text, list_in, shown
+from clozekit.data.files.cells import as_text, items_in, shown
 from clozekit.data.files.conll import is_conll, read_conll
 from clozekit.data.files.rows import MISSING_LABEL, Rows, as_name, is_missing, ordered_names
 from clozekit.data.labelled.features import Features, RowError
@@ -69,7 +69,7 @@ class TaggingFeatures(Features[TaggedWords]):
         column = self.config.words_column
         if column not in row:
             raise RowError(f"there is no {column!r}; the row has {', '.join(row) or 'no columns'}")
-        words = [] if is_missing(row[column]) else _listed(row[column], column)
+        words = [] if is_missing(row[column]) else items_in(row[column], column)
         for word in words:
             if not isinstance(word, str):
                 raise RowError(f"{column} has {shown(word)} but must have words only")
@@ -81,7 +81,7 @@ class TaggingFeatures(Features[TaggedWords]):
         given = row[self.config.tags_column]
         if is_missing(given) or not words:
             return None
-        tags = _listed(given, self.config.tags_column)
+        tags = items_in(given, self.config.tags_column)
         if isinstance(given, str) and len(tags) > 1 and _have_commas(tags):
             raise RowError(
                 f"{self.config.tags_column} is {shown(given)} but must be tags separated by blanks "
@@ -235,11 +235,6 @@ def _num_stray(tags: Sequence[str | None], scheme: Scheme) -> int:
     known = [OUTSIDE if tag is None else tag for tag in tags]
     in_entities = sum(entity.end - entity.start for entity in entities_of(known, scheme))
     return len(known) - known.count(OUTSIDE) - in_entities
-
-
-def _listed(value: Any, column: str) -> list[Any]:
-    found = list_in(value, column)
-    return value.split() if found is None else found
 
 
 def _have_commas(tags: Sequence[Any]) -> bool:
