@@ -109,11 +109,19 @@ class JsonStream:
         yield from self._members(b"[", b"]")
 
     def object(self) -> Iterator[str]:
-        """Yields the keys of an object; the value of each must be taken before the next."""
+        """Yields the keys of an object; the value of each must be taken before the next.
+
+        Raises:
+            DataError: A key occurs twice.
+        """
+        seen: set[str] = set()
         for key in self._members(b"{", b"}"):
             name = self.parsed(key)
             if not isinstance(name, str):
                 raise self._error(f"{key.text[:40]} is not a key")
+            if name in seen:
+                raise self._error(f"the key {name!r} occurs twice")
+            seen.add(name)
             self._take(b":")
             yield name
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from clozekit.data.files.cells import shown
 from clozekit.data.files.json_text import JsonStream
 from clozekit.data.files.opening import check_is_file, endings, opened
 from clozekit.data.files.row import FileRow, NoRowsError, Rows
@@ -65,34 +66,58 @@ def _read(path: str) -> Iterator[FileRow]:
                 stream.value()
                 continue
             for place, item in enumerate(stream.array()):
-                for cells in _questions(stream.parsed(item), path, place):
-                    number += 1
-                    yield FileRow(cells, f"question {number}", file.position())
+                try:
+                    for cells in _questions(stream.parsed(item), f"data[{place}]"):
+                        number += 1
+                        yield FileRow(cells, f"question {number}", file.position())
+                except _FormatError as error:
+                    raise DataError(
+                        f"{path}, line {item.line} is not in SQuAD's format: {error}"
+                    ) from error
         stream.end()
 
 
-def _questions(article: Any, path: str, place: int) -> Iterator[Mapping[str, Any]]:
-    try:
-        for paragraph in article["paragraphs"]:
-            for question in paragraph["qas"]:
-                yield {
-                    "id": question["id"],
-                    "question": question["question"],
-                    "context": paragraph["context"],
-                    "answers": _answers(question.get("answers")),
-                    "is_impossible": question.get("is_impossible"),
-                }
-    except (AttributeError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: data[{place}] is not in SQuAD's format ({type(error).__name__}: {error})"
-        ) from error
+class _FormatError(ValueError):
+    """A part of an article is not as in SQuAD."""
 
 
-def _answers(given: Any) -> dict[str, list[Any]] | None:
+def _questions(article: Any, where: str) -> Iterator[Mapping[str, Any]]:
+    for number, paragraph in enumerate(_list(article, "paragraphs", where)):
+        of_paragraph = f"{where}.paragraphs[{number}]"
+        for place, question in enumerate(_list(paragraph, "qas", of_paragraph)):
+            of_question = f"{of_paragraph}.qas[{place}]"
+            yield {
+                "id": _value(question, "id", of_question),
+                "question": _value(question, "question", of_question),
+                "context": _value(paragraph, "context", of_paragraph),
+                "answers": _answers(question.get("answers"), f"{of_question}.answers"),
+                "is_impossible": question.get("is_impossible"),
+            }
+
+
+def _answers(given: Any, where: str) -> dict[str, Any] | None:
     """Returns the answers as lists; None if they are not given, as in a test set."""
-    if given is None:
-        return None
+    if given is None or isinstance(given, dict):
+        # The answers of the hub's rows are lists already; they are checked when the row is read.
+        return given
+    if not isinstance(given, list):
+        raise _FormatError(f"{where} is {shown(given)} but must be a list")
     return {
-        "text": [answer["text"] for answer in given],
-        "answer_start": [answer["answer_start"] for answer in given],
+        key: [_value(answer, key, f"{where}[{i}]") for i, answer in enumerate(given)]
+        for key in ("text", "answer_start")
     }
+
+
+def _list(given: Any, key: str, where: str) -> list[Any]:
+    value = _value(given, key, where)
+    if not isinstance(value, list):
+        raise _FormatError(f"{where}.{key} is {shown(value)} but must be a list")
+    return value
+
+
+def _value(given: Any, key: str, where: str) -> Any:
+    if not isinstance(given, dict):
+        raise _FormatError(f"{where} is {shown(given)} but must be an object")
+    if key not in given:
+        raise _FormatError(f"{where} has no {key!r}; it has {', '.join(given) or 'no keys'}")
+    return given[key]
