@@ -12,7 +12,26 @@ DEEPEST = 64
 """Maximum depth of a YAML file; a deeper one would exhaust the stack."""
 
 # Ten times faster, if available.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_OF_JSON = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")
+)
+"""The tags of values that JSON has, too."""
+
+
+class _Loader(_FASTEST):  # type: ignore[misc]
+    """Reads values that JSON has, too; dates are text, and other tags are refused."""
+
+    yaml_constructors = {  # noqa: RUF012  as in PyYAML
+        tag: constructor
+        for tag, constructor in _FASTEST.yaml_constructors.items()
+        if tag is None or tag in _OF_JSON
+    }
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if tag in _OF_JSON]
+        for first, resolvers in _FASTEST.yaml_implicit_resolvers.items()
+    }
 
 
 def read_json(path: Path) -> Any:
@@ -53,7 +72,7 @@ def read_yaml(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         _check_events(path, text)
-        return yaml.load(text, _LOADER)
+        return yaml.load(text, _Loader)
     except DataError:
         raise
     except Exception as error:  # Some invalid values are a TypeError or an AttributeError.
@@ -63,7 +82,7 @@ def read_yaml(path: Path) -> Any:
 
 def _check_events(path: Path, text: str) -> None:
     depth = 0
-    for event in yaml.parse(text, _LOADER):
+    for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.AliasEvent):
             raise DataError(f"{path} has an alias, *{event.anchor}, which is refused")
         if isinstance(event, yaml.CollectionStartEvent):

@@ -19,18 +19,17 @@ from clozekit.figures import drawn
 from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
-from clozekit.runs.branch import continue_history
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.curves import plot_curves
 from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing
 from clozekit.runs.mirror import find_copy
-from clozekit.runs.resume import adopt, check_weights
+from clozekit.runs.resume import check_weights
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import make_module, reinitialize, resolved
-from clozekit.training.beginning import Beginning, beginning_of, make_parts, tell_of_schedule
+from clozekit.training.beginning import beginning_of, make_parts, tell_of_schedule
 from clozekit.training.budget import within_budget
 from clozekit.training.callbacks import (
     check_folders,
@@ -38,7 +37,7 @@ from clozekit.training.callbacks import (
     make_callbacks,
     monitors_of,
 )
-from clozekit.training.checkpoints import Checkpoints, finish_mirror
+from clozekit.training.checkpoints import finish_mirror
 from clozekit.training.failures import (
     is_of_restoring,
     lightning_errors_in_words,
@@ -46,7 +45,8 @@ from clozekit.training.failures import (
 )
 from clozekit.training.length import max_steps_of
 from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
-from clozekit.training.monitoring import check_monitors, monitored
+from clozekit.training.monitoring import check_monitors
+from clozekit.training.opening import checksums, open_folder, selection_metric
 from clozekit.training.plan import print_plan
 from clozekit.training.profiling import end_profiler
 from clozekit.training.quiet import silence_warnings
@@ -120,8 +120,8 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
         if claim is not None:
             # Only after everything is built, so that an invalid configuration leaves no folder.
             claim.take()
-            values = resolved(config, encoder)
-            _open_folder(folder, begin, values, _selection_metric(trainer, module))
+            begin = begin.with_facts(data=checksums(config, datamodule))
+            open_folder(folder, begin, resolved(config, encoder), selection_metric(trainer, module))
             check_folders(callbacks)
             write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
             print_summary(module, encoder, datamodule, trainer, folder)
@@ -226,39 +226,6 @@ def _metrics(trainer: Trainer) -> dict[str, float]:
         for name, value in trainer.callback_metrics.items()
         if name.startswith(("validation/", "test/"))
     }
-
-
-def _selection_metric(trainer: Trainer, module: TaskModule[Any]) -> tuple[str, str]:
-    """Returns the metric that selects the best checkpoint, and its mode."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Checkpoints):
-            name, mode = monitored(module, callback.monitor, callback.mode)
-            if name is not None:
-                return name, mode
-    return module.monitor, module.monitor_mode
-
-
-def _open_folder(
-    folder: RunFolder, begin: Beginning, values: dict[str, Any], monitored: tuple[str, str]
-) -> None:
-    """Writes the configuration, with the encoder that is trained, and the record."""
-    config, resumed = begin.config, begin.checkpoint
-    is_resumed = resumed is not None and not begin.is_of_parent
-    if config.resume is None:
-        folder.create(values, monitored, begin.facts)
-    else:
-        source = f"step {resumed.step} ({resumed.path})" if resumed and is_resumed else None
-        folder.reopen(values, source, monitored, begin.facts)
-    if resumed is None:
-        if config.resume is not None:
-            say(f"{folder.path} has no checkpoint; the run starts from step 0")
-        return
-    if config.resume != "auto" or begin.is_of_parent:
-        adopt(resumed, folder.checkpoints)
-    if begin.parent is not None and begin.is_of_parent:
-        continue_history(begin.parent, folder)
-    done = "resumed at" if is_resumed else "begins at"
-    say(f"{done} step {resumed.step} from {resumed.path}")
 
 
 def _fit(

@@ -216,3 +216,17 @@ def test_a_benchmark_that_is_being_run_is_not_run_twice(
     assert "is already run by process 12345 on" in capsys.readouterr().err
     lock.release()
     assert benchmarks.run(*FIRST, *TOPICS, scores=by_rate) == 0
+
+
+def test_a_folder_of_rows_that_has_changed_is_refused(
+    benchmarks: Benchmarks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("rows").mkdir()
+    shutil.copy("topics.csv", "rows/train.csv")
+    of_folder = ("path=rows", "train=train", "max_seq_length=48")
+    task = ("suite.tasks.topics.task=classification", "suite.rates=[1e-3]")
+    arguments = (*FIRST, *task, *(f"suite.tasks.topics.data.{each}" for each in of_folder))
+    assert benchmarks.run(*arguments, scores=by_rate) == 0
+    write_classification(Path("rows/train.csv"), 30, random.Random(3))
+    assert benchmarks.run(*arguments, scores=by_rate) == 2
+    assert "the file rows/train.csv of suite.tasks.topics has changed" in capsys.readouterr().err

@@ -85,6 +85,10 @@ HOSTILE = (
     "+evil@_global_=../../evil",
     "+evil=../../evil",
     "+/tmp=evil",
+    # Keys that are a run's own, within a mapping.
+    "data.cache={dir: /tmp/evil, limit: 1MB}",
+    "data.cache={'dir': /tmp/evil}",
+    "data={cache: {dir: /tmp/evil}}",
 )
 
 

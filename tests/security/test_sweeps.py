@@ -186,6 +186,18 @@ def test_yaml_without_aliases_is_read(tmp_path: Path) -> None:
     assert read_yaml(tmp_path / "a.yaml") == {"a": {"b": [1, 2.5, None, "x * y & z"]}}
 
 
+def test_yaml_has_only_values_that_json_has(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: 2024-01-01\nb: 2024-01-01 10:00:00\n")
+    assert read_yaml(tmp_path / "a.yaml") == {"a": "2024-01-01", "b": "2024-01-01 10:00:00"}
+    for tag in ("!!binary aGk=", "!!set {x}", "!!timestamp 2024-01-01", "!!python/name:os.system"):
+        (tmp_path / "a.yaml").write_text(f"a: {tag}\n")
+        with pytest.raises(DataError, match="could not determine a constructor"):
+            read_yaml(tmp_path / "a.yaml")
+    write_run(tmp_path / "a", config_yaml="seed: 2024-01-01\n")
+    write_run(tmp_path / "b", config_yaml="seed: 2024-01-02\n")
+    assert [run.value("seed") for run in read_runs(tmp_path)] == ["2024-01-01", "2024-01-02"]
+
+
 def test_a_report_does_not_steer_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

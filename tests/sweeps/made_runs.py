@@ -23,12 +23,13 @@ def make_run(
     results: Mapping[str, float] | None = None,
     monitor: tuple[str, str] = (LOSS, "min"),
     config: Mapping[str, Any] | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> Path:
     """Makes a run's folder; without results it has not finished."""
     values = config or _config(*overrides)
     name = f"name={path.parent.name}/{path.name}"
     with patch.object(sys, "argv", ["__main__.py", "train", *FIXED, *overrides, name]):
-        RunFolder(path).create(dict(values), monitor)
+        RunFolder(path).create(dict(values), monitor, facts)
     history = [f"{step},{1 / step},\n{step},,{2 / step}\n" for step in (5, 10)]
     (path / "metrics.csv").write_text(f"step,train/loss,{monitor[0]}\n{''.join(history)}")
     if results is not None:

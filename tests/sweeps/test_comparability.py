@@ -94,3 +94,18 @@ def test_a_report_says_that_settings_cannot_be_compared(
         "settings cannot be compared\n"
     ) in shown
     assert "\x1b" not in shown and r"\x1b[31mb" in shown
+
+
+@pytest.mark.parametrize("second", ["0", "1"])
+def test_a_report_says_that_the_rows_have_changed_between_runs(
+    second: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, checksum in enumerate(("0", second)):
+        files = {"rows.csv": checksum, f"own-{number}.csv": checksum}
+        rate = f"optimizer.lr=0.{number + 1}"
+        folder = Path("runs/x") / f"run-{number}"
+        make_run(folder, rate, results={LOSS: 1.0}, facts={"data": files})
+    report(ReportConfig(folder=Path("runs/x")))
+    remark = "rows.csv changed between these runs, so their values cannot be compared\n"
+    assert (remark in capsys.readouterr().out) == (second == "1")

@@ -22,8 +22,8 @@ from clozekit.config.pairing import TASKS
 from clozekit.config.scores import OF_TASK, Score
 from clozekit.config.train import TrainConfig
 from clozekit.config.without_effect import check_effects
+from clozekit.data.files.checksums import checksums_of_rows
 from clozekit.errors import ConfigError, DataError
-from clozekit.files import sha256_of_file
 from clozekit.sweeps.job import Job
 
 
@@ -127,7 +127,7 @@ def _plan(
         rates=tuple(task.rates or config.suite.rates),
         start_from=task.start_from,
         split=_split(key, task, trained),
-        files=_files(trained),
+        files=checksums_of_rows(trained.data.model_extra or {}),
         **_scored(key, task, trained),
     )
     monitor = [
@@ -217,15 +217,6 @@ def _scored(key: str, task: BenchmarkTaskConfig, config: TrainConfig) -> dict[st
         "factor": score.factor,
         "is_points": score.is_points,
     }
-
-
-def _files(config: TrainConfig) -> dict[str, str]:
-    """Returns the checksums of a task's local files of rows."""
-    data = config.data.model_extra or {}
-    if data.get("path") is not None:
-        return {}
-    paths = [data.get(split) for split in ("train", "validation", "test")]
-    return {path: sha256_of_file(Path(path)) for path in paths if isinstance(path, str)}
 
 
 def check_jobs(jobs: Sequence[Job]) -> None:

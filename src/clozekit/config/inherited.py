@@ -130,7 +130,6 @@ def _is_taken_over(override: str) -> bool:
     group = name.partition(".")[0].partition("/")[0].partition("@")[0]
     return (
         bool(equals)
-        and name not in OWN
         and group not in OWN_GROUPS
         and not key.startswith(("-", "~"))
         and _is_plain(override)
@@ -138,7 +137,7 @@ def _is_taken_over(override: str) -> bool:
 
 
 def _is_plain(override: str) -> bool:
-    """Whether an override can neither name a class, nor compute a value, nor read a file elsewhere.
+    """Whether an override sets no key of `OWN`, names no class, and computes and reads nothing.
 
     A `$` may begin an interpolation, a backslash may hide one, and a choice of a group is the path
     of a file.
@@ -147,6 +146,8 @@ def _is_plain(override: str) -> bool:
     if found is None or found.is_sweep_override():
         return False
     try:
+        if any(key in OWN for key in _keys_set_by(found.key_or_group, found.value())):
+            return False
         texts = [override, found.key_or_group, *_texts_in(found.value())]
     except Exception:  # Hydra raises errors of many kinds for values that it does not expect
         return False
@@ -155,6 +156,14 @@ def _is_plain(override: str) -> bool:
     # A key without a point may be a group, also one of the user's own.
     choices = texts[2:] if "." not in found.key_or_group else ()
     return all(_PATH_OF_A_GROUP.fullmatch(path) for path in (found.key_or_group, *choices))
+
+
+def _keys_set_by(key: str, value: Any) -> Iterator[str]:
+    """Yields a key and, if its value is a mapping, all keys that this sets."""
+    yield key
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _keys_set_by(f"{key}.{getattr(name, 'text', name)}", inner)
 
 
 def _texts_in(value: Any) -> Iterator[str]:

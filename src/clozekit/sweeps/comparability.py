@@ -86,6 +86,19 @@ def keys_that_change(metric: str, keys: Iterable[str], runs: Sequence[FoundRun])
     ]
 
 
+def files_that_changed(runs: Sequence[FoundRun]) -> list[str]:
+    """Returns the files of rows that were not the same for all runs that read them."""
+    seen: dict[str, str] = {}
+    return list(
+        dict.fromkeys(
+            path
+            for run in runs
+            for path, checksum in run.data.items()
+            if seen.setdefault(path, checksum) != checksum
+        )
+    )
+
+
 def _changing(metric: str, configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lists the keys that change what a metric measures."""
     if metric.startswith("probe/"):

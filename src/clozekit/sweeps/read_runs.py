@@ -59,6 +59,7 @@ class FoundRun:
         monitor: The monitored metric, and whether its `min` or `max` is best.
         command: Its command line; empty if unknown.
         parent: The folder and the step of the run that it began from, if any.
+        data: The checksums of its local files of rows, by path.
     """
 
     name: str
@@ -71,6 +72,7 @@ class FoundRun:
     monitor: tuple[str, Mode] | None = None
     command: tuple[str, ...] = ()
     parent: tuple[str, int] | None = None
+    data: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, key: str) -> Value:
         """Returns a key's value: what its sweep set, or else the configuration or the command line.
@@ -148,6 +150,7 @@ def _read_run(
         monitor=study_metric or _monitor_of(record),
         command=command,
         parent=_parent_of(record),
+        data=_checksums_in(record),
     )
 
 
@@ -157,6 +160,11 @@ def _parent_of(record: Mapping[str, Any]) -> tuple[str, int] | None:
         return None
     run, step = parent.get("run"), parent.get("step")
     return (run, step) if isinstance(run, str) and isinstance(step, int) else None
+
+
+def _checksums_in(record: Mapping[str, Any]) -> dict[str, str]:
+    found = record.get("data")
+    return {str(path): str(each) for path, each in found.items()} if isinstance(found, dict) else {}
 
 
 def _outcome(run: RunFolder, noted: dict[str, Any] | None) -> Outcome:

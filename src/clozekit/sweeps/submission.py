@@ -11,7 +11,7 @@ from typing import Any
 
 from clozekit import slurm
 from clozekit.documents import read_json_object
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, first_line
 from clozekit.exit_codes import PREEMPTED
 from clozekit.files import append_text, write_json
 from clozekit.sweeps.job import INTERRUPTED_CODES, Job
@@ -231,7 +231,7 @@ class SubmititExecutor:
         try:
             executor.update_parameters(**self.parameters(job))
         except (NameError, ValueError, TypeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise ConfigError(f"hydra.launcher.parameters={self._parameters}: {reason}") from error
         return executor
 

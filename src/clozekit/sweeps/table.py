@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clozekit.display import printable
-from clozekit.sweeps.comparability import keys_that_change
+from clozekit.sweeps.comparability import files_that_changed, keys_that_change
 from clozekit.sweeps.read_runs import Outcome, as_text
 from clozekit.sweeps.summary import SEED, Setting, Summary, command_to_repeat
 
@@ -70,6 +70,11 @@ def _table(summary: Summary) -> Iterator[str]:
 
 
 def _comparability(summary: Summary) -> Iterator[str]:
+    if changed := files_that_changed(summary.runs):
+        yield (
+            f"{', '.join(map(printable, changed))} changed between these runs, so their values "
+            "cannot be compared"
+        )
     if summary.criterion is None or len(summary.settings) < 2:
         return
     metric = summary.criterion.metric

@@ -62,7 +62,11 @@ class Beginning:
         """Replaces the budget by the number of steps, which is recorded in the run."""
         fact = {BUDGET: {"budget": self.config.budget, "max_steps": max_steps}}
         config = self.config.model_copy(update={"max_steps": max_steps, "budget": None})
-        return replace(self, config=config, facts={**self.facts, **fact})
+        return replace(self, config=config).with_facts(**fact)
+
+    def with_facts(self, **facts: Any) -> "Beginning":
+        """Adds entries to the run's record."""
+        return replace(self, facts={**self.facts, **facts})
 
 
 class Parts(NamedTuple):
