@@ -27,6 +27,12 @@ class WorkerError(Exception):
     """A worker process was killed; the message says how. The same command may succeed again."""
 
 
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or the name of its type if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def of_os_error(error: OSError) -> str:
     """Returns one sentence for an error of the operating system: the path and the reason."""
     reason = error.strerror or str(error).strip().partition("\n")[0]

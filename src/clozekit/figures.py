@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from clozekit.display import printable, say
+from clozekit.errors import first_line
 from clozekit.files import write_atomically
 
 LONGEST_LABEL = 25
@@ -59,7 +60,7 @@ def drawn(path: Path, draw: Callable[[Path], T]) -> T | None:
     try:
         return draw(path)
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), "")
+        reason = first_line(error)
         say(f"{path} could not be drawn ({type(error).__name__}: {reason})", file=sys.stderr)
         return None
 

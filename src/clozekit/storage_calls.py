@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from clozekit.errors import DataError, StoreError
 from clozekit.files import name_path
-from clozekit.storage_errors import first_line, in_words, is_final
+from clozekit.storage_errors import in_words, is_final, redacted_line
 from clozekit.urls import EXTRAS, WEB, check_url, shown
 
 TRIES = 3
@@ -49,7 +49,7 @@ def _system(url: str) -> Any:
     except ImportError as error:
         if extra := EXTRAS.get(protocol):
             raise StoreError(f"{protocol}:// needs pip install 'clozekit[{extra}]'") from error
-        raise StoreError(f"{protocol}:// cannot be used: {first_line(error)}") from error
+        raise StoreError(f"{protocol}:// cannot be used: {redacted_line(error)}") from error
     except ValueError as error:
         if "Protocol not known" not in str(error):
             raise

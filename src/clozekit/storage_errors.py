@@ -2,7 +2,7 @@
 
 import re
 
-from clozekit.errors import StoreError
+from clozekit.errors import StoreError, first_line
 from clozekit.urls import shown
 
 _NO_CREDENTIALS = frozenset(
@@ -57,16 +57,15 @@ def in_words(error: BaseException, url: str, verb: str) -> StoreError:
         return StoreError(f"{url} does not exist")
     if isinstance(error, PermissionError) or status in (401, 403):
         return StoreError(
-            f"{url} cannot {verb}: access is denied ({first_line(error)}); check the credentials "
-            "in the environment"
+            f"{url} cannot {verb}: access is denied ({redacted_line(error)}); check the "
+            "credentials in the environment"
         )
-    return StoreError(f"{url} cannot {verb}: {first_line(error)}")
+    return StoreError(f"{url} cannot {verb}: {redacted_line(error)}")
 
 
-def first_line(error: BaseException) -> str:
+def redacted_line(error: BaseException) -> str:
     """Returns the reason of an error in one line, without what may be secret in it."""
-    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    reason = re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1?…", reason)
+    reason = re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1?…", first_line(error))
     reason = re.sub(r"://[^\s/@'\"]*@", "://…@", reason)
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from clozekit.config.argument_types import check_argument_types
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, first_line
 
 LIBRARIES = ("builtins.", "torch.", "lightning.", "transformers.", "optuna.")
 """The beginnings of the names of library classes, whose constructors do not check all types."""
@@ -62,8 +62,7 @@ def build(group: str, arguments: dict[str, Any], /, *positional: Any, **more: An
         # of libraries fail in many ways for values of a wrong type.
         is_unknown = any(f"unexpected keyword argument {k!r}" in str(error) for k in arguments)
         if is_unknown or str(target).startswith(LIBRARIES):
-            message = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ConfigError(f"{group} ({target}): {message}") from error
+            raise ConfigError(f"{group} ({target}): {first_line(error)}") from error
         raise
 
 
@@ -87,8 +86,7 @@ def _not_found(group: str, target: str, error: Exception) -> str:
             f"{group}._target_={target}: there is no package or file {package}; install the "
             "package, or start the command in the folder of the file"
         )
-    first_line = str(error).splitlines()[0].partition(", set env var")[0]
-    return f"{group}: {first_line}"
+    return f"{group}: {first_line(error).partition(', set env var')[0]}"
 
 
 def _is_plain(value: Any) -> bool:

@@ -31,6 +31,7 @@ from clozekit.config.location import conf_dir
 from clozekit.config.overrides import LIST_GROUPS
 from clozekit.config.trainer_keys import HONOURED
 from clozekit.config.values import as_yaml
+from clozekit.errors import first_line
 
 _PLAIN_TYPES = ("bool", "int", "float", "str", "none")
 _LISTS = ("list_type", "tuple_type")
@@ -86,7 +87,7 @@ def of_omegaconf(error: OmegaConfBaseException) -> str:
     key = getattr(error, "full_key", None) or "the configuration"
     if isinstance(error, MissingMandatoryValue):
         return f"{key} is missing; set {key}=…"
-    return f"{key}: {_first_line(error)}"
+    return f"{key}: {first_line(error)}"
 
 
 def of_hydra(error: HydraException, config_name: str, overrides: list[str]) -> str:
@@ -101,10 +102,10 @@ def of_hydra(error: HydraException, config_name: str, overrides: list[str]) -> s
         if error.options or is_group(group):
             choices = sorted({*(error.options or ()), *choices_of(group)})
             return f"{group}={name} does not exist; the choices are {', '.join(choices)}"
-        return _first_line(error)
+        return first_line(error)
     if isinstance(error, ConfigCompositionException):
         return _of_composition(error, config_name, overrides)
-    return _first_line(error)
+    return first_line(error)
 
 
 def of_composition(error: Exception) -> str:
@@ -112,12 +113,12 @@ def of_composition(error: Exception) -> str:
     if isinstance(error, yaml.YAMLError):
         file = _file_being_read(error)
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or _first_line(error)
+        problem = getattr(error, "problem", None) or first_line(error)
         place = "" if mark is None else f", line {mark.line + 1}"
         return f"{file or 'a configuration file'}{place}: {problem}"
     if isinstance(error, UnicodeDecodeError):
         return f"{_file_being_read(error) or 'a configuration file'} is not UTF-8 text: {error}"
-    return f"the configuration cannot be composed: {_first_line(error)}"
+    return f"the configuration cannot be composed: {first_line(error)}"
 
 
 def _file_being_read(error: BaseException) -> Any:
@@ -149,8 +150,8 @@ def _of_composition(
     for override in sorted(overrides, key=lambda override: override[:1] not in "+~"):
         key = override.split("=")[0].lstrip("+~")
         if f"'{key}'" in str(error) or f"'{override}'" in str(error):
-            return f"{override}: {_first_line(error)}"
-    return _first_line(error)
+            return f"{override}: {first_line(error)}"
+    return first_line(error)
 
 
 def _no_item(key: str) -> str:
@@ -248,8 +249,3 @@ def _should(detail: ErrorDetails) -> str:
 def _key(parts: Sequence[int | str]) -> str:
     """Joins the parts of a key. Those in angle brackets are tags of a type, not parts of it."""
     return ".".join(str(part) for part in parts if not str(part).startswith("<"))
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -14,7 +14,7 @@ from clozekit.config.executor import RayExecutorConfig
 from clozekit.corpus.bundles import Bundles, bundle_size, run_bundle
 from clozekit.corpus.stage import Stage
 from clozekit.environment import num_cores
-from clozekit.errors import ConfigError, ExecutorError
+from clozekit.errors import ConfigError, ExecutorError, first_line
 from clozekit.signals import delayed_signals
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -115,7 +115,7 @@ def _reason(reference: Any) -> str:
     except ray.exceptions.RayTaskError as error:
         return f"a task of Ray, which failed: {error.cause}"
     except ray.exceptions.RayError as error:
-        return f"a task of Ray, which was lost: {next(iter(str(error).splitlines()), '')}"
+        return f"a task of Ray, which was lost: {first_line(error)}"
     return "a task of Ray, whose files are not here; do all nodes share the folder?"
 
 
@@ -174,5 +174,6 @@ def _memory(config: RayExecutorConfig) -> int:
 
 
 def _refusal(address: str | None, error: Exception) -> ExecutorError:
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return ExecutorError(f"executor.address={address}: Ray cannot be started or joined: {reason}")
+    return ExecutorError(
+        f"executor.address={address}: Ray cannot be started or joined: {first_line(error)}"
+    )

@@ -20,7 +20,7 @@ from clozekit.corpus.documents import (
 )
 from clozekit.data.files.arrow_rows import checked_columns
 from clozekit.data.files.hub import quiet_datasets
-from clozekit.errors import DataError
+from clozekit.errors import DataError, first_line
 from clozekit.files import write_atomically
 from clozekit.storage import opened
 from clozekit.urls import is_url
@@ -121,8 +121,8 @@ def _load_dataset(source: HubSource) -> Any:
         with quiet_datasets():
             return datasets.load_dataset(source.path, name=source.name, split=source.split)
     except Exception as error:  # `datasets` and its dependencies raise many types.
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(f"source.path={source.path} cannot be loaded: {lines[0]}") from None
+        reason = first_line(error)
+        raise DataError(f"source.path={source.path} cannot be loaded: {reason}") from None
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 
 from clozekit.display import warn
+from clozekit.errors import first_line
 from clozekit.training.ending import exit_at_once, write_error
 from clozekit.training.failures import is_communication_error
 from clozekit.training.preemption import Preemption
@@ -85,10 +86,9 @@ class RankWatch(Callback):
         if self._watch is not None:
             self._watch.is_lost.wait(REPORT_SECONDS)
         self.exit_if_lost()
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
         self._announce(
-            f"rank {rank} ends: communication with the other processes failed ({reason}); "
-            "resume=auto continues from the last checkpoint"
+            f"rank {rank} ends: communication with the other processes failed "
+            f"({first_line(error)}); resume=auto continues from the last checkpoint"
         )
         exit_at_once(RANK_LOST)
 

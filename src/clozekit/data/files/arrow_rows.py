@@ -11,7 +11,7 @@ from pyarrow import ipc, parquet
 
 from clozekit.data.files.json_text import repeated
 from clozekit.data.files.row import BadRow, FileRow
-from clozekit.errors import DataError
+from clozekit.errors import DataError, first_line
 
 _ROWS_AT_ONCE = 1000
 
@@ -178,5 +178,4 @@ def _opened(path: str, kind: str) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error.reason}") from error
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DataError(f"{path} cannot be read as {kind}: {first_line}") from error
+        raise DataError(f"{path} cannot be read as {kind}: {first_line(error)}") from error

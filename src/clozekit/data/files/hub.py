@@ -14,7 +14,7 @@ import yaml
 
 from clozekit.data.files.arrow_rows import named, narrow_columns, shortest
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError, Rows
-from clozekit.errors import DataError
+from clozekit.errors import DataError, first_line
 from clozekit.files import sha256_of_file
 
 _ROWS_AT_ONCE = 1000
@@ -87,7 +87,7 @@ def _load(called: str, builder: str, **options: Any) -> Any:
             return datasets.load_dataset(builder, **options)
     except datasets.exceptions.DatasetGenerationError as error:
         cause = error.__cause__ or error
-        raise DataError(f"{called} cannot be read: {_first_line(cause)}") from error
+        raise DataError(f"{called} cannot be read: {first_line(cause)}") from error
     except (datasets.exceptions.DatasetNotFoundError, FileNotFoundError, ConnectionError) as error:
         if Path(builder).is_dir():
             raise DataError(f"{called} has no data files") from error
@@ -98,20 +98,20 @@ def _load(called: str, builder: str, **options: Any) -> Any:
     except StopIteration as error:
         raise NoRowsError(f"{called} has no rows") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{called} cannot be read: {_first_line(error)}") from error
+        raise DataError(f"{called} cannot be read: {first_line(error)}") from error
     except (datasets.exceptions.DatasetsError, yaml.YAMLError) as error:
         raise DataError(
             f"{called} does not match the description in its README.md ({type(error).__name__}: "
-            f"{_first_line(error)})"
+            f"{first_line(error)})"
         ) from error
     except RuntimeError as error:
         # `datasets` raises this for a data set that is a script.
-        raise DataError(f"{called}: {_first_line(error)}") from error
+        raise DataError(f"{called}: {first_line(error)}") from error
     except ValueError as error:
         # `datasets` raises this for a file with a header but no rows.
         if "corresponds to no data" in str(error):
             raise NoRowsError(f"{called} has no rows") from error
-        raise DataError(f"{called}: {_first_line(error)}") from error
+        raise DataError(f"{called}: {first_line(error)}") from error
 
 
 @contextmanager
@@ -152,10 +152,6 @@ def _missing(path: str, name: str | None, split: str) -> str | None:
         if split_name not in splits:
             return f"has no split {split_name!r}; it has {', '.join(splits)}"
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _class_label(feature: Any) -> Any | None:

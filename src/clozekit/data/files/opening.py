@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from clozekit import storage
-from clozekit.errors import DataError
+from clozekit.errors import DataError, first_line
 from clozekit.urls import is_url, name_of
 
 MAX_ROW_BYTES = 16 * 2**20
@@ -27,20 +27,29 @@ def _open_zst(raw: BinaryIO) -> Any:
     return io.BufferedReader(pa.input_stream(raw, compression="zstd"), 2**20)
 
 
-_COMPRESSIONS: dict[str, Callable[[BinaryIO], Any]] = {
+_READERS: dict[str, Callable[[BinaryIO], Any]] = {
     ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
     ".zst": _open_zst,
 }
+COMPRESSIONS = tuple(_READERS)
+"""The endings of compressed files."""
+COMPRESSION_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
+"""What reading a compressed file raises."""
 
 
 def endings(path: str) -> tuple[str, str]:
     """Returns a file's ending in lower case, and the ending of its compression, if any."""
     name = name_of(path) if is_url(path) else path
     suffixes = [suffix.lower() for suffix in Path(name).suffixes]
-    compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
+    compression = suffixes.pop() if suffixes and suffixes[-1] in _READERS else ""
     return (suffixes[-1] if suffixes else ""), compression
+
+
+def decompressed(raw: BinaryIO, compression: str) -> BinaryIO:
+    """Returns the content of an open file, given the ending of its compression, if any."""
+    return cast(BinaryIO, _READERS[compression](raw)) if compression else raw
 
 
 def check_is_file(path: str) -> None:
@@ -80,12 +89,11 @@ def opened(path: str) -> Iterator[OpenFile]:
     compression = endings(path)[1]
     try:
         with storage.opened(path) if is_url(path) else Path(path).open("rb") as raw:
-            content = _COMPRESSIONS[compression](raw) if compression else raw
-            yield OpenFile(raw, cast(BinaryIO, content))
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            yield OpenFile(raw, decompressed(raw, compression))
+    except COMPRESSION_ERRORS as error:
+        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
         kind = f" as {compression}" if compression else ""
-        raise DataError(f"{path} cannot be read{kind}: {_first_line(reason)}") from error
+        raise DataError(f"{path} cannot be read{kind}: {reason}") from error
 
 
 class Lines:
@@ -142,7 +150,3 @@ class Lines:
                 if not self._are_rows:
                     raise DataError(f"{self._path}, line {self.number}: {self.problem}") from None
             yield text
-
-
-def _first_line(reason: object) -> str:
-    return next(iter(str(reason).splitlines()), type(reason).__name__)
