@@ -159,6 +159,26 @@ def test_a_text_that_can_be_learnt_is(run: Run, probed: Path) -> None:
     assert float(rows[0]["probe/mean_accuracy"]) > 0.5
 
 
+def test_rows_without_labels_and_unknown_labels_are_told(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = ("text", "label")
+    train = [("a b", "x"), ("c", "y"), ("d", "")]
+    validation = [("a", "x"), ("b", "z"), ("c", "z"), ("d", ""), ("e", "")]
+    files = {
+        "train": write_csv(tmp_path / "train.csv", columns, train),
+        "validation": write_csv(tmp_path / "validation.csv", columns, validation),
+    }
+    run("told", *overrides(tmp_path, every=6))
+    told = [line for line in capsys.readouterr().out.splitlines() if "callbacks.probes" in line]
+    assert told == [
+        f"callbacks.probes.train={files['train']}: 1 rows without labels are left out",
+        f"callbacks.probes.validation={files['validation']}: 2 rows without labels are left out",
+        f"callbacks.probes.validation={files['validation']}: 2 gold labels that the model does "
+        "not have count as errors: z (2)",
+    ]
+
+
 MISTAKES: dict[str, tuple[str, str]] = {
     "a missing file": ("callbacks.probes.train=none.csv", "callbacks.probes.train=none.csv does n"),
     "the same file": (

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from clozekit.data.batch import Batch
 from clozekit.data.labelled.classification import ClassificationFeatures
+from clozekit.data.labelled.labelled_datamodule import describe_unknown
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
 from clozekit.data.module import StreamDataModule
@@ -109,7 +110,9 @@ class Probes(Callback):
         # Lightning moves the module to its device after this hook.
         is_on_cpu = trainer.strategy.root_device.type == "cpu"
         self._splits = {
-            split: self._read(split, features, TOKENS_ON_CPU if is_on_cpu else None)
+            split: self._read(
+                split, features, TOKENS_ON_CPU if is_on_cpu else None, trainer.is_global_zero
+            )
             for split in ("train", "validation")
         }
         self._num_classes = len(features.label_names or ())
@@ -133,14 +136,20 @@ class Probes(Callback):
             self._probe(trainer, pl_module, batch.index + 1)
 
     def _read(
-        self, split: str, features: ClassificationFeatures, max_tokens: int | None
+        self,
+        split: str,
+        features: ClassificationFeatures,
+        max_tokens: int | None,
+        is_first_process: bool,
     ) -> ProbeSplit:
         file = self.files[split]
         rows = features.read_rows(file)
         is_validation = split == "validation"
-        examples, _ = RowStore(features, None).read(rows, check=is_validation)
+        examples, num_unlabelled = RowStore(features, None).read(rows, check=is_validation)
+        notes = [f"{num_unlabelled:,} rows without labels are left out"] if num_unlabelled else []
         if is_validation:
-            features.count_unknown(file, examples)
+            unknown = features.count_unknown(file, examples)
+            notes += [describe_unknown(unknown)] if unknown else []
         else:
             features.learn_labels(examples, rows.class_names)
             names = features.label_names or []
@@ -149,6 +158,8 @@ class Probes(Callback):
                     f"callbacks.probes.train={file} has {len(names)} different labels but needs "
                     "two or more"
                 )
+        for note in notes if is_first_process else ():
+            say(f"callbacks.probes.{split}={file}: {note}")
         encoded = features.encode(examples, is_labelled=True)
         source = LabelledSource(encoded, is_training=False)
         batches = [
