@@ -195,7 +195,7 @@ def test_missing_files_are_told(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "no.txt", r"source.path=.+no.txt does not exist"),
         (tmp_path / "*.txt", r"source.path=.+\*.txt does not match any file"),
-        (tmp_path, r"the folder has no .txt or .txt.gz files"),
+        (tmp_path, r"the folder has no .txt, .txt.gz, .txt.bz2, .txt.xz or .txt.zst files"),
     ):
         with pytest.raises(DataError, match=message):
             read_all(path, "text")

@@ -113,7 +113,10 @@ def test_a_folder_and_a_glob_have_the_files_of_local_ones_in_their_order(
     [
         ("{bucket}/none.txt", r"^s3://.+/none.txt does not exist$"),
         ("{bucket}/none/*.txt", r"^source.path=s3://.+/none/\*.txt does not match any file$"),
-        ("{bucket}/folder", r"folder: the folder has no .txt or .txt.gz files$"),
+        (
+            "{bucket}/folder",
+            r"folder: the folder has no .txt, .txt.gz, .txt.bz2, .txt.xz or .txt.zst files$",
+        ),
     ],
 )
 def test_what_is_not_there_is_told(bucket: str, url: str, message: str) -> None:

@@ -35,7 +35,7 @@ class TextSource(_Sentences):
 
     Attributes:
         path: A file, a folder or a glob; it may be a URL, such as `s3://bucket/texts/*.txt`. Files
-            may be gzipped.
+            may be compressed (`.gz`, `.bz2`, `.xz`, `.zst`).
     """
 
     format: Literal["text"]
@@ -48,7 +48,7 @@ class TableSource(_Sentences):
 
     Attributes:
         path: A file, a folder or a glob; it may be a URL, such as `s3://bucket/texts/*.jsonl`.
-            Files may be gzipped (except Parquet).
+            Files may be compressed (`.gz`, `.bz2`, `.xz`, `.zst`), except Parquet.
         text_column: The column with the document's text; rows without text are skipped.
         id_column: The column with the document's id; null to derive ids from the text.
     """

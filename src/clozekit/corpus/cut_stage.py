@@ -1,6 +1,6 @@
 """Cuts large files that cannot be read from the middle into parts that can be read in parallel.
 
-Reading a gzipped file or a CSV file takes a fraction of the time of splitting its documents into
+Reading a compressed file or a CSV file takes a fraction of the time of splitting its documents into
 sentences, which all workers do for the parts.
 """
 

@@ -1,21 +1,20 @@
 """Reads numbered lines of a text file, or of a byte range of it."""
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
-from clozekit.corpus.source_files import is_gzipped
-from clozekit.errors import DataError
+from clozekit.data.files.opening import COMPRESSION_ERRORS, decompressed, endings
+from clozekit.errors import DataError, first_line
 from clozekit.storage import opened
 from clozekit.urls import is_url
 
 MAX_DOCUMENT_BYTES = 64 * 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK = 2**20
+_KINDS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "Zstandard"}
 
 
 class Line(NamedTuple):
@@ -34,8 +33,8 @@ class LineRange:
     line once, and a document is never split.
 
     Attributes:
-        path: The path or URL of a UTF-8 file; if its name ends in `.gz`, it is gzipped and read as
-            a whole.
+        path: The path or URL of a UTF-8 file; one whose name ends in `.gz`, `.bz2`, `.xz` or `.zst`
+            is decompressed and read as a whole.
         start: The first byte.
         stop: The end of the range, exclusive; None reads to the end of the file.
         cut_at_blank: Whether documents are separated by blank lines; otherwise each line is one
@@ -105,7 +104,7 @@ class LineRange:
 
 @contextmanager
 def open_binary(path: Path | str, stop: int | None = None) -> Iterator[BinaryIO]:
-    """Opens a file, decompressing it if its name ends in `.gz`.
+    """Opens a file, and decompresses it by its ending.
 
     Args:
         path: The path or URL.
@@ -114,17 +113,15 @@ def open_binary(path: Path | str, stop: int | None = None) -> Iterator[BinaryIO]
     Raises:
         DataError: The file cannot be read.
     """
+    compression = endings(str(path))[1]
     try:
         with _opened_raw(path, stop) as file:
-            if not is_gzipped(path):
-                yield file
-                return
-            with gzip.GzipFile(fileobj=file) as content:
-                yield cast(BinaryIO, content)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is not a complete gzip file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+            yield decompressed(file, compression)
+    except COMPRESSION_ERRORS as error:
+        if isinstance(error, OSError) and (error.errno is not None or not compression):
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+        kind = _KINDS[compression]
+        raise DataError(f"{path} is not a complete {kind} file: {first_line(error)}") from None
 
 
 def _opened_raw(path: Path | str, stop: int | None) -> AbstractContextManager[BinaryIO]:

@@ -100,8 +100,8 @@ def read_source(work: Work) -> None:
         for partition in large:
             print_plain(
                 PlainConsole(stderr=True),
-                f"{partition.path} is read by one worker, because a gzipped or CSV file cannot be "
-                "read from the middle; several smaller files are read by several",
+                f"{partition.path} is read by one worker, because a compressed or CSV file cannot "
+                "be read from the middle; several smaller files are read by several",
             )
     run_tasks("cut", cut_file, work, len(large))
     work.write_json("partitions.json", partitions_to_read(work))

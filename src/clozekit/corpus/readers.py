@@ -1,8 +1,8 @@
 """Reads documents from files: text, JSONL, CSV and Parquet.
 
 Files are split into partitions, which are read by separate processes: byte ranges, or ranges of row
-groups for Parquet. Gzipped files cannot be read from the middle, and neither can CSV files, whose
-quoted fields may contain line breaks. Each of these is a single partition.
+groups for Parquet. Compressed files cannot be read from the middle, and neither can CSV files,
+whose quoted fields may contain line breaks. Each of these is a single partition.
 """
 
 import importlib.util

@@ -5,17 +5,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from clozekit import storage
+from clozekit.data.files.opening import COMPRESSIONS, endings
 from clozekit.errors import DataError
 from clozekit.stored_file import StoredFile
 from clozekit.urls import WEB, is_url, name_of, shown
 
-_GZIP_RATIO = 4
-_SUFFIXES = {
-    "text": (".txt", ".txt.gz"),
-    "jsonl": (".jsonl", ".jsonl.gz"),
-    "csv": (".csv", ".csv.gz"),
-    "parquet": (".parquet",),
-}
+_COMPRESSION_RATIO = 4
+_SUFFIXES = {"text": ".txt", "jsonl": ".jsonl", "csv": ".csv", "parquet": ".parquet"}
 
 
 class SourceFile(NamedTuple):
@@ -25,7 +21,7 @@ class SourceFile(NamedTuple):
         path: The path or URL.
         size: Its number of bytes; None if a web server does not say.
         signature: What differs once the file is written again.
-        can_seek: Whether it can be read from the middle; gzipped files cannot.
+        can_seek: Whether it can be read from the middle; compressed files cannot.
     """
 
     path: str
@@ -36,7 +32,7 @@ class SourceFile(NamedTuple):
     @property
     def text_bytes(self) -> int:
         """An estimate of how much text it has."""
-        return (self.size or 0) * (_GZIP_RATIO if is_gzipped(self.path) else 1)
+        return (self.size or 0) * (_COMPRESSION_RATIO if is_compressed(self.path) else 1)
 
 
 def find_files(path: str, file_format: str) -> list[SourceFile]:
@@ -45,7 +41,9 @@ def find_files(path: str, file_format: str) -> list[SourceFile]:
     Raises:
         DataError: There is none, or a store cannot be read.
     """
-    suffixes = _SUFFIXES[file_format]
+    suffix = _SUFFIXES[file_format]
+    compressions = () if file_format == "parquet" else COMPRESSIONS
+    suffixes = (suffix, *(suffix + compression for compression in compressions))
     if is_url(path):
         return [_stored_file(file) for file in _find_stored(path, suffixes)]
     return [_local_file(file) for file in _find_local(path, suffixes)]
@@ -60,10 +58,9 @@ def signature_of(file: Path | str) -> list[Any]:
     return [str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-def is_gzipped(path: str | Path) -> bool:
-    """Tells from the name of a path or URL whether it is gzipped."""
-    name = name_of(path) if isinstance(path, str) and is_url(path) else str(path)
-    return name.endswith(".gz")
+def is_compressed(path: str) -> bool:
+    """Tells from the name of a path or URL whether it is compressed."""
+    return bool(endings(path)[1])
 
 
 def _find_local(path: str, suffixes: tuple[str, ...]) -> list[Path]:
@@ -74,7 +71,7 @@ def _find_local(path: str, suffixes: tuple[str, ...]) -> list[Path]:
             if file.name.endswith(suffixes) and not _is_hidden(file.relative_to(path).parts)
         ]
         if not files:
-            raise DataError(f"source.path={path}: the folder has no {' or '.join(suffixes)} files")
+            raise DataError(f"source.path={path}: {_has_none_of(suffixes)}")
     elif glob.has_magic(path) and not Path(path).exists():
         files = [Path(file) for file in glob.glob(path, recursive=True)]  # noqa: PTH207
         if not files:
@@ -107,25 +104,29 @@ def _find_stored(url: str, suffixes: tuple[str, ...]) -> list[StoredFile]:
                 and not _is_hidden(PurePosixPath(file.url).parts[depth:])
             ]
         if not files:
-            raise DataError(
-                f"source.path={shown(url)}: the folder has no {' or '.join(suffixes)} files"
-            )
+            raise DataError(f"source.path={shown(url)}: {_has_none_of(suffixes)}")
     # As local paths: the files of a folder "a" before those of "a-b".
     return sorted(files, key=lambda file: PurePosixPath(file.url).parts)
 
 
 def _local_file(path: Path) -> SourceFile:
     signature = signature_of(path)
-    return SourceFile(str(path), path.stat().st_size, signature, not is_gzipped(path))
+    return SourceFile(str(path), path.stat().st_size, signature, not is_compressed(str(path)))
 
 
 def _stored_file(file: StoredFile) -> SourceFile:
-    seeks = not is_gzipped(file.url) and storage.can_seek(file.url)
+    seeks = not is_compressed(file.url) and storage.can_seek(file.url)
     return SourceFile(file.url, file.size, _signature_of_stored(file), seeks)
 
 
 def _signature_of_stored(file: StoredFile) -> list[Any]:
     return [file.url, file.size, file.version]
+
+
+def _has_none_of(suffixes: tuple[str, ...]) -> str:
+    return f"the folder has no {', '.join(suffixes[:-1])}{' or ' * (len(suffixes) > 1)}" + (
+        f"{suffixes[-1]} files"
+    )
 
 
 def _is_hidden(parts: tuple[str, ...]) -> bool:
