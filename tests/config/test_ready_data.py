@@ -7,7 +7,7 @@ import pytest
 
 from clozekit.config.build import build
 from clozekit.config.location import conf_dir
-from clozekit.data.files.rows import read_split
+from clozekit.data.files.splits import read_split
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.errors import DataError
 from tests.config.hub_folders import GLUE, READY, SIZES, TAGS, ready_overrides, task_of, text

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from datasets import ClassLabel, Dataset, Features, List, Value
 
-from clozekit.data.files.rows import read_file, read_split
+from clozekit.data.files.rows import read_file
 from clozekit.data.files.squad import read_squad
 from clozekit.data.labelled.regression import RegressionDataModule
 from clozekit.errors import DataError
@@ -74,40 +73,6 @@ def test_what_is_in_the_file_is_read_whatever_its_time(ending: str, tmp_path: Pa
         path = written(tmp_path, ending, [(text, "x")])
         os.utime(path, (1_700_000_000, 1_700_000_000))
         assert read(read_file(path))[0]["text"] == text
-
-
-@every_ending
-def test_the_files_of_a_folder_are_read_like_single_files(ending: str, tmp_path: Path) -> None:
-    rows = [("0001", "2.1"), ("1", "2.10"), ("2024-01-01", "NaN")]
-    for number in (0, 1):
-        path = Path(written(tmp_path, ending, rows))
-        (tmp_path / "set").mkdir(exist_ok=True)
-        path.rename(tmp_path / "set" / f"train-0000{number}-of-00002.{ending}")
-    path = Path(written(tmp_path, ending, [("a", "2.1")]))
-    path.rename(tmp_path / "set" / f"test.{ending}")
-    found = read_split(str(tmp_path / "set"), None, "train")
-    assert [tuple(row.values()) for row in read(found)] == rows * 2
-    places = [place for place, _ in found]
-    second = f"train-00001-of-00002.{ending}, {PLACES.get(ending, 'row 2')}"
-    assert places[4] == f"{tmp_path / 'set'} (train), {second}"
-    assert len(read(read_split(str(tmp_path / "set"), None, "test"))) == 1
-    assert len(read(read_split(str(tmp_path / "set"), None, "train[:4]"))) == 4
-
-
-def test_the_files_of_a_folder_must_have_the_same_columns(tmp_path: Path) -> None:
-    (tmp_path / "train-1.csv").write_text("text,label\na,x\n")
-    (tmp_path / "train-2.csv").write_text("text,klass\na,x\n")
-    with pytest.raises(DataError, match=r"train-2\.csv has the columns text, klass, but .*train-1"):
-        read_split(str(tmp_path), None, "train")
-
-
-def test_a_data_set_in_a_folder_is_read_anew_whatever_its_time(tmp_path: Path) -> None:
-    (tmp_path / "set").mkdir()
-    for text in ("old", "new"):
-        path = written(tmp_path / "set", "jsonl", [(text, "x")])
-        os.utime(path, (1_700_000_000, 1_700_000_000))
-        for split in ("train", "train[:1]"):
-            assert read(read_split(str(tmp_path / "set"), None, split))[0]["text"] == text
 
 
 @every_ending
@@ -195,35 +160,6 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         read_file(str(tmp_path / "b.csv"))
 
 
-def test_a_data_set_names_its_classes_and_minus_one_stands_for_none(tmp_path: Path) -> None:
-    names = ClassLabel(names=["zebra", "ape", "cow"])
-    features = Features({"text": Value("string"), "label": names, "tags": List(names)})
-    rows = {"text": ["a", "b", "c"], "label": [1, -1, 0], "tags": [[2, -1], [], [0]]}
-    (tmp_path / "set").mkdir()
-    Dataset.from_dict(rows, features).to_parquet(str(tmp_path / "set" / "train.parquet"))
-    found = read_split(str(tmp_path / "set"), None, "train")
-    assert read(found) == [
-        {"text": "a", "label": "ape", "tags": ["cow", None]},
-        {"text": "b", "label": None, "tags": []},
-        {"text": "c", "label": "zebra", "tags": ["zebra"]},
-    ]
-    assert found.class_names == {"label": names.names, "tags": names.names}
-    data = datamodule("train", path=str(tmp_path / "set"))
-    assert data.features.label_names == ["zebra", "ape", "cow"]
-    assert data.num_unlabelled["train"] == 1
-    with pytest.raises(DataError, match=r"split .dev."):
-        read_split(str(tmp_path / "set"), None, "dev")
-
-
-def test_the_files_of_a_folder_must_declare_the_same_classes(tmp_path: Path) -> None:
-    for number, names in enumerate((["x", "y"], ["y", "z"])):
-        features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
-        rows = Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features)
-        rows.to_parquet(str(tmp_path / f"train-{number}.parquet"))
-    with pytest.raises(DataError, match=r"same classes in the column 'label', .* one .* has 'x'"):
-        read_split(str(tmp_path), None, "train")
-
-
 def test_two_classes_are_needed(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"rows\.csv has 1 different labels \(x\)"):
         datamodule(written(tmp_path, "csv", [("a", "x"), ("b", "x")]))
@@ -235,13 +171,3 @@ def test_a_column_that_is_not_there_and_rows_without_any_label_are_told(tmp_path
         datamodule(path, text_column="sentence")
     with pytest.raises(DataError, match="all 2 rows are without labels in label"):
         datamodule(path)
-
-
-def test_datasets_says_nothing_of_its_own(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "train.jsonl").write_text('{"text": "a"}\n{"text": \n')
-    with pytest.raises(DataError, match="cannot be read"):
-        read_split(str(tmp_path / "set"), None, "train[:1]")
-    assert not caplog.records and capfd.readouterr() == ("", "")

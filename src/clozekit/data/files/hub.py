@@ -34,22 +34,27 @@ def read_split(path: str, name: str | None, split: str) -> Rows:
         raise
 
 
-def files_of_split(folder: str, name: str | None, split: str) -> list[str]:
-    """Finds the files of a split of a local folder, by the names that `datasets` knows.
+def files_by_split(folder: str, name: str | None) -> dict[str, list[str]]:
+    """Finds the files of each split of a local folder, by the names that `datasets` knows.
 
     Returns:
-        The files; none if the folder describes its data, or has no such split.
+        The files; none if the folder describes its data, or has no such files.
     """
     import datasets
 
     if any((Path(folder) / each).exists() for each in ("README.md", "dataset_infos.json")):
-        return []
+        return {}
     try:
         with quiet_datasets():
             found = datasets.load_dataset_builder(folder, name=name).config.data_files or {}
     except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError):
-        return []
-    return [str(file) for file in found.get(split, ())]
+        return {}
+    return {str(split): [str(file) for file in files] for split, files in found.items()}
+
+
+def split_names(split: str) -> list[str]:
+    """Returns the names in a split, which may be a slice, or several splits joined by +."""
+    return [part.partition("[")[0].strip() for part in split.split("+")]
 
 
 def _rows(called: str, builder: str, **options: Any) -> Rows:
@@ -146,9 +151,7 @@ def _missing(path: str, name: str | None, split: str) -> str | None:
             splits = datasets.get_dataset_split_names(path, name)
     except ValueError:
         return None
-    # A split may be a slice, such as train[:10%], or several splits joined by +.
-    for part in split.split("+"):
-        split_name = part.partition("[")[0].strip()
+    for split_name in split_names(split):
         if split_name not in splits:
             return f"has no split {split_name!r}; it has {', '.join(splits)}"
     return None

@@ -5,12 +5,10 @@ JSON, Parquet and Arrow have types of their own. Files are read from their start
 row, so memory use does not grow with them, and nothing is cached.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from clozekit.data.files import hub
 from clozekit.data.files.arrow_rows import (
     arrow_columns,
     arrow_rows,
@@ -84,60 +82,3 @@ def read_file(path: str, columns: Sequence[str] | None = None) -> Rows:
         if (twice := repeated(classes)) is not None:
             raise DataError(f"{path}: the column {column!r} declares the class {twice!r} twice")
     return Rows(path, found, read, class_names=names)
-
-
-def read_split(path: str, name: str | None, split: str) -> Rows:
-    """Reads a split of a data set in a folder or on the Hugging Face hub.
-
-    The files of a local folder that does not describe its data (in a README.md) are read as by
-    `read_file`; all other data sets are read with `datasets`.
-
-    Raises:
-        DataError: The data set, configuration or split does not exist or cannot be downloaded.
-    """
-    files = hub.files_of_split(path, name, split) if Path(path).is_dir() else []
-    if not files or not all(endings(file)[0] in FORMATS for file in files):
-        return hub.read_split(path, name, split)
-    parts = []
-    for file in files:
-        try:
-            parts.append(read_file(file))
-        except NoRowsError:
-            continue
-    if not parts:
-        raise NoRowsError(f"{path} ({split}) has no rows")
-    columns = parts[0].columns
-    for part in parts[1:]:
-        if set(part.columns) != set(columns):
-            raise DataError(
-                f"{part.name} has the columns {', '.join(part.columns)}, but {parts[0].name} has "
-                f"{', '.join(columns)}"
-            )
-        _check_classes(parts[0], part)
-    read = partial(_read_parts, parts)
-    return Rows(f"{path} ({split})", columns, read, class_names=parts[0].class_names)
-
-
-def _check_classes(first: Rows, other: Rows) -> None:
-    """Checks that two files of a split declare the same classes, which are then those of all rows.
-
-    Raises:
-        DataError: They do not.
-    """
-    for column in first.class_names.keys() | other.class_names.keys():
-        declared = [set(rows.class_names.get(column, ())) for rows in (first, other)]
-        if declared[0] != declared[1]:
-            name = min(declared[0] ^ declared[1])
-            raise DataError(
-                f"{first.name} and {other.name} must declare the same classes in the column "
-                f"{column!r}, but only one of them has {name!r}"
-            )
-
-
-def _read_parts(parts: Sequence[Rows]) -> Iterator[Mapping[str, Any] | BadRow]:
-    for part in parts:
-        name = Path(part.name).name
-        for row in part.read():
-            if isinstance(row, FileRow | BadRow):
-                row.place = f"{name}, {row.place}"
-            yield row

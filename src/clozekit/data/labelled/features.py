@@ -11,7 +11,8 @@ from clozekit.config.checking import checked
 from clozekit.config.reading import Reading
 from clozekit.data.files.cells import RowError as RowError
 from clozekit.data.files.cells import as_id, as_text, is_missing
-from clozekit.data.files.rows import Rows, read_file, read_split
+from clozekit.data.files.rows import Rows, read_file
+from clozekit.data.files.splits import read_split
 from clozekit.data.labelled.encoded_rows import EncodedRows, ExampleT
 from clozekit.data.sequence_format import SequenceFormat
 from clozekit.display import printable
