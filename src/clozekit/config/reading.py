@@ -52,6 +52,21 @@ class TextReading(Reading):
     text_pair_column: str | None = None
 
 
+class MaskedTextReading(Closed):
+    """Rows with a text that has [MASK], for a pretrained model.
+
+    Attributes:
+        text_column: The column with the text.
+        text_pair_column: The column with the second text; None for `text_pair`, which rows need not
+            have.
+        id_column: The column with row ids; None for row numbers.
+    """
+
+    text_column: str = "text"
+    text_pair_column: str | None = None
+    id_column: str | None = None
+
+
 class ClassificationReading(TextReading):
     """Texts or text pairs with class labels.
 

@@ -14,8 +14,8 @@ from clozekit.config.registry import DATA
 from clozekit.config.stored import construct, stored_arguments, stored_class
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.errors import ConfigError
-from clozekit.inference.load_predictor import check_encoder, device_of, task_name, weights_of_parts
-from clozekit.inference.precision import InferencePrecision
+from clozekit.inference.load_predictor import check_encoder, task_name, weights_of_parts
+from clozekit.inference.precision import InferencePrecision, device_of
 from clozekit.interop.pretrained import Pretrained, load_strictly
 from clozekit.runs.load_pretrained import check_tokenizers_agree
 from clozekit.tasks.base import TaskModule

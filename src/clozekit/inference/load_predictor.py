@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from clozekit.config.checking import checked
+from clozekit.config.reading import MaskedTextReading
 from clozekit.config.registry import ENCODERS, PRETRAINING_TASKS, TASK_ARGUMENTS, TASKS
 from clozekit.config.stored import check_trust, construct, stored_arguments, stored_class
 from clozekit.config.tasks import PublishedAnsweringConfig
@@ -14,12 +15,12 @@ from clozekit.data.labelled.features import Features, shown_labels
 from clozekit.data.labelled.labelled_datamodule import columns_of
 from clozekit.data.labelled.texts import TextFeatures
 from clozekit.errors import ConfigError, DataError
-from clozekit.inference.precision import InferencePrecision
+from clozekit.inference.precision import InferencePrecision, device_of
 from clozekit.inference.pretraining_predictor import PretrainingPredictor
 from clozekit.inference.row_predictor import Predictor, RowPredictor
 from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained, load_strictly
-from clozekit.interop.sentence_transformers import EMBEDDING
+from clozekit.interop.sentence_transformers import EMBEDDING, check_preprocessing
 from clozekit.models.encoder_class import make_encoder
 from clozekit.runs.load_pretrained import REGRESSION
 from clozekit.tasks.answering import AnsweringModule
@@ -74,6 +75,11 @@ def make_predictor(
     computed = InferencePrecision(precision, place)
     group = _task_group(pretrained)
     if group is None:
+        if task_options:
+            raise ConfigError(
+                f"task_options={dict(task_options)} has no effect on {pretrained.path}: a "
+                "pretrained model has no options of a task"
+            )
         if "masked_lm_head.bias" not in pretrained.weights:
             return None
         heads = ["masked_lm_head"]
@@ -83,7 +89,15 @@ def make_predictor(
         model = make_model(heads, pretrained.encoder)
         load_strictly(model, weights_of_parts(pretrained, model), _where(pretrained))
         computed.convert(model)
-        return PretrainingPredictor(model.to(place).eval(), pretrained, top_k, batch_size, computed)
+        return PretrainingPredictor(
+            model.to(place).eval(),
+            pretrained,
+            top_k,
+            batch_size,
+            computed,
+            checked("data_options", MaskedTextReading, data_options or {}),
+        )
+    check_preprocessing(pretrained)
     module = _module(pretrained, group, task_options or {})
     weights = pretrained.weights
     if isinstance(module, EmbeddingModule):
@@ -113,25 +127,6 @@ def learn_from_rows(
         return
     if options.get("has_unanswerable") is None and not module.has_unanswerable:
         module.has_unanswerable = any(not example.answers for example in examples)
-
-
-def device_of(name: str) -> torch.device:
-    """Returns the device of a configuration.
-
-    Raises:
-        ConfigError: torch does not know the device, or this machine does not have it.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = (str(error).strip().splitlines() or ["it is not available"])[0]
-        raise ConfigError(f"device={name} cannot be used ({reason}); auto, cpu or cuda") from error
-    if device.type == "meta":
-        raise ConfigError(f"device={name} cannot be used: it has no memory; auto, cpu or cuda")
-    return device
 
 
 def task_name(pretrained: Pretrained) -> str:

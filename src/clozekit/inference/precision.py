@@ -1,4 +1,4 @@
-"""The numerical precision of evaluation and prediction, by the names of Lightning's Trainer."""
+"""The device of evaluation and prediction, and their precision by its name in Lightning."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -50,3 +50,22 @@ class InferencePrecision:
         if self.precision in _AUTOCAST:
             return torch.autocast(device.type, _AUTOCAST[self.precision])
         return nullcontext()
+
+
+def device_of(name: str) -> torch.device:
+    """Returns the device of a configuration.
+
+    Raises:
+        ConfigError: torch does not know the device, or this machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).strip().splitlines() or ["it is not available"])[0]
+        raise ConfigError(f"device={name} cannot be used ({reason}); auto, cpu or cuda") from error
+    if device.type == "meta":
+        raise ConfigError(f"device={name} cannot be used: it has no memory; auto, cpu or cuda")
+    return device

@@ -1,16 +1,17 @@
 """Predictions of a pretrained model: words at [MASK], and whether a text follows another."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from clozekit.config.reading import MaskedTextReading
 from clozekit.corpus.special_tokens import SpecialTokens
-from clozekit.data.files.cells import RowError, as_text, is_missing
+from clozekit.data.files.cells import RowError, as_id, as_text, is_missing
 from clozekit.data.files.rows import Rows, read_file
-from clozekit.data.labelled.sequences import lay_out, token_ids
+from clozekit.data.labelled.sequences import Sequences, lay_out, token_ids
 from clozekit.data.packing import Packing
 from clozekit.data.sequence_format import SequenceFormat
 from clozekit.errors import DataError
@@ -20,7 +21,21 @@ from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder_with_heads import EncoderWithHeads
 
 MASK = "[MASK]"
-TEXT, TEXT_PAIR = "text", "text_pair"
+TEXT_PAIR = "text_pair"
+
+
+class MaskedText(NamedTuple):
+    """A row that was read.
+
+    Attributes:
+        id: The row's id, or its index if it has none.
+        encoded: The text or the pair, as one sequence.
+        is_pair: Whether it is a pair.
+    """
+
+    id: str | int
+    encoded: Sequences
+    is_pair: bool
 
 
 class PretrainingPredictor:
@@ -32,6 +47,7 @@ class PretrainingPredictor:
         top_k: Number of words predicted for each [MASK].
         batch_size: Maximum number of texts in one forward pass.
         precision: The precision of the forward pass; None for that of the weights.
+        reading: The columns of the rows.
     """
 
     def __init__(
@@ -41,6 +57,7 @@ class PretrainingPredictor:
         top_k: int = 5,
         batch_size: int = 32,
         precision: InferencePrecision | None = None,
+        reading: MaskedTextReading | None = None,
     ) -> None:
         assert pretrained.tokenizer is not None
         self.model = model
@@ -48,6 +65,7 @@ class PretrainingPredictor:
         self.judges_pairs = "next_sentence_head" in model.heads
         self.top_k = top_k
         self.batch_size = batch_size
+        self.reading = reading or MaskedTextReading()
         self.precision = precision or InferencePrecision("32-true", torch.device("cpu"))
         mask_id = SpecialTokens.from_tokenizer(self.tokenizer, str(pretrained.path)).mask
         mask = None if mask_id is None else self.tokenizer.id_to_token(mask_id)
@@ -59,20 +77,43 @@ class PretrainingPredictor:
         self.pair_key = "in_order" if objective == "sentence_order" else "follows"
 
     def read_rows(self, path: str) -> Rows:
-        """Reads the rows of a file."""
-        return read_file(path, [TEXT, TEXT_PAIR])
+        """Reads the rows of a file.
+
+        Raises:
+            DataError: It cannot be read, or lacks a column that is named.
+        """
+        given = self.reading
+        columns = [given.text_column, self._pair_column, given.id_column]
+        rows = read_file(path, [column for column in columns if column is not None])
+        for key in ("text_column", "text_pair_column", "id_column"):
+            column = getattr(given, key)
+            if column is not None and rows.columns and column not in rows.columns:
+                raise DataError(
+                    f"{rows.name} has no column {column!r}, which {key} names; it has "
+                    f"{', '.join(rows.columns)}"
+                )
+        return rows
+
+    @property
+    def _pair_column(self) -> str:
+        return self.reading.text_pair_column or TEXT_PAIR
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row from a text or a pair."""
-        return {TEXT: text, TEXT_PAIR: text_pair}
+        return {self.reading.text_column: text, self._pair_column: text_pair}
 
-    def read(self, row: Mapping[str, Any], number: int) -> Any:
-        """Reads a row."""
-        if TEXT not in row:
-            raise RowError(f"there is no {TEXT!r}; the row has {', '.join(row) or 'no columns'}")
-        text = as_text(row[TEXT], TEXT)
-        given = row.get(TEXT_PAIR)
-        pair = None if is_missing(given) else as_text(given, TEXT_PAIR)
+    def read(self, row: Mapping[str, Any], number: int) -> MaskedText:
+        """Reads a row.
+
+        Raises:
+            RowError: It has no text, nothing to predict, or too many tokens.
+        """
+        column = self.reading.text_column
+        if column not in row:
+            raise RowError(f"there is no {column!r}; the row has {', '.join(row) or 'no columns'}")
+        text = as_text(row[column], column)
+        given = row.get(self._pair_column)
+        pair = None if is_missing(given) else as_text(given, self._pair_column)
         texts = [self._with_masks(each) for each in (text, pair) if each is not None]
         if self.mask not in "".join(texts) and (pair is None or not self.judges_pairs):
             alternative = ", or a text_pair" if self.judges_pairs else ""
@@ -86,7 +127,9 @@ class PretrainingPredictor:
                 f"text has {len(encoded.input_ids)} tokens including special tokens, more than "
                 f"{config.limit_in_words} of the model"
             )
-        return encoded, pair is not None
+        given_id = None if self.reading.id_column is None else row.get(self.reading.id_column)
+        row_id = number if is_missing(given_id) else as_id(given_id)
+        return MaskedText(row_id, encoded, pair is not None)
 
     def _with_masks(self, text: str) -> str:
         """Puts the tokenizer's own mask token where a text has [MASK]."""
@@ -94,15 +137,15 @@ class PretrainingPredictor:
         return text if is_token else text.replace(MASK, self.mask)
 
     @torch.inference_mode()
-    def predict(self, examples: Sequence[Any]) -> list[Prediction]:
+    def predict(self, examples: Sequence[MaskedText]) -> list[Prediction]:
         """Predicts examples that `read` returned."""
         predictions: list[Prediction] = []
         for begin in range(0, len(examples), self.batch_size):
             predictions += self._predict(examples[begin : begin + self.batch_size])
         return predictions
 
-    def _predict(self, examples: Sequence[Any]) -> list[Prediction]:
-        encodings = [encoding for encoding, _ in examples]
+    def _predict(self, examples: Sequence[MaskedText]) -> list[Prediction]:
+        encodings = [example.encoded for example in examples]
         device = self.model.encoder.embeddings.token_embeddings.weight.device
         packing = Packing.from_lengths(np.concatenate([e.lengths for e in encodings])).to(device)
         input_ids = _tensor([e.input_ids for e in encodings], device)
@@ -113,11 +156,11 @@ class PretrainingPredictor:
         top = logits.softmax(dim=-1).topk(min(self.top_k, logits.shape[1]), dim=-1)
         words = iter(self._words(top.indices.tolist(), top.values.tolist()))
         predictions = []
-        for number, (encoding, is_pair) in enumerate(examples):
+        for number, example in enumerate(examples):
             prediction: Prediction = {
-                "words": [next(words) for i in encoding.input_ids if i == self.mask_id]
+                "words": [next(words) for i in example.encoded.input_ids if i == self.mask_id]
             }
-            if is_pair and follows is not None:
+            if example.is_pair and follows is not None:
                 prediction[self.pair_key] = follows[number]
             predictions.append(prediction)
         return predictions

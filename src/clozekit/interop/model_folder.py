@@ -30,6 +30,7 @@ _SMALL_FILES = (
     "adapter_config.json",
     "modules.json",
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     "1_Pooling/config.json",
     "vocab.txt",
     "tokenizer.json",

@@ -23,10 +23,14 @@ class EmbeddingSettings:
     Attributes:
         pooling: `mean` or `cls`.
         max_seq_length: The maximum number of tokens; None if the folder does not say.
+        prompt: What is put before each text by default.
+        lowercases: Whether texts are lowercased before the tokenizer.
     """
 
     pooling: str
     max_seq_length: int | None = None
+    prompt: str = ""
+    lowercases: bool = False
 
 
 @dataclass(frozen=True)

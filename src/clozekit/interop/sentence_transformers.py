@@ -4,8 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from clozekit.config.values import LARGEST
 from clozekit.documents import read_json, read_json_object
+from clozekit.errors import ConfigError
 from clozekit.files import write_json
 from clozekit.interop.families import family_of_encoder
 from clozekit.interop.pretrained import EmbeddingSettings, Pretrained
@@ -16,6 +19,8 @@ EMBEDDING = "clozekit.tasks.embedding.EmbeddingModule"
 
 _MODULES = ("Transformer", "Pooling", "Normalize")
 _POOLING_FILE = "1_Pooling/config.json"
+_TRANSFORMER_FILE = "sentence_bert_config.json"
+_PROMPTS_FILE = "config_sentence_transformers.json"
 # Newer versions have `pooling_mode`, but read these, as all older versions do.
 _POOLING_KEYS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
 _OTHER_POOLINGS = (
@@ -61,7 +66,7 @@ def save_sentence_transformers(
     if family is not None and family.has_pooler and not has_pooler:
         # Otherwise transformers initializes a pooler and warns of it.
         transformer["model_args"] = {"add_pooling_layer": False}
-    write_json(folder / "sentence_bert_config.json", transformer)
+    write_json(folder / _TRANSFORMER_FILE, transformer)
     (folder / _POOLING_FILE).parent.mkdir()
     pooling = {key: mode == settings.pooling for mode, key in _POOLING_KEYS.items()}
     write_json(
@@ -71,7 +76,7 @@ def save_sentence_transformers(
         | dict.fromkeys(_OTHER_POOLINGS, False),
     )
     write_json(
-        folder / "config_sentence_transformers.json",
+        folder / _PROMPTS_FILE,
         {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"},
     )
 
@@ -94,7 +99,49 @@ def read_settings(folder: Path) -> EmbeddingSettings | None:
     if kinds not in (list(_MODULES), list(_MODULES[:2])):
         return None
     pooling = _pooling(folder / _POOLING_FILE)
-    return None if pooling is None else EmbeddingSettings(pooling, _max_seq_length(folder))
+    if pooling is None:
+        return None
+    return EmbeddingSettings(
+        pooling,
+        _max_seq_length(folder),
+        _default_prompt(folder),
+        lowercases=read_json_object(folder / _TRANSFORMER_FILE).get("do_lower_case") is True,
+    )
+
+
+def check_preprocessing(pretrained: Pretrained) -> None:
+    """Checks that a folder of sentence-transformers does nothing else to texts before tokens.
+
+    Raises:
+        ConfigError: It does, so its vectors would be others.
+    """
+    settings = pretrained.embedding
+    if pretrained.task is not None or settings is None:
+        return
+    if settings.prompt:
+        raise ConfigError(
+            f"{pretrained.path} puts {settings.prompt!r} before each text by default, which "
+            f"clozekit does not: set default_prompt_name to null in {_PROMPTS_FILE}, and put it "
+            "before the texts yourself"
+        )
+    if settings.lowercases and _keeps_case(pretrained.tokenizer):
+        raise ConfigError(
+            f"{pretrained.path} lowercases texts before its tokenizer, which clozekit does not: "
+            f"set do_lower_case to false in {_TRANSFORMER_FILE}, and lowercase the texts yourself"
+        )
+
+
+def _keeps_case(tokenizer: Tokenizer | None) -> bool:
+    normalizer = None if tokenizer is None else tokenizer.normalizer
+    return normalizer is None or normalizer.normalize_str("A") != normalizer.normalize_str("a")
+
+
+def _default_prompt(folder: Path) -> str:
+    """Returns what is put before each text unless a caller chooses another prompt."""
+    config = read_json_object(folder / _PROMPTS_FILE)
+    prompts, name = config.get("prompts"), config.get("default_prompt_name")
+    prompt = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
+    return prompt if isinstance(prompt, str) else ""
 
 
 def _kind(module: Any) -> str:
@@ -119,7 +166,7 @@ def _pooling(file: Path) -> str | None:
 
 def _max_seq_length(folder: Path) -> int | None:
     """Returns the length in the file of older versions, else that of newer ones."""
-    files = {"sentence_bert_config.json": "max_seq_length"}
+    files = {_TRANSFORMER_FILE: "max_seq_length"}
     files["tokenizer_config.json"] = "model_max_length"
     for file, key in files.items():
         length = read_json_object(folder / file).get(key)
