@@ -1,6 +1,5 @@
 """Splits of data sets, in a folder or on the Hugging Face hub, read with `datasets`."""
 
-import hashlib
 import logging
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,9 +12,9 @@ import numpy as np
 import yaml
 
 from clozekit.data.files.arrow_rows import named, narrow_columns, shortest
+from clozekit.data.files.local_content import cache_of, digest_of_folder
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError, Rows
 from clozekit.errors import DataError, first_line
-from clozekit.files import sha256_of_file
 
 _ROWS_AT_ONCE = 1000
 
@@ -59,7 +58,7 @@ def split_names(split: str) -> list[str]:
 
 def _rows(called: str, builder: str, **options: Any) -> Rows:
     if Path(builder).is_dir():
-        options["cache_dir"] = _cache_for(Path(builder))
+        options["cache_dir"] = cache_of(digest_of_folder(Path(builder)))
     dataset = _load(called, builder, **options)
     if not len(dataset):
         raise NoRowsError(f"{called} has no rows")
@@ -71,16 +70,6 @@ def _rows(called: str, builder: str, **options: Any) -> Rows:
     narrow = narrow_columns(dataset.features.arrow_schema)
     read = partial(_iterate, called, dataset, classes, narrow)
     return Rows(called, dataset.column_names, read, class_names=classes)
-
-
-def _cache_for(folder: Path) -> str:
-    """Returns the cache of a local data set: one per content, for `datasets` goes by file times."""
-    import datasets
-
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{file.relative_to(folder)}\0{sha256_of_file(file)}\0".encode())
-    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"content-{digest.hexdigest()[:32]}")
 
 
 def _load(called: str, builder: str, **options: Any) -> Any:
