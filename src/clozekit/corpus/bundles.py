@@ -13,6 +13,7 @@ from pathlib import Path
 from clozekit.corpus.processes import run_in_processes
 from clozekit.corpus.stage import Stage
 from clozekit.errors import DataError, WorkerError
+from clozekit.worker_processes import TOKENIZER_THREADS
 
 MOST_JOBS = 256
 MOST_AT_ONCE = 1_000
@@ -46,7 +47,7 @@ def run_bundle(stage: Stage, cores: int, current_folder: str, numbers: Sequence[
             f"{stage.work.folder} does not exist on {os.uname().nodename}; it should "
             "be in a folder that all nodes share"
         )
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ[TOKENIZER_THREADS] = "false"
     missing = [number for number in numbers if not stage.is_done(number)]
     try:
         if cores == 1:

@@ -1,6 +1,5 @@
 """Runs the tasks of a stage: in processes of this machine, in jobs of Slurm, or on Ray."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ from clozekit.corpus.processes import run_in_processes
 from clozekit.corpus.progress import show_progress
 from clozekit.corpus.stage import Stage, Task
 from clozekit.corpus.work_folder import Work
+from clozekit.worker_processes import serial_tokenizers
 
 
 def check_executor(config: PrepareConfig) -> None:
@@ -77,22 +77,9 @@ def _run(stage: Stage, missing: Sequence[int]) -> None:
 
 def _run_here(stage: Stage, missing: Sequence[int]) -> None:
     workers = min(stage.work.config.num_workers, len(missing))
-    with _serial_tokenizers():
+    with serial_tokenizers():
         if workers == 1:
             for number in missing:
                 stage.run(number)
         else:
             run_in_processes(stage.run, missing, workers, [__name__, "clozekit.corpus.pipeline"])
-
-
-@contextmanager
-def _serial_tokenizers() -> Iterator[None]:
-    """Disables the threads of tokenizers in this process and those that it starts."""
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    try:
-        yield
-    finally:
-        del os.environ["TOKENIZERS_PARALLELISM"]
-        if before is not None:
-            os.environ["TOKENIZERS_PARALLELISM"] = before

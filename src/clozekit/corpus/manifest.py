@@ -26,7 +26,7 @@ Split: TypeAlias = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
-SHARD_FILE = r"^(train|validation)-\d{5,9}\.arrow$"
+SHARD_FILE = r"(train|validation)-\d{5,9}\.arrow"
 SHA256 = r"^[0-9a-f]{64}$"
 MOST_TOKENS = 2**24
 """Maximum size of a vocabulary; published ones have up to a million tokens."""
@@ -55,7 +55,7 @@ class Counts(_Record):
 class ShardRecord(Counts):
     """A shard: its file name, SHA-256 and size."""
 
-    file: str = Field(pattern=SHARD_FILE)
+    file: str = Field(pattern=f"^{SHARD_FILE}$")
     sha256: str = Field(pattern=SHA256)
 
 

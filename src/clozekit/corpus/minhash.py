@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clozekit.corpus.normalized_words import NormalizedWords
-from clozekit.corpus.sentences import hash_text
 from clozekit.corpus.tokenized import offsets_of
-from clozekit.rng import UInt64Array, hash64
+from clozekit.rng import UInt64Array, hash64, hash_text
 
 _HALF = np.uint64(32)
 _BASE = np.uint64(0xD6E8FEB86659FD93)  # An odd constant for polynomial hashes.

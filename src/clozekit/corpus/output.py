@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.prepare import PrepareConfig
-from clozekit.corpus.manifest import MANIFEST_FILE, TOKENIZER_FILE, Corpus
+from clozekit.corpus.manifest import MANIFEST_FILE, SHARD_FILE, TOKENIZER_FILE, Corpus
 from clozekit.corpus.slurm_executor import end_jobs
 from clozekit.corpus.stored_output import (
     PreparedCorpus,
@@ -28,8 +28,7 @@ from clozekit.urls import is_url
 
 _LOCK_FILE = ".lock"
 _STATE_FILE = "state.json"
-_SHARD_FILE = r"(train|validation)-\d{5,}\.arrow"
-_CORPUS_FILE = rf"{_SHARD_FILE}|(tokenizer|manifest)\.json"
+_CORPUS_FILE = rf"{SHARD_FILE}|(tokenizer|manifest)\.json"
 
 
 def finished_corpus(config: PrepareConfig) -> Corpus | PreparedCorpus | None:
@@ -128,7 +127,7 @@ def remove_other_shards(work: Work, keep: tuple[str, ...]) -> None:
 
 def _remove_shards(folder: Path, keep: tuple[str, ...]) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
-        if re.fullmatch(_SHARD_FILE, path.name) and path.name not in keep:
+        if re.fullmatch(SHARD_FILE, path.name) and path.name not in keep:
             path.unlink()
     for path in leftovers(folder, _CORPUS_FILE):
         path.unlink()

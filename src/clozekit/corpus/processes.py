@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -11,6 +10,7 @@ import multiprocess  # type: ignore[import-untyped]
 import multiprocess.connection  # type: ignore[import-untyped]
 
 from clozekit.errors import UserError, WorkerError
+from clozekit.worker_processes import end_with
 
 
 def run_in_processes(
@@ -98,7 +98,7 @@ def _run(task: Callable[[int], None], connection: Any, environment: dict[str, st
     os.environ.update(environment)
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with(multiprocess.parent_process())
     while True:
         number = connection.recv()
         error: Exception | None = None
@@ -114,8 +114,3 @@ def _run(task: Callable[[int], None], connection: Any, environment: dict[str, st
             return  # The parent has ended.
         except Exception:  # An error that cannot be pickled.
             connection.send(RuntimeError("".join(traceback.format_exception(error))))
-
-
-def _end_with_parent() -> None:
-    multiprocess.parent_process().join()
-    os._exit(1)

@@ -16,10 +16,11 @@ from clozekit.corpus.division import Piece
 from clozekit.corpus.documents import Document
 from clozekit.corpus.filters import Filter
 from clozekit.corpus.readers import read_documents
-from clozekit.corpus.sentences import hash_content, hash_text, split_sentences
+from clozekit.corpus.sentences import hash_content, split_sentences
 from clozekit.corpus.shards import write_record_batch
 from clozekit.corpus.work_folder import Work, write_array
 from clozekit.files import write_json
+from clozekit.rng import hash_text
 
 _PIECE_SCHEMA = pa.schema(
     {

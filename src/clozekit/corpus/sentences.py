@@ -3,10 +3,11 @@
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
-from hashlib import blake2b
 from typing import Literal
 
 import sentencex
+
+from clozekit.rng import hash_text
 
 LONGEST = 1000
 """The most characters of a sentence that is taken as sentencex found it."""
@@ -53,11 +54,6 @@ def _without_pairs(segment: str, language: str) -> Iterator[str]:
 def _is_of_a_pair(mark: str) -> bool:
     """Whether a character is a quote or a bracket."""
     return mark in "\"'`" or unicodedata.category(mark) in ("Ps", "Pe", "Pi", "Pf")
-
-
-def hash_text(text: str) -> int:
-    """Hashes text to 64 bits with BLAKE2b."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def hash_content(text: str) -> int:

@@ -1,15 +1,12 @@
 """Encodes stored examples part by part: in this process if they are few, else in several."""
 
 import gc
-import os
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from typing import Any
@@ -22,14 +19,13 @@ from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import CHUNK_ROWS
 from clozekit.environment import num_cores
 from clozekit.errors import WorkerError
+from clozekit.worker_processes import end_with, serial_tokenizers
 
 MOST_WORKERS = 4
 """The maximum number of processes; each needs some 60 MiB of its own."""
 
 _ROWS_AT_ONCE = 256
 """Encoded at once: the tokenizer's own objects need far more memory than the arrays."""
-
-_MULTITHREADED = "TOKENIZERS_PARALLELISM"
 
 
 def encoded_chunks(
@@ -48,7 +44,7 @@ def encoded_chunks(
         return
     # Forked, so that the processes share the memory of this one. A new process would import torch.
     with (
-        _without_threads(),
+        serial_tokenizers(),
         ProcessPoolExecutor(workers, get_context("fork"), _begin_worker, (parts,)) as pool,
     ):
         waiting: deque[Future[pa.RecordBatch]] = deque()
@@ -97,30 +93,11 @@ def _begin_worker(parts: _Parts) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with(parent)
 
 
 def _encode(chunk: int) -> pa.RecordBatch:
     (parts,) = _of_this_worker
     return parts.encoded(chunk)
-
-
-@contextmanager
-def _without_threads() -> Iterator[None]:
-    """Disables the threads of tokenizers, which do not survive a fork."""
-    before = os.environ.get(_MULTITHREADED)
-    os.environ[_MULTITHREADED] = "false"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_MULTITHREADED]
-        else:
-            os.environ[_MULTITHREADED] = before

@@ -1,6 +1,5 @@
 """The rows of a file, stored as Arrow columns and made into objects when they are used."""
 
-import hashlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import islice, pairwise
 from typing import Any, Generic, TypeVar, overload
@@ -13,6 +12,7 @@ from clozekit.data.labelled.encoded_rows import ExampleT
 from clozekit.data.labelled.example_columns import ExampleColumns
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import CHUNK_ROWS, RowFile
+from clozekit.rng import hash_text
 
 DTypeT = TypeVar("DTypeT", bound=np.generic)
 
@@ -125,9 +125,8 @@ def packed(
 
 
 def hashes_of_groups(groups: Sequence[Hashable]) -> NDArray[np.uint64]:
-    """Hashes groups to numbers. At 64 bits, two of a billion groups hardly have the same."""
-    hashes = (hashlib.blake2b(repr(group).encode(), digest_size=8) for group in groups)
-    return np.array([int.from_bytes(each.digest()) for each in hashes], np.uint64)
+    """Hashes groups to numbers."""
+    return np.array([hash_text(repr(group)) for group in groups], np.uint64)
 
 
 def subset(examples: Sequence[ExampleT], is_chosen: NDArray[np.bool_]) -> Sequence[ExampleT]:
