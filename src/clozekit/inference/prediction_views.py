@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from clozekit.data.labelled.embedding import SimilarTexts
@@ -205,9 +205,7 @@ def _texts(inputs: Any) -> Html:
     elif isinstance(inputs, SimilarTexts):
         values = {str(i): text for i, text in enumerate(dict.fromkeys(inputs.texts))}
     else:
-        left_out = ("id", "label", "labels", "score")
-        names = [field.name for field in fields(inputs) if field.name not in left_out]
-        values = {name: getattr(inputs, name) for name in names}
+        values = inputs.inputs()
     texts = [value for value in values.values() if value is not None and value != ""]
     shown = (shortened(t if isinstance(t, str) else _as_json(t), MOST_CHARACTERS) for t in texts)
     return joined(element("div", isolated(text)) for text in shown)

@@ -1,7 +1,6 @@
 """Logs predictions of a fine-tuned model to Weights & Biases."""
 
 import json
-from dataclasses import fields
 from typing import Any
 
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
@@ -15,9 +14,6 @@ MOST_ROWS = 1000
 
 MOST_ROWS_IN_TABLE = 200
 MOST_CHARACTERS = 1000
-
-TARGETS = ("label", "labels", "score", "tags", "answers")
-"""Fields of examples that hold the labels."""
 
 
 def log_predictions(
@@ -45,7 +41,7 @@ def log_predictions(
     golds = [module.gold(example) for example in examples]
 
     table = [
-        {**_inputs(example), "gold": gold, **prediction}
+        {"id": example.id, **example.inputs(), "gold": gold, **prediction}
         for example, gold, prediction in zip(examples, golds, predictions, strict=True)
     ][:MOST_ROWS_IN_TABLE]
     columns: list[str | int] = list(dict.fromkeys(name for row in table for name in row))
@@ -64,14 +60,6 @@ def log_predictions(
             title=f"Confusion matrix of {len(examples):,} rows ({split})",
         )
     run.log(logged)
-
-
-def _inputs(example: Any) -> dict[str, Any]:
-    """Returns the id and the texts of a row."""
-    values = {field.name: getattr(example, field.name) for field in fields(example)}
-    return {
-        name: value for name, value in values.items() if name not in TARGETS and value is not None
-    }
 
 
 def _cell(value: Any) -> str:

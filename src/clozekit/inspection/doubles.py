@@ -1,16 +1,14 @@
 """Rows with the same texts: in a split, in two splits, and with different labels."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from clozekit.data.labelled.encoded_rows import Example
+
 MOST_ROWS = 20_000
 """The most rows of a split that are compared."""
-
-LABELS = ("label", "labels", "score", "tags", "answers", "answer_start")
-"""The fields of examples that hold labels."""
 
 
 class Doubles:
@@ -21,15 +19,13 @@ class Doubles:
         self._number: dict[str, int] = {}
         self._total: dict[str, int] = {}
 
-    def add(self, split: str, examples: Sequence[Any]) -> None:
+    def add(self, split: str, examples: Sequence[Example]) -> None:
         """Adds the first rows of a split."""
         found: dict[bytes, set[bytes]] = {}
         number = 0
         for example in islice(iter(examples), MOST_ROWS):
-            values = {field.name: getattr(example, field.name) for field in fields(example)}
-            values.pop("id", None)
-            labels = [values.pop(name) for name in LABELS if name in values]
-            found.setdefault(_hash(values.values()), set()).add(_hash(labels))
+            texts, labels = _hash(example.inputs()), _hash(example.labels_by_field())
+            found.setdefault(texts, set()).add(labels)
             number += 1
         self._labels[split] = found
         self._number[split] = number
@@ -54,7 +50,5 @@ class Doubles:
         return f" (of the first {number:,} of {total:,} rows of {split})" if number < total else ""
 
 
-def _hash(values: Iterable[Any]) -> bytes:
-    return hashlib.blake2b(
-        repr(tuple(values)).encode("utf-8", "surrogatepass"), digest_size=12
-    ).digest()
+def _hash(values: Mapping[str, Any]) -> bytes:
+    return hashlib.blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=12).digest()

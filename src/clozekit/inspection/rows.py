@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -160,17 +159,14 @@ class LabelledRows:
 def texts_of(example: Example) -> list[tuple[str, str]]:
     """Returns the names and texts of a row, without its labels."""
     found: list[tuple[str, str]] = []
-    for field in fields(example):
-        value = getattr(example, field.name)
-        if field.name in ("id", "label", "labels", "tags", "answers", "score") or value is None:
-            continue
+    for name, value in example.inputs().items():
         if isinstance(value, str):
-            found.append((field.name, value))
+            found.append((name, value))
         elif isinstance(value, tuple) and all(isinstance(each, str) for each in value):
-            if field.name == "words":
-                found.append((field.name, " ".join(value)))
+            if name == "words":
+                found.append((name, " ".join(value)))
             else:
-                found += [(f"{field.name} {i}", each) for i, each in enumerate(value)]
+                found += [(f"{name} {i}", each) for i, each in enumerate(value)]
     return found
 
 

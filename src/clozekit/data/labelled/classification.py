@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -39,6 +39,8 @@ class LabelledText(TextExample):
     """
 
     labels: tuple[str, ...]
+
+    label_fields: ClassVar[frozenset[str]] = frozenset({"labels"})
 
 
 @dataclass(frozen=True)

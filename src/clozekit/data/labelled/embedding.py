@@ -40,6 +40,8 @@ class SimilarTexts(Example):
     is_pair: bool
     score: float | None
 
+    label_fields: ClassVar[frozenset[str]] = frozenset({"score"})
+
 
 @dataclass(frozen=True)
 class SimilarRows(EncodedRows[SimilarTexts]):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -24,6 +24,23 @@ class Example:
     """
 
     id: str | int
+
+    label_fields: ClassVar[frozenset[str]] = frozenset()
+    """The fields that hold labels. All others but the id are inputs of the model."""
+
+    def inputs(self) -> dict[str, Any]:
+        """Returns the inputs by the names of their fields, without those that are null."""
+        return self._fields(is_label=False)
+
+    def labels_by_field(self) -> dict[str, Any]:
+        """Returns the labels by the names of their fields, without those that are null."""
+        return self._fields(is_label=True)
+
+    def _fields(self, is_label: bool) -> dict[str, Any]:
+        names = (field.name for field in fields(self) if field.name != "id")
+        chosen = (name for name in names if (name in self.label_fields) == is_label)
+        values = {name: getattr(self, name) for name in chosen}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 ExampleT = TypeVar("ExampleT", bound=Example)

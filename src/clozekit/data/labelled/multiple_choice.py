@@ -34,6 +34,8 @@ class ChoiceQuestion(Example):
     choices: tuple[str, ...]
     label: int
 
+    label_fields: ClassVar[frozenset[str]] = frozenset({"label"})
+
 
 @dataclass(frozen=True)
 class ChoiceRows(EncodedRows[ChoiceQuestion]):

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ class Question(Example):
     context: str
     answers: tuple[str, ...]
     answer_start: tuple[int, ...]
+
+    label_fields: ClassVar[frozenset[str]] = frozenset({"answers", "answer_start"})
 
 
 @dataclass(frozen=True)

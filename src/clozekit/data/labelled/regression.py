@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ class ScoredText(TextExample):
     """
 
     score: float
+
+    label_fields: ClassVar[frozenset[str]] = frozenset({"score"})
 
 
 @dataclass(frozen=True)

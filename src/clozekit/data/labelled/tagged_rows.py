@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ class TaggedWords(Example):
 
     words: tuple[str, ...]
     tags: tuple[str | None, ...]
+
+    label_fields: ClassVar[frozenset[str]] = frozenset({"tags"})
 
 
 @dataclass(frozen=True)
