@@ -37,7 +37,7 @@ def test_from_lengths(lengths: Lengths) -> None:
     assert packing.cu_seqlens.diff().tolist() == lengths.tolist()
     assert packing.first_tokens.tolist() == [0, *np.cumsum(lengths)[:-1]]
     assert packing.position_ids.tolist() == positions.tolist()
-    assert packing.slots.tolist() == (rows * lengths.max() + positions).tolist()
+    assert packing.indices.tolist() == (rows * lengths.max() + positions).tolist()
     expected_mask = np.arange(lengths.max()) < lengths[:, None]
     assert packing.attention_mask.tolist() == expected_mask.tolist()
 
@@ -48,7 +48,7 @@ def test_a_mask_gives_the_layout_of_its_lengths(lengths: Lengths) -> None:
     packing = Packing.from_lengths(lengths)
     again = Packing.from_attention_mask(packing.attention_mask.long())
     assert again.max_seqlen == packing.max_seqlen
-    for name in ("cu_seqlens", "position_ids", "slots"):
+    for name in ("cu_seqlens", "position_ids", "indices"):
         expected, actual = getattr(packing, name), getattr(again, name)
         assert actual.dtype == expected.dtype
         assert torch.equal(actual, expected)
@@ -98,7 +98,7 @@ def test_to_moves_every_tensor_and_keeps_the_rest(lengths: Lengths) -> None:
     packing = Packing.from_lengths(lengths)
     moved = packing.to("meta")
     assert isinstance(moved, Packing)
-    for name in ("cu_seqlens", "position_ids", "slots"):
+    for name in ("cu_seqlens", "position_ids", "indices"):
         assert getattr(moved, name).device.type == "meta"
         assert getattr(packing, name).device.type == "cpu"
     assert moved.max_seqlen == packing.max_seqlen
@@ -111,7 +111,7 @@ def test_to_moves_every_tensor_and_keeps_the_rest(lengths: Lengths) -> None:
 def test_pin_memory() -> None:
     pinned = Packing.from_lengths(np.array([2, 3])).pin_memory()
     assert pinned.cu_seqlens.is_pinned()
-    assert pinned.slots.is_pinned()
+    assert pinned.indices.is_pinned()
 
 
 def test_lengths_stay_on_the_host() -> None:

@@ -36,7 +36,7 @@ def tensors(batch: Batch) -> dict[str, torch.Tensor]:
         "labels": batch.labels,  # type: ignore[attr-defined]
         "cu_seqlens": packing.cu_seqlens,
         "position_ids": packing.position_ids,
-        "slots": packing.slots,
+        "indices": packing.indices,
     }
 
 

@@ -149,8 +149,8 @@ def test_groups_of_a_batch_on_a_gpu_are_those_on_the_cpu(
     assert torch.equal(made.restore(made.arrange(tokens.to(device))).cpu(), tokens)
     assert len(made.groups) == len(expected.groups) > 1
     for ours, theirs in zip(made.groups, expected.groups, strict=True):
-        assert ours.packing.slots.device.type == device.type
-        assert torch.equal(ours.packing.slots.cpu(), theirs.packing.slots)
+        assert ours.packing.indices.device.type == device.type
+        assert torch.equal(ours.packing.indices.cpu(), theirs.packing.indices)
         assert (ours.key_mask is None) == (theirs.key_mask is None)
 
 
@@ -161,12 +161,12 @@ def test_sequences_that_pad_a_batch_change_nothing(
     """Padding tokens have sequences of their own, some are empty, and none has the maximum."""
     ids, own = batch_of(LENGTHS)
     packing = replace(Packing.from_lengths(np.array([*lengths, 80])), lengths=None)
-    # The last sequence only makes the slots those of a longer maximum.
+    # The last sequence only makes the indices those of a longer maximum.
     packing = replace(
         packing,
         cu_seqlens=packing.cu_seqlens[:-1],
         position_ids=packing.position_ids[:-80],
-        slots=packing.slots[:-80],
+        indices=packing.indices[:-80],
     )
     ids = torch.cat([ids, torch.zeros(packing.num_tokens - own.num_tokens, dtype=torch.int64)])
     encoder = make_encoder(flash_device, torch.bfloat16)

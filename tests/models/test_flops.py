@@ -59,12 +59,12 @@ def test_a_backward_has_twice_the_products() -> None:
     assert 3 * forward == pytest.approx(counted(config, backward=True), rel=0.02)
 
 
-@pytest.mark.parametrize("reach", [1, 3, 6, 11, 20])
-def test_local_attention_counts_the_pairs_within_the_window(reach: int) -> None:
+@pytest.mark.parametrize("half_window", [1, 3, 6, 11, 20])
+def test_local_attention_counts_the_pairs_within_the_window(half_window: int) -> None:
     lengths = np.array([1, 2, 7, 12])
     places = [np.arange(length) for length in lengths]
-    pairs = [int((abs(p[:, None] - p[None]) <= reach).sum()) for p in places]
-    assert num_attended(lengths, reach) == sum(pairs)
+    pairs = [int((abs(p[:, None] - p[None]) <= half_window).sum()) for p in places]
+    assert num_attended(lengths, half_window) == sum(pairs)
     assert num_attended(lengths) == sum(length**2 for length in lengths)
 
 

@@ -165,21 +165,21 @@ def test_nothing_leaks_between_packed_sequences(
 @settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 90), min_size=1, max_size=5),
-    reach=st.sampled_from([1, 3, 8, 40]),
+    half_window=st.sampled_from([1, 3, 8, 40]),
     seed=st.integers(0, 99),
 )
 def test_local_attention_is_attention_with_a_band(
-    lengths: list[int], reach: int, seed: int
+    lengths: list[int], half_window: int, seed: int
 ) -> None:
     packing = Packing.from_lengths(np.array(lengths))
     generator = torch.Generator().manual_seed(seed)
     shape = (sum(lengths), 3, 2, 8)
     qkv = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(shape[0], 2, 8, generator=generator, dtype=torch.float64)
-    found = local_attention.attend(qkv, Blocks.of(packing, reach), 0.0)
+    found = local_attention.attend(qkv, Blocks.of(packing, half_window), 0.0)
     sequence = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     positions = packing.position_ids
-    band = (sequence[:, None] == sequence) & ((positions[:, None] - positions).abs() <= reach)
+    band = (sequence[:, None] == sequence) & ((positions[:, None] - positions).abs() <= half_window)
     query, key, value = qkv.transpose(0, 2).unbind(1)
     scores = (query @ key.transpose(1, 2) * 8**-0.5).masked_fill(~band, float("-inf"))
     expected = (scores.softmax(-1) @ value).transpose(0, 1)

@@ -39,14 +39,14 @@ def test_padding_is_in_sequences_of_its_own_at_the_end(lengths: list[int], token
     assert all_lengths[-1] > 0, "every sequence has a first token, the empty ones too"
     assert all_lengths[:batch_size].tolist() == lengths
     assert padded.cu_seqlens[-1] == padded.num_tokens
-    for name in ("cu_seqlens", "position_ids", "slots"):
+    for name in ("cu_seqlens", "position_ids", "indices"):
         assert getattr(padded, name).dtype == getattr(packing, name).dtype, name
 
     # Everything follows from the lengths, as in a packing without padding.
     expected_mask = torch.arange(padded.max_seqlen) < all_lengths[:, None]
     assert torch.equal(padded.attention_mask, expected_mask)
-    assert torch.equal(padded.slots % padded.max_seqlen, padded.position_ids)
-    assert (padded.slots.diff() > 0).all()
+    assert torch.equal(padded.indices % padded.max_seqlen, padded.position_ids)
+    assert (padded.indices.diff() > 0).all()
     assert torch.equal(padded.position_ids[:number], packing.position_ids)
 
 
@@ -63,7 +63,7 @@ def test_batches_of_similar_sizes_have_one_shape() -> None:
 
 def test_padding_reads_nothing_from_the_device() -> None:
     padded = StaticShapes(64, LONGEST).padded(packing_of(3, 40, 7).to("meta"))
-    assert padded.slots.device.type == "meta" and padded.num_tokens == 64
+    assert padded.indices.device.type == "meta" and padded.num_tokens == 64
 
 
 def outputs_and_gradients(

@@ -1,6 +1,6 @@
 """A step waits for the device once, when the host reads its totals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from clozekit.optim.clipping import GradientClipping
 from clozekit.tasks.base import TaskModule
 from clozekit.tasks.masked_lm import MaskedLMModule
 from clozekit.tasks.pretraining import PretrainingModule
+from clozekit.tasks.step_sums import over_processes
 from tests.data.labelled.labelled_rows import TASKS
 from tests.data.pretraining.shards_of_words import (
     VOCAB_SIZE,
@@ -181,15 +182,14 @@ class StrictSyncs(Callback):
 def test_a_step_on_a_gpu_waits_for_its_totals_only(
     task: str, precision: str, tmp_path: Path
 ) -> None:
-    read = TaskModule._summed_over_processes
     waits = []
 
-    def totals(self: TaskModule[Any], values: dict[str, Tensor]) -> dict[str, float]:
+    def totals(*groups: Mapping[str, Tensor]) -> list[dict[str, float]]:
         mode = torch.cuda.get_sync_debug_mode()
         torch.cuda.set_sync_debug_mode("default")
         waits.append(mode)
         try:
-            return read(self, values)
+            return over_processes(*groups)
         finally:
             torch.cuda.set_sync_debug_mode(mode)
 
@@ -201,7 +201,7 @@ def test_a_step_on_a_gpu_waits_for_its_totals_only(
     )
     options: dict[str, Any] = {"accelerator": "gpu", "precision": precision}
     try:
-        with mock.patch.object(TaskModule, "_summed_over_processes", totals):
+        with mock.patch("clozekit.tasks.base.over_processes", totals):
             trainer = trainer_of(tmp_path, 4, callbacks=[StrictSyncs()], **options)
             trainer.fit(module, datamodule=DrawnRows(task, micro_batch_size=2))
     finally:

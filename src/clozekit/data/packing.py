@@ -42,7 +42,7 @@ class Packing(TensorContainer):
         cu_seqlens: `[batch + 1]`, int32. Sequence i has the tokens `cu_seqlens[i]` to
             `cu_seqlens[i + 1]`.
         position_ids: `[tokens]`, int64. The index of each token in its sequence.
-        slots: `[tokens]`, int64. The index of each token in the flattened padded form
+        indices: `[tokens]`, int64. The index of each token in the flattened padded form
             `[batch * max_seqlen]`.
         max_seqlen: The length of the longest sequence.
         lengths: `[batch]`: the length of each sequence on the host, for decisions that should not
@@ -51,7 +51,7 @@ class Packing(TensorContainer):
 
     cu_seqlens: Tensor
     position_ids: Tensor
-    slots: Tensor
+    indices: Tensor
     max_seqlen: int
     lengths: NDArray[np.integer[Any]] | None = None
 
@@ -63,7 +63,7 @@ class Packing(TensorContainer):
     @property
     def num_tokens(self) -> int:
         """The total number of tokens."""
-        return self.slots.shape[0]
+        return self.indices.shape[0]
 
     @property
     def is_full(self) -> bool:
@@ -76,10 +76,15 @@ class Packing(TensorContainer):
         return self.cu_seqlens[:-1]
 
     @property
+    def sequence_ids(self) -> Tensor:
+        """`[tokens]`, int64: the index of each token's sequence."""
+        return self.indices.div(self.max_seqlen, rounding_mode="floor")
+
+    @property
     def attention_mask(self) -> Tensor:
         """`[batch, max_seqlen]`, bool: True for real tokens of the padded form."""
-        mask = self.slots.new_zeros(self.batch_size * self.max_seqlen, dtype=torch.bool)
-        return mask.index_fill(0, self.slots, True).view(self.batch_size, self.max_seqlen)
+        mask = self.indices.new_zeros(self.batch_size * self.max_seqlen, dtype=torch.bool)
+        return mask.index_fill(0, self.indices, True).view(self.batch_size, self.max_seqlen)
 
     @classmethod
     def from_lengths(cls, lengths: NDArray[np.integer[Any]]) -> Self:
@@ -88,11 +93,11 @@ class Packing(TensorContainer):
         cu_seqlens = np.concatenate([[0], np.cumsum(lengths)])
         position_ids = np.arange(cu_seqlens[-1]) - np.repeat(cu_seqlens[:-1], lengths)
         max_seqlen = int(lengths.max())
-        slots = position_ids + np.repeat(np.arange(len(lengths)) * max_seqlen, lengths)
+        indices = position_ids + np.repeat(np.arange(len(lengths)) * max_seqlen, lengths)
         return cls(
             cu_seqlens=torch.from_numpy(cu_seqlens.astype(np.int32)),
             position_ids=torch.from_numpy(position_ids),
-            slots=torch.from_numpy(slots),
+            indices=torch.from_numpy(indices),
             max_seqlen=max_seqlen,
             lengths=lengths,
         )
@@ -118,7 +123,7 @@ class Packing(TensorContainer):
             cu_seqlens=cu_seqlens.to(torch.int32),
             # As in transformers' BERT, a token's position is its column.
             position_ids=columns,
-            slots=rows * mask.shape[1] + columns,
+            indices=rows * mask.shape[1] + columns,
             max_seqlen=mask.shape[1],
         )
 
@@ -128,9 +133,9 @@ class Packing(TensorContainer):
         if self.is_full:
             return packed.view(padded_shape)
         flat = packed.new_zeros(self.batch_size * self.max_seqlen, *packed.shape[1:])
-        return flat.index_copy_(0, self.slots, packed).view(padded_shape)
+        return flat.index_copy_(0, self.indices, packed).view(padded_shape)
 
     def unpad(self, padded: Tensor) -> Tensor:
         """`[batch, max_seqlen, ...]` to `[tokens, ...]`."""
         flat = padded.flatten(0, 1)
-        return flat if self.is_full else flat.index_select(0, self.slots)
+        return flat if self.is_full else flat.index_select(0, self.indices)

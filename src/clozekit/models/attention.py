@@ -89,10 +89,10 @@ def attend_locally(qkv: Tensor, layout: Layout, dropout_prob: float) -> Tensor:
 
     Arguments and result as in `attend_globally`.
     """
-    if layout.reach is None:
+    if layout.half_window is None:
         return attend_globally(qkv, layout, dropout_prob)
     if layout.blocks is None:
-        return varlen.attend(qkv, layout.grouping.packing, dropout_prob, layout.reach)
+        return varlen.attend(qkv, layout.grouping.packing, dropout_prob, layout.half_window)
     return local_attention.attend(qkv, layout.blocks, dropout_prob)
 
 

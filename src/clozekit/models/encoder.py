@@ -128,7 +128,7 @@ class Encoder(nn.Module):
 
     def _needs_padding(self, packing: Packing) -> bool:
         """Whether attention has the padded form, and local attention that in blocks."""
-        device = packing.slots.device
+        device = packing.indices.device
         if device.type not in ("cpu", "cuda"):
             return True
         dtype = product_dtype(self.embeddings.token_embeddings.weight)
@@ -138,7 +138,7 @@ class Encoder(nn.Module):
         # While compiling the lengths are not known.
         if torch.compiler.is_compiling() or packing.is_full:
             return Grouping.single_group(packing)
-        device = packing.slots.device.type
+        device = packing.indices.device.type
         if device == "cpu":
             return Grouping.by_length(packing)
         # Without lengths on the host, reading them would wait for the GPU.
@@ -152,7 +152,7 @@ class Encoder(nn.Module):
                 f"a sequence of {packing.max_seqlen} tokens is longer than "
                 f"{self.config.limit_in_words}"
             )
-        if input_ids.shape != packing.slots.shape:
+        if input_ids.shape != packing.indices.shape:
             raise ValueError(
                 f"input_ids of shape {list(input_ids.shape)} does not match a packing of "
                 f"{packing.num_tokens} tokens"
@@ -181,6 +181,6 @@ def full_packing(input_ids: Tensor) -> Packing:
     return Packing(
         cu_seqlens=torch.arange(batch_size + 1, dtype=torch.int32, device=device) * seq_len,
         position_ids=torch.arange(seq_len, device=device).repeat(batch_size),
-        slots=torch.arange(batch_size * seq_len, device=device),
+        indices=torch.arange(batch_size * seq_len, device=device),
         max_seqlen=seq_len,
     )

@@ -27,22 +27,22 @@ def encoder_flops(config: EncoderConfig, lengths: NDArray[np.integer]) -> int:
     per_pair = 4 * hidden
     flops += num_global * per_pair * num_attended(lengths)
     if num_local and config.local_attention is not None:
-        reach = config.local_attention // 2
-        flops += num_local * per_pair * num_attended(lengths, reach)
+        half_window = config.local_attention // 2
+        flops += num_local * per_pair * num_attended(lengths, half_window)
     return flops
 
 
-def num_attended(lengths: NDArray[np.integer], reach: int | None = None) -> int:
+def num_attended(lengths: NDArray[np.integer], half_window: int | None = None) -> int:
     """Returns the number of pairs of a query and a key that it attends to.
 
     Args:
         lengths: `[batch]`, the number of tokens of each sequence.
-        reach: How many tokens a token sees on each side; None for all of its sequence.
+        half_window: How many tokens a token sees on each side; None for all of its sequence.
     """
     lengths = lengths.astype(np.int64)
-    if reach is None:
+    if half_window is None:
         return int((lengths**2).sum())
-    seen = np.clip(lengths - 1, 0, reach)
+    seen = np.clip(lengths - 1, 0, half_window)
     return int((lengths * (1 + 2 * seen) - seen * (seen + 1)).sum())
 
 

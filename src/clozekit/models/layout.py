@@ -27,16 +27,16 @@ class Layout:
         global_rotation: The rotation in layers with global attention; None with absolute positions.
         local_rotation: The rotation in layers with local attention; None with absolute positions,
             or without such layers.
-        reach: How many tokens a token sees on each side in layers with local attention; None if
-            there are no such layers, or if the window covers every sequence.
-        blocks: Which tokens see each other in layers with local attention; None if `reach` is, or
-            if FlashAttention is used, which needs no blocks.
+        half_window: How many tokens a token sees on each side in layers with local attention; None
+            if there are no such layers, or if the window covers every sequence.
+        blocks: Which tokens see each other in layers with local attention; None if `half_window`
+            is, or if FlashAttention is used, which needs no blocks.
     """
 
     grouping: Grouping
     global_rotation: Rotation | None = None
     local_rotation: Rotation | None = None
-    reach: int | None = None
+    half_window: int | None = None
     blocks: Blocks | None = None
 
     @classmethod
@@ -50,11 +50,11 @@ class Layout:
         """
         packing = grouping.packing
         layout = cls.without_window(grouping, config)
-        reach = None if config.local_attention is None else config.local_attention // 2
-        if reach is None or packing.max_seqlen <= reach + 1:
+        half_window = None if config.local_attention is None else config.local_attention // 2
+        if half_window is None or packing.max_seqlen <= half_window + 1:
             return layout
-        blocks = Blocks.of(packing, reach) if needs_blocks else None
-        return replace(layout, reach=reach, blocks=blocks)
+        blocks = Blocks.of(packing, half_window) if needs_blocks else None
+        return replace(layout, half_window=half_window, blocks=blocks)
 
     @classmethod
     def without_window(cls, grouping: Grouping, config: EncoderConfig) -> "Layout":

@@ -1,11 +1,11 @@
 """Pooling of token vectors, and the projections below the heads."""
 
-import torch
 from torch import Tensor, nn
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.packing import Packing
 from clozekit.models.kernels.linear import Linear
+from clozekit.models.precision import upcast
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 
@@ -61,9 +61,8 @@ def first_tokens(hidden_states: Tensor, packing: Packing) -> Tensor:
 
 def means(hidden_states: Tensor, packing: Packing) -> Tensor:
     """Returns `[batch, hidden]`, the mean of each sequence's vectors, in float32 at least."""
-    sequences = packing.slots.div(packing.max_seqlen, rounding_mode="floor")
-    wide = torch.promote_types(hidden_states.dtype, torch.float32)
-    sums = hidden_states.new_zeros(packing.batch_size, hidden_states.shape[1], dtype=wide)
-    sums = sums.index_add(0, sequences, hidden_states.to(wide))
+    wide = upcast(hidden_states)
+    sums = wide.new_zeros(packing.batch_size, wide.shape[1])
+    sums = sums.index_add(0, packing.sequence_ids, wide)
     lengths = packing.cu_seqlens.diff().clamp(min=1)
     return (sums / lengths[:, None]).to(hidden_states.dtype)

@@ -38,7 +38,7 @@ class StaticShapes:
 
         The last sequence is never empty, so each sequence, also an empty one, has a first token.
         """
-        device = packing.slots.device
+        device = packing.indices.device
         num_tokens, batch_size = packing.num_tokens, packing.batch_size
         limit = max(self.longest_sequence, packing.max_seqlen)
         max_seqlen = min(_round_up(packing.max_seqlen, MULTIPLE_OF_SEQ_LEN), limit)
@@ -58,14 +58,13 @@ class StaticShapes:
             packing.cu_seqlens.new_full((num_empty,), num_tokens),
             ends.clamp(max=num_tokens + new_tokens).to(packing.cu_seqlens.dtype),
         ]
-        slots = packing.slots
+        indices = packing.indices
         if max_seqlen != packing.max_seqlen:
-            rows = slots.div(packing.max_seqlen, rounding_mode="floor")
-            slots = slots + rows * (max_seqlen - packing.max_seqlen)
+            indices = indices + packing.sequence_ids * (max_seqlen - packing.max_seqlen)
         return Packing(
             cu_seqlens=torch.cat(cu_seqlens),
             position_ids=torch.cat([packing.position_ids, places % max_seqlen]),
-            slots=torch.cat([slots, (batch_size + num_empty) * max_seqlen + places]),
+            indices=torch.cat([indices, (batch_size + num_empty) * max_seqlen + places]),
             max_seqlen=max_seqlen,
         )
 

@@ -48,7 +48,7 @@ def muon_step(
     if nesterov:
         updates = torch._foreach_lerp(grads, momentum_buffers, momentum)
     torch._foreach_mul_(matrices, 1 - lr * weight_decay)
-    for places in _places_by_shape(matrices):
+    for places in _indices_by_shape(matrices):
         stacked = torch.stack([updates[place] for place in places])
         orthogonal = orthogonalized(stacked, ns_coefficients, ns_steps, eps)
         chosen = [matrices[place] for place in places]
@@ -72,23 +72,23 @@ def orthogonalized(
     Returns:
         `[number, rows, columns]`, bfloat16.
     """
-    of_matrix, of_cube, of_fifth = coefficients
+    a, b, c = coefficients  # of the matrix, its cube and its fifth power
     is_tall = matrices.shape[-2] > matrices.shape[-1]
     x = (matrices.mT if is_tall else matrices).bfloat16()
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.mT
-        gram = torch.baddbmm(gram, gram, gram, beta=of_cube, alpha=of_fifth)
-        x = torch.baddbmm(x, gram, x, beta=of_matrix)
+        gram = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, gram, x, beta=a)
     return x.mT if is_tall else x
 
 
-def _places_by_shape(matrices: list[Tensor]) -> Iterator[list[int]]:
-    """Yields the places of matrices that have one shape, not too many at once."""
+def _indices_by_shape(matrices: list[Tensor]) -> Iterator[list[int]]:
+    """Yields the indices of matrices that have one shape, not too many at once."""
     by_shape: dict[torch.Size, list[int]] = {}
-    for place, matrix in enumerate(matrices):
-        by_shape.setdefault(matrix.shape, []).append(place)
-    for shape, places in by_shape.items():
+    for index, matrix in enumerate(matrices):
+        by_shape.setdefault(matrix.shape, []).append(index)
+    for shape, indices in by_shape.items():
         number = max(1, ELEMENTS_AT_ONCE // shape.numel())
-        for first in range(0, len(places), number):
-            yield places[first : first + number]
+        for first in range(0, len(indices), number):
+            yield indices[first : first + number]

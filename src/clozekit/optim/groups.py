@@ -10,6 +10,31 @@ Groups = list[dict[str, Any]]
 """Parameter groups of a torch optimizer."""
 
 
+def training_groups(
+    module: nn.Module,
+    encoder: EncoderProtocol,
+    weight_decay: float = 0.0,
+    layerwise_lr_decay: float = 1.0,
+    splits_matrices: bool = False,
+) -> Groups:
+    """Returns the groups of a task's trainable parameters.
+
+    Args:
+        module: The task.
+        encoder: Its encoder.
+        weight_decay: See `parameter_groups`.
+        layerwise_lr_decay: The `decay` of `with_layerwise_decay`.
+        splits_matrices: Whether the matrices of the encoder's blocks have groups of their own; see
+            `with_hidden_matrices`.
+    """
+    groups = parameter_groups(module, weight_decay)
+    if splits_matrices:
+        groups = with_hidden_matrices(groups, encoder)
+    if layerwise_lr_decay != 1.0:
+        groups = with_layerwise_decay(groups, encoder, layerwise_lr_decay)
+    return groups
+
+
 def parameter_groups(module: nn.Module, weight_decay: float) -> Groups:
     """Splits a module's trainable parameters by whether weight decay applies to them.
 

@@ -17,6 +17,9 @@ from clozekit.tasks.spans import Candidate
 
 BatchT = TypeVar("BatchT", bound=QuestionAnsweringBatch | AnswerTaggingBatch)
 
+MOST_CANDIDATES = 5
+"""The most candidates that a prediction lists."""
+
 NEVER = -math.inf
 """The score of "no answer" if every question has an answer."""
 
@@ -111,7 +114,7 @@ class AnsweringModule(FineTuningModule[BatchT]):
                     "end": candidate.end,
                     "probability": math.exp(candidate.score - candidates[0].score) / total,
                 }
-                for candidate in candidates[:5]
+                for candidate in candidates[:MOST_CANDIDATES]
             ],
         }
         if self.has_unanswerable:

@@ -25,14 +25,10 @@ from clozekit.models.encoder_protocol import EncoderProtocol
 from clozekit.models.encoder_with_heads import EncoderWithHeads
 from clozekit.optim.clipping import GradientClipping
 from clozekit.optim.gradients import add_missing_gradients, unscale_gradients
-from clozekit.optim.groups import (
-    Groups,
-    parameter_groups,
-    with_hidden_matrices,
-    with_layerwise_decay,
-)
+from clozekit.optim.groups import Groups, training_groups
 from clozekit.optim.schedules import make_schedule
 from clozekit.tasks.divergence import DivergenceGuard
+from clozekit.tasks.step_sums import StepSums, over_processes
 
 BatchT = TypeVar("BatchT", bound=Batch)
 
@@ -109,7 +105,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self.keeps_gradients = False
         self._step: StepBatch[BatchT] | None = None
         self._losses: list[Tensor] = []
-        self._sums: dict[str, Tensor] = {}
+        self._sums = StepSums()
         self._state: dict[str, float] = {}
         self._totals: dict[str, float] = {}
 
@@ -137,7 +133,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def training_step(self, step: StepBatch[BatchT], batch_idx: int) -> None:
         """Takes one optimizer step: forward and backward of every micro-batch, then the update."""
-        self._step, self._losses, self._sums = step, [], {}
+        self._step, self._losses, self._sums = step, [], StepSums()
         if self.keeps_gradients:
             add_missing_gradients(self.parameters())
         last = len(step.micro_batches) - 1
@@ -165,8 +161,8 @@ class TaskModule(LightningModule, Generic[BatchT]):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clips gradients and checks the step, after mixed precision has unscaled the gradients.
 
-        All values that the host needs are summed over processes and copied to the host together.
-        This is the only wait for the device and the only reduction besides that of the gradients.
+        `over_processes` is the only wait for the device, and the only reduction besides that of
+        the gradients.
 
         Raises:
             DivergenceError: The step diverges and the run has to stop.
@@ -179,7 +175,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
             "loss": torch.stack(self._losses).sum(),
             "stop": torch.full_like(grad_norm, float(self.stop_requested)),
         }
-        self._state, self._totals = self._summed_over_processes(state, self._sums)
+        self._state, self._totals = over_processes(state, self._sums.values)
         self._state["grad_norm"] /= self.trainer.world_size
         self._state["learning_rate"] = max(group["lr"] for group in optimizer.param_groups)
         self.stop_agreed = self._state.pop("stop") > 0
@@ -220,12 +216,13 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def optimizer_groups(self) -> Groups:
         """Returns the groups of trainable parameters for the optimizer."""
-        groups = parameter_groups(self, self.weight_decay)
-        if getattr(self.make_optimizer, "use_muon_groups", False):
-            groups = with_hidden_matrices(groups, self.encoder)
-        if self.layerwise_lr_decay != 1.0:
-            groups = with_layerwise_decay(groups, self.encoder, self.layerwise_lr_decay)
-        return groups
+        return training_groups(
+            self,
+            self.encoder,
+            self.weight_decay,
+            self.layerwise_lr_decay,
+            splits_matrices=getattr(self.make_optimizer, "use_muon_groups", False),
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the number of rollbacks."""
@@ -246,8 +243,7 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def add_to_step(self, **sums: Tensor) -> None:
         """Adds sums over a micro-batch to the sums of the step."""
-        for name, value in sums.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.detach()
+        self._sums.add(sums)
 
     def log_evaluation(self, metrics: dict[str, Any]) -> None:
         """Logs a split's metrics with the number of steps done and the epoch of the data.
@@ -291,17 +287,6 @@ class TaskModule(LightningModule, Generic[BatchT]):
         if is_last or not isinstance(strategy, ParallelStrategy):
             return nullcontext()
         return strategy.block_backward_sync()
-
-    def _summed_over_processes(self, *groups: dict[str, Tensor]) -> list[dict[str, float]]:
-        """Sums all values of all groups over the processes, in one reduction."""
-        # MPS does not support float64.
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        stacked = torch.stack([value.to(dtype) for group in groups for value in group.values()])
-        if self.trainer.world_size > 1:
-            # Lightning's `reduce` would first wait for all processes.
-            torch.distributed.all_reduce(stacked)
-        sums = iter(stacked.tolist())
-        return [{name: next(sums) for name in group} for group in groups]
 
     def _advance(self, step: StepBatch[BatchT]) -> None:
         """Moves the stream's position past the step, before a callback saves a checkpoint."""

@@ -92,6 +92,8 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         self.class_weights = self.class_weights.to(logits.device)
         weights = self.class_weights.to(logits)
         if not self.multi_label:
+            # Not `weight=weights`: with label smoothing, torch then weights each class of the
+            # smoothed target. Here a text's loss has the weight of its own class.
             losses = F.cross_entropy(
                 logits, batch.labels, reduction="none", label_smoothing=self.label_smoothing
             )

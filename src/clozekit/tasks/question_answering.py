@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from clozekit.config.encoder import EncoderConfig
 from clozekit.data.batch import QuestionAnsweringBatch
 from clozekit.data.labelled.question_answering import QuestionAnsweringDataModule
+from clozekit.data.packing import Packing
 from clozekit.models import AnswerSpanHead, EncoderWithHeads, make_encoder
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.spans import SURELY_NONE, Candidate, best_by_ends, merged
@@ -41,12 +42,7 @@ class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
 
     def loss_sum(self, logits: Tensor, batch: QuestionAnsweringBatch) -> Tensor:
         """Sums over sequences the mean of the start's and the end's cross-entropy."""
-        # Padding cannot be chosen.
-        is_padding = ~batch.packing.attention_mask
-        starts, ends = (
-            batch.packing.pad(of_end).masked_fill(is_padding, float("-inf"))
-            for of_end in logits.unbind(dim=-1)
-        )
+        starts, ends = _padded(logits, batch.packing)
         return 0.5 * (
             F.cross_entropy(starts, batch.start_positions, reduction="sum")
             + F.cross_entropy(ends, batch.end_positions, reduction="sum")
@@ -77,10 +73,15 @@ class QuestionAnsweringModule(AnsweringModule[QuestionAnsweringBatch]):
 
     def step_sums(self, logits: Tensor, batch: QuestionAnsweringBatch) -> dict[str, Tensor]:
         """Counts the sequences with the right start and end."""
-        is_padding = ~batch.packing.attention_mask
-        starts, ends = (
-            batch.packing.pad(of_end).masked_fill(is_padding, float("-inf")).argmax(dim=-1)
-            for of_end in logits.unbind(dim=-1)
-        )
+        starts, ends = (each.argmax(dim=-1) for each in _padded(logits, batch.packing))
         right = torch.logical_and(starts == batch.start_positions, ends == batch.end_positions)
         return {"accuracy": right.sum()}
+
+
+def _padded(logits: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
+    """Returns the logits of starts and of ends, each `[batch, max_seqlen]`, -inf at padding."""
+    is_padding = ~packing.attention_mask
+    starts, ends = (
+        packing.pad(each).masked_fill(is_padding, float("-inf")) for each in logits.unbind(dim=-1)
+    )
+    return starts, ends

@@ -34,7 +34,7 @@ def exact(
     qkv: Tensor,
     packing: Packing,
     factors: Sequence[Tensor] | None = None,
-    reach: int | None = None,
+    half_window: int | None = None,
 ) -> Tensor:
     """Computes attention in float64 on the CPU, from the values of `qkv`.
 
@@ -42,7 +42,7 @@ def exact(
         qkv: `[tokens, 3, heads, head_dim]`.
         packing: The layout.
         factors: `[heads, length, length]` for each sequence: the factors of dropout.
-        reach: How many tokens a token sees on each side; None for all.
+        half_window: How many tokens a token sees on each side; None for all.
 
     Returns:
         `[tokens, heads, head_dim]`.
@@ -52,9 +52,9 @@ def exact(
     for number, (begin, end) in enumerate(pairwise(packing.cu_seqlens.tolist())):
         query, key, value = wide[begin:end].unbind(1)
         scores = torch.einsum("qhd,khd->hqk", query, key) * query.shape[-1] ** -0.5
-        if reach is not None:
+        if half_window is not None:
             places = torch.arange(end - begin)
-            is_far = (places[:, None] - places).abs() > reach
+            is_far = (places[:, None] - places).abs() > half_window
             scores = scores.masked_fill(is_far, float("-inf"))
         weights = scores.softmax(-1)
         if factors is not None:

@@ -42,14 +42,14 @@ def test_outputs_and_gradients_are_near_the_exact_ones(
 
 
 @HALVES
-@pytest.mark.parametrize("reach", [1, 8, 40, 200])
+@pytest.mark.parametrize("half_window", [1, 8, 40, 200])
 def test_within_a_window_outputs_and_gradients_are_near_the_exact_ones(
-    flash_device: torch.device, dtype: torch.dtype, reach: int
+    flash_device: torch.device, dtype: torch.dtype, half_window: int
 ) -> None:
     packing = packing_of(LENGTHS, flash_device)
     qkv = random_qkv(packing, 16, dtype, flash_device)
-    context = varlen.attend(qkv, packing, 0.0, reach)
-    expected = exact(qkv, packing, reach=reach)
+    context = varlen.attend(qkv, packing, 0.0, half_window)
+    expected = exact(qkv, packing, half_window=half_window)
     assert_near(context, expected, steps=4)
     assert_near(gradient_of(context, qkv), gradient_of(expected, qkv).cpu().double(), steps=8)
 

@@ -72,7 +72,7 @@ class Grouping:
 
         The host does not wait for a GPU; on it, `packing` must have `lengths`.
         """
-        device = packing.slots.device
+        device = packing.indices.device
         given = packing.lengths
         if given is None:
             given = packing.cu_seqlens.diff().numpy()

@@ -1,5 +1,6 @@
 """The linear layers of the blocks."""
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -57,10 +58,10 @@ class _OneDNNLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
-        of_inputs, of_weight, of_bias = ctx.needs_input_grad
+        needs_input, *needs_parameters = ctx.needs_input_grad
         return (
-            onednn.product(gradient, weight.t()) if of_inputs else None,
-            *_parameter_gradients((of_weight, of_bias), gradient, inputs, onednn),
+            onednn.product(gradient, weight.t()) if needs_input else None,
+            *_parameter_gradients(needs_parameters, gradient, inputs, onednn),
         )
 
 
@@ -157,13 +158,13 @@ class GatedGELU:
     def backward(gradient: Tensor, inputs: Tensor, approximate: str) -> Tensor:
         """Maps the gradient `[tokens, width]` to that of the input, `[tokens, 2 * width]`."""
         inner, gate = inputs.chunk(2, dim=-1)
-        of_inputs = torch.empty_like(inputs)
-        of_inner, of_gate = of_inputs.chunk(2, dim=-1)
-        torch.mul(gradient, F.gelu(inner, approximate=approximate), out=of_gate)
-        of_inner.copy_(
+        grad_input = torch.empty_like(inputs)
+        grad_inner, grad_gate = grad_input.chunk(2, dim=-1)
+        torch.mul(gradient, F.gelu(inner, approximate=approximate), out=grad_gate)
+        grad_inner.copy_(
             torch.ops.aten.gelu_backward(gradient.mul_(gate), inner, approximate=approximate)
         )
-        return of_inputs
+        return grad_input
 
 
 def activated_linear(
@@ -233,25 +234,23 @@ class _ActivatedLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
-        of_inputs, of_weight, of_bias = ctx.needs_input_grad[:3]
+        needs_input, *needs_parameters = ctx.needs_input_grad[:3]
         activated = ctx.activation.forward(inputs, ctx.approximate)
-        of_parameters = _parameter_gradients(
-            (of_weight, of_bias), gradient, activated, ctx.products
-        )
+        grad_parameters = _parameter_gradients(needs_parameters, gradient, activated, ctx.products)
         del activated
-        if not of_inputs:
-            return None, *of_parameters, None, None, None
-        of_activated = ctx.products.product(gradient, weight.t())
-        of_input = ctx.activation.backward(of_activated, inputs, ctx.approximate)
-        return of_input, *of_parameters, None, None, None
+        if not needs_input:
+            return None, *grad_parameters, None, None, None
+        grad_activated = ctx.products.product(gradient, weight.t())
+        grad_input = ctx.activation.backward(grad_activated, inputs, ctx.approximate)
+        return grad_input, *grad_parameters, None, None, None
 
 
 def _parameter_gradients(
-    needed: tuple[bool, bool], gradient: Tensor, inputs: Tensor, products: ModuleType
+    needed: Sequence[bool], gradient: Tensor, inputs: Tensor, products: ModuleType
 ) -> tuple[Tensor | None, Tensor | None]:
     """Computes the gradients of a linear layer's weight and bias, if they are needed."""
-    of_weight, of_bias = needed
+    needs_weight, needs_bias = needed
     return (
-        products.product_over_tokens(gradient, inputs) if of_weight else None,
-        gradient.sum(dim=0) if of_bias else None,
+        products.product_over_tokens(gradient, inputs) if needs_weight else None,
+        gradient.sum(dim=0) if needs_bias else None,
     )

@@ -82,7 +82,9 @@ def can_attend(qkv: Tensor) -> bool:
     return reason_against(qkv.device, qkv.dtype, qkv.shape[-1]) is None
 
 
-def attend(qkv: Tensor, packing: Packing, dropout_prob: float, reach: int | None = None) -> Tensor:
+def attend(
+    qkv: Tensor, packing: Packing, dropout_prob: float, half_window: int | None = None
+) -> Tensor:
     """Computes attention within each sequence, with dropout of the weights.
 
     Dropout is drawn from the default generator of the device. Its probability is rounded to a
@@ -94,8 +96,8 @@ def attend(qkv: Tensor, packing: Packing, dropout_prob: float, reach: int | None
             larger than the longest. Every token belongs to a sequence, and no sequence is longer
             than `max_seqlen`: the output of other tokens would be undefined.
         dropout_prob: The probability that a weight is dropped, in [0, 1).
-        reach: How many tokens a token sees on each side; None for its whole sequence. Only blocks
-            within reach are computed.
+        half_window: How many tokens a token sees on each side; None for its whole sequence. Only
+            blocks within the window are computed.
 
     Returns:
         `[tokens, heads, head_dim]`.
@@ -119,8 +121,8 @@ def attend(qkv: Tensor, packing: Packing, dropout_prob: float, reach: int | None
         False,  # is_causal
         False,  # return_debug_mask
         scale=head_dim**-0.5,
-        window_size_left=reach,
-        window_size_right=reach,
+        window_size_left=half_window,
+        window_size_right=half_window,
     )
     assert isinstance(context, Tensor)
     return context[..., :head_dim] if missing else context
