@@ -5,6 +5,7 @@ from pathlib import Path
 
 from clozekit import __version__
 from clozekit.config.export import ExportConfig
+from clozekit.config.paths import check_out
 from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.files import write_folder_atomically
@@ -49,7 +50,7 @@ def export(config: ExportConfig) -> None:
             the encoder's class.
         DataError: The checkpoint cannot be read.
     """
-    config.check_out()
+    check_out(config.out)
     if config.format == "onnx":
         check_packages()
     checkpoint = load_checkpoint(config.checkpoint)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from clozekit.config.merge import MergeConfig
+from clozekit.config.paths import check_out
 from clozekit.display import say
 from clozekit.files import write_folder_atomically, write_text
 from clozekit.runs.checkpoint_file import (
@@ -27,7 +28,7 @@ def merge(config: MergeConfig) -> None:
         ConfigError: The folder is not empty.
         DataError: A checkpoint cannot be read, or does not fit the others.
     """
-    config.check_out()
+    check_out(config.out)
     checkpoints = [load_checkpoint(path) for path in config.checkpoints]
     check_alike(checkpoints)
     weights = config.weights or [1.0] * len(checkpoints)

@@ -151,7 +151,8 @@ def _predict(composed: DictConfig) -> None:
 
 
 def _evaluate(composed: DictConfig) -> None:
-    from clozekit.config.evaluate import EvaluateConfig, check_out
+    from clozekit.config.evaluate import EvaluateConfig
+    from clozekit.config.paths import check_out
 
     config = validated(composed, EvaluateConfig)
     if config.out is not None:
@@ -187,9 +188,10 @@ def _benchmark(composed: DictConfig) -> None:
 
 def _export(composed: DictConfig) -> None:
     from clozekit.config.export import ExportConfig
+    from clozekit.config.paths import check_out
 
     config = validated(composed, ExportConfig)
-    config.check_out()
+    check_out(config.out)
     with without_collector():
         from clozekit.export import export
 
@@ -198,9 +200,10 @@ def _export(composed: DictConfig) -> None:
 
 def _merge(composed: DictConfig) -> None:
     from clozekit.config.merge import MergeConfig
+    from clozekit.config.paths import check_out
 
     config = validated(composed, MergeConfig)
-    config.check_out()
+    check_out(config.out)
     with without_collector():
         from clozekit.merge import merge
 

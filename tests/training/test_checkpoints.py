@@ -220,9 +220,7 @@ def test_the_validation_before_training_saves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_metric_of_the_users_own_needs_its_mode(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"mode=auto must be 'min' or 'max' for monitor='validation/f1'"
-    ):
+    with pytest.raises(ValueError, match=r"with monitor=validation/f1 it should be min or max"):
         Checkpoints(str(tmp_path), monitor="validation/f1")
 
 

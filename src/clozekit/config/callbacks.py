@@ -1,7 +1,7 @@
 """Schemas of clozekit's callbacks, checked before the classes are imported."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,20 @@ from clozekit.urls import WEB, is_url
 Mode = Literal["min", "max", "auto"]
 
 
+def check_mode(monitor: str | None, mode: str) -> None:
+    """Checks the mode of a monitored metric.
+
+    Raises:
+        ValueError: The mode is invalid, or is `auto` for a metric other than `auto`.
+    """
+    if mode not in get_args(Mode):
+        raise ValueError(f"mode={mode!r} must be 'min', 'max' or 'auto'")
+    if mode == "auto" and monitor not in ("auto", None):
+        raise ValueError(
+            f"mode=auto requires monitor=auto; with monitor={monitor} it should be min or max"
+        )
+
+
 class MonitoringConfig(Closed):
     """The arguments shared by callbacks that monitor a validation metric."""
 
@@ -24,11 +38,7 @@ class MonitoringConfig(Closed):
 
     @model_validator(mode="after")
     def _check_mode(self) -> Self:
-        if self.mode == "auto" and self.monitor not in ("auto", None):
-            raise ValueError(
-                f"mode=auto requires monitor=auto; with monitor={self.monitor} it should be min "
-                "or max"
-            )
+        check_mode(self.monitor, self.mode)
         return self
 
 

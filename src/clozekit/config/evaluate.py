@@ -1,17 +1,15 @@
 """The configuration of `clozekit evaluate`."""
 
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from clozekit.config.groups import Closed
 from clozekit.config.paths import FilePath, PathText
+from clozekit.config.paths import check_out as check_out  # also imported from here
 from clozekit.config.stored import TrustedModules
 from clozekit.config.values import Count, Precision
-from clozekit.errors import ConfigError
 
 
-class EvaluateConfig(BaseModel):
+class EvaluateConfig(Closed):
     """Which model to evaluate on which rows, or on which corpus.
 
     Attributes:
@@ -39,8 +37,6 @@ class EvaluateConfig(BaseModel):
             `bf16-mixed` is faster than `32-true`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     checkpoint: PathText
     input: PathText | None = None
     split: Literal["validation", "test"] | None = None
@@ -52,13 +48,3 @@ class EvaluateConfig(BaseModel):
     batch_size: Count = 32
     device: str = "auto"
     precision: Precision = "32-true"
-
-
-def check_out(out: Path) -> None:
-    """Checks that the output folder is empty or does not exist.
-
-    Raises:
-        ConfigError: The folder is not empty.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"out={out} is not empty; use another folder")

@@ -3,7 +3,9 @@
 import re
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from clozekit.config.groups import Closed
 
 _OWN_KEYS = {
     "partition": "executor.partition",
@@ -18,17 +20,13 @@ _SET_BY_CLOZEKIT += ("nodes", "ntasks", "ntasks-per-node", "chdir", "wrap", "par
 _TIME = r"\d+(:\d\d){0,2}|\d+-\d+(:\d\d){0,2}"
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LocalExecutorConfig(_Closed):
+class LocalExecutorConfig(Closed):
     """Processes on this machine."""
 
     engine: Literal["local"] = "local"
 
 
-class SlurmExecutorConfig(_Closed):
+class SlurmExecutorConfig(Closed):
     """Jobs of Slurm, submitted with submitit: `pip install 'clozekit[slurm]'`.
 
     Attributes:
@@ -87,7 +85,7 @@ class SlurmExecutorConfig(_Closed):
         return value
 
 
-class RayExecutorConfig(_Closed):
+class RayExecutorConfig(Closed):
     """Tasks of Ray: `pip install 'clozekit[ray]'`.
 
     Attributes:

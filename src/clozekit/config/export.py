@@ -2,14 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from clozekit.config.groups import Closed
 from clozekit.config.paths import FilePath, PathText
 from clozekit.config.stored import TrustedModules
-from clozekit.errors import ConfigError
 
 
-class ExportConfig(BaseModel):
+class ExportConfig(Closed):
     """Which checkpoint to export, in which format, and where.
 
     Attributes:
@@ -23,18 +21,7 @@ class ExportConfig(BaseModel):
             the weights of a custom class without running it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     checkpoint: PathText
     out: FilePath
     format: Literal["transformers", "safetensors", "onnx", "sentence_transformers"] = "transformers"
     trusted_modules: TrustedModules = ()
-
-    def check_out(self) -> None:
-        """Checks that `out` is empty or does not exist.
-
-        Raises:
-            ConfigError: `out` is not empty.
-        """
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise ConfigError(f"out={self.out} is not empty; use another folder")

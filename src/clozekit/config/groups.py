@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Closed(BaseModel):
-    """A group that rejects unknown keys."""
+    """A group, or all keys of a verb, that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

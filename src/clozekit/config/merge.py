@@ -2,15 +2,15 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from clozekit.config.groups import Closed
 from clozekit.config.paths import FilePath, PathText
-from clozekit.errors import ConfigError
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class MergeConfig(BaseModel):
+class MergeConfig(Closed):
     """Which checkpoints to average, and where to write the result.
 
     Attributes:
@@ -21,8 +21,6 @@ class MergeConfig(BaseModel):
         weights: The weight of each checkpoint in the mean, in the same order; null for equal
             weights. They are divided by their sum.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoints: tuple[PathText, ...] = Field(min_length=2)
     out: FilePath
@@ -36,12 +34,3 @@ class MergeConfig(BaseModel):
                 f"{len(self.checkpoints)} checkpoints"
             )
         return self
-
-    def check_out(self) -> None:
-        """Checks that `out` is empty or does not exist.
-
-        Raises:
-            ConfigError: `out` is not empty.
-        """
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise ConfigError(f"out={self.out} is not empty; use another folder")

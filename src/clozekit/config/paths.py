@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from clozekit.errors import ConfigError
 from clozekit.urls import is_url, problem_of, shown
 
 LONGEST_NAME = 255
@@ -65,6 +66,16 @@ def checked_run_name(name: str) -> str:
     if not all(character.isprintable() for character in name):
         raise ValueError(f"{name!a} has a character that is not printable")
     return name
+
+
+def check_out(out: Path) -> None:
+    """Checks that the output folder `out` is empty or does not exist.
+
+    Raises:
+        ConfigError: It is not empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"out={out} is not empty; use another folder")
 
 
 PathText = Annotated[

@@ -2,15 +2,16 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
+from clozekit.config.groups import Closed
 from clozekit.config.paths import FilePath, PathText
 from clozekit.config.stored import TrustedModules
 from clozekit.config.values import Count, Precision
 from clozekit.errors import ConfigError
 
 
-class PredictConfig(BaseModel):
+class PredictConfig(Closed):
     """What to predict, and with which model.
 
     Attributes:
@@ -36,8 +37,6 @@ class PredictConfig(BaseModel):
         precision: The numerical precision, by the names of `trainer.precision`. On a GPU
             `bf16-mixed` is faster than `32-true`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoint: PathText
     text: str | None = None

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from clozekit.config.dedup import DedupConfig, ExactDedup
 from clozekit.config.executor import ExecutorConfig, LocalExecutorConfig
 from clozekit.config.filters import FiltersConfig
+from clozekit.config.groups import Closed
 from clozekit.config.paths import PathText
 from clozekit.environment import num_cores
 from clozekit.urls import WEB, is_url
@@ -14,11 +15,7 @@ from clozekit.urls import WEB, is_url
 _READ_ONLY = WEB | {"hf"}
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Sentences(_Closed):
+class _Sentences(Closed):
     """How documents are split into sentences.
 
     Attributes:
@@ -87,7 +84,7 @@ class MovieReviewsSource(_Sentences):
 SourceConfig: TypeAlias = TextSource | TableSource | HubSource | MovieReviewsSource
 
 
-class WordPieceConfig(_Closed):
+class WordPieceConfig(Closed):
     """A WordPiece vocabulary to train on the training documents.
 
     Attributes:
@@ -106,7 +103,7 @@ class WordPieceConfig(_Closed):
     character_coverage: float = Field(0.9999, gt=0, le=1)
 
 
-class BPEConfig(_Closed):
+class BPEConfig(Closed):
     """A byte-level BPE vocabulary, as in GPT-2 and ModernBERT, to train on the training documents.
 
     Attributes:
@@ -123,7 +120,7 @@ class BPEConfig(_Closed):
     add_prefix_space: bool = False
 
 
-class ExtendedTokenizerConfig(_Closed):
+class ExtendedTokenizerConfig(Closed):
     """An existing tokenizer, with pieces added that are learnt from the training documents.
 
     A text without any of the new pieces is encoded as before.
@@ -138,7 +135,7 @@ class ExtendedTokenizerConfig(_Closed):
     add: int = Field(2000, gt=0, le=2**20)
 
 
-class ExistingTokenizerConfig(_Closed):
+class ExistingTokenizerConfig(Closed):
     """An existing tokenizer of any kind: WordPiece, byte-level BPE, Unigram.
 
     The roles of its special tokens are read from the `tokenizer_config.json` and the
@@ -184,7 +181,7 @@ TokenizerConfig: TypeAlias = (
 )
 
 
-class PrepareConfig(_Closed):
+class PrepareConfig(Closed):
     """Converts text to token shards.
 
     Attributes:

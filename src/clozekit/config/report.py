@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from clozekit.config.groups import Closed
 from clozekit.config.paths import FilePath
 
 
-class ReportConfig(BaseModel):
+class ReportConfig(Closed):
     """Which runs to report on, and the metric to compare them by.
 
     Attributes:
@@ -19,8 +18,6 @@ class ReportConfig(BaseModel):
             that the runs monitored the metric with; for other metrics it is `min` for a loss, an
             error or a perplexity, and otherwise `max`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: FilePath
     metric: str | None = None

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
+from clozekit.config.callbacks import check_mode
 from clozekit.data.step import StepBatch
 from clozekit.display import say
 from clozekit.errors import ConfigError, DataError
@@ -14,7 +15,7 @@ from clozekit.files import leftovers, link_atomically
 from clozekit.tasks.base import TaskModule
 from clozekit.training.failures import leaves_weights_good
 from clozekit.training.mirror import Mirror
-from clozekit.training.monitoring import AUTO, check_mode, monitored
+from clozekit.training.monitoring import AUTO, monitored
 from clozekit.training.validation import validation_follows
 
 PREEMPTED_FILE = "preempted.ckpt"

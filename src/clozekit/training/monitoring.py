@@ -6,25 +6,12 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 
+from clozekit.config.callbacks import Mode, check_mode
 from clozekit.errors import ConfigError
 from clozekit.tasks.base import TaskModule
 
 AUTO: Literal["auto"] = "auto"
 """The task's default metric or mode."""
-
-Mode = Literal["min", "max", "auto"]
-
-
-def check_mode(monitor: str | None, mode: str) -> None:
-    """Checks the mode of a monitored metric.
-
-    Raises:
-        ValueError: The mode is invalid, or is `auto` for a metric other than `auto`.
-    """
-    if mode not in ("min", "max", AUTO):
-        raise ValueError(f"mode={mode!r} must be 'min', 'max' or 'auto'")
-    if mode == AUTO and monitor not in (AUTO, None):
-        raise ValueError(f"mode=auto must be 'min' or 'max' for monitor={monitor!r}")
 
 
 def monitored(module: LightningModule, monitor: str | None, mode: Mode) -> tuple[str | None, Mode]:
