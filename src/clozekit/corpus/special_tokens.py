@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from tokenizers import Tokenizer
 
+from clozekit.corpus.tokenizer_check import post_processors
 from clozekit.documents import read_json_object
 from clozekit.errors import DataError
 
@@ -109,7 +110,7 @@ def with_roles(tokenizer: Tokenizer, given: Mapping[str, str], name: str) -> Tok
     for role, token in given.items():
         if role in ROLES and tokenizer.token_to_id(token) is None:
             raise DataError(f"{name} has no token {token!r}, which is its {role}_token")
-    knows_unknown = "unk" in given or "unk" in _kept_roles(_state(tokenizer))
+    knows_unknown = "unk" in given or "unk" in _kept_roles(post_processors(tokenizer))
     names = _names_in(tokenizer, given, looks_into_model=not knows_unknown)
     check_required(names, name)
     # The file may enable these, which would truncate or pad every sentence.
@@ -160,7 +161,7 @@ def _names_in(
     tokenizer: Tokenizer, given: Mapping[str, str], looks_into_model: bool = False
 ) -> dict[str, str]:
     """Returns the token of each role, from the surest source that has one in the vocabulary."""
-    state = _state(tokenizer)
+    state = post_processors(tokenizer)
     sources: tuple[Mapping[str, str], ...] = (
         given,
         _kept_roles(state),
@@ -180,15 +181,6 @@ def _names_in(
 
 def _id_of(tokenizer: Tokenizer, token: str | None) -> int | None:
     return None if token is None else tokenizer.token_to_id(token)
-
-
-def _state(tokenizer: Tokenizer) -> list[dict[str, Any]]:
-    """Returns the post-processors as in `tokenizer.json`."""
-    processor: Any = tokenizer.post_processor
-    if processor is None:
-        return []
-    state: dict[str, Any] = json.loads(processor.__getstate__())
-    return state["processors"] if state["type"] == "Sequence" else [state]
 
 
 def _kept_roles(state: list[dict[str, Any]]) -> dict[str, str]:
@@ -233,7 +225,7 @@ def _post_processor(
 ) -> dict[str, Any]:
     """Makes a post-processor in the format of `tokenizer.json`."""
     others: list[dict[str, Any]] = []
-    for each in _state(tokenizer):
+    for each in post_processors(tokenizer):
         if each["type"] == "RobertaProcessing":
             keys = {key: each[key] for key in ("add_prefix_space", "trim_offsets")}
             others.append({"type": "ByteLevel", **keys, "use_regex": True})
@@ -244,7 +236,7 @@ def _post_processor(
 
 
 def _template(tokenizer: Tokenizer, names: Mapping[str, str], adds_tokens: bool) -> dict[str, Any]:
-    given = [each for each in _state(tokenizer) if each["type"] == "TemplateProcessing"]
+    given = [each for each in post_processors(tokenizer) if each["type"] == "TemplateProcessing"]
     table: dict[str, Any] = {}
     if given and adds_tokens:
         single, pair = given[0]["single"], given[0]["pair"]
@@ -252,7 +244,7 @@ def _template(tokenizer: Tokenizer, names: Mapping[str, str], adds_tokens: bool)
     else:
         cls, sep = names["cls"], names["sep"]
         table = {name: _entry(tokenizer, name, name) for name in (cls, sep)}
-        is_roberta = any(each["type"] == "RobertaProcessing" for each in _state(tokenizer))
+        is_roberta = any(each["type"] == "RobertaProcessing" for each in post_processors(tokenizer))
         b_type = 0 if is_roberta else 1
         single = [_special(cls), _sequence("A"), _special(sep)]
         between = [_special(sep)] * (2 if is_roberta else 1)

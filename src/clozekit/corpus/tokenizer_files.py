@@ -9,6 +9,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
 from clozekit.corpus.special_tokens import read_roles, with_roles
+from clozekit.corpus.tokenizer_check import check_encodes, check_parts
 from clozekit.corpus.vocabulary import bert_normalizer, bert_tokenizer
 from clozekit.documents import read_json, read_json_object
 from clozekit.errors import DataError
@@ -53,8 +54,8 @@ def load_tokenizer(
             separate word; None means the value in the folder's `tokenizer_config.json`, or true.
 
     Raises:
-        DataError: The file does not exist, or is not a tokenizer with the special tokens that are
-            needed.
+        DataError: The file does not exist, is not a tokenizer with the special tokens that are
+            needed, or has a normalizer of its own, which the arguments cannot change.
     """
     file = find_tokenizer(path)
     if file is None:
@@ -65,14 +66,21 @@ def load_tokenizer(
         )
     if not file.is_file():
         raise DataError(f"the tokenizer {file} does not exist")
+    given = {
+        "lowercase": lowercase,
+        "strip_accents": strip_accents,
+        "handle_chinese_chars": handle_chinese_chars,
+    }
+    if file.suffix == ".json":
+        _refuse_normalizer_keys(file, given)
     roles = read_roles(file.parent)
     if file.name == BPE_FILES[0]:
         return _byte_level_bpe(file.parent, roles)
     if file.suffix == ".json":
         return tokenizer_from_json(_text_of(file), str(file), roles)
-    given = (lowercase, strip_accents, handle_chinese_chars)
     saved = _switches(file.parent) if path.is_dir() else (None,) * len(given)
-    lower, strip, chinese = (s if g is None else g for g, s in zip(given, saved, strict=True))
+    pairs = zip(given.values(), saved, strict=True)
+    lower, strip, chinese = (in_file if value is None else value for value, in_file in pairs)
     normalizer = bert_normalizer(lower is not False, strip, chinese is not False)
     known = {role: token for role, token in roles.items() if role in _ROBERTA_ROLES}
     return bert_tokenizer(_read_vocabulary(file), normalizer, str(file), known)
@@ -87,13 +95,33 @@ def tokenizer_from_json(text: str, name: str, roles: Mapping[str, str] | None = 
         roles: The tokens of roles, such as `mask`, that other files name.
 
     Raises:
-        DataError: It is not a tokenizer, or lacks a special token that is needed.
+        DataError: It is not a tokenizer, lacks a special token that is needed, or has parts that
+            do not fit together.
     """
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # The library raises plain `Exception`.
         raise DataError(f"{name} is not a tokenizer.json: {error}") from None
-    return with_roles(tokenizer, roles or {}, name)
+    return _checked(tokenizer, roles or {}, name)
+
+
+def _checked(tokenizer: Tokenizer, roles: Mapping[str, str], name: str) -> Tokenizer:
+    """Returns a tokenizer that knows its roles, and whose parts fit together."""
+    check_parts(tokenizer, name)
+    tokenizer = with_roles(tokenizer, roles, name)
+    check_encodes(tokenizer, name)
+    return tokenizer
+
+
+def _refuse_normalizer_keys(file: Path, given: Mapping[str, bool | None]) -> None:
+    for key, value in given.items():
+        if value is not None:
+            there = file.with_name(WORDPIECE_FILE)
+            instead = there if there.is_file() else f"a {WORDPIECE_FILE}"
+            raise DataError(
+                f"tokenizer.{key}={str(value).lower()} cannot change {file}, which has its own "
+                f"normalizer; set {key} only with {instead}"
+            )
 
 
 def _text_of(file: Path) -> str:
@@ -137,6 +165,7 @@ def _byte_level_bpe(folder: Path, roles: Mapping[str, str]) -> Tokenizer:
         tokenizer = Tokenizer(BPE.from_file(str(vocabulary_file), str(merges_file)))
     except Exception as error:  # The library raises plain `Exception`.
         raise DataError(f"{vocabulary_file} and {merges_file.name}: {error}") from None
+    check_parts(tokenizer, str(vocabulary_file))
     names = {**_ROBERTA_ROLES, **roles}
     special = {r: t for r, t in names.items() if tokenizer.token_to_id(t) is not None}
     settings: Mapping[str, Any] = read_json_object(folder / "tokenizer_config.json")
@@ -158,4 +187,4 @@ def _byte_level_bpe(folder: Path, roles: Mapping[str, str]) -> Tokenizer:
     tokenizer.add_special_tokens(
         [AddedToken(t, lstrip=t == mask, normalized=False) for t in dict.fromkeys(special.values())]
     )
-    return with_roles(tokenizer, special, str(vocabulary_file))
+    return _checked(tokenizer, special, str(vocabulary_file))
