@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from clozekit.config.prepare import WordPieceConfig
-from clozekit.corpus.vocabulary import train_wordpiece
+from clozekit.corpus.vocabulary import count_words, train_from_counts
 
 CLASSES = ("entailment", "neutral", "contradiction")
 WORDS = {"premise": 20, "hypothesis": 10}
@@ -181,8 +183,9 @@ def write_pairs(path: Path, number: int) -> None:
 
 def write_tokenizer(path: Path) -> None:
     """Learns a WordPiece vocabulary of 8,192 entries."""
-    learnt_from = texts(20_000, 20, random.Random(2))
-    tokenizer = train_wordpiece(learnt_from, WordPieceConfig(vocab_size=8192))
+    config = WordPieceConfig(vocab_size=8192)
+    learnt_from = pa.array(list(texts(20_000, 20, random.Random(2))), pa.string())
+    tokenizer = train_from_counts(count_words(learnt_from, config), config)
     path.write_text(tokenizer.to_str())
 
 

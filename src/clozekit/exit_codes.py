@@ -1,4 +1,6 @@
-"""The exit codes of clozekit other than 0."""
+"""The exit codes of clozekit other than 0, and those of errors."""
+
+from clozekit.errors import UserError
 
 FAILED = 1
 """Any other error."""
@@ -17,3 +19,12 @@ INTERRUPTED = 130
 
 READER_ENDED = 141
 """The exit code that shells report for a program killed by SIGPIPE, as in `cat FILE | head -1`."""
+
+
+def exit_code_of(error: BaseException | None) -> int:
+    """Returns the exit code of the process for an error."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else FAILED
+    if isinstance(error, UserError | OSError):
+        return USER_ERROR
+    return 0 if error is None else FAILED

@@ -13,7 +13,7 @@ from clozekit.corpus import division, pipeline, readers, word_stage
 from clozekit.corpus.division import Piece, group_pieces, partition_bytes
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
-from clozekit.corpus.vocabulary import count_words, train_from_counts, train_wordpiece
+from clozekit.corpus.vocabulary import count_words, train_from_counts
 from clozekit.errors import DataError
 from clozekit.prepare import prepare
 from tests.corpus.texts import (
@@ -22,6 +22,7 @@ from tests.corpus.texts import (
     decoded,
     make_documents,
     prepare_text,
+    train_wordpiece,
     write_bytes,
     write_csv,
     write_jsonl,
@@ -121,7 +122,7 @@ def test_counts_of_a_very_large_corpus_are_scaled_down(
     scaled = {word: int(count * (1_000 / total)) for word, count in counts.items()}
     expected = train_from_counts({word: n for word, n in scaled.items() if n}, wordpiece)
     assert corpus.tokenizer_file.read_text() == expected.to_str(pretty=True)
-    assert expected.to_str() != train_wordpiece(iter(train), wordpiece).to_str()
+    assert expected.to_str() != train_wordpiece(train, wordpiece).to_str()
 
 
 @given(source_bytes=st.integers(0, 2**50))

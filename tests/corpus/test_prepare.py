@@ -9,7 +9,6 @@ from clozekit.config.prepare import PrepareConfig, WordPieceConfig
 from clozekit.corpus import pipeline
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
-from clozekit.corpus.vocabulary import train_wordpiece
 from clozekit.errors import DataError
 from clozekit.prepare import prepare
 from tests.corpus.texts import (
@@ -18,6 +17,7 @@ from tests.corpus.texts import (
     decoded,
     make_documents,
     prepare_text,
+    train_wordpiece,
     write_bytes,
     write_csv,
     write_jsonl,
@@ -120,13 +120,10 @@ def test_the_vocabulary_is_of_the_training_documents_alone(tmp_path: Path) -> No
     splits = splits_of(corpus)
     training = [s for i, doc in enumerate(DOCUMENTS) if splits[f"doc-{i}"] == "train" for s in doc]
     everything = [sentence for document in DOCUMENTS for sentence in document]
-    expected = train_wordpiece(iter(training), WordPieceConfig(vocab_size=300))
+    expected = train_wordpiece(training, WordPieceConfig(vocab_size=300))
     saved = Tokenizer.from_file(str(corpus.tokenizer_file))
     assert saved.to_str() == expected.to_str()
-    assert (
-        train_wordpiece(iter(everything), WordPieceConfig(vocab_size=300)).to_str()
-        != saved.to_str()
-    )
+    assert train_wordpiece(everything, WordPieceConfig(vocab_size=300)).to_str() != saved.to_str()
 
 
 def test_an_existing_tokenizer_is_taken(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from tokenizers.normalizers import BertNormalizer
 from clozekit.config.prepare import WordPieceConfig
 from clozekit.corpus.special_tokens import SPECIAL_TOKENS, SpecialTokens
 from clozekit.corpus.tokenizer_files import load_tokenizer
-from clozekit.corpus.vocabulary import count_words, train_wordpiece
+from clozekit.corpus.vocabulary import count_words
 from clozekit.corpus.word_cache import Encoder, Words
 from clozekit.errors import DataError
-from tests.corpus.texts import make_documents
+from tests.corpus.texts import make_documents, train_wordpiece
 
 CONFIG = WordPieceConfig(vocab_size=300)
 TEXTS = [" ".join(sentences) for sentences in make_documents(200)]
@@ -34,7 +34,7 @@ UNICODE = st.text(
 
 @pytest.fixture(scope="module")
 def trained() -> Tokenizer:
-    return train_wordpiece(iter(TEXTS), CONFIG)
+    return train_wordpiece(TEXTS, CONFIG)
 
 
 def test_special_tokens_come_first_and_the_size_is_kept(trained: Tokenizer) -> None:
@@ -49,7 +49,7 @@ def test_the_same_text_gives_the_same_bytes_in_any_order_and_process(trained: To
     assert backwards.to_str() == trained.to_str()
     program = (
         "from tests.corpus.test_vocabulary import *;"
-        "print(train_wordpiece(iter(TEXTS), CONFIG).to_str(), end='')"
+        "print(train_wordpiece(TEXTS, CONFIG).to_str(), end='')"
     )
     for _ in range(2):
         other = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
@@ -71,7 +71,7 @@ def test_a_whole_tokenizer_is_saved(trained: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_merges_come_from_the_most_frequent_pairs() -> None:
-    tokenizer = train_wordpiece(iter(["banana banana banana xyz"]), WordPieceConfig(vocab_size=64))
+    tokenizer = train_wordpiece(["banana banana banana xyz"], WordPieceConfig(vocab_size=64))
     assert tokenizer.encode("banana", add_special_tokens=False).tokens == ["banana"]
     # A word that occurs once teaches nothing.
     assert tokenizer.encode("xyz", add_special_tokens=False).tokens == ["x", "##y", "##z"]
@@ -80,13 +80,13 @@ def test_merges_come_from_the_most_frequent_pairs() -> None:
 def test_the_alphabet_covers_what_is_asked_and_fits() -> None:
     texts = ["a" * 50 + " " + "b" * 49 + " " + "c"]
     covering = WordPieceConfig(vocab_size=64, character_coverage=0.99)
-    vocabulary = train_wordpiece(iter(texts), covering).get_vocab()
+    vocabulary = train_wordpiece(texts, covering).get_vocab()
     assert {"a", "b"} <= vocabulary.keys()
     assert "c" not in vocabulary
     everything = WordPieceConfig(vocab_size=64, character_coverage=1.0)
-    assert "c" in train_wordpiece(iter(texts), everything).get_vocab()
+    assert "c" in train_wordpiece(texts, everything).get_vocab()
     many = "".join(chr(0x430 + index) for index in range(32)) + "abcdefghijklmnopqrstuvwxyz"
-    assert train_wordpiece(iter([many]), everything).get_vocab_size() <= 64
+    assert train_wordpiece([many], everything).get_vocab_size() <= 64
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_text_is_normalised_as_configured(
 ) -> None:
     config = WordPieceConfig(vocab_size=64, **changes)
     assert list(count_words(pa.array([text]), config)) == expected
-    tokenizer = train_wordpiece(iter([f"{text} {text}"]), config)
+    tokenizer = train_wordpiece([f"{text} {text}"], config)
     assert tokenizer.encode(text, add_special_tokens=False).tokens == expected
 
 

@@ -5,18 +5,27 @@ import gzip
 import io
 import json
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tokenizers import Tokenizer
 
-from clozekit.config.prepare import PrepareConfig
+from clozekit.config.prepare import PrepareConfig, WordPieceConfig
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
+from clozekit.corpus.vocabulary import count_words, train_from_counts
 from clozekit.prepare import prepare
 
 SYLLABLES = [consonant + vowel for consonant in "bdklmn" for vowel in "aeio"]
+
+
+def train_wordpiece(texts: Iterable[str], config: WordPieceConfig) -> Tokenizer:
+    """Trains a WordPiece tokenizer on texts, as `prepare` does on the training documents."""
+    plain = pa.array([" ".join(text.split()) for text in texts], pa.string())
+    return train_from_counts(count_words(plain, config), config)
 
 
 def make_documents(number: int, seed: int = 0) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -40,7 +41,7 @@ def logits_of(pretrained: Pretrained, ids: list[int]) -> Tensor:
     model.load_state_dict(pretrained.weights)
     model.eval()
     with torch.inference_mode():
-        output = model(torch.tensor(ids), None, Packing.of_lists([ids]))
+        output = model(torch.tensor(ids), None, Packing.from_lengths(np.array([len(ids)])))
         logits: Tensor = model.masked_lm_head(output.sequence_output)
     return logits
 

@@ -113,11 +113,6 @@ class Shard:
         return len(self.sentence_offsets) - 1
 
     @property
-    def num_lone_sentences(self) -> int:
-        """The number of documents of one sentence."""
-        return int(np.count_nonzero(np.diff(self.document_offsets) == 1))
-
-    @property
     def num_tokens(self) -> int:
         """The number of tokens."""
         return len(self.tokens)

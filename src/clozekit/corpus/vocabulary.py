@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,21 +20,7 @@ _CONTINUATION = "##"
 MAX_WORD_LENGTH = 100
 # As in BertWordPieceTokenizer of the tokenizers library: pairs that occur once are not merged.
 MIN_FREQUENCY = 2
-_TEXTS_AT_ONCE = 10_000
 _REPETITIONS_AT_ONCE = 4_096
-
-
-def train_wordpiece(texts: Iterator[str], config: WordPieceConfig) -> Tokenizer:
-    """Trains a WordPiece tokenizer. The result does not depend on the order of the texts.
-
-    Args:
-        texts: The training texts.
-        config: The size of the vocabulary, and how text is normalized.
-    """
-    counts: Counter[str] = Counter()
-    while batch := [" ".join(text.split()) for text in islice(texts, _TEXTS_AT_ONCE)]:
-        counts.update(count_words(pa.array(batch, pa.string()), config))
-    return train_from_counts(counts, config)
 
 
 def count_words(sentences: pa.StringArray, config: WordPieceConfig) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Packing: sequences of different lengths are concatenated, to avoid computing on padding."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -101,11 +101,6 @@ class Packing(TensorContainer):
             max_seqlen=max_seqlen,
             lengths=lengths,
         )
-
-    @classmethod
-    def of_lists(cls, ids: Sequence[Sequence[int]]) -> Self:
-        """Packs sequences of token ids."""
-        return cls.from_lengths(np.array([len(sequence) for sequence in ids]))
 
     @classmethod
     def from_attention_mask(cls, attention_mask: Tensor) -> Self:

@@ -46,11 +46,12 @@ def kill_workers_at_exit() -> None:
     After an error, Python would send them one SIGTERM, which they take for that of the process
     group, and wait for them forever.
     """
-    _register_at_exit(os.getpid())
+    _kill_workers_at_exit_of(os.getpid())
 
 
 @cache
-def _register_at_exit(process_id: int) -> None:
+def _kill_workers_at_exit_of(process_id: int) -> None:
+    """Registers `_kill_workers` once in each process; a fork has another id, and no cached call."""
     multiprocessing.util.Finalize(None, _kill_workers, exitpriority=100)
 
 

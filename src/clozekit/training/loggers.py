@@ -4,8 +4,7 @@ from lightning.pytorch import Trainer
 
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
-from clozekit.errors import UserError
-from clozekit.exit_codes import FAILED, PRUNED, USER_ERROR
+from clozekit.exit_codes import PRUNED, exit_code_of
 from clozekit.runs.checkpoint_file import Checkpoint
 from clozekit.runs.csv_history import CSVHistory
 from clozekit.runs.folder import RunFolder, versions
@@ -64,15 +63,6 @@ def close_loggers(trainer: Trainer, error: BaseException | None) -> None:
     except Exception:
         if error is None:
             raise
-
-
-def exit_code_of(error: BaseException | None) -> int:
-    """Returns the exit code of the process for an error."""
-    if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else FAILED
-    if isinstance(error, UserError | OSError):
-        return USER_ERROR
-    return 0 if error is None else FAILED
 
 
 def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
