@@ -45,7 +45,7 @@ from clozekit.training.failures import (
 )
 from clozekit.training.length import max_steps_of
 from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
-from clozekit.training.monitoring import check_monitors
+from clozekit.training.monitoring import check_monitors, forget_stops
 from clozekit.training.opening import checksums, open_folder, selection_metric
 from clozekit.training.plan import print_plan
 from clozekit.training.profiling import end_profiler
@@ -109,6 +109,8 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     monitors = monitors_of(callbacks, module)
     check_monitors(monitors, module, metrics_of_callbacks(config))
     trainer = make_trainer(config, encoder, datamodule, folder, max_steps, callbacks.values())
+    if begin.is_of_parent:
+        forget_stops(trainer)
     check_validations(callbacks, monitors, config, trainer)
     check_sources(trainer, datamodule, monitors)
     if is_first_process():

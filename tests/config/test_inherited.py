@@ -89,6 +89,8 @@ HOSTILE = (
     "data.cache={dir: /tmp/evil, limit: 1MB}",
     "data.cache={'dir': /tmp/evil}",
     "data={cache: {dir: /tmp/evil}}",
+    "trainer.max_time=00:00:00:01",
+    "+trainer.min_steps=5",
 )
 
 

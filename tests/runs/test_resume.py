@@ -219,6 +219,8 @@ def test_what_changes_no_sample_and_no_weight_may_differ(
         ("data.first_phase.max_seq_length", 64),
         ("task._target_", "another.Task"),
         ("optimizer.lr", 0.5),
+        ("fine_tuning.layerwise_lr_decay", 0.5),
+        ("fine_tuning.reinit_layers", 1),
     ],
 )
 def test_another_configuration_is_refused_by_its_key(

@@ -35,6 +35,7 @@ EFFECTS = {
     "encoder": Effect.LEARNT,
     "data": Effect.LEARNT,
     "optimizer": Effect.LEARNT,
+    "fine_tuning": Effect.LEARNT,
     "max_steps": Effect.COURSE,
     "max_epochs": Effect.COURSE,
     "max_tokens": Effect.COURSE,

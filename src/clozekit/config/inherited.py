@@ -19,7 +19,7 @@ from clozekit.urls import is_url
 
 OWN = (
     *("name", "runs_dir", "resume", "from_run", "from_step", "plan", "trusted_modules", *LENGTHS),
-    *("data.cache.dir", "trainer.default_root_dir"),
+    *("data.cache.dir", "trainer.default_root_dir", "trainer.max_time", "trainer.min_steps"),
 )
 """The keys that are not taken over."""
 

@@ -277,6 +277,7 @@ def _quiet(config: TrainConfig) -> TrainConfig:
         update={
             "profiler": None,
             "max_time": None,
+            **({"min_steps": None} if "min_steps" in (config.trainer.model_extra or {}) else {}),
             "num_sanity_val_steps": 0,
             "fast_dev_run": False,
         }

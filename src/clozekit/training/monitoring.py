@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
+from lightning.pytorch.callbacks import Timer
 
 from clozekit.config.callbacks import Mode, check_mode
 from clozekit.errors import ConfigError
@@ -59,6 +60,20 @@ def check_monitors(
             )
 
 
+def forget_stops(trainer: Trainer) -> None:
+    """Lets a run that begins at another run's checkpoint not end because that run did.
+
+    The time that `max_time` counts and the patience of early stopping are those of a run.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Timer | LightningEarlyStopping):
+            callback.load_state_dict = _restore_nothing  # type: ignore[method-assign]
+
+
+def _restore_nothing(state_dict: dict[str, Any]) -> None:
+    """Replaces the restoring of a callback's state."""
+
+
 class EarlyStopping(LightningEarlyStopping):
     """Ends training when the monitored metric has not improved for several validations.
 
@@ -105,6 +120,8 @@ class EarlyStopping(LightningEarlyStopping):
         return {**state, "best_score": float(state["best_score"])}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the best value and the number of validations since."""
-        super().load_state_dict({**state_dict, "best_score": self.best_score})
+        """Restores the best value and the number of validations since; the patience may change."""
+        super().load_state_dict(
+            {**state_dict, "best_score": self.best_score, "patience": self.patience}
+        )
         self.best_score = self.best_score.new_tensor(state_dict["best_score"])

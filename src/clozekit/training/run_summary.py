@@ -68,7 +68,7 @@ def print_rows(rows: Mapping[str, str | None]) -> None:
 
 def _steps(datamodule: StreamDataModule, trainer: Trainer) -> str:
     """Describes the length of training, in epochs too unless a shard must be fetched for that."""
-    if not datamodule.is_at_hand:
+    if not datamodule.is_local:
         return f"{trainer.max_steps:,}"
     steps_per_epoch = datamodule.steps_per_epoch()
     return (
@@ -141,7 +141,7 @@ def estimate_memory(
         memory.activations(
             encoder,
             memory.largest_micro_batch([phase])
-            if datamodule.is_at_hand
+            if datamodule.is_local
             else memory.most_tokens([phase], length),
             length,
             checkpointing,

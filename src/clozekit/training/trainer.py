@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
@@ -38,6 +39,7 @@ from clozekit.training.profiling import prepare_profiler
 from clozekit.training.progress_bar import TrainingProgress
 from clozekit.training.pruning import Pruning
 from clozekit.training.rank_watch import RankWatch
+from clozekit.training.validation import agree_on_time_of_validation
 from clozekit.training.wandb import agents_run_id
 
 WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
@@ -92,9 +94,12 @@ def make_trainer(
     )
     check_kind("trainer", config.trainer.target, trainer, Trainer)
     _check_strategy(trainer)
+    _check_nodes(trainer)
     _check_precision(trainer, config.trainer.precision)
     _set_limits(trainer, config, datamodule)
     prepare_profiler(trainer, folder)
+    if isinstance(config.trainer.val_check_interval, str | dict) and trainer.world_size > 1:
+        agree_on_time_of_validation(trainer)
     # Checks that no micro-batch is empty, now that the number of processes is known.
     datamodule.phases(max_steps, trainer.global_rank, trainer.world_size)
     return trainer
@@ -218,6 +223,18 @@ def _check_strategy(trainer: Trainer) -> None:
         raise ConfigError(
             f"trainer.strategy={type(strategy).__name__} is not supported; use a single device or "
             "DDPStrategy with processes started by Lightning, torchrun or Slurm"
+        )
+
+
+def _check_nodes(trainer: Trainer) -> None:
+    """Checks that something starts a process on each machine; Lightning only starts local ones."""
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    is_alone = isinstance(environment, LightningEnvironment)
+    if trainer.num_nodes > 1 and is_alone and not {"NODE_RANK", "GROUP_RANK"} & os.environ.keys():
+        raise ConfigError(
+            f"trainer.num_nodes={trainer.num_nodes}, but nothing has started a process on the "
+            "other machines: use torchrun or Slurm, or set NODE_RANK, MASTER_ADDR and MASTER_PORT "
+            "on each machine"
         )
 
 

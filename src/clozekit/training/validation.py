@@ -22,7 +22,23 @@ def validation_follows(trainer: Trainer) -> bool:
         return False
     interval = trainer.val_check_batch
     is_due = isinstance(interval, int) and trainer.global_step % interval == 0
-    return is_due or trainer.should_stop
+    # Lightning does not validate for a stop that `min_steps` delays.
+    return is_due or (trainer.should_stop and trainer.fit_loop._can_stop_early)
+
+
+def agree_on_time_of_validation(trainer: Trainer) -> None:
+    """Lets the first process decide when a validation at a time interval begins.
+
+    Each process of Lightning's asks its own clock, so that one may validate while the others train,
+    and each waits for the others.
+    """
+    epoch_loop = trainer.fit_loop.epoch_loop
+    is_due = epoch_loop._should_check_val_fx
+
+    def is_due_for_all(data_fetcher: Any) -> bool:
+        return bool(trainer.strategy.broadcast(is_due(data_fetcher)))
+
+    epoch_loop._should_check_val_fx = is_due_for_all  # type: ignore[method-assign]
 
 
 def unvalidated_sources(trainer: Trainer, datamodule: StreamDataModule) -> tuple[str, ...]:
