@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import ExitStack
+from typing import NoReturn
 
 import hydra
 from hydra import compose
@@ -12,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from clozekit.config.group_choices import check_choices
+from clozekit.config.group_choices import LAUNCHER, check_choices, refused_launcher
 from clozekit.config.inherited import overrides_of_parent
 from clozekit.config.key_conflicts import check_key_conflicts
 from clozekit.config.location import conf_dir, user_conf_dir
@@ -60,6 +61,8 @@ class VerbTask:
         # Hydra's parser does not know verbs, so they were removed from the command line. Lightning
         # needs the whole command line to start its other processes.
         sys.argv = self.command_line
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            self._refuse_launcher()
         try:
             if self.verb == "inspect":
                 composed = _with_first_setting(composed)
@@ -67,10 +70,13 @@ class VerbTask:
         except OutputError:
             raise
         except (UserError, WorkerError, OSError, OmegaConfBaseException) as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # so that Hydra's own launchers notice it
             # Hydra would add its own lines to an exception that is raised here.
             self.fail(error)
+
+    def _refuse_launcher(self) -> NoReturn:
+        """Ends a sweep whose launcher runs its jobs here, all of them under the sweep's name."""
+        self.fail(refused_launcher(HydraConfig.get().runtime.choices.get(LAUNCHER)))
+        raise SystemExit(self.exit_code)
 
     def fail(self, error: Exception, message: str | None = None) -> None:
         """Notes an error, whose message is printed at the end."""
@@ -114,6 +120,9 @@ def run_verb(verb: str) -> int:
         task.fail(error, of_hydra(error, verb, overrides))
     except OutputError:
         raise
+    except SystemExit:
+        if not task.messages:
+            raise
     except (UserError, WorkerError, OSError, OmegaConfBaseException) as error:
         task.fail(error)
     except Exception as error:

@@ -5,10 +5,9 @@ Heavy imports wait until the configuration has been checked.
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ValidationError
 
@@ -20,9 +19,6 @@ from clozekit.environment import prepare_for_torch, without_collector
 from clozekit.errors import ConfigError
 from clozekit.signals import exit_on_stop_signals
 from clozekit.standard_streams import keep_going_without_output
-
-if TYPE_CHECKING:
-    from clozekit.config.train import TrainConfig
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -83,15 +79,13 @@ def _train(composed: DictConfig) -> None:
     else:
         set_parent()
     config = validated(composed, TrainConfig)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        _refuse_processes(config)
     check_decay_ratio(config, HydraConfig.get().overrides.task)
     if is_first_process() and config.resume is None:
         refuse_existing(config.run_dir)
     check_components(config)
     verb = HydraConfig.get()
     # What is useless in one job of a sweep was checked for all of them.
-    if verb.mode != RunMode.MULTIRUN and not (config.run_dir.parent / RECORD_OF_SWEEP).exists():
+    if not (config.run_dir.parent / RECORD_OF_SWEEP).exists():
         check_effects(config, list(verb.overrides.task))
     if is_first_process():
         check_server(config)
@@ -120,21 +114,6 @@ def _inspect(composed: DictConfig) -> None:
         from clozekit.inspect import inspect
 
     inspect(config)
-
-
-def _refuse_processes(config: "TrainConfig") -> None:
-    """Rejects several processes per job with a launcher that runs jobs in its own process.
-
-    Lightning would start the other processes with the command line of the whole sweep.
-    """
-    trainer = config.trainer.model_extra or {}
-    for key in ("devices", "num_nodes"):
-        value = trainer.get(key, "auto" if key == "devices" else 1)
-        if value not in (1, "1"):
-            raise ConfigError(
-                f"trainer.{key}={value} in a sweep requires hydra/launcher=processes, which is the "
-                "default, or submitit; with this launcher each process would start the whole sweep"
-            )
 
 
 def _predict(composed: DictConfig) -> None:

@@ -79,13 +79,19 @@ class JobMaker:
         return parsed
 
     def grid(self) -> Iterator[list[str]]:
-        """Yields the overrides of all jobs, as Hydra's basic sweeper will."""
+        """Yields the overrides of all jobs, as Hydra's basic sweeper will.
+
+        Raises:
+            ConfigError: An override is not a list of values.
+        """
         params = [
             f"{key}={value}" for key, value in (self._config.hydra.sweeper.params or {}).items()
         ]
         given = self._parser.parse_overrides(params)
         for override in given:
             _check_override(override)
+        for override in [*given, *self.parsed]:
+            _check_values(override)
         for batch in BasicSweeper.split_arguments([*given, *self.parsed], None):
             yield from batch
 
@@ -158,6 +164,19 @@ def _check_override(override: Override) -> None:
         raise ConfigError(
             f"{override.input_line}: the jobs of a sweep resume from their own checkpoints; to "
             "start from another run's weights, set encoder.pretrained=…"
+        )
+
+
+def _check_values(override: Override) -> None:
+    """Checks that a grid can have the values of an override: those of an interval have no end."""
+    if not override.is_sweep_override():
+        return
+    tags = getattr(override.value(), "tags", ())
+    function = f"tag({min(tags)},…)" if tags else "interval(…)"
+    if tags or not override.is_discrete_sweep():
+        raise ConfigError(
+            f"{override.input_line}: {function} needs hydra/sweeper=clozekit_optuna; without it, "
+            "give all values, as in 1,2,3"
         )
 
 

@@ -240,16 +240,28 @@ def _distribution(override: "Override") -> "BaseDistribution":
     from clozekit.errors import ConfigError
 
     value: Any = override.value()
+    tags = getattr(value, "tags", ())
+    is_range = isinstance(value, RangeSweep)
+    is_whole = is_range and all(
+        isinstance(end, int) for end in (value.start, value.stop, value.step)
+    )
+    may_be_log = isinstance(value, IntervalSweep) or (is_whole and abs(value.step) == 1)
+    for tag in tags:
+        if tag != "log" or not may_be_log:
+            raise ConfigError(
+                f"{override.input_line}: the only tag is log, of an interval(…) or of a range(…) "
+                "of whole numbers in steps of 1"
+            )
     try:
         if isinstance(value, IntervalSweep):
-            return _between(value.start, value.end, log="log" in value.tags)
-        if isinstance(value, RangeSweep):
+            return _between(value.start, value.end, log="log" in tags)
+        if is_range:
             # Hydra's range excludes its stop.
             drawn = sorted(float(text) for text in override.sweep_string_iterator())
-            is_whole = all(isinstance(end, int) for end in (value.start, value.stop, value.step))
             whole_or_not = int if is_whole else float
             step = whole_or_not(abs(float(value.step)))
-            return _between(whole_or_not(drawn[0]), whole_or_not(drawn[-1]), step=step)
+            more = {"log": True} if "log" in tags else {"step": step}
+            return _between(whole_or_not(drawn[0]), whole_or_not(drawn[-1]), **more)
         return CategoricalDistribution(list(override.sweep_string_iterator()))
     except ValueError as error:
         raise ConfigError(f"{override.input_line}: {error}") from error

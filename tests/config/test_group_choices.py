@@ -60,6 +60,8 @@ def test_a_key_is_found_in_other_choices_of_its_group() -> None:
     assert not any("/" in choice or choice == "squad" for choice in choices_with("data.train")[1])
     assert choices_with("data.nothing") == ("data", [])
     assert choices_with("nothing.x") == ("nothing", [])
+    assert choices_with("hydra.sweeper.n_trials") == ("hydra/sweeper", ["clozekit_optuna"])
+    assert choices_with("hydra.job.name")[1] == []
 
 
 def test_options_and_overrides_may_stand_in_any_order() -> None:

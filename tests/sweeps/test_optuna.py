@@ -138,6 +138,13 @@ def test_metrics_of_ones_own_are_not_checked_by_their_names() -> None:
     check_metric(FULL_SENTENCES_LOSS, config("callbacks=[checkpoints,full_sentences]"))
 
 
+def test_a_range_may_be_drawn_by_its_logarithm(sweeps: Sweeps) -> None:
+    asked = ("seed=tag(log,range(1,100))", "hydra.sweeper.n_trials=1")
+    assert sweeps.run(*OPTUNA, *asked) == 0
+    drawn = trials()[0].distributions["seed"]
+    assert drawn == optuna.distributions.IntDistribution(1, 99, log=True)
+
+
 def test_the_user_may_say_it_too(sweeps: Sweeps) -> None:
     chosen = ("hydra.sweeper.metric=step", "hydra.sweeper.direction=maximize")
     assert sweeps.run(*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=2", *chosen) == 0
@@ -152,6 +159,13 @@ MISTAKES = {
         ["optimizer.lr=tag(log,interval(0,1))"],
         "optimizer.lr=tag(log,",
     ),
+    "an unknown tag": (
+        ["optimizer.lr=tag(foo,interval(1e-3,1))"],
+        "optimizer.lr=tag(foo,interval(1e-3,1)): the only tag is log, of an interval(…) or of a "
+        "range(…) of whole numbers in steps of 1",
+    ),
+    "the logarithm of choices": (["seed=tag(log,choice(1,2))"], "the only tag is log, of an inte"),
+    "the logarithm of steps": (["seed=tag(log,range(1,9,2))"], "the only tag is log, of an inter"),
     "half a metric": (
         [INTERVAL, "hydra.sweeper.metric=test/a"],
         "metric and hydra.sweeper.direction",

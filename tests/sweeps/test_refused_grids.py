@@ -44,7 +44,20 @@ MISTAKES = {
         [LEARNING_RATES, "resume=runs/first"],
         "resume=runs/first: the jobs of a sweep re",
     ),
-    "an interval": (["optimizer.lr=interval(1,2)"], "does not support sweep type"),
+    "an interval": (
+        ["optimizer.lr=interval(1,2)"],
+        "optimizer.lr=interval(1,2): interval(…) needs hydra/sweeper=clozekit_optuna; without it",
+    ),
+    "a tag": (["seed=tag(log,range(1,9))"], "tag(log,…) needs hydra/sweeper=clozekit_optuna"),
+    "a key of Optuna's": (
+        ["seed=0,1", "hydra.sweeper.n_trials=3"],
+        "unknown key 'hydra.sweeper.n_trials' with this choice of hydra/sweeper; n_trials is a "
+        "key of hydra/sweeper=clozekit_optuna",
+    ),
+    "a key of submitit's": (
+        ["seed=0,1", "hydra.launcher.timeout_min=3"],
+        "timeout_min is a key of hydra/launcher=submitit",
+    ),
     "no jobs": (["seed=0,1", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs=0: it should be"),
     "the fork server": (
         ["seed=0,1", "hydra.launcher.fork_server=2"],
@@ -73,16 +86,21 @@ def test_a_mistake_is_told_in_one_line_before_anything_is_written(
     assert not (sweeps.folder / "runs").exists()
 
 
-@pytest.mark.parametrize("launcher", ["basic"])
-@pytest.mark.parametrize("key", ["devices", "num_nodes"])
-def test_several_processes_under_another_launcher_are_refused(
-    launcher: str, key: str, sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("launcher", ["basic", "own"])
+def test_a_launcher_without_folders_for_its_jobs_is_refused(
+    launcher: str, sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    overrides = (*FIXED, LEARNING_RATES, f"hydra/launcher={launcher}", f"trainer.{key}=2")
-    assert sweeps.run(*overrides) == 2
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith(f"clozekit train: trainer.{key}=2 in a sweep requires hydra/launcher")
-    assert not list((sweeps.folder / "runs").rglob("run.json"))
+    own = sweeps.folder / "own" / "hydra" / "launcher" / "own.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("_target_: hydra._internal.core_plugins.basic_launcher.BasicLauncher")
+    given = (*FIXED, LEARNING_RATES, f"hydra/launcher={launcher}", "--config-dir", "own")
+    assert sweeps.run(*given) == 2
+    assert capsys.readouterr().err == (
+        f"clozekit train: hydra/launcher={launcher} is not supported: it gives all jobs of a sweep "
+        "the same folder; use hydra/launcher=processes, which is the default, or submitit\n"
+    )
+    assert launcher == "own" or not (sweeps.folder / "runs").exists()
+    assert not list((sweeps.folder).rglob("run.json"))
 
 
 def test_a_single_run_of_that_name_is_left_alone(

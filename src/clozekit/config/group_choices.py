@@ -15,13 +15,15 @@ from clozekit.errors import ConfigError
 OPTIONAL = ("experiment", "objective", "debug", "local")
 """The groups that may be null."""
 
+LAUNCHER = "hydra/launcher"
+
 
 def check_choices(verb: str, overrides: Sequence[str], is_multirun: bool) -> None:
     """Checks the values that Hydra itself rejects late, or with a traceback.
 
     Raises:
-        ConfigError: An override has several values outside a sweep, or its key is a group and its
-            value is not the name of a choice.
+        ConfigError: An override has several values outside a sweep, its key is a group and its
+            value is not the name of a choice, or a sweep has Hydra's own launcher.
     """
     for text in overrides:
         override = None if text.startswith("-") else parsed(text)
@@ -33,9 +35,20 @@ def check_choices(verb: str, overrides: Sequence[str], is_multirun: bool) -> Non
             raise ConfigError(f"{text}: {_several(key, override, key in lists)}")
         if not key or key.startswith("@"):
             raise ConfigError(f"{text!r} is not an override; write key=value")
+        if is_multirun and key == LAUNCHER and override.value() == "basic":
+            # Before Hydra writes a file of its own.
+            raise refused_launcher(override.value())
         if is_group(key):
             for choice in _choices(override):
                 _check_choice(key, choice, text, is_list=key in lists)
+
+
+def refused_launcher(choice: Any) -> ConfigError:
+    """Returns the error of a launcher that runs jobs in its own process, under one name."""
+    return ConfigError(
+        f"{LAUNCHER}={choice} is not supported: it gives all jobs of a sweep the same folder; use "
+        f"{LAUNCHER}=processes, which is the default, or submitit"
+    )
 
 
 def is_group(key: str) -> bool:
@@ -59,16 +72,17 @@ def choices_with(key: str) -> tuple[str, list[str]]:
         key: The full path of the key, such as `task.class_weights`.
 
     Returns:
-        The group and its choices; no choices if the key is in none, or its first part is not a
-        group.
+        The group and its choices; no choices if the key is in none, or is in no group.
     """
-    group, _, rest = key.partition(".")
-    if not rest or not is_group(group):
+    parts = key.split(".")
+    depth = 2 if parts[0] == "hydra" else 1  # hydra/sweeper is a group for itself
+    group, path = "/".join(parts[:depth]), parts[depth:]
+    if not path or not is_group(group):
         return group, []
     named = [choice for choice in choices_of(group) if "/" not in choice]
     if group == "data":  # not those of single datasets
         named = [choice for choice in named if choice in choices_of("task")]
-    return group, [c for c in named if _has(values_of(group, c), rest.split("."))]
+    return group, [c for c in named if _has(values_of(group, c), path)]
 
 
 def _several(key: str, override: Override, is_list: bool) -> str:
