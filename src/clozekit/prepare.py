@@ -40,6 +40,7 @@ def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
             if isinstance(config.tokenizer, ExistingTokenizerConfig | ExtendedTokenizerConfig):
                 # Before the source is read, so that a tokenizer that cannot be used is told early.
                 copy_tokenizer(work, config.tokenizer)
+            pipeline.record_inputs(work)
             pipeline.read_source(work)
             pipeline.split_documents(work)
             if not isinstance(config.tokenizer, ExistingTokenizerConfig):

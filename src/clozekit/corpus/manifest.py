@@ -24,6 +24,8 @@ TOKENIZER_FILE = "tokenizer.json"
 
 Split: TypeAlias = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")
+Input: TypeAlias = Literal["source", "tokenizer"]
+INPUTS: tuple[Input, ...] = ("source", "tokenizer")
 
 
 SHARD_FILE = r"(train|validation)-\d{5,9}\.arrow"
@@ -75,6 +77,18 @@ class SplitRecord(Counts):
         return self
 
 
+class InputRecord(_Record):
+    """What identifies the files of an input.
+
+    Attributes:
+        files: The SHA-256 of their names, sizes and times, or of their versions in a store.
+        content: The SHA-256 of their content; None if they are in a store.
+    """
+
+    files: str = Field(pattern=SHA256)
+    content: str | None = Field(None, pattern=SHA256)
+
+
 class Manifest(_Record):
     """The content of a corpus folder.
 
@@ -90,6 +104,8 @@ class Manifest(_Record):
             similar text.
         filtered_documents: The number of documents that each rule of `filters` left out.
         configuration: The configuration that the corpus was prepared with.
+        inputs: What identifies the source, and the tokenizer if it existed before. Corpora of
+            earlier versions have none, nor has a source on the Hugging Face Hub.
     """
 
     format_version: PositiveInt
@@ -101,6 +117,7 @@ class Manifest(_Record):
     near_duplicate_documents: NonNegativeInt = 0
     filtered_documents: dict[str, NonNegativeInt] = {}
     configuration: dict[str, Any]
+    inputs: dict[Input, InputRecord] = {}
 
     def to_json(self) -> str:
         """Returns the text of the manifest file.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.prepare import PrepareConfig
-from clozekit.corpus.manifest import MANIFEST_FILE, SHARD_FILE, TOKENIZER_FILE, Corpus
+from clozekit.corpus.manifest import MANIFEST_FILE, SHARD_FILE, TOKENIZER_FILE, Corpus, Manifest
 from clozekit.corpus.slurm_executor import end_jobs
 from clozekit.corpus.stored_output import (
     PreparedCorpus,
@@ -35,7 +35,8 @@ def finished_corpus(config: PrepareConfig) -> Corpus | PreparedCorpus | None:
     """Returns the finished corpus in `out`, if any; None if it should be overwritten.
 
     Raises:
-        ConfigError: `out` contains a corpus with another configuration.
+        ConfigError: `out` contains a corpus with another configuration, or of a source or tokenizer
+            that has changed since.
         DataError: `out` contains a corpus that is damaged or has a newer format.
     """
     if config.overwrite:
@@ -43,6 +44,7 @@ def finished_corpus(config: PrepareConfig) -> Corpus | PreparedCorpus | None:
     corpus = _corpus_there(config)
     if corpus is not None:
         _refuse_other_configuration(config, corpus.manifest.configuration)
+        _refuse_other_inputs(config, corpus.manifest)
         release(Work.of(config))
     return corpus
 
@@ -222,6 +224,18 @@ def _refuse_other_configuration(config: PrepareConfig, existing: dict[str, Any])
         raise ConfigError(
             f"out={config.out} contains a corpus with another configuration: "
             f"{'; '.join(differing)}; use another folder, or overwrite=true"
+        )
+
+
+def _refuse_other_inputs(config: PrepareConfig, manifest: Manifest) -> None:
+    # A heavy import, which is not needed to reject a folder.
+    from clozekit.corpus.inputs import changed_input
+
+    changed = changed_input(config, manifest.inputs)
+    if changed is not None:
+        raise ConfigError(
+            f"{changed} has changed since out={config.out} was prepared from it; use another "
+            "folder, or overwrite=true"
         )
 
 

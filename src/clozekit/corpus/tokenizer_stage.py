@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,14 +15,12 @@ from clozekit.config.prepare import (
     BPEConfig,
     ExistingTokenizerConfig,
     ExtendedTokenizerConfig,
-    TokenizerConfig,
     WordPieceConfig,
 )
 from clozekit.corpus.byte_level import count_byte_words, train_byte_level
 from clozekit.corpus.extension import PieceCounter, check_extensible, extended
-from clozekit.corpus.source_files import signature_of
 from clozekit.corpus.special_tokens import SETTINGS_FILES
-from clozekit.corpus.tokenizer_files import find_tokenizer, load_tokenizer
+from clozekit.corpus.tokenizer_files import load_tokenizer
 from clozekit.corpus.vocabulary import count_words, train_from_counts
 from clozekit.corpus.work_folder import Work
 from clozekit.files import write_atomically
@@ -30,21 +28,6 @@ from clozekit.urls import is_url, name_of
 
 Counter: TypeAlias = Callable[[pa.StringArray, NDArray[np.bool_]], Mapping[str, int]]
 """Counts the words of sentences, which are or are not the first of their documents."""
-
-
-def signatures_of_tokenizer(config: TokenizerConfig) -> list[Any]:
-    """Returns what differs once the file of an existing tokenizer is written again."""
-    if isinstance(config, ExistingTokenizerConfig):
-        path = config.path
-    elif isinstance(config, ExtendedTokenizerConfig):
-        path = config.base
-    else:
-        return []
-    if is_url(path):
-        return [signature_of(path)]
-    file = find_tokenizer(Path(path)) or Path(path)
-    beside = [file.parent / name for name in SETTINGS_FILES]
-    return [signature_of(str(each)) for each in (file, *beside) if each.is_file()]
 
 
 def copy_tokenizer(work: Work, config: ExistingTokenizerConfig | ExtendedTokenizerConfig) -> None:
