@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from clozekit.errors import DataError
+from clozekit.errors import DataError, first_line
 
 DEEPEST = 64
 """Maximum depth of a YAML file; a deeper one would exhaust the stack."""
@@ -76,8 +76,7 @@ def read_yaml(path: Path) -> Any:
     except DataError:
         raise
     except Exception as error:  # Some invalid values are a TypeError or an AttributeError.
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DataError(f"{path} cannot be read as YAML ({first_line})") from error
+        raise DataError(f"{path} cannot be read as YAML ({first_line(error)})") from error
 
 
 def _check_events(path: Path, text: str) -> None:
