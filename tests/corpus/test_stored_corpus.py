@@ -255,7 +255,7 @@ def test_a_mixture_may_have_a_source_in_a_store(
     kind: Any, stored: Path, corpus: Path, tmp_path: Path
 ) -> None:
     module = mixed(corpus, tmp_path, kind)
-    assert not module.is_at_hand
+    assert not module.is_local
     module.check_samples()
     assert "bucket/corpus/tokenizer.json" in Shelf.requests("get") and not module.facts().get(
         "pairs"

@@ -19,7 +19,7 @@ from clozekit.data.order import Position
 from clozekit.data.packing import Packing
 from clozekit.data.step import StepBatch
 from clozekit.data.stream import BatchShape, Phase, TrainingStream
-from clozekit.data.transfer import ALIGNMENT, DeviceCopy, Layout, gathered
+from clozekit.data.transfer import ALIGNMENT, DeviceCopy, TransferLayout, gathered
 from tests.data.labelled.labelled_rows import TASKS, drawn
 from tests.data.test_step import Copies
 
@@ -110,13 +110,13 @@ TENSORS: dict[str, Callable[[], Tensor]] = {
 
 def test_tensors_of_any_kind_are_aligned_views() -> None:
     tensors = [make() for make in TENSORS.values()]
-    layout = Layout.of(tensors)
+    layout = TransferLayout.of(tensors)
     buffer = gathered(tensors, layout, pin=False)
     assert buffer.numel() == layout.num_bytes
     for view, tensor in zip(layout.views(buffer), tensors, strict=True):
         assert view.dtype == tensor.dtype and torch.equal(view, tensor)
         assert (view.data_ptr() - buffer.data_ptr()) % ALIGNMENT == 0 or not view.numel()
-    assert Layout.of([]).views(gathered([], Layout.of([]), pin=False)) == []
+    assert TransferLayout.of([]).views(gathered([], TransferLayout.of([]), pin=False)) == []
 
 
 def test_a_copy_that_was_started_is_used_once_and_for_its_device_only() -> None:

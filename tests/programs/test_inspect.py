@@ -15,7 +15,7 @@ from clozekit.config.inspect import InspectConfig
 from clozekit.display import printable
 from clozekit.errors import ConfigError
 from clozekit.inspect import inspect
-from clozekit.inspection import doubles, rows, samples
+from clozekit.inspection import duplicates, rows, samples
 from clozekit.inspection.shown import Inspection, Part, ShownExample
 from clozekit.inspection.vocabulary import Vocabulary
 from clozekit.training.assembly import make_datamodule
@@ -93,7 +93,7 @@ def test_the_samples_of_a_corpus_are_those_of_the_first_step(corpus: Path, task:
 
 def test_the_documents_of_a_corpus_are_shown(corpus: Path) -> None:
     part = part_of(inspected(f"data.path={corpus}", *TINY, "examples=2"), "Documents")
-    assert "documents" in part.facts["train"] and "0 documents with" in part.facts["doubles"]
+    assert "documents" in part.facts["train"] and "0 documents with" in part.facts["duplicates"]
     assert len(part.examples) == 2 and part.examples[0].title.startswith("document ")
     assert part.examples[0].texts[0].name == "sentence 1"
     counted = sum(bar.count for bar in part.histograms[0].bars)
@@ -172,7 +172,7 @@ def test_tags_are_at_the_first_tokens_of_words(tokenizer: Path, tmp_path: Path) 
     assert kinds[0] == ("", ("special",)) and kinds[1] == ("B-animal", ("target",))
     assert ("", ("ignored",)) in kinds, "the other tokens of a word have no tag"
     facts = part_of(inspection, "Rows of train").facts
-    assert facts["doubles"].startswith("2 rows with the texts of another row")
+    assert facts["duplicates"].startswith("2 rows with the texts of another row")
 
 
 def test_the_windows_of_a_question_mark_its_answer(tokenizer: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_choices_and_pairs_have_a_sequence_each(tokenizer: Path, tmp_path: Path)
             assert sum("(right)" in title for title in found) == (task == "multiple_choice")
 
 
-def test_truncated_rows_unknown_words_and_doubles_are_counted(
+def test_truncated_rows_unknown_words_and_duplicates_are_counted(
     tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["the old horse", "the old horse", "日本 feeds", "cow " * 90, "field", "the old cow"]
@@ -221,7 +221,7 @@ def test_truncated_rows_unknown_words_and_doubles_are_counted(
     inspection = inspected(*given)
     facts = part_of(inspection, "Rows of train").facts
     assert facts["truncated"] == "1 of 6 rows"
-    assert facts["doubles"] == (
+    assert facts["duplicates"] == (
         "1 rows with the texts of another row; 1 texts have different labels"
     )
     shown = part_of(inspection, "Rows of train as").examples
@@ -229,7 +229,7 @@ def test_truncated_rows_unknown_words_and_doubles_are_counted(
     counts = {each.title: each.rows for each in part_of(inspection, "Rows of train").counts}
     assert counts["labels"] == (("a", 3), ("b", 3))
     assert "unknown words" in counts
-    monkeypatch.setattr(doubles, "MOST_ROWS", 2)
+    monkeypatch.setattr(duplicates, "MOST_ROWS", 2)
     monkeypatch.setattr(rows, "MOST_ROWS", 3)
     part = part_of(inspected(*given, "split=validation"), "Rows of validation")
     assert part.facts["also in train"] == "1 texts (of the first 2 of 6 rows of train)"

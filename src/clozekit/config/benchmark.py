@@ -136,7 +136,7 @@ class SuiteConfig(Closed):
         for name, task in tasks.items():
             _check_name(name)
             _check_start(name, task, tasks)
-        _check_doubles(tasks)
+        _check_duplicates(tasks)
         return dict(sorted(tasks.items(), key=lambda named: named[1].start_from is not None))
 
 
@@ -283,7 +283,7 @@ def _check_start(
         )
 
 
-def _check_doubles(tasks: dict[str, BenchmarkTaskConfig]) -> None:
+def _check_duplicates(tasks: dict[str, BenchmarkTaskConfig]) -> None:
     seen: dict[str, str] = {}
     for name, task in tasks.items():
         content = task.model_dump_json()

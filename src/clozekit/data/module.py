@@ -95,7 +95,7 @@ class StreamDataModule(LightningDataModule):
         return begun[-1]
 
     @property
-    def is_at_hand(self) -> bool:
+    def is_local(self) -> bool:
         """Whether the data can be looked at before training without fetching it from a store."""
         return True
 

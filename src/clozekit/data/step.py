@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clozekit.data.batch import Batch
 from clozekit.data.order import Position
-from clozekit.data.transfer import BLOCKING, DeviceCopy, Layout, gathered
+from clozekit.data.transfer import BLOCKING, DeviceCopy, TransferLayout, gathered
 
 BatchT = TypeVar("BatchT", bound=Batch)
 
@@ -40,7 +40,7 @@ class LoadedBatches(Generic[BatchT]):
 
     def __init__(self, micro_batches: tuple[BatchT, ...]) -> None:
         self.micro_batches = micro_batches
-        self._layout: Layout | None = None
+        self._layout: TransferLayout | None = None
         self._buffer: Tensor | None = None
         self._copy: DeviceCopy | None = None
 
@@ -76,7 +76,7 @@ class LoadedBatches(Generic[BatchT]):
             pin: Whether the buffer is pinned.
         """
         tensors = self._moving()
-        layout = Layout.of(tensors)
+        layout = TransferLayout.of(tensors)
         return self._in_buffer(layout, gathered(tensors, layout, pin))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class LoadedBatches(Generic[BatchT]):
             return placeholder
 
         shells = tuple(batch.map_tensors(collect) for batch in self.micro_batches)
-        layout = Layout.of(tensors)
+        layout = TransferLayout.of(tensors)
         state = {**self.__dict__, "micro_batches": shells, "_layout": None, "_buffer": None}
         return {**state, "_copy": None, "packed": (layout, gathered(tensors, layout, pin=False))}
 
@@ -115,7 +115,7 @@ class LoadedBatches(Generic[BatchT]):
             batch.map_moving(collect)
         return tensors
 
-    def _in_buffer(self, layout: Layout, buffer: Tensor) -> Self:
+    def _in_buffer(self, layout: TransferLayout, buffer: Tensor) -> Self:
         views = iter(layout.views(buffer))
         moved = self._with(
             tuple(batch.map_moving(lambda _: next(views)) for batch in self.micro_batches)

@@ -42,7 +42,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TransferLayout:
     """The places of several tensors in one buffer.
 
     Attributes:
@@ -68,7 +68,7 @@ class Layout:
         return [place.of(buffer) for place in self.places]
 
 
-def gathered(tensors: Sequence[Tensor], layout: Layout, pin: bool) -> Tensor:
+def gathered(tensors: Sequence[Tensor], layout: TransferLayout, pin: bool) -> Tensor:
     """Copies tensors to a new buffer on the host.
 
     Args:

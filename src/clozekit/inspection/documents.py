@@ -56,8 +56,8 @@ def _describe(part: Part, shard: Shard, vocabulary: Vocabulary, number: int) -> 
         "a random part of the corpus"
     )
     contents = {shard.tokens[begin:end].tobytes() for begin, end in pairwise(begins)}
-    doubles = num_documents - len(contents)
-    part.facts["doubles"] = f"{doubles:,} documents with the tokens of another one"
+    duplicates = num_documents - len(contents)
+    part.facts["duplicates"] = f"{duplicates:,} documents with the tokens of another one"
     part.histograms.append(histogram("tokens per document", np.diff(begins).astype(np.int64)))
     for document in range(min(number, num_documents)):
         part.examples.append(_example(shard, document, vocabulary))

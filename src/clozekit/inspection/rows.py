@@ -21,7 +21,7 @@ from clozekit.data.labelled.sequences import token_ids
 from clozekit.data.labelled.texts import TextExample
 from clozekit.data.order import Span
 from clozekit.inspection.batches import BatchView
-from clozekit.inspection.doubles import Doubles
+from clozekit.inspection.duplicates import Duplicates
 from clozekit.inspection.shown import Counts, Part, ShownExample, ShownText, histogram, share
 from clozekit.inspection.vocabulary import Vocabulary
 from clozekit.pages.marks import Mark
@@ -76,11 +76,11 @@ class LabelledRows:
                 f"Labels and unknown words are those of {len(chosen):,} rows, at equal distances."
             )
         self._count(part, chosen)
-        doubles = Doubles()
+        duplicates = Duplicates()
         for name, source in self.datamodule.sources.items():
             if name in ("train", self.split) and isinstance(source, LabelledSource):
-                doubles.add(name, source.rows.examples)
-        part.facts |= doubles.facts(self.split)
+                duplicates.add(name, source.rows.examples)
+        part.facts |= duplicates.facts(self.split)
         return part
 
     def _sample(self) -> list[Any]:

@@ -60,7 +60,7 @@ def _read(path: str, words_column: str, tags_column: str) -> Iterator[FileRow]:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _ConllColumns:
     """How the lines of a file are divided.
 
     Attributes:
@@ -77,7 +77,7 @@ class _Layout:
         return _fields(line, self.has_tabs)
 
 
-def _layout_of(path: str) -> _Layout:
+def _layout_of(path: str) -> _ConllColumns:
     """Finds the layout by the first sentence.
 
     Raises:
@@ -118,11 +118,11 @@ def _layout_of(path: str) -> _Layout:
             f"{path}: the first column has the numbers of the words, not the words; convert it to "
             "lines of a word and its tag"
         )
-    return _Layout(has_tabs, num_columns, is_conllu)
+    return _ConllColumns(has_tabs, num_columns, is_conllu)
 
 
 def _sentences(
-    lines: Lines, path: str, layout: _Layout
+    lines: Lines, path: str, layout: _ConllColumns
 ) -> Iterator[tuple[int, list[str], list[str]]]:
     """Yields the first line, the words and the tags of each sentence."""
     words: list[str] = []

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clozekit.corpus.shards import token_dtype
 from clozekit.data.labelled.encoded_rows import EncodedRows
-from clozekit.data.labelled.fields import Axis, Layout, layouts_of
+from clozekit.data.labelled.fields import Axis, FieldLayout, layouts_of
 from clozekit.data.labelled.row_file import CHUNK_ROWS, RowFile
 from clozekit.data.labelled.sequences import Sequences
 
@@ -180,7 +180,7 @@ def _matrix(values: NDArray[Any]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 
-def _stored(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+def _stored(values: NDArray[Any], layout: FieldLayout) -> NDArray[Any]:
     return values if layout.dtype is None else values.astype(layout.dtype)
 
 

@@ -30,7 +30,7 @@ class Axis(Enum):
 
 
 @dataclass(frozen=True)
-class Layout:
+class FieldLayout:
     """How a field is stored.
 
     Attributes:
@@ -48,30 +48,30 @@ class Layout:
 
 def per_row(dtype: DTypeLike | None = None) -> Metadata:
     """Declares an array `[rows]` or `[rows, width]`."""
-    return _declared(Layout(Axis.ROW, _dtype(dtype)))
+    return _declared(FieldLayout(Axis.ROW, _dtype(dtype)))
 
 
 def per_sequence(dtype: DTypeLike | None = None) -> Metadata:
     """Declares an array `[sequences]`."""
-    return _declared(Layout(Axis.SEQUENCE, _dtype(dtype)))
+    return _declared(FieldLayout(Axis.SEQUENCE, _dtype(dtype)))
 
 
 def per_item(sizes: str, dtype: DTypeLike | None = None) -> Metadata:
     """Declares an array `[items]`; the field `sizes` has the number of items of each sequence."""
-    return _declared(Layout(Axis.ITEM, _dtype(dtype), sizes))
+    return _declared(FieldLayout(Axis.ITEM, _dtype(dtype), sizes))
 
 
 def arrays_per_sequence(dtype: DTypeLike, width: int) -> Metadata:
     """Declares a list of arrays `[items, width]`, one per sequence."""
-    return _declared(Layout(Axis.ARRAYS, _dtype(dtype), width=width))
+    return _declared(FieldLayout(Axis.ARRAYS, _dtype(dtype), width=width))
 
 
 def constant() -> Metadata:
     """Declares an integer that is the same for all rows of a file."""
-    return _declared(Layout(Axis.CONSTANT))
+    return _declared(FieldLayout(Axis.CONSTANT))
 
 
-def layouts_of(kind: type, known: tuple[str, ...]) -> dict[str, Layout] | None:
+def layouts_of(kind: type, known: tuple[str, ...]) -> dict[str, FieldLayout] | None:
     """Returns the layout of each field of a dataclass but those of `known`.
 
     None if a field has no declared layout.
@@ -82,7 +82,7 @@ def layouts_of(kind: type, known: tuple[str, ...]) -> dict[str, Layout] | None:
     return {field.name: field.metadata[_KEY] for field in own}
 
 
-def _declared(layout: Layout) -> Metadata:
+def _declared(layout: FieldLayout) -> Metadata:
     return {_KEY: layout}
 
 

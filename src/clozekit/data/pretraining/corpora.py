@@ -39,7 +39,7 @@ class Corpora:
         check_cache([c for c in self.all if isinstance(c, StoredCorpus)], config.cache)
 
     @property
-    def is_at_hand(self) -> bool:
+    def is_local(self) -> bool:
         """Whether all corpora are local folders."""
         return not any(isinstance(corpus, StoredCorpus) for corpus in self.all)
 
@@ -93,7 +93,7 @@ class Corpora:
             seed: The seed of their order.
             cache: Where the shards of a URL are kept.
         """
-        if self.is_at_hand:
+        if self.is_local:
             return None
         ranges = self.ranges(split)
         ahead = [

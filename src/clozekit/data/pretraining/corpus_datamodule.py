@@ -54,7 +54,7 @@ class CorpusDataModule(StreamDataModule):
         self._marks: WordMarks | None = None
         self.masking = self._masking_rule(config)
         self.shards = {split: self.corpora.shards(split) for split in SPLITS}
-        if self.is_at_hand:
+        if self.is_local:
             check_first([*self.shards["validation"], *self.shards["train"]])
         self._openers = {
             split: self.corpora.opener(split, self.shards[split], self.seed, config.cache)
@@ -137,9 +137,9 @@ class CorpusDataModule(StreamDataModule):
         return Mixture(self.source_names, self.source_shards["train"], weights)
 
     @property
-    def is_at_hand(self) -> bool:
+    def is_local(self) -> bool:
         """Whether all corpora are local folders."""
-        return self.corpora.is_at_hand
+        return self.corpora.is_local
 
     def steps_per_epoch(self) -> float:
         """Returns the number of optimizer steps per pass over the data.
@@ -177,7 +177,7 @@ class CorpusDataModule(StreamDataModule):
         for split in SPLITS:
             source = self.sources[split]
             for index, shards in enumerate(self.corpora.ranges(split)):
-                if self.is_at_hand:
+                if self.is_local:
                     has_samples = any(source.num_samples(0, shard) for shard in shards)
                 else:
                     # Without fetching a shard that may not be read for long.

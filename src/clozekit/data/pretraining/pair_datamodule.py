@@ -41,7 +41,7 @@ class PretrainingDataModule(CorpusDataModule):
 
     def facts(self) -> dict[str, str]:
         """Describes the pairs of the first shard in epoch 0; not of one that must be fetched."""
-        if not self.is_at_hand:
+        if not self.is_local:
             return super().facts()
         source = self.sources["train"]
         assert isinstance(source, PretrainingSource)

@@ -11,7 +11,7 @@ MOST_ROWS = 20_000
 """The most rows of a split that are compared."""
 
 
-class Doubles:
+class Duplicates:
     """Compares the rows of splits by hashes of their texts."""
 
     def __init__(self) -> None:
@@ -32,14 +32,14 @@ class Doubles:
         self._total[split] = len(examples)
 
     def facts(self, split: str) -> dict[str, str]:
-        """Describes the doubles of a split, and those that it shares with the training rows."""
+        """Describes the duplicates of a split, and those that it shares with the training rows."""
         found = self._labels[split]
-        doubles = self._number[split] - len(found)
+        duplicates = self._number[split] - len(found)
         different = sum(len(labels) > 1 for labels in found.values())
-        shown = f"{doubles:,} rows with the texts of another row"
+        shown = f"{duplicates:,} rows with the texts of another row"
         if different:
             shown += f"; {different:,} texts have different labels"
-        facts = {"doubles": shown + self._limit(split)}
+        facts = {"duplicates": shown + self._limit(split)}
         if split != "train" and "train" in self._labels:
             shared = len(found.keys() & self._labels["train"].keys())
             facts["also in train"] = f"{shared:,} texts{self._limit('train')}"
