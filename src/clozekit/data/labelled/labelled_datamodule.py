@@ -23,6 +23,8 @@ from clozekit.environment import return_freed_memory
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import GradualHash
 
+SPLITS = ("train", "validation", "test")
+
 _HASHED_AT_ONCE = 4096
 
 
@@ -73,19 +75,39 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         self.features = features
         self.tokenizer = features.tokenizer
         self.num_unlabelled: dict[str, int] = {}
-        self.num_strata_without_validation = 0
-        store = RowStore(features, rows_dir)
         self.num_empty: dict[str, int] = {}
+        self.num_strata_without_validation = 0
+        features.label_names = None if label_names is None else list(label_names)
+        store = RowStore(features, rows_dir)
+        rows = self._open_splits()
+        examples = self._read_splits(store, rows)
+        if config.validation is None:
+            self._hold_out_validation(examples)
+        self.unknown_labels = {
+            split: features.count_unknown(rows[split].name if split in rows else split, found)
+            for split, found in examples.items()
+            if split != "train"
+        }
+        self._encode_splits(store, examples)
+
+    def _open_splits(self) -> dict[str, Rows]:
+        """Opens the files or the splits of the dataset that are configured."""
+        config, features = self.config, self.features
         given = {"train": config.train, "validation": config.validation, "test": config.test}
-        rows = {
+        return {
             split: features.read_rows(source)
             if config.path is None
             else features.read_split(config.path, config.name, source)
             for split, source in given.items()
             if source is not None
         }
-        features.label_names = None if label_names is None else list(label_names)
-        is_trained = label_names is not None
+
+    def _read_splits(
+        self, store: RowStore[ExampleT], rows: Mapping[str, Rows]
+    ) -> dict[str, Sequence[ExampleT]]:
+        """Reads all splits, and the classes from the training rows unless they are given."""
+        features = self.features
+        is_trained = features.label_names is not None
         examples = {"train": self._examples(store, "train", rows["train"], check=is_trained)}
         if not is_trained:
             features.learn_labels(examples["train"], rows["train"].class_names)
@@ -97,25 +119,26 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
             )
         for split in rows.keys() - {"train"}:
             examples[split] = self._examples(store, split, rows[split], check=True)
-        if config.validation is None:
-            every = examples["train"]
-            strata = strata_of(every, features)
-            is_held_out = held_out(
-                strata, groups_of(every, features), config.validation_fraction, config.seed
-            )
-            self.num_strata_without_validation = num_without_rows(strata, is_held_out)
-            del strata
-            examples["train"] = subset(every, ~is_held_out)
-            examples["validation"] = subset(every, is_held_out)
-            return_freed_memory()
-        self.unknown_labels = {
-            split: features.count_unknown(rows[split].name if split in rows else split, found)
-            for split, found in examples.items()
-            if split != "train"
-        }
+        return examples
+
+    def _hold_out_validation(self, examples: dict[str, Sequence[ExampleT]]) -> None:
+        """Moves a share of the training rows to `validation`, stratified by class."""
+        config, features, every = self.config, self.features, examples["train"]
+        strata, groups = strata_of(every, features), groups_of(every, features)
+        is_held_out = held_out(strata, groups, config.validation_fraction, config.seed)
+        self.num_strata_without_validation = num_without_rows(strata, is_held_out)
+        del strata, groups
+        examples["train"] = subset(every, ~is_held_out)
+        examples["validation"] = subset(every, is_held_out)
+        return_freed_memory()
+
+    def _encode_splits(
+        self, store: RowStore[ExampleT], examples: Mapping[str, Sequence[ExampleT]]
+    ) -> None:
+        """Makes the source of each split, and hashes the training rows meanwhile."""
         content = GradualHash(_contents(examples["train"]))
-        for split in sorted(examples, key=list(given).index):
-            self.num_empty[split] = num_empty(examples[split], features)
+        for split in (name for name in SPLITS if name in examples):
+            self.num_empty[split] = num_empty(examples[split], self.features)
             encoded = store.encode(examples[split], meanwhile=content.advance)
             self.sources[split] = LabelledSource(encoded, is_training=split == "train")
             return_freed_memory()
