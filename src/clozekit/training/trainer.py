@@ -13,7 +13,6 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import EarlyStopping, ProgressBar
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from lightning.pytorch.plugins.precision import Precision
@@ -33,6 +32,7 @@ from clozekit.training.assembly import resolved
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
 from clozekit.training.length import steps_of_share
+from clozekit.training.loggers import make_loggers
 from clozekit.training.mirror import Mirror
 from clozekit.training.preemption import Preemption
 from clozekit.training.profiling import prepare_profiler
@@ -40,9 +40,6 @@ from clozekit.training.progress_bar import TrainingProgress
 from clozekit.training.pruning import Pruning
 from clozekit.training.rank_watch import RankWatch
 from clozekit.training.validation import agree_on_time_of_validation
-from clozekit.training.wandb import agents_run_id
-
-WANDB_LOGGER = "clozekit.training.wandb.WandbLogger"
 
 OURS = ("gradient_clip_val", "gradient_clip_algorithm", "overfit_batches", "plugins")
 """Keys implemented by the training step, the stream and this module instead of the Trainer."""
@@ -89,7 +86,7 @@ def make_trainer(
         enable_model_summary=arguments.get("enable_model_summary", False),
         plugins=_make_plugins(config),
         # Callbacks of Lightning's that write to loggers do not start without one.
-        logger=[DummyLogger()] if config.trainer.fast_dev_run else _make_loggers(config, folder),
+        logger=[DummyLogger()] if config.trainer.fast_dev_run else make_loggers(config, folder),
         callbacks=callbacks,
     )
     check_kind("trainer", config.trainer.target, trainer, Trainer)
@@ -268,21 +265,3 @@ def _set_limits(trainer: Trainer, config: TrainConfig, datamodule: StreamDataMod
             # validation out while the others wait for its metrics.
             number = datamodule.num_evaluation_batches(split, 0, trainer.world_size)
             setattr(trainer, key, max(1, int(limit * number)))
-
-
-def _make_loggers(config: TrainConfig, folder: RunFolder) -> list[Any]:
-    loggers = []
-    for name, component in config.logger.items():
-        if component is None:
-            continue
-        arguments = component.arguments()
-        if component.target == WANDB_LOGGER:
-            arguments.setdefault("id", agents_run_id() or folder.id)
-            # The name of the task's Python module: pretraining, classification, …
-            arguments.setdefault(
-                "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]
-            )
-        logger = build(f"logger.{name}", arguments)
-        check_kind(f"logger.{name}", component.target, logger, Logger)
-        loggers.append(logger)
-    return loggers
