@@ -79,19 +79,32 @@ def check_agreement(
     if checkpoint.tokenizer_json != tokenizer_json:
         raise ConfigError(f"{where} another tokenizer")
     if checkpoint.data_hash != data_hash:
-        # The hash of labelled data depends on these keys too, which say more than a hash.
-        for key in sorted(saved.keys() | given.keys(), key=lambda key: (key.count("."), key)):
-            is_of_data = key == "seed" or (
-                effect_of(key) is Effect.LEARNT and key.startswith("data.")
-            )
-            # One corpus or a mixture; a corpus may have moved.
-            is_of_data |= key == "data.path" and (key in saved) != (key in given)
-            if is_of_data and saved.get(key) != given.get(key):
-                raise ConfigError(f"{where} {_difference(key, saved, given)}")
-        raise ConfigError(
-            f"{where} other data (hash {checkpoint.data_hash}, but the configured data has "
-            f"{data_hash})"
-        )
+        raise ConfigError(f"{where} {_difference_of_data(checkpoint, saved, given, data_hash)}")
+    _check_keys(where, saved, given, is_of_parent)
+    if not is_of_parent:
+        _warn_of_length(where, saved, given)
+
+
+def _difference_of_data(
+    checkpoint: Checkpoint,
+    saved: Mapping[str, Any],
+    given: Mapping[str, Any],
+    data_hash: str | None,
+) -> str:
+    """Describes why the data is another one: by a key that it depends on, or else by its hash."""
+    for key in sorted(saved.keys() | given.keys(), key=lambda key: (key.count("."), key)):
+        is_of_data = key == "seed" or (effect_of(key) is Effect.LEARNT and key.startswith("data."))
+        # One corpus or a mixture; a corpus may have moved.
+        is_of_data |= key == "data.path" and (key in saved) != (key in given)
+        if is_of_data and saved.get(key) != given.get(key):
+            return _difference(key, saved, given)
+    return f"other data (hash {checkpoint.data_hash}, but the configured data has {data_hash})"
+
+
+def _check_keys(
+    where: str, saved: Mapping[str, Any], given: Mapping[str, Any], is_of_parent: bool
+) -> None:
+    """Refuses keys that must not change, and warns of those that may."""
     # Report keys of the run before the derived keys of its parts.
     keys = sorted(saved.keys() | given.keys())
     for key in sorted(keys, key=lambda key: effect_of(key) is not Effect.STREAM):
@@ -106,7 +119,10 @@ def check_agreement(
         if effect is not None:
             raise ConfigError(f"{where} {difference}")
         warn(f"{where} {difference}, which is used from now on")
-    for key in () if is_of_parent else LENGTHS:
+
+
+def _warn_of_length(where: str, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for key in LENGTHS:
         if saved.get(key) != given.get(key):
             warn(
                 f"{where} {_difference(key, saved, given)}; the learning-rate schedule uses the "
