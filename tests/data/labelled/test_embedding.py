@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from clozekit.data.labelled.embedding import EmbeddingDataModule
+from clozekit.data.labelled.example_columns import ExampleColumns
 from clozekit.errors import DataError
 from tests.data.labelled.labelled_rows import encoded, make_features
 from tests.data.labelled.written_rows import write_csv
@@ -47,23 +48,53 @@ def test_a_row_without_a_positive_is_skipped(tmp_path: Path) -> None:
     assert module(tmp_path, train=train).num_unlabelled["train"] == 1
 
 
-def test_rows_with_the_same_positive_are_held_out_together(tmp_path: Path) -> None:
-    rows = [(f"horse {i}", f"cow {i // 5}") for i in range(100)]
-    data = module(tmp_path, train=file(tmp_path, "train.csv", rows))
+SHARED: dict[str, list[tuple[str, str]]] = {
+    "positives": [(f"horse {i}", f"cow {i // 5}") for i in range(100)],
+    "anchors": [(f"horse {i // 2}", f"cow {i}") for i in range(100)],
+    "both": [(f"horse {i}", f"horse {i + 1}") for i in range(100) if i % 5],
+}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_rows_that_share_an_anchor_or_a_positive_are_held_out_together(
+    kind: str, is_stored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_stored:
+        monkeypatch.setattr(ExampleColumns, "supports", lambda kind: False)
+    data = module(tmp_path, train=file(tmp_path, "train.csv", SHARED[kind]))
     splits: Any = data.sources
-    positives = [
-        {example.texts[1] for example in splits[name].rows.examples}
+    texts = [
+        {text for example in splits[name].rows.examples for text in example.texts}
         for name in ("train", "validation")
     ]
-    assert all(positives) and not positives[0] & positives[1]
+    assert all(texts) and not texts[0] & texts[1]
+
+
+def test_rows_that_share_hard_negatives_alone_are_held_out_as_ever(tmp_path: Path) -> None:
+    columns = (*PAIRS, "negative")
+    rows = [(anchor, positive, TRAIN[i - 1][1]) for i, (anchor, positive) in enumerate(TRAIN)]
+    held_out: list[list[str]] = []
+    for name, given in (("pairs", TRAIN), ("negatives", rows)):
+        path = file(tmp_path, f"{name}.csv", given, columns[: len(given[0])])
+        options = {"negative_column": "negative"} if name == "negatives" else {}
+        splits: Any = module(tmp_path, train=path, **options).sources
+        held_out.append([each.texts[0] for each in splits["validation"].rows.examples])
+    assert held_out[0] == held_out[1] and len(held_out[0]) == 2
+
+
+def test_rows_that_are_all_connected_need_a_file_of_validation_rows(tmp_path: Path) -> None:
+    rows = [("horse", f"cow {i}") for i in range(20)]
+    with pytest.raises(DataError, match="texts that they share connect all of them; set data"):
+        module(tmp_path, train=file(tmp_path, "train.csv", rows))
 
 
 @pytest.mark.parametrize(
     ("rows", "flags"),
     [
-        ([("a", "b", "0.5"), ("a", "c", "1")], {"has_pairs": False, "has_scores": True}),
-        ([("a", "b", ""), ("a", "c", "")], {"has_pairs": True, "has_scores": False}),
-        ([("a", "b", "0.5"), ("a", "c", "")], {"has_pairs": True, "has_scores": True}),
+        ([("a", "b", "0.5"), ("c", "d", "1")], {"has_pairs": False, "has_scores": True}),
+        ([("a", "b", ""), ("c", "d", "")], {"has_pairs": True, "has_scores": False}),
+        ([("a", "b", "0.5"), ("c", "d", "")], {"has_pairs": True, "has_scores": True}),
     ],
 )
 def test_the_metrics_follow_from_the_validation_rows(

@@ -4,11 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from clozekit.data.labelled.held_out import held_out
 from clozekit.errors import DataError
 from tests.data.labelled.written_rows import datamodule, written
+
+
+def two_groups(most: int) -> st.SearchStrategy[tuple[int, int]]:
+    return st.tuples(st.integers(0, most), st.integers(0, most))
 
 
 def drawn(sizes: list[int], fraction: float, seed: int = 3) -> tuple[NDArray[np.int64], list[int]]:
@@ -49,6 +57,54 @@ def test_rows_of_large_classes_are_those_of_rounded_shares() -> None:
     assert counts == [3, 2]
     assert places.tolist() == [5, 11, 23, 34, 47]
     assert drawn([500, 333, 167], 0.1)[1] == [50, 33, 17]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40).flatmap(lambda most: st.lists(two_groups(most), min_size=2, max_size=60)))
+def test_connected_rows_stay_together(groups: list[tuple[int, int]]) -> None:
+    number = len(groups)
+    of_rows = np.array(groups, np.uint64)
+    links = csr_array((np.ones(2 * number), (np.repeat(np.arange(number), 2), of_rows.reshape(-1))))
+    num_sets, expected = connected_components(links @ links.T, directed=False)
+    strata = np.zeros(number, np.int64)
+    if num_sets == 1:
+        with pytest.raises(DataError, match="texts that they share connect all of them"):
+            held_out(strata, of_rows, 0.3, 1)
+        return
+    # The first row of each row's set, as one group, gives the same.
+    firsts = np.array([np.flatnonzero(expected == each)[0] for each in expected], np.uint64)
+    try:
+        found = held_out(strata, of_rows, 0.3, 1)
+    except DataError:
+        with pytest.raises(DataError):
+            held_out(strata, firsts[:, None], 0.3, 1)
+        return
+    assert np.array_equal(found, held_out(strata, firsts[:, None], 0.3, 1))
+    assert not set(expected[found]) & set(expected[~found])
+    if num_sets == number:
+        assert np.array_equal(found, held_out(strata, None, 0.3, 1))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_many_connected_rows_are_not_held_out_for_few(seed: int) -> None:
+    groups = np.array([*[0] * 60, *range(1, 41)], np.uint64)[:, None]
+    found = held_out(np.zeros(100, int), groups, 0.1, seed)
+    assert found.sum() == 10 and not found[:60].any()
+    pairs = np.repeat(np.arange(2, dtype=np.uint64), 50)[:, None]
+    assert held_out(np.zeros(100, int), pairs, 0.1, seed).sum() == 50, "there are no others"
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "random"])
+def test_a_long_chain_of_rows_is_found_in_one_go(order: str) -> None:
+    number = 200_000
+    places = np.arange(number)
+    if order != "ascending":
+        draw = np.random.default_rng(0)
+        places = places[::-1] if order == "descending" else draw.permutation(number)
+    chain = np.stack([places, places + 1], axis=1).astype(np.uint64)
+    alone = np.array([[number + 5, number + 6]], np.uint64)
+    found = held_out(np.zeros(number + 1, int), np.concatenate([chain, alone]), 0.3, 1)
+    assert len(set(found[:-1].tolist())) == 1 and found[-1] != found[0]
 
 
 @pytest.mark.parametrize(

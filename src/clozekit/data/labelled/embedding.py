@@ -114,9 +114,13 @@ class EmbeddingFeatures(Features[SimilarTexts]):
         """Whether one of the texts is empty."""
         return not all(text.strip() for text in example.texts)
 
-    def groups(self, examples: Sequence[SimilarTexts]) -> list[Hashable]:
-        """Groups rows by their positive, so that no text of training is held out."""
-        return [example.texts[1] for example in examples]
+    def groups(self, examples: Sequence[SimilarTexts]) -> list[tuple[Hashable, ...]]:
+        """Groups rows by anchor and positive, so that none of training is one of validation.
+
+        Not by hard negatives: they are the positives of other rows, so that all rows would be
+        connected.
+        """
+        return [example.texts[:2] for example in examples]
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row from a text."""

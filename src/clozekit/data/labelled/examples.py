@@ -84,10 +84,12 @@ class StoredExamples(Sequence[ExampleT], Generic[ExampleT]):
         return self._of_rows(_STRATUM, codes_of, np.int32)
 
     def groups(self) -> NDArray[np.uint64] | None:
-        """Returns `[rows]`: a hash of the group of each example; None if each is a group alone."""
-        if _GROUP not in self.file.schema.names:
+        """Returns `[rows, groups]`: hashes of the groups of each example; None without groups."""
+        names = [name for name in self.file.schema.names if name.startswith(_GROUP)]
+        if not names:
             return None
-        return self._of_rows(_GROUP, pa.Array.to_numpy, np.uint64)
+        columns = [self._of_rows(name, pa.Array.to_numpy, np.uint64) for name in names]
+        return np.stack(columns, axis=1)
 
     def num_empty(self) -> int:
         """Returns the number of examples with an empty text."""
@@ -120,13 +122,15 @@ def packed(
         }
         groups = features.groups(part)
         if groups is not None:
-            more[_GROUP] = pa.array(hashes_of_groups(groups))
+            for number, column in enumerate(hashes_of_groups(groups).T):
+                more[f"{_GROUP}{number}"] = pa.array(column)
         yield pa.record_batch({**columns.pack(part), **more})
 
 
-def hashes_of_groups(groups: Sequence[Hashable]) -> NDArray[np.uint64]:
-    """Hashes groups to numbers."""
-    return np.array([hash_text(repr(group)) for group in groups], np.uint64)
+def hashes_of_groups(groups: Sequence[tuple[Hashable, ...]]) -> NDArray[np.uint64]:
+    """Returns `[examples, groups]`: the groups of each example, hashed to numbers."""
+    hashes = [[hash_text(repr(group)) for group in of_example] for of_example in groups]
+    return np.array(hashes, np.uint64)
 
 
 def subset(examples: Sequence[ExampleT], is_chosen: NDArray[np.bool_]) -> Sequence[ExampleT]:
@@ -147,7 +151,7 @@ def strata_of(examples: Sequence[ExampleT], features: Features[ExampleT]) -> NDA
 def groups_of(
     examples: Sequence[ExampleT], features: Features[ExampleT]
 ) -> NDArray[np.uint64] | None:
-    """Returns `[rows]`: a hash of the group of each example; None if each is a group alone."""
+    """Returns `[rows, groups]`: hashes of the groups of each example; None without groups."""
     if isinstance(examples, StoredExamples):
         return examples.groups()
     groups = features.groups(examples)

@@ -204,11 +204,11 @@ class Features(ABC, Generic[ExampleT]):
         """
         return [""] * len(examples)
 
-    def groups(self, examples: Sequence[ExampleT]) -> list[Hashable] | None:
-        """Returns the group of each example; a group stays in one split.
+    def groups(self, examples: Sequence[ExampleT]) -> list[tuple[Hashable, ...]] | None:
+        """Returns the groups of each example, the same number for each.
 
-        Called with parts of a file. Groups are compared by their `repr`. None means that every
-        example is a group of its own.
+        Examples with a group in common stay in one split. Called with parts of a file. Groups are
+        compared by their `repr`. None means that no two examples have one in common.
         """
         return None
 

@@ -16,11 +16,12 @@ def held_out(
 ) -> NDArray[np.bool_]:
     """Draws a random fraction of the rows with the seed, evenly from all strata.
 
-    Every stratum keeps a row for training. Groups are not split.
+    Every stratum keeps a row for training. Rows with a group in common are not separated, nor
+    those that are connected by other rows.
 
     Args:
         strata: `[rows]`. The stratum of each row.
-        groups: `[rows]`. The group of each row; None if each row is a group of its own.
+        groups: `[rows, groups]`. The groups of each row; None if no two rows have one in common.
         fraction: The fraction.
         seed: The seed.
 
@@ -30,7 +31,8 @@ def held_out(
     Raises:
         DataError: No row or every row would be held out.
     """
-    firsts = np.arange(len(strata), dtype=np.int32) if groups is None else _first_of_group(groups)
+    firsts = np.arange(len(strata), dtype=np.int32) if groups is None else _first_connected(groups)
+    num_connected = None if groups is None else np.bincount(firsts)[firsts]
     draws = np.empty(len(strata))
     # In blocks, because drawing needs memory for several copies.
     for begin in range(0, len(strata), _DRAWN_AT_ONCE):
@@ -41,12 +43,18 @@ def held_out(
     counts = _counts(strata, draws, names, sizes, fraction)
     for stratum, count in zip(names[counts > 0], counts[counts > 0], strict=True):
         of_stratum = np.flatnonzero(strata == stratum)
-        # All rows of a group have the same draw, so comparing with the last draw that is taken
-        # includes its whole group.
-        last = np.sort(draws[of_stratum])[count - 1]
+        if num_connected is not None:
+            # Rows connected with more than are wanted stay in training, if others can be taken.
+            fitting = of_stratum[num_connected[of_stratum] <= count]
+            of_stratum = fitting if len(fitting) else of_stratum
+        # Connected rows have the same draw, so comparing with the last draw that is taken includes
+        # all that are connected with it.
+        last = np.sort(draws[of_stratum])[min(count, len(of_stratum)) - 1]
         is_held_out[of_stratum[draws[of_stratum] <= last]] = True
     if not is_held_out.any() or is_held_out.all():
         reason = ", because each class has only one row" if len(names) == len(strata) > 1 else ""
+        if len(strata) > 1 and not firsts.any():
+            reason = ", because texts that they share connect all of them; set data.validation"
         raise DataError(
             f"data.validation_fraction={fraction} of {len(strata)} rows leaves no rows for "
             f"training or for validation{reason}"
@@ -90,11 +98,23 @@ def _counts(
     return counts
 
 
-def _first_of_group(groups: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Returns `[rows]`: the index of the first row of each row's group."""
-    order = np.argsort(groups, kind="stable").astype(np.int32)
-    in_order = groups[order]
+def _first_connected(groups: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Returns `[rows]`: the first row that each row is connected with, by groups in common."""
+    num_rows, num_groups = groups.shape
+    order = np.argsort(groups, axis=None, kind="stable")
+    in_order = groups.reshape(-1)[order]
+    rows = (order // num_groups).astype(np.int32)
     begins = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1]))
-    firsts = np.empty_like(order)
-    firsts[order] = np.repeat(order[begins], np.diff(begins, append=len(order)))
+    # Each row with the first row of each of its groups.
+    low = np.repeat(rows[begins], np.diff(begins, append=len(rows)))
+    high = rows
+    firsts = np.arange(num_rows, dtype=np.int32)
+    while (is_open := low != high).any():
+        low, high = low[is_open], high[is_open]
+        # Rows that are connected take the lower one of their first rows, and then its first row.
+        np.minimum.at(firsts, high, low)
+        while not np.array_equal(further := firsts[firsts], firsts):
+            firsts = further
+        ends = firsts[low], firsts[high]
+        low, high = np.minimum(*ends), np.maximum(*ends)
     return firsts

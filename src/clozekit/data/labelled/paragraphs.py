@@ -163,9 +163,9 @@ class QuestionFeatures(Features[Question], Generic[RowsT]):
         """Checks whether there are questions without an answer."""
         self.has_unanswerable = any(not example.answers for example in examples)
 
-    def groups(self, examples: Sequence[Question]) -> list[Hashable] | None:
+    def groups(self, examples: Sequence[Question]) -> list[tuple[Hashable, ...]]:
         """Groups questions by paragraph, so that no validation paragraph is used in training."""
-        return [example.context for example in examples]
+        return [(example.context,) for example in examples]
 
     def task_arguments(self) -> dict[str, Any]:
         """Returns whether there are questions without an answer."""
