@@ -8,7 +8,8 @@ from typing import Any
 from rich.table import Table
 from torch import Tensor, nn
 
-from clozekit.config.evaluate import EvaluateConfig, check_out
+from clozekit.config.evaluate import EvaluateConfig
+from clozekit.config.paths import check_out
 from clozekit.config.registry import DATA, TASKS
 from clozekit.config.stored import check_trust, construct, stored_arguments, stored_class
 from clozekit.console import PlainConsole

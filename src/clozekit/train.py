@@ -3,12 +3,13 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 
 from clozekit.config.callbacks import metrics_of_callbacks, mirror_of
+from clozekit.config.encoder import EncoderConfig
 from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
@@ -29,7 +30,7 @@ from clozekit.tasks.base import TaskModule
 from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import make_module, reinitialize, resolved
-from clozekit.training.beginning import beginning_of, make_parts, tell_of_schedule
+from clozekit.training.beginning import Beginning, beginning_of, make_parts, tell_of_schedule
 from clozekit.training.budget import within_budget
 from clozekit.training.callbacks import (
     check_folders,
@@ -83,6 +84,18 @@ def train(config: TrainConfig) -> dict[str, float]:
         return _train(config, claim)
 
 
+class _Built(NamedTuple):
+    """What is built of a run before it writes anything."""
+
+    begin: Beginning
+    folder: RunFolder
+    encoder: EncoderConfig
+    datamodule: StreamDataModule
+    module: TaskModule[Any]
+    callbacks: dict[str, Callback]
+    trainer: Trainer
+
+
 def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     """Builds everything, and trains. Only the first process has a claim of the run's folder."""
     torch.set_float32_matmul_precision(config.trainer.float32_matmul_precision)
@@ -90,44 +103,19 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
     if begin.config.budget is not None:
         begin = begin.with_steps(1) if config.trainer.fast_dev_run else within_budget(begin)
     seed_everything(config.seed, verbose=False)
-
-    resumed = begin.checkpoint
-    saved_id = resumed.run_id if resumed is not None and begin.is_own else None
-    folder = RunFolder.at(config.run_dir, saved_id)
-    config, pretrained, datamodule, encoder = make_parts(begin)
-    begin = replace(begin, config=config)
-    max_steps = max_steps_of(config, datamodule)
-    tell_of_schedule(begin, max_steps)
-    module = make_module(config, encoder, datamodule, max_steps)
-    if resumed is not None:
-        check_weights(resumed, module.state_dict())
-    elif pretrained is not None:
-        _load_pretrained_weights(module, pretrained)
-    if resumed is None:
-        reinitialize(module, config.fine_tuning)
-    callbacks = make_callbacks(config)
-    monitors = monitors_of(callbacks, module)
-    check_monitors(monitors, module, metrics_of_callbacks(config))
-    trainer = make_trainer(config, encoder, datamodule, folder, max_steps, callbacks.values())
-    if begin.is_of_parent:
-        forget_stops(trainer)
-    check_validations(callbacks, monitors, config, trainer)
-    check_sources(trainer, datamodule, monitors)
-    if is_first_process():
-        warn_of_trained_rows(config)
+    built = _build(begin)
+    trainer, module = built.trainer, built.module
+    datamodule, folder = built.datamodule, built.folder
     if config.trainer.fast_dev_run:
         return _try_out(trainer, module, datamodule)
 
+    resumed = begin.checkpoint
     try:
         if claim is not None:
             # Only after everything is built, so that an invalid configuration leaves no folder.
             claim.take()
-            begin = begin.with_facts(data=checksums(config, datamodule))
-            open_folder(folder, begin, resolved(config, encoder), selection_metric(trainer, module))
-            check_folders(callbacks)
-            write_text(folder.tokenizer_file, datamodule.tokenizer.to_str())
-            print_summary(module, encoder, datamodule, trainer, folder)
-        prepare_loggers(trainer, config, datamodule, folder, resumed)
+            _open(built)
+        prepare_loggers(trainer, built.begin.config, datamodule, folder, resumed)
         with watched(trainer):
             results = _run(trainer, module, datamodule, folder, resumed)
     except Exception as error:
@@ -141,6 +129,45 @@ def _train(config: TrainConfig, claim: Claim | None) -> dict[str, float]:
         drawn(folder.curves_file, lambda _: plot_curves(folder))
         say(f"results, curves and checkpoints are in {folder.path}")
     return results
+
+
+def _build(begin: Beginning) -> _Built:
+    """Builds the data, the model and the Trainer, and checks that they fit together."""
+    resumed = begin.checkpoint
+    saved_id = resumed.run_id if resumed is not None and begin.is_own else None
+    folder = RunFolder.at(begin.config.run_dir, saved_id)
+    config, pretrained, datamodule, encoder = make_parts(begin)
+    begin = replace(begin, config=config)
+    max_steps = max_steps_of(config, datamodule)
+    tell_of_schedule(begin, max_steps)
+    module = make_module(config, encoder, datamodule, max_steps)
+    if resumed is not None:
+        check_weights(resumed, module.state_dict())
+    else:
+        if pretrained is not None:
+            _load_pretrained_weights(module, pretrained)
+        reinitialize(module, config.fine_tuning)
+    callbacks = make_callbacks(config)
+    monitors = monitors_of(callbacks, module)
+    check_monitors(monitors, module, metrics_of_callbacks(config))
+    trainer = make_trainer(config, encoder, datamodule, folder, max_steps, callbacks.values())
+    if begin.is_of_parent:
+        forget_stops(trainer)
+    check_validations(callbacks, monitors, config, trainer)
+    check_sources(trainer, datamodule, monitors)
+    if is_first_process():
+        warn_of_trained_rows(config)
+    return _Built(begin, folder, encoder, datamodule, module, callbacks, trainer)
+
+
+def _open(built: _Built) -> None:
+    """Writes the first files of the run's folder, and prints a summary."""
+    begin = built.begin.with_facts(data=checksums(built.begin.config, built.datamodule))
+    values = resolved(begin.config, built.encoder)
+    open_folder(built.folder, begin, values, selection_metric(built.trainer, built.module))
+    check_folders(built.callbacks)
+    write_text(built.folder.tokenizer_file, built.datamodule.tokenizer.to_str())
+    print_summary(built.module, built.encoder, built.datamodule, built.trainer, built.folder)
 
 
 def _run(

@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 from clozekit.config.groups import Closed
 from clozekit.config.paths import FilePath, PathText
-from clozekit.config.paths import check_out as check_out  # also imported from here
 from clozekit.config.stored import TrustedModules
 from clozekit.config.values import Count, Precision
 
