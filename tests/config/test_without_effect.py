@@ -62,6 +62,50 @@ USELESS = {
         "fine_tuning.freeze_encoder=true would keep the random weights of an encoder without "
         "encoder.pretrained; set encoder.pretrained, or fine_tuning.freeze_encoder=false",
     ),
+    "how to compile what is not compiled": (
+        (*RUN, "compile.mode=max-autotune"),
+        "compile.mode=max-autotune has no effect with compile.enabled=false; set compile=default",
+    ),
+    "shapes of what is not compiled": (
+        (*RUN, "compile.pad_tokens_to=64"),
+        "compile.pad_tokens_to=64 has no effect with compile.enabled=false; set compile=default",
+    ),
+    "rollbacks that never happen": (
+        (*RUN, "divergence.max_rollbacks=1"),
+        "divergence.max_rollbacks=1 has no effect with divergence.action=stop",
+    ),
+    "a progress bar that is left out": (
+        (*RUN, "++trainer.enable_progress_bar=true", "callbacks.progress=null"),
+        "trainer.enable_progress_bar=true has no effect without a progress bar; add progress to "
+        "callbacks",
+    ),
+    "loaders of the next epoch": (
+        (*RUN, "++trainer.reload_dataloaders_every_n_epochs=1"),
+        "trainer.reload_dataloaders_every_n_epochs=1 has no effect with "
+        "trainer.limit_train_batches=null, with which Lightning sees the whole run as one epoch",
+    ),
+    "a part of no test split": (
+        (*FINE, "++trainer.limit_test_batches=2"),
+        "trainer.limit_test_batches=2 has no effect with data.test=null",
+    ),
+    "batches ahead without workers": (
+        (*RUN, "trainer=cpu", "data.prefetch_factor=4"),
+        "data.prefetch_factor=4 has no effect with data.num_workers=null, which means 0 on the "
+        "CPU; set data.num_workers",
+    ),
+    "the best checkpoints by no metric": (
+        (*RUN, "callbacks.checkpoints.save_top_k=3", "callbacks.checkpoints.monitor=null"),
+        "callbacks.checkpoints.save_top_k=3 has no effect with callbacks.checkpoints.monitor=null",
+    ),
+    "rotations of positions that are vectors": (
+        (*RUN, "encoder.global_rope_theta=500"),
+        "encoder.global_rope_theta=500.0 has no effect with "
+        "encoder.position_embedding_type=absolute",
+    ),
+    "rotations of layers that there are not": (
+        (*RUN, "encoder.position_embedding_type=rotary", "encoder.local_rope_theta=500"),
+        "encoder.local_rope_theta=500.0 has no effect with encoder.local_attention=null",
+    ),
     "a random pooler that begins anew": (
         (*FINE, "fine_tuning.reinit_pooler=true"),
         "fine_tuning.reinit_pooler=true has no effect with encoder.pretrained=null, without which "
@@ -79,6 +123,20 @@ USEFUL = [
     (*RUN, "callbacks.unigram_baseline.after_n_steps=20"),
     (*LOADED, "fine_tuning.freeze_encoder=true", "fine_tuning.layerwise_lr_decay=1"),
     (*LOADED, "fine_tuning.reinit_layers=1", "fine_tuning.reinit_pooler=true"),
+    (*RUN, "compile=default", "compile.pad_tokens_to=64"),
+    (*RUN, "compile.fullgraph=false"),
+    (*RUN, "divergence.action=rollback", "divergence.max_rollbacks=1"),
+    (*RUN, "++trainer.enable_progress_bar=true"),
+    (
+        *(*RUN, "++trainer.enable_progress_bar=true", "callbacks.progress=null"),
+        "+callbacks.mine={_target_: my.Bar}",
+    ),
+    (*RUN, "++trainer.reload_dataloaders_every_n_epochs=1", "trainer.limit_train_batches=2"),
+    (*FINE, "++trainer.limit_test_batches=2", "data.test=a.csv"),
+    (*FINE, "++trainer.limit_test_batches=0"),
+    (*RUN, "trainer=cpu", "data.prefetch_factor=4", "data.num_workers=2"),
+    (*RUN, "callbacks.checkpoints.save_top_k=3"),
+    (*RUN, "encoder=modern_tiny", "encoder.global_rope_theta=500", "encoder.local_rope_theta=9"),
     (*RUN, "schedule.min_lr_ratio=0.5", "debug=overfit"),
     (*RUN, "from_run=runs/a", "schedule=wsd", "schedule.decay_steps=5", "schedule.decay_ratio=0.3"),
 ]
@@ -122,6 +180,17 @@ def test_two_objectives_exclude_each_other() -> None:
         check_key_conflicts(as_overrides("train", given))
     check_key_conflicts(as_overrides("train", [given[0], "data.pair_objective=next_sentence"]))
     check_key_conflicts(as_overrides("train", ["objective=null", given[1]]))
+
+
+@pytest.mark.parametrize("other", ["task=masked_lm", "data=masked_lm", "data=classification"])
+def test_an_objective_has_its_own_task_and_data(other: str) -> None:
+    objective = "objective=sentence_order"
+    with pytest.raises(
+        ConfigError, match=f"{objective} and {other} exclude each other; {objective}"
+    ):
+        check_key_conflicts([objective, other])
+    check_key_conflicts([objective, "task=pretraining", "data=pretraining"])
+    check_key_conflicts(["objective=my_own", other])
 
 
 @pytest.mark.parametrize(

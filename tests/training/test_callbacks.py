@@ -195,7 +195,12 @@ STOPPING = (
 def check_waiting(*overrides: str) -> None:
     config = configured("a", Path("runs"), *overrides)
     limit = config.trainer.limit_val_batches
-    trainer: Any = SimpleNamespace(limit_val_batches=limit)
+    given = config.validate_every_n_steps or config.trainer.val_check_interval or 2
+    # As Lightning has it: a number of steps, at most all of them, and none for a time.
+    interval = None if isinstance(given, str) else max(1, min(int(given), 2))
+    trainer: Any = SimpleNamespace(
+        limit_val_batches=limit, val_check_interval=interval, max_steps=2
+    )
     callbacks = make_callbacks(config)
     check_validations(callbacks, monitors_of(callbacks, Known()), config, trainer)
 
@@ -205,7 +210,11 @@ def test_early_stopping_needs_validations(stopping: str) -> None:
     message = r"callbacks\.stop has no effect with only one validation, .* validate_every_n_steps"
     with pytest.raises(ConfigError, match=message):
         check_waiting(stopping)
+    for steps in (2, 10):
+        with pytest.raises(ConfigError, match="to less than the 2 steps of the run, or leave stop"):
+            check_waiting(stopping, f"validate_every_n_steps={steps}")
     check_waiting(stopping, "validate_every_n_steps=1")
+    check_waiting(stopping, "trainer.val_check_interval=00:00:01:00")
     check_waiting(stopping, "trainer.val_check_interval=0.5")
     check_waiting(stopping, "trainer.fast_dev_run=true")
     for limit in ("0", "0.0"):
@@ -216,7 +225,8 @@ def test_early_stopping_needs_validations(stopping: str) -> None:
 
 def test_early_stopping_at_the_end_of_lightnings_epochs_needs_none() -> None:
     options = ("monitor: train/loss", "check_on_train_epoch_end: true")
-    check_waiting(of_lightning("EarlyStopping", *options), "trainer.limit_val_batches=0")
+    epochs = "trainer.limit_train_batches=1"
+    check_waiting(of_lightning("EarlyStopping", *options), "trainer.limit_val_batches=0", epochs)
 
 
 def test_checkpoints_by_a_metric_that_is_named_need_validations() -> None:
@@ -230,6 +240,34 @@ def test_checkpoints_by_a_metric_that_is_named_need_validations() -> None:
     check_waiting(none)
     check_waiting(none, "callbacks.checkpoints.monitor=null")
     check_waiting(none, of_lightning("ModelCheckpoint", "monitor: train/loss"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("Timer", "interval: epoch"),
+        ("ModelCheckpoint", "every_n_epochs: 2"),
+        ("EarlyStopping", "check_on_train_epoch_end: true"),
+    ],
+)
+def test_what_waits_for_lightnings_epochs_is_refused_where_the_run_is_one(
+    kind: str, given: str
+) -> None:
+    needed = {"EarlyStopping": "monitor: train/loss", "Timer": "duration: {hours: 1}"}.get(kind)
+    mine = of_lightning(kind, given, *([needed] if needed else []))
+    key = given.replace(": ", "=")
+    for limits in ((), ("trainer.limit_train_batches=1.0",)):
+        with pytest.raises(ConfigError, match=rf"callbacks\.mine\.{key} has no effect, because"):
+            make_callbacks(configured("a", Path("a"), mine, *limits))
+    for limit in ("1", "0.5"):
+        make_callbacks(configured("a", Path("a"), mine, f"trainer.limit_train_batches={limit}"))
+
+
+def test_going_back_needs_checkpoints() -> None:
+    back = "divergence.action=rollback"
+    make_callbacks(configured("a", Path("a"), back))
+    with pytest.raises(ConfigError, match="action=rollback goes back to the last checkpoint, and"):
+        make_callbacks(configured("a", Path("a"), back, "callbacks.checkpoints=null"))
 
 
 def test_a_timer_of_no_time_is_refused() -> None:

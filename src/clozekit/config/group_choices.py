@@ -134,6 +134,21 @@ def values_of(group: str, choice: str) -> dict[str, Any]:
     return values
 
 
+def overridden_by(group: str, choice: str) -> dict[str, str]:
+    """Reads which choices of other groups a choice's file makes; none if it is not clozekit's."""
+    file = conf_dir() / group / f"{choice}.yaml"
+    if choice not in choices_of(group):
+        return {}
+    read = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    return {
+        str(key).removeprefix("override /"): str(chosen)
+        for default in read.get("defaults", ())
+        if isinstance(default, dict)
+        for key, chosen in default.items()
+        if str(key).startswith("override /")
+    }
+
+
 def _has(values: Any, path: list[str]) -> bool:
     for name in path:
         if not isinstance(values, dict) or name not in values:

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.override_parser.types import ChoiceSweep, Override
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.group_choices import choices_of, is_group, values_of
+from clozekit.config.group_choices import choices_of, is_group, overridden_by, values_of
 from clozekit.config.overrides import between_commas, parsed
 from clozekit.errors import ConfigError
 
@@ -118,13 +118,20 @@ def _name_given_twice(value: str) -> str | None:
 
 
 def _check_objective(settings: Sequence[_Setting], overrides: Sequence[str]) -> None:
-    """Checks that no other objective of pairs is given than that of the group's choice."""
+    """Checks that no other task, data or objective of pairs is given than the group's choice."""
     given = [setting for setting in settings if setting.key == "data.pair_objective"]
     for text, choice in _choices(overrides, "objective"):
         if given and choice not in ("None", str(given[-1].value)):
             raise ConfigError(
                 f"{text} and {given[-1].text.lstrip('+')} exclude each other; give one of the two"
             )
+        for group, own in overridden_by("objective", choice).items():
+            for other, chosen in _choices(overrides, group):
+                if chosen != own:
+                    raise ConfigError(
+                        f"{text} and {other} exclude each other; {text} has {group}={own}, so give "
+                        "one of the two"
+                    )
 
 
 def _choices(overrides: Sequence[str], group: str) -> Iterator[tuple[str, str]]:

@@ -69,6 +69,12 @@ class TrainerConfig(Component):
         check_trainer_keys(self.target, self.model_extra or {})
         return self
 
+    @property
+    def is_one_epoch(self) -> bool:
+        """Whether the whole run is one epoch for Lightning, which counts by a limit of batches."""
+        limit = self.limit_train_batches
+        return limit is None or (isinstance(limit, float) and limit == 1)
+
     def arguments(self) -> dict[str, Any]:
         """Returns the Trainer's arguments; `float32_matmul_precision` is not one of them."""
         return self.model_dump(by_alias=True, exclude={"float32_matmul_precision"})

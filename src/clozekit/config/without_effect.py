@@ -2,13 +2,22 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from clozekit.config.callbacks import UnigramBaselineConfig
 from clozekit.config.key_conflicts import given_values
 from clozekit.config.schedule import UserScheduleConfig
 from clozekit.config.train import TrainConfig
+from clozekit.config.useless_keys import (
+    Useless,
+    of_checkpoints,
+    of_compilation,
+    of_divergence,
+    of_encoder,
+    of_trainer,
+    of_workers,
+    pair,
+)
 from clozekit.config.values import as_yaml
 from clozekit.errors import ConfigError
 
@@ -16,20 +25,7 @@ UNIGRAM_BASELINE = "clozekit.training.unigram.UnigramBaseline"
 RECIPES = ("experiment", "objective", "debug", "local")
 """Groups whose choices may set any key."""
 
-
-@dataclass(frozen=True)
-class Useless:
-    """A given key that does nothing.
-
-    Attributes:
-        key: The key.
-        by: The key whose value is the reason.
-        message: What is said about it.
-    """
-
-    key: str
-    by: str
-    message: str
+_OTHERS = (of_compilation, of_divergence, of_trainer, of_workers, of_checkpoints, of_encoder)
 
 
 def check_effects(
@@ -72,13 +68,8 @@ def _sets(varied: str, key: str) -> bool:
 
 
 def _useless(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Useless]:
-    for kind in (_of_schedule, _of_spans, _of_baseline, _of_fine_tuning):
+    for kind in (_of_schedule, _of_spans, _of_baseline, _of_fine_tuning, *_OTHERS):
         yield from kind(config, given)
-
-
-def _pair(key: str, value: Any, by: str, reason: Any, why: str = "") -> Useless:
-    written = f"{key}={as_yaml(value)}"
-    return Useless(key, by, f"{written} has no effect with {by}={as_yaml(reason)}{why}")
 
 
 def _of_schedule(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Useless]:
@@ -87,12 +78,12 @@ def _of_schedule(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Usel
         return
     if schedule.decay == "constant" and schedule.min_lr_ratio and "schedule.min_lr_ratio" in given:
         value = schedule.min_lr_ratio
-        yield _pair("schedule.min_lr_ratio", value, "schedule.decay", "constant")
+        yield pair("schedule.min_lr_ratio", value, "schedule.decay", "constant")
     for phase in ("warmup", "decay"):
         steps, ratio = (f"schedule.{phase}_{unit}" for unit in ("steps", "ratio"))
         both = [given.get(steps), given.get(ratio)]
         if None not in both:
-            yield _pair(ratio, both[1], steps, both[0], "; give one of the two")
+            yield pair(ratio, both[1], steps, both[0], "; give one of the two")
 
 
 def _of_spans(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Useless]:
@@ -103,7 +94,7 @@ def _of_spans(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Useless
             continue
         for name in ("span_geometric_p", "max_span_length"):
             if name in masking and f"{group}.{name}" in given:
-                yield _pair(f"{group}.{name}", masking[name], f"{group}.span_mask", False)
+                yield pair(f"{group}.{name}", masking[name], f"{group}.span_mask", False)
 
 
 def _of_baseline(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Useless]:
@@ -113,7 +104,7 @@ def _of_baseline(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Usel
             continue
         after = UnigramBaselineConfig.model_validate(callback.model_extra or {}).after_n_steps
         if after is not None and config.max_steps is not None and after > config.max_steps:
-            yield _pair(key, after, "max_steps", config.max_steps, ", which is less")
+            yield pair(key, after, "max_steps", config.max_steps, ", which is less")
 
 
 def _of_fine_tuning(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[Useless]:
@@ -134,13 +125,13 @@ def _of_fine_tuning(config: TrainConfig, given: Mapping[str, Any]) -> Iterator[U
             yield Useless(key, by, message)
         elif config.encoder.pretrained is None and name.startswith("reinit"):
             by = "encoder.pretrained"
-            yield _pair(key, value, by, None, ", without which all weights are random")
+            yield pair(key, value, by, None, ", without which all weights are random")
 
 
 def _of_frozen(key: str, value: Any, is_random: bool) -> Useless:
     by = "fine_tuning.freeze_encoder"
     if not is_random:
-        return _pair(key, value, by, True)
+        return pair(key, value, by, True)
     message = f"{key}={as_yaml(value)} with {by}=true would leave random weights untrained"
     return Useless(key, by, message)
 

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import (
     Timer,
 )
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
+from lightning.pytorch.callbacks.timer import Interval
 
 from clozekit.config.build import build, check_kind
 from clozekit.config.train import TrainConfig
@@ -45,6 +46,12 @@ def make_callbacks(config: TrainConfig) -> dict[str, Callback]:
             check_kind(f"callbacks.{name}", component.target, callback, Callback)
             _check_callback(f"callbacks.{name}", callback, arguments, config)
             made[name] = callback
+    has_checkpoints = any(isinstance(callback, Checkpoints) for callback in made.values())
+    if config.divergence.action == "rollback" and not has_checkpoints:
+        raise ConfigError(
+            "divergence.action=rollback goes back to the last checkpoint, and there are none; add "
+            "checkpoints to callbacks, or set divergence.action=stop"
+        )
     return made
 
 
@@ -65,6 +72,12 @@ def _check_callback(
         raise ConfigError(f"{key}.max_depth={callback._max_depth}: it should be -1, 0 or more")
     if isinstance(callback, Timer) and callback._duration is not None and callback._duration <= 0:
         raise ConfigError(f"{key}.duration is 0, so nothing would be trained; it should be more")
+    if config.trainer.is_one_epoch and (by_epochs := _of_epochs(callback)) is not None:
+        given, instead = by_epochs
+        raise ConfigError(
+            f"{key}.{given} has no effect, because Lightning sees the whole run as one epoch; "
+            f"{instead}"
+        )
     has_logger = any(config.logger.values()) or config.trainer.fast_dev_run
     if isinstance(callback, LearningRateMonitor | DeviceStatsMonitor) and not has_logger:
         raise ConfigError(
@@ -73,6 +86,17 @@ def _check_callback(
         )
     if isinstance(callback, Checkpoints):
         _check_folder(key, callback, config.run_dir / "checkpoints")
+
+
+def _of_epochs(callback: Callback) -> tuple[str, str] | None:
+    """Returns what lets a callback of Lightning's wait for the end of epochs, and what to do."""
+    if isinstance(callback, Timer) and callback._interval == Interval.epoch:
+        return "interval=epoch", "use interval=step"
+    if isinstance(callback, ModelCheckpoint) and callback._every_n_epochs > 1:
+        return f"every_n_epochs={callback._every_n_epochs}", "use every_n_train_steps"
+    if isinstance(callback, LightningEarlyStopping) and callback._check_on_train_epoch_end:
+        return "check_on_train_epoch_end=true", "leave it out, and set validate_every_n_steps"
+    return None
 
 
 def _check_folder(key: str, checkpoints: Checkpoints, folder: Path) -> None:
@@ -133,7 +157,9 @@ def check_validations(
     """
     if config.trainer.fast_dev_run:
         return
-    has_one = config.validate_every_n_steps is None and config.trainer.val_check_interval is None
+    # A Trainer that validates at a time interval does not have it.
+    interval = getattr(trainer, "val_check_interval", None)
+    has_one = isinstance(interval, int) and interval >= trainer.max_steps
     for name, callback in callbacks.items():
         monitor = monitors.get(name, {}).get("monitor")
         is_stopping = (
@@ -151,7 +177,8 @@ def check_validations(
         if is_stopping and has_one:
             raise ConfigError(
                 f"callbacks.{name} has no effect with only one validation, which is at the end; "
-                f"set validate_every_n_steps, or leave {name} out"
+                f"set validate_every_n_steps to less than the {trainer.max_steps} steps of the "
+                f"run, or leave {name} out"
             )
 
 
