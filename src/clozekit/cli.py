@@ -97,7 +97,7 @@ def _run(arguments: list[str]) -> int:
     elif is_asked(arguments):
         from clozekit.command import run_verb
 
-        complete(arguments, VERBS, run_verb)
+        return complete(arguments, VERBS, run_verb)
     elif arguments[0] not in VERBS:
         close = get_close_matches(arguments[0], VERBS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -11,6 +11,10 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from clozekit.display import say
+from clozekit.errors import ConfigError
+from clozekit.exit_codes import USER_ERROR
+
 FLAGS = ("-sc", "--shell-completion")
 LINE, CURSOR = "COMP_LINE", "COMP_POINT"
 
@@ -20,29 +24,39 @@ def is_asked(arguments: list[str]) -> bool:
     return bool(arguments) and arguments[0] in FLAGS
 
 
-def complete(arguments: list[str], verbs: Iterable[str], run_verb: Callable[[str], int]) -> None:
+def complete(arguments: list[str], verbs: Iterable[str], run_verb: Callable[[str], int]) -> int:
     """Prints what could stand at the end of the shell's line, or installs Hydra's function.
 
     Args:
         arguments: The command line, which begins with `-sc`.
         verbs: The verbs that there are.
         run_verb: Runs a verb with `sys.argv` as its command line.
+
+    Returns:
+        The exit code.
     """
+    from clozekit.config.options import check_completion
+
+    try:
+        check_completion([argument for argument in arguments if argument not in FLAGS])
+    except ConfigError as error:
+        say(f"clozekit: {error}", file=sys.stderr)
+        return USER_ERROR
     program = sys.argv[0]
     verbs = list(verbs)
     if not any(argument.startswith("query=") for argument in arguments):
         # The function is the same for every verb.
         sys.argv = [program, verbs[0], *arguments]
-        run_verb(verbs[0])
-        return
+        return run_verb(verbs[0])
     words, last = _words(os.environ.get(LINE, ""), os.environ.get(CURSOR, ""))
     if not words:
         print("\n".join(verb for verb in verbs if verb.startswith(last)))
-        return
+        return 0
     verb, *overrides = words
     if verb not in verbs:
-        return
+        return 0
     print("\n".join(sorted({*_of_hydra(program, verb, arguments, overrides, last, run_verb)})))
+    return 0
 
 
 def _words(line: str, cursor: str) -> tuple[list[str], str]:

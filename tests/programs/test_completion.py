@@ -113,6 +113,16 @@ def test_what_stands_behind_the_cursor_does_not_count(tmp_path: Path) -> None:
     assert press_tab("clozekit train task=ta", tmp_path, behind=" name=mine") == ["task=tagging"]
 
 
+@pytest.mark.parametrize("verb", ["", "train"])
+@pytest.mark.parametrize("asked", ["", "install=foo", "install=bash query=bash"])
+def test_what_completion_has_not_is_refused(verb: str, asked: str, tmp_path: Path) -> None:
+    finished = run_clozekit(*verb.split(), "-sc", *asked.split(), cwd=tmp_path)
+    assert finished.returncode == 2 and finished.stdout == ""
+    said = f"clozekit {verb}".strip() + f": -sc {asked}".rstrip()
+    assert finished.stderr.startswith(f"{said}: -sc needs one of install=bash, install=fish, ins")
+    assert finished.stderr.count("\n") == 1
+
+
 def test_the_function_is_printed_without_a_verb_too(tmp_path: Path) -> None:
     assert press_tab("clozekit train tas", tmp_path, verb="") == ["task.", "task="]
 

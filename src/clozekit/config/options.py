@@ -8,6 +8,26 @@ from hydra._internal.utils import get_args_parser
 
 from clozekit.errors import ConfigError
 
+COMPLETION = [
+    f"{action}={shell}"
+    for action in ("install", "uninstall", "query")
+    for shell in ("bash", "fish", "zsh")
+]
+"""What Hydra's `-sc` can be asked for."""
+
+
+def check_completion(asked: Sequence[str]) -> None:
+    """Checks what stands beside `-sc`.
+
+    Raises:
+        ConfigError: It is not one of what Hydra can be asked for.
+    """
+    if len(asked) != 1 or asked[0] not in COMPLETION:
+        raise ConfigError(
+            f"{' '.join(['-sc', *asked])}: -sc needs one of {', '.join(COMPLETION)}, as in "
+            'eval "$(clozekit -sc install=bash)"'
+        )
+
 
 def parse_options(verb: str, arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     """Parses the arguments after a verb as Hydra does, with options and overrides in any order.
@@ -17,7 +37,8 @@ def parse_options(verb: str, arguments: Sequence[str]) -> tuple[Namespace, list[
         them.
 
     Raises:
-        ConfigError: An option does not exist, lacks its value, or is not supported.
+        ConfigError: An option does not exist, lacks its value, or is not supported; or completion
+            is asked for in another way than Hydra's.
     """
     parser = get_args_parser()
 
@@ -35,6 +56,8 @@ def parse_options(verb: str, arguments: Sequence[str]) -> tuple[Namespace, list[
             "of the run's config.yaml instead"
         )
     options.overrides += later
+    if options.shell_completion:
+        check_completion(options.overrides)
     given = list(arguments)
     for override in reversed(options.overrides):
         place = len(given) - 1 - given[::-1].index(override)
