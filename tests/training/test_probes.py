@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from clozekit.config.components import check_components
 from clozekit.errors import DataError, UserError
 from clozekit.runs.curves import PANELS
+from clozekit.training.callbacks import make_callbacks
 from clozekit.training.probes import REGULARIZATION, accuracy_of_ridge, untouched
 from tests.harness import running
 from tests.programs.commands import QUIET, TINY, read_rows, train_config
@@ -198,6 +199,14 @@ def test_a_mistake_is_told_before_torch_is_imported(mistake: str, run: Run) -> N
     )
     with pytest.raises(UserError, match=message):
         check_components(config)
+
+
+@pytest.mark.parametrize("key", ["text_column", "text_pair_column", "label_column"])
+def test_a_column_that_is_missing_is_told_before_the_run_begins(key: str, run: Run) -> None:
+    given = (*overrides(run.folder), f"callbacks.probes.{key}=none")
+    config = train_config("name=a", f"data.path={run.corpus}", "max_steps=1", *given)
+    with pytest.raises(DataError, match=rf"probes\.{key}=none: .*/train\.csv has no such column; "):
+        make_callbacks(config)
 
 
 FILES: dict[str, tuple[list[tuple[str, str]], str]] = {

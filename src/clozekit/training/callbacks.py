@@ -23,6 +23,7 @@ from clozekit.errors import ConfigError
 from clozekit.tasks.base import TaskModule
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.monitoring import AUTO, EarlyStopping
+from clozekit.training.probes import Probes
 from clozekit.urls import is_url
 
 LOGGED_IN_TRAINING = ("train/", "probe/", "lr-")
@@ -37,6 +38,7 @@ def make_callbacks(config: TrainConfig) -> dict[str, Callback]:
 
     Raises:
         ConfigError: A class or one of its arguments is not supported.
+        DataError: A file of a callback cannot be used.
     """
     made: dict[str, Callback] = {}
     for name, component in config.callbacks.items():
@@ -86,6 +88,8 @@ def _check_callback(
         )
     if isinstance(callback, Checkpoints):
         _check_folder(key, callback, config.run_dir / "checkpoints")
+    if isinstance(callback, Probes):
+        callback.check_columns(key)
 
 
 def _of_epochs(callback: Callback) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from clozekit.data.batch import Batch
+from clozekit.data.files.rows import read_file
 from clozekit.data.labelled.classification import ClassificationFeatures
 from clozekit.data.labelled.labelled_datamodule import describe_unknown
 from clozekit.data.labelled.labelled_source import LabelledSource
@@ -87,6 +88,25 @@ class Probes(Callback):
         self._began = 0.0
         self._number = 0
         self._has_warned = False
+
+    def check_columns(self, key: str) -> None:
+        """Checks that the files have the columns, before other processes are started.
+
+        Args:
+            key: The key of the callback, for messages.
+
+        Raises:
+            DataError: A file has not, or cannot be read.
+        """
+        for file in self.files.values():
+            present = read_file(file).columns
+            for name, column in self.columns.items():
+                # Without any columns, the error of the first row says more.
+                if column is not None and present and column not in present:
+                    raise DataError(
+                        f"{key}.{name}={column}: {file} has no such column; it has "
+                        f"{', '.join(present)}"
+                    )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Reads the files, on every process, so that all of them end if a file cannot be used.
