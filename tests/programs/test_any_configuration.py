@@ -74,7 +74,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "classification": (
         *("train", "name=new", "task=classification", "data=classification"),
         *("data.train=rows.csv", "data.tokenizer=corpus/tokenizer.json"),
-        *(*SIZES[:-4], "logger=csv", "callbacks=[checkpoints,early_stopping]"),
+        *(each.replace("max_steps=1", "max_steps=2") for each in SIZES[:-4]),
+        *("logger=csv", "callbacks=[checkpoints,early_stopping]"),
         "validate_every_n_steps=1",
     ),
     # The corpus is already prepared like this, so that preparing it again ends at once.

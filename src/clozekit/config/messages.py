@@ -51,7 +51,8 @@ def shortened(message: str) -> str:
 
 def of_validation(error: ValidationError) -> str:
     """Formats a validation error, one line per key."""
-    return "\n".join(_of_details(details, error.title) for details in _by_value(error))
+    groups = _without_followers(_by_value(error))
+    return "\n".join(_of_details(details, error.title) for details in groups)
 
 
 def _by_value(error: ValidationError) -> list[list[ErrorDetails]]:
@@ -73,6 +74,22 @@ def _by_value(error: ValidationError) -> list[list[ErrorDetails]]:
         else:
             groups.append([detail])
     return groups
+
+
+def _without_followers(groups: list[list[ErrorDetails]]) -> list[list[ErrorDetails]]:
+    """Leaves out what follows from a wrong item of a list: further items, and a list too short."""
+    lists: set[tuple[int | str, ...]] = set()
+    kept = []
+    for details in groups:
+        place = details[0]["loc"]
+        if details[0]["type"] == "too_short" and place in lists:
+            continue
+        if place and isinstance(place[-1], int):
+            if place[:-1] in lists:
+                continue
+            lists.add(place[:-1])
+        kept.append(details)
+    return kept
 
 
 def _is_tag(part: int | str) -> bool:

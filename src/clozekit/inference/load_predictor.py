@@ -133,7 +133,8 @@ def task_name(pretrained: Pretrained) -> str:
     """Returns the name of a model's task: `pretraining`, `classification`, …, or `encoder`."""
     group = _task_group(pretrained)
     if group is not None:
-        return str(group["_target_"]).split(".")[-2]
+        # Of the module; the name may be no class's, which is told where the class is needed.
+        return str(group["_target_"]).rpartition(".")[0].rpartition(".")[2]
     if "masked_lm_head.bias" not in pretrained.weights:
         return "encoder"
     return "pretraining" if _has_next_sentence_head(pretrained) else "masked_lm"
