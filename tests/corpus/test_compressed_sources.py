@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from clozekit.compression import COMPRESSIONS
 from clozekit.corpus.source_files import find_files
-from clozekit.data.files.opening import COMPRESSIONS
 from clozekit.errors import DataError
 from tests.corpus.test_readers import DOCUMENTS, SUFFIXES, WRITERS, read_all, read_sentences
 from tests.corpus.texts import prepare_text, write_text

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from clozekit.compression import endings
 from clozekit.config import data
 from clozekit.config.train import TrainConfig
-from clozekit.data.files.opening import endings
 from clozekit.data.files.rows import FORMATS, read_file
 from clozekit.errors import ConfigError, DataError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from clozekit.data.files.opening import COMPRESSION_ERRORS, decompressed, endings
+from clozekit.compression import COMPRESSION_ERRORS, decompressed, endings
 from clozekit.errors import DataError, first_line
 from clozekit.storage import opened
 from clozekit.urls import is_url

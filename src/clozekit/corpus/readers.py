@@ -33,9 +33,9 @@ from clozekit.corpus.source_files import SourceFile, find_files, signature_of
 from clozekit.corpus.tables import load_hub, plan_hub, plan_parquet, read_hub, read_parquet
 from clozekit.data.files.delimited import csv_columns, csv_rows
 from clozekit.data.files.json_text import parse_json
-from clozekit.data.files.local_content import digest_of_folder
 from clozekit.data.files.row import BadRow
 from clozekit.errors import DataError
+from clozekit.local_content import digest_of_folder
 
 
 class Plan(NamedTuple):

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from clozekit import storage
-from clozekit.data.files.opening import COMPRESSIONS, endings
+from clozekit.compression import COMPRESSIONS, endings
 from clozekit.errors import DataError
 from clozekit.stored_file import StoredFile
 from clozekit.urls import WEB, is_url, name_of, shown

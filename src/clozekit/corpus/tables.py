@@ -20,9 +20,9 @@ from clozekit.corpus.documents import (
 )
 from clozekit.data.files.arrow_rows import checked_columns
 from clozekit.data.files.hub import quiet_datasets
-from clozekit.data.files.local_content import cache_of
 from clozekit.errors import DataError, first_line
 from clozekit.files import write_atomically
+from clozekit.local_content import cache_of
 from clozekit.storage import opened
 from clozekit.urls import is_url
 

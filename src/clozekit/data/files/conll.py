@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from clozekit.data.files.opening import Lines, check_is_file, endings, opened
+from clozekit.compression import endings
+from clozekit.data.files.opening import Lines, check_is_file, opened
 from clozekit.data.files.row import FileRow, NoRowsError, Rows
 from clozekit.errors import DataError
 

@@ -1,55 +1,19 @@
 """Opens a file of rows, which may be compressed, and reads its lines."""
 
-import bz2
-import gzip
-import io
-import lzma
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-
-import pyarrow as pa
+from typing import BinaryIO
 
 from clozekit import storage
+from clozekit.compression import COMPRESSION_ERRORS, decompressed, endings
 from clozekit.errors import DataError, first_line
-from clozekit.urls import is_url, name_of
+from clozekit.urls import is_url
 
 MAX_ROW_BYTES = 16 * 2**20
 """The maximum size of a row of labelled data."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-def _open_zst(raw: BinaryIO) -> Any:
-    # pyarrow's own file has no `readline`.
-    return io.BufferedReader(pa.input_stream(raw, compression="zstd"), 2**20)
-
-
-_READERS: dict[str, Callable[[BinaryIO], Any]] = {
-    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-    ".zst": _open_zst,
-}
-COMPRESSIONS = tuple(_READERS)
-"""The endings of compressed files."""
-COMPRESSION_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
-"""What reading a compressed file raises."""
-
-
-def endings(path: str) -> tuple[str, str]:
-    """Returns a file's ending in lower case, and the ending of its compression, if any."""
-    name = name_of(path) if is_url(path) else path
-    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
-    compression = suffixes.pop() if suffixes and suffixes[-1] in _READERS else ""
-    return (suffixes[-1] if suffixes else ""), compression
-
-
-def decompressed(raw: BinaryIO, compression: str) -> BinaryIO:
-    """Returns the content of an open file, given the ending of its compression, if any."""
-    return cast(BinaryIO, _READERS[compression](raw)) if compression else raw
 
 
 def check_is_file(path: str) -> None:

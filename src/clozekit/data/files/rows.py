@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from clozekit.compression import endings
 from clozekit.data.files.arrow_rows import (
     arrow_columns,
     arrow_rows,
@@ -23,7 +24,7 @@ from clozekit.data.files.cells import ordered_names as ordered_names
 from clozekit.data.files.delimited import csv_columns, csv_rows, tsv_columns, tsv_rows
 from clozekit.data.files.json_rows import json_columns, json_rows, jsonl_columns, jsonl_rows
 from clozekit.data.files.json_text import repeated
-from clozekit.data.files.opening import check_is_file, endings
+from clozekit.data.files.opening import check_is_file
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError
 from clozekit.data.files.row import Rows as Rows
 from clozekit.errors import DataError
