@@ -1,4 +1,4 @@
-"""Messages of wrong values: one line for each key."""
+"""Messages of wrong values."""
 
 import pytest
 from pydantic import ValidationError
@@ -10,12 +10,18 @@ from clozekit.config.messages import of_validation
 @pytest.mark.parametrize(
     ("checkpoints", "message"),
     [
-        ([1, 2], "checkpoints.0=1: it should be a valid string"),
-        (["a", 2, True], "checkpoints.1=2: it should be a valid string"),
+        (
+            [1, 2],
+            "checkpoints.0=1: it should be a valid string\n"
+            "checkpoints.1=2: it should be a valid string",
+        ),
+        (["a", True], "checkpoints.1=true: it should be a valid string"),
         (["a"], "checkpoints: it should have at least 2 values, not 1"),
     ],
 )
-def test_of_a_list_the_first_wrong_item_is_told(checkpoints: list[object], message: str) -> None:
+def test_a_list_with_wrong_items_is_not_told_to_be_too_short(
+    checkpoints: list[object], message: str
+) -> None:
     with pytest.raises(ValidationError) as caught:
         MergeConfig.model_validate({"checkpoints": checkpoints, "out": "new"})
     assert of_validation(caught.value) == message

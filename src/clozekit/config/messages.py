@@ -77,19 +77,13 @@ def _by_value(error: ValidationError) -> list[list[ErrorDetails]]:
 
 
 def _without_followers(groups: list[list[ErrorDetails]]) -> list[list[ErrorDetails]]:
-    """Leaves out what follows from a wrong item of a list: further items, and a list too short."""
-    lists: set[tuple[int | str, ...]] = set()
-    kept = []
-    for details in groups:
-        place = details[0]["loc"]
-        if details[0]["type"] == "too_short" and place in lists:
-            continue
-        if place and isinstance(place[-1], int):
-            if place[:-1] in lists:
-                continue
-            lists.add(place[:-1])
-        kept.append(details)
-    return kept
+    """Leaves out that a list is too short if that is because some of its items are wrong."""
+    lists = {details[0]["loc"][:-1] for details in groups if details[0]["loc"]}
+    return [
+        details
+        for details in groups
+        if details[0]["type"] != "too_short" or details[0]["loc"] not in lists
+    ]
 
 
 def _is_tag(part: int | str) -> bool:
