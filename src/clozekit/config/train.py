@@ -178,7 +178,8 @@ class TrainConfig(Closed):
         if self.validate_every_n_steps is not None and interval is not None:
             raise ValueError(
                 f"validate_every_n_steps={self.validate_every_n_steps} and "
-                f"trainer.val_check_interval={as_yaml(interval)}: set only one of them, and the other to null"
+                f"trainer.val_check_interval={as_yaml(interval)}: set only one of them, and the "
+                "other to null"
             )
         return self
 
