@@ -23,6 +23,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from clozekit.config.benchmark import BenchmarkConfig, BenchmarkTaskConfig, SuiteConfig
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.data import SCHEMAS
 from clozekit.config.dedup import ExactDedup, NearDedup, NoDedup
 from clozekit.config.encoder import EncoderConfig
@@ -31,7 +32,6 @@ from clozekit.config.executor import LocalExecutorConfig, RayExecutorConfig, Slu
 from clozekit.config.export import ExportConfig
 from clozekit.config.filters import FiltersConfig
 from clozekit.config.inspect import InspectConfig
-from clozekit.config.location import conf_dir
 from clozekit.config.merge import MergeConfig
 from clozekit.config.mixture import SourceConfig
 from clozekit.config.phases import FirstPhaseConfig, PhaseConfig

@@ -11,7 +11,7 @@ from experiments.equal_time import Arm, Comparison
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.train import TrainConfig
 from clozekit.training.beginning import Beginning, Parts, beginning_of, make_parts
 from clozekit.training.measuring import measure

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from clozekit.figures import picture
+from clozekit.output.figures import picture
 
 Points = tuple[list[int], list[float]]
 

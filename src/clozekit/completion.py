@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.exit_codes import USER_ERROR
+from clozekit.output.display import say
 
 FLAGS = ("-sc", "--shell-completion")
 LINE, CURSOR = "COMP_LINE", "COMP_POINT"
@@ -35,7 +35,7 @@ def complete(arguments: list[str], verbs: Iterable[str], run_verb: Callable[[str
     Returns:
         The exit code.
     """
-    from clozekit.config.options import check_completion
+    from clozekit.config.composition.options import check_completion
 
     try:
         check_completion([argument for argument in arguments if argument not in FLAGS])
@@ -91,7 +91,7 @@ def _of_hydra(
 
 
 def _nested(last: str) -> list[str]:
-    from clozekit.config.location import conf_dir
+    from clozekit.config.composition.location import conf_dir
 
     group, equals, begun = last.partition("=")
     folder = conf_dir() / group.lstrip("+")

@@ -10,14 +10,12 @@ from torch import Tensor, nn
 
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.paths import check_out
-from clozekit.config.registry import DATA, TASKS
-from clozekit.config.stored import check_trust, construct, stored_arguments, stored_class
-from clozekit.console import PlainConsole
+from clozekit.config.stored.classes import check_trust, construct, stored_arguments, stored_class
+from clozekit.config.stored.registry import DATA, TASKS
 from clozekit.data.batch import Batch
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, describe_unknown
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
-from clozekit.display import say
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import write_folder_atomically, write_json
 from clozekit.inference.corpus_evaluation import (
@@ -30,6 +28,8 @@ from clozekit.inference.evaluation_files import write_evaluation
 from clozekit.inference.load_predictor import learn_from_rows, make_predictor
 from clozekit.inference.row_predictor import Prediction, RowPredictor
 from clozekit.interop.pretrained import Pretrained
+from clozekit.output.console import PlainConsole
+from clozekit.output.display import say
 from clozekit.runs.folder import run_of
 from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.tasks.embedding import EmbeddingModule

@@ -6,7 +6,6 @@ from pathlib import Path
 from clozekit import __version__
 from clozekit.config.export import ExportConfig
 from clozekit.config.paths import check_out
-from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.files import write_folder_atomically
 from clozekit.interop.card import model_card
@@ -25,6 +24,7 @@ from clozekit.interop.sentence_transformers import (
     save_sentence_transformers,
     without_heads,
 )
+from clozekit.output.display import say
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.folder import run_of
 from clozekit.runs.load_pretrained import from_checkpoint

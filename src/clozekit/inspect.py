@@ -1,12 +1,12 @@
 """`clozekit inspect`: what the model gets of the data of a run."""
 
 from clozekit.config.inspect import InspectConfig
-from clozekit.display import say
 from clozekit.files import write_text
 from clozekit.inspection.html_page import inspection_page
 from clozekit.inspection.inspecting import inspection_of
 from clozekit.inspection.shown import Inspection
 from clozekit.inspection.terminal import print_inspection
+from clozekit.output.display import say
 from clozekit.runs.load_pretrained import load_pretrained
 from clozekit.training.assembly import make_datamodule
 

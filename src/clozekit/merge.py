@@ -8,8 +8,8 @@ from torch import Tensor
 
 from clozekit.config.merge import MergeConfig
 from clozekit.config.paths import check_out
-from clozekit.display import say
 from clozekit.files import write_folder_atomically, write_text
+from clozekit.output.display import say
 from clozekit.runs.checkpoint_file import (
     FORMAT_VERSION,
     META_KEY,

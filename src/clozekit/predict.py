@@ -11,10 +11,8 @@ from typing import IO, Any
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clozekit.config.predict import PredictConfig
-from clozekit.console import PlainConsole
 from clozekit.data.files.cells import RowError
 from clozekit.data.files.row import BadRow, NoRowsError
-from clozekit.display import printable, say
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import as_json, write_text, write_text_atomically
 from clozekit.inference.load_predictor import make_predictor
@@ -22,6 +20,8 @@ from clozekit.inference.prediction_page import prediction_page
 from clozekit.inference.prediction_views import Shown
 from clozekit.inference.row_predictor import Prediction, Predictor
 from clozekit.inference.vector_files import VECTOR_FILES, open_vectors, vector_size
+from clozekit.output.console import PlainConsole
+from clozekit.output.display import printable, say
 from clozekit.pages.elements import shortened
 from clozekit.runs.load_pretrained import load_pretrained
 

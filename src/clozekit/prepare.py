@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from clozekit.config.prepare import ExistingTokenizerConfig, ExtendedTokenizerConfig, PrepareConfig
-from clozekit.console import PlainConsole
 from clozekit.corpus.languages import check_language
 from clozekit.corpus.manifest import SPLITS, Corpus, Manifest, filtered_in_words
 from clozekit.corpus.output import claim_output, finished_corpus, release
 from clozekit.corpus.progress import print_plain
 from clozekit.corpus.stored_output import PreparedCorpus
 from clozekit.corpus.work_folder import Work
+from clozekit.output.console import PlainConsole
 
 
 def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:

@@ -7,10 +7,10 @@ from pathlib import Path
 from clozekit.benchmarks.record import is_benchmark
 from clozekit.benchmarks.report import report_benchmark
 from clozekit.config.report import ReportConfig
-from clozekit.display import printable, say
 from clozekit.errors import ConfigError, UserError
-from clozekit.figures import drawn
 from clozekit.files import write_text
+from clozekit.output.display import printable, say
+from clozekit.output.figures import drawn
 from clozekit.sweeps.read_runs import read_runs
 from clozekit.sweeps.summary import Summary, summarize
 from clozekit.sweeps.sweep_figures import plot_all_curves, plot_values

@@ -13,13 +13,13 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
-from clozekit.display import say
 from clozekit.errors import DataError
 from clozekit.exit_codes import INTERRUPTED
-from clozekit.figures import drawn
 from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
+from clozekit.output.display import say
+from clozekit.output.figures import drawn
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.curves import plot_curves

@@ -11,14 +11,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ValidationError
 
-from clozekit.config.group_choices import choices_of
-from clozekit.config.messages import of_validation
-from clozekit.config.overrides import FREE_TEXT
-from clozekit.config.own_modules import import_from_here, targets_of
+from clozekit.config.composition.group_choices import choices_of
+from clozekit.config.composition.messages import of_validation
+from clozekit.config.composition.overrides import FREE_TEXT
+from clozekit.config.composition.own_modules import import_from_here, targets_of
 from clozekit.environment import prepare_for_torch, without_collector
 from clozekit.errors import ConfigError
-from clozekit.signals import exit_on_stop_signals
-from clozekit.standard_streams import keep_going_without_output
+from clozekit.output.standard_streams import keep_going_without_output
+from clozekit.processes.signals import exit_on_stop_signals
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -63,11 +63,11 @@ def _prepare(composed: DictConfig) -> None:
 
 
 def _train(composed: DictConfig) -> None:
-    from clozekit.config.components import check_components
-    from clozekit.config.inherited import check_decay_ratio
-    from clozekit.config.loggers import check_server
+    from clozekit.config.checks.components import check_components
+    from clozekit.config.checks.loggers import check_server
+    from clozekit.config.checks.without_effect import check_effects
+    from clozekit.config.composition.inherited import check_decay_ratio
     from clozekit.config.train import TrainConfig
-    from clozekit.config.without_effect import check_effects
     from clozekit.runs.folder import is_first_process, refuse_existing
     from clozekit.sweeps.record import FILE as RECORD_OF_SWEEP
     from clozekit.training.rank_connections import end_with_parent, set_parent
@@ -101,7 +101,7 @@ def _train(composed: DictConfig) -> None:
 
 
 def _inspect(composed: DictConfig) -> None:
-    from clozekit.config.components import check_task_and_data
+    from clozekit.config.checks.components import check_task_and_data
     from clozekit.config.inspect import InspectConfig
 
     config = validated(composed, InspectConfig)

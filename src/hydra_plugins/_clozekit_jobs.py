@@ -13,11 +13,11 @@ from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from clozekit.config.components import check_components
-from clozekit.config.inherited import check_decay_ratio
-from clozekit.config.location import conf_dir
+from clozekit.config.checks.components import check_components
+from clozekit.config.checks.without_effect import check_effects
+from clozekit.config.composition.inherited import check_decay_ratio
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.train import TrainConfig
-from clozekit.config.without_effect import check_effects
 from clozekit.errors import ConfigError
 from clozekit.sweeps.job import Job
 from clozekit.sweeps.naming import NAME_OF_SWEEP, job_name

@@ -50,8 +50,8 @@ class SweepLauncher(Launcher):
         from clozekit.command import VerbTask
         from clozekit.config.sweeps import check_launcher
         from clozekit.errors import ConfigError
+        from clozekit.output.standard_streams import keep_going_without_output
         from clozekit.runs.lock import Lock
-        from clozekit.standard_streams import keep_going_without_output
         from clozekit.sweeps.record import SweepRecord
         from clozekit.sweeps.running import SweepRun
         from hydra_plugins._clozekit_jobs import JobMaker, command_line
@@ -124,7 +124,7 @@ class SweepLauncher(Launcher):
 def _report(folder: Path) -> None:
     """Prints the report of the sweep; a failure to do so does not make the sweep fail."""
     from clozekit.config.report import ReportConfig
-    from clozekit.display import say
+    from clozekit.output.display import say
     from clozekit.report import report
 
     try:

@@ -94,7 +94,7 @@ class OptunaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the study's trials."""
-        from clozekit.config.own_modules import import_from_here
+        from clozekit.config.composition.own_modules import import_from_here
         from clozekit.errors import ConfigError
         from clozekit.sweeps.pruner import TrialPruner
         from clozekit.sweeps.study import Study, direction_of
@@ -123,7 +123,7 @@ class OptunaSweeper(Sweeper):
         launcher.run_jobs(study)
         best = study.best()
         if best is not None:
-            from clozekit.display import say
+            from clozekit.output.display import say
 
             say(best)
 
@@ -206,8 +206,8 @@ class OptunaSweeper(Sweeper):
     def _make(self, key: str, group: DictConfig, kind: type) -> Any:
         from omegaconf import OmegaConf
 
-        from clozekit.config.build import build, check_kind
-        from clozekit.config.own_modules import import_from_here
+        from clozekit.config.composition.build import build, check_kind
+        from clozekit.config.composition.own_modules import import_from_here
 
         plain = OmegaConf.to_container(group, resolve=True)
         assert isinstance(plain, dict)

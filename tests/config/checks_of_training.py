@@ -9,9 +9,9 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import Strategy
 
-from clozekit.config.build import build
 from clozekit.config.callbacks import metrics_of_callbacks
-from clozekit.config.components import check_components
+from clozekit.config.checks.components import check_components
+from clozekit.config.composition.build import build
 from clozekit.config.data import LabelledDataConfig
 from clozekit.config.reading import Reading
 from clozekit.config.train import TrainConfig

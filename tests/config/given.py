@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.train import TrainConfig
 from tests.config.hub_folders import READY, ready_overrides
 from tests.programs.commands import train_config

@@ -11,7 +11,7 @@ import pyarrow as pa
 import yaml
 from pyarrow import parquet
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from tests.programs.commands import compose_values
 
 SIZES = {"train": 8, "validation": 4, "test": 3}

@@ -9,7 +9,7 @@ import yaml
 
 from clozekit.config.benchmark import BenchmarkConfig, SuiteConfig
 from clozekit.config.callbacks import ProbesConfig
-from clozekit.config.overrides import as_overrides
+from clozekit.config.composition.overrides import as_overrides
 from clozekit.config.train import TrainConfig
 from tests.programs.commands import compose_values
 

@@ -2,8 +2,8 @@
 
 from hydra import compose, initialize_config_dir
 
-from clozekit.config.location import conf_dir
-from clozekit.config.overrides import as_overrides
+from clozekit.config.composition.location import conf_dir
+from clozekit.config.composition.overrides import as_overrides
 from clozekit.config.prepare import PrepareConfig
 from tests.docs.composing import first_value
 from tests.docs.pages import ROOT, commands_in

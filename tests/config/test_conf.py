@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.plugins import Plugins
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.sweeps import check_launcher, check_sweeper
 from tests.config.checks_of_training import (
     check_callbacks,

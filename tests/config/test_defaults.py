@@ -8,7 +8,7 @@ from hydra.utils import get_class
 from lightning.pytorch import Callback
 from pydantic import BaseModel, TypeAdapter
 
-from clozekit.config.build import build
+from clozekit.config.composition.build import build
 from clozekit.config.data import SCHEMAS
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.evaluate import EvaluateConfig

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from clozekit.config.composition.overrides import as_overrides
 from clozekit.config.length import seconds_of
 from clozekit.config.merge import MergeConfig
-from clozekit.config.overrides import as_overrides
 from clozekit.config.train import TrainConfig
 from tests.config.test_storage_guide import commands_in
 from tests.programs.commands import compose_values

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clozekit.config.checking import checked
+from clozekit.config.checks.checking import checked
 from clozekit.config.data import CorpusDataConfig
 from clozekit.config.phases import PhaseSettings, planned
 from clozekit.errors import ConfigError

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from clozekit.config.overrides import as_overrides
+from clozekit.config.composition.overrides import as_overrides
 from clozekit.config.prepare import PrepareConfig
 from tests.docs.pages import commands_in
 from tests.programs.commands import compose_values

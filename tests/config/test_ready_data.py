@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from clozekit.config.build import build
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.build import build
+from clozekit.config.composition.location import conf_dir
 from clozekit.data.files.splits import read_split
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.errors import DataError

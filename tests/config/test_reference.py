@@ -5,7 +5,7 @@ from pathlib import Path
 
 from docs.make_reference import FILE, NO_CHOICES, reference
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 
 
 def test_the_file_is_what_the_schemas_and_conf_say() -> None:

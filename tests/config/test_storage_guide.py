@@ -2,7 +2,7 @@
 
 import re
 
-from clozekit.config.overrides import as_overrides
+from clozekit.config.composition.overrides import as_overrides
 from tests.docs.pages import ROOT, commands_in
 from tests.programs.commands import compose_values
 

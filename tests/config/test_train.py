@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from clozekit.config.composition.messages import of_validation
 from clozekit.config.data import ClassificationDataConfig
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.merge import MergeConfig
-from clozekit.config.messages import of_validation
 from clozekit.config.schedule import ScheduleConfig
 from clozekit.config.tasks import ClassificationTaskConfig
 from clozekit.config.train import TrainConfig

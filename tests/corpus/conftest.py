@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clozekit import storage_calls
+from clozekit.storage import calls
 from tests.harness.s3 import S3Server, s3_server
 
 
@@ -17,7 +17,7 @@ def _s3() -> Iterator[S3Server]:
 @pytest.fixture
 def s3(_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     """The server, calm again after each test. Another try follows at once."""
-    monkeypatch.setattr(storage_calls, "PAUSE_S", 0.0)
+    monkeypatch.setattr(calls, "PAUSE_S", 0.0)
     yield _s3
     _s3.calm_down()
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from clozekit import storage
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ConfigError
 from clozekit.prepare import prepare
+from clozekit.storage import remote_files
 from tests.corpus.stored_texts import put
 from tests.corpus.texts import (
     config,
@@ -168,7 +168,7 @@ def test_a_source_in_a_store_with_other_content_is_told(
     put(s3, write_text(path, DOCUMENTS[::-1]), url)
     with pytest.raises(ConfigError, match=rf"^source\.path={url} has changed since out="):
         prepare(wanted)
-    storage.remove(url)
+    remote_files.remove(url)
     _is_left_alone(wanted, capsys)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from clozekit.compression import COMPRESSIONS
 from clozekit.corpus.source_files import find_files
 from clozekit.errors import DataError
+from clozekit.storage.compression import COMPRESSIONS
 from tests.corpus.test_readers import DOCUMENTS, SUFFIXES, WRITERS, read_all, read_sentences
 from tests.corpus.texts import prepare_text, write_text
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from clozekit import storage
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus import pipeline
 from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ConfigError, DataError, StoreError
 from clozekit.prepare import prepare
+from clozekit.storage import remote_files
 from tests.corpus.stored_texts import content_of_store, put, stored_config
 from tests.corpus.texts import (
     config,
@@ -82,7 +82,7 @@ def fail_puts(server: S3Server, name: str) -> None:
 
 def kill_at(name: str, wanted: PrepareConfig, after: bool = False) -> None:
     """Runs the program, and ends it before or after a file is uploaded."""
-    upload = storage.upload
+    upload = remote_files.upload
 
     def watched(source: Path, url: str) -> None:
         if after:
@@ -92,7 +92,7 @@ def kill_at(name: str, wanted: PrepareConfig, after: bool = False) -> None:
         upload(source, url)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "upload", watched)
+        patch.setattr(remote_files, "upload", watched)
         with pytest.raises(Killed):
             prepare(wanted)
 
@@ -174,11 +174,11 @@ def test_what_was_removed_from_the_store_meanwhile_is_written_again(
     wanted: PrepareConfig, s3: S3Server, local: dict[str, bytes]
 ) -> None:
     kill_at("tokenizer.json", wanted)
-    storage.remove(f"{wanted.out}/train-00001.arrow")
+    remote_files.remove(f"{wanted.out}/train-00001.arrow")
     with pytest.raises(StoreError, match=r"train-00001.arrow was uploaded, but does not exist any"):
         prepare(wanted)
-    for file in storage.files(wanted.out):
-        storage.remove(file.url)
+    for file in remote_files.files(wanted.out):
+        remote_files.remove(file.url)
     prepare(wanted)
     assert without_manifest(content_of_store(s3, wanted.out)) == local
 
@@ -198,7 +198,7 @@ def test_a_finished_corpus_is_left_alone(
     tmp_path: Path, wanted: PrepareConfig, s3: S3Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = prepare(wanted)
-    storage.remove(str(wanted.identity()["source"]["path"]))
+    remote_files.remove(str(wanted.identity()["source"]["path"]))
     s3.requests.clear()
     capsys.readouterr()
     again = wanted.model_copy(update={"work_dir": str(tmp_path / "else"), "workers": 3})
@@ -207,7 +207,7 @@ def test_a_finished_corpus_is_left_alone(
     assert {request.method for request in s3.requests} <= {"GET", "HEAD"}
     with pytest.raises(ConfigError, match=r"shard_tokens was 500 and is now 700; .+overwrite=true"):
         prepare(wanted.model_copy(update={"shard_tokens": 700}))
-    storage.remove(f"{wanted.out}/train-00001.arrow")
+    remote_files.remove(f"{wanted.out}/train-00001.arrow")
     with pytest.raises(DataError, match=r"train-00001.arrow does not exist, but .+ lists it"):
         prepare(wanted)
 
@@ -218,7 +218,7 @@ def test_overwriting_replaces_the_corpus_and_nothing_else(
     prepare(wanted)
     mine = ("corpus/notes.md", "corpus/old/train-00000.arrow", "corpus-2/train-00000.arrow")
     for name in mine:
-        storage.write_bytes(f"{bucket}/{name}", b"mine")
+        remote_files.write_bytes(f"{bucket}/{name}", b"mine")
     larger = wanted.model_copy(update={"shard_tokens": 10_000, "overwrite": True})
     prepare(larger)
     content = content_of_store(s3, bucket)
@@ -238,7 +238,7 @@ def test_a_folder_of_something_else_is_left_alone(
     tmp_path: Path, wanted: PrepareConfig, s3: S3Server, name: str, overwrite: bool
 ) -> None:
     for file in (name, "train-00000.arrow"):
-        storage.write_bytes(f"{wanted.out}/{file}", b"{}")
+        remote_files.write_bytes(f"{wanted.out}/{file}", b"{}")
     message = "is not a valid manifest" if name == "manifest.json" else "contains files that are"
     with pytest.raises((ConfigError, DataError), match=message):
         prepare(wanted.model_copy(update={"overwrite": overwrite}))
@@ -324,7 +324,7 @@ def test_a_tokenizer_may_be_in_the_store(
     wanted: PrepareConfig, s3: S3Server, bucket: str, tmp_path: Path, local: dict[str, bytes]
 ) -> None:
     url = f"{bucket}/tokenizer.json"
-    storage.write_bytes(url, local["tokenizer.json"])
+    remote_files.write_bytes(url, local["tokenizer.json"])
     values = wanted.model_dump() | {"tokenizer": {"path": url}}
     prepare(PrepareConfig.model_validate(values))
     assert without_manifest(content_of_store(s3, wanted.out)) == local

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
-from clozekit import storage, storage_calls
 from clozekit.config.prepare import SourceConfig
 from clozekit.corpus.lines import LineRange
 from clozekit.corpus.readers import plan_partitions, read_documents
 from clozekit.corpus.source_files import find_files
 from clozekit.errors import DataError, StoreError
+from clozekit.storage import calls, remote_files
 from tests.corpus.stored_texts import put
 from tests.corpus.texts import (
     make_documents,
@@ -98,7 +98,7 @@ def test_a_folder_and_a_glob_have_the_files_of_local_ones_in_their_order(
     for name in names:
         put(s3, write_bytes(tmp_path / "texts" / name, b"text"), f"{bucket}/texts/{name}")
     put(s3, write_bytes(tmp_path / "texts" / "a[1].txt", b"text"), f"{bucket}/texts/a[1].txt")
-    storage.write_bytes(f"{bucket}/texts-2/other.txt", b"text")
+    remote_files.write_bytes(f"{bucket}/texts-2/other.txt", b"text")
     for pattern in ("", "/", "/*.txt", "/[bc].txt", "/**/c.txt", "/b.txt", "/a[1].txt"):
         local = [file.path for file in find_files(f"{tmp_path}/texts{pattern}", "text")]
         stored = find_files(f"{bucket}/texts{pattern}", "text")
@@ -120,16 +120,16 @@ def test_a_folder_and_a_glob_have_the_files_of_local_ones_in_their_order(
     ],
 )
 def test_what_is_not_there_is_told(bucket: str, url: str, message: str) -> None:
-    storage.write_bytes(f"{bucket}/folder/a.md", b"text")
+    remote_files.write_bytes(f"{bucket}/folder/a.md", b"text")
     with pytest.raises(DataError, match=message):
         find_files(url.format(bucket=bucket), "text")
 
 
 def test_a_file_that_is_written_again_has_another_signature(bucket: str) -> None:
-    storage.write_bytes(f"{bucket}/a.txt", b"one")
+    remote_files.write_bytes(f"{bucket}/a.txt", b"one")
     first = find_files(f"{bucket}/a.txt", "text")
     assert find_files(f"{bucket}/a.txt", "text") == first
-    storage.write_bytes(f"{bucket}/a.txt", b"two")
+    remote_files.write_bytes(f"{bucket}/a.txt", b"two")
     again = find_files(f"{bucket}/a.txt", "text")
     assert again[0].signature != first[0].signature
     assert again[0].size == first[0].size
@@ -138,7 +138,7 @@ def test_a_file_that_is_written_again_has_another_signature(bucket: str) -> None
 def test_a_partition_fetches_its_own_bytes(s3: S3Server, bucket: str) -> None:
     line = b"x" * 999 + b"\n"
     size, stop = 8_000_000, 5_000_000
-    storage.write_bytes(f"{bucket}/a.txt", line * (size // len(line)))
+    remote_files.write_bytes(f"{bucket}/a.txt", line * (size // len(line)))
     s3.requests.clear()
     lines = list(LineRange(f"{bucket}/a.txt", 1_000_500, stop))
     assert len(lines) == 3_999
@@ -168,16 +168,16 @@ def test_a_partition_of_parquet_fetches_its_own_row_groups(
 
 def test_an_error_names_the_line_of_the_whole_file(tmp_path: Path, bucket: str) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", DOCUMENTS)
-    storage.write_bytes(f"{bucket}/a.jsonl", path.read_bytes() + b"\n{oops}\n")
+    remote_files.write_bytes(f"{bucket}/a.jsonl", path.read_bytes() + b"\n{oops}\n")
     with pytest.raises(DataError, match=rf"^{bucket}/a.jsonl:61 is not JSON: "):
         read_texts("jsonl", f"{bucket}/a.jsonl")
-    storage.write_bytes(f"{bucket}/a.jsonl.gz", b"\x1f\x8b\x08 not all of it")
+    remote_files.write_bytes(f"{bucket}/a.jsonl.gz", b"\x1f\x8b\x08 not all of it")
     with pytest.raises(DataError, match=rf"^{bucket}/a.jsonl.gz is not a complete gzip file"):
         read_texts("jsonl", f"{bucket}/a.jsonl.gz")
-    storage.write_bytes(f"{bucket}/a.csv", b'id,text\n1,"never closed\n')
+    remote_files.write_bytes(f"{bucket}/a.csv", b'id,text\n1,"never closed\n')
     with pytest.raises(DataError, match=rf"^{bucket}/a.csv, line 2: a quotation mark is never"):
         read_texts("csv", f"{bucket}/a.csv")
-    storage.write_bytes(f"{bucket}/a.parquet", b"PAR1 no")
+    remote_files.write_bytes(f"{bucket}/a.parquet", b"PAR1 no")
     with pytest.raises(DataError, match=rf"^{bucket}/a.parquet cannot be read as Parquet: "):
         read_texts("parquet", f"{bucket}/a.parquet")
 
@@ -213,7 +213,7 @@ def test_a_web_server_with_ranges_is_read_as_a_store(
 def test_a_web_server_without_ranges_is_read_from_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, handler: type[WholeFiles]
 ) -> None:
-    monkeypatch.setattr(storage_calls, "PAUSE_S", 0.0)
+    monkeypatch.setattr(calls, "PAUSE_S", 0.0)
     monkeypatch.setattr(CutOff, "num_cut_off", 2)
     file_format, write = WRITERS[name]
     path = write(tmp_path / name, DOCUMENTS)
@@ -238,7 +238,10 @@ def test_reading_a_stream_backwards_begins_again(
 ) -> None:
     content = np.random.default_rng(0).bytes(300_000)
     write_bytes(tmp_path / "a.bin", content)
-    with web_server(tmp_path) as address, storage.opened(f"{address}/a.bin", None, 1_000) as file:
+    with (
+        web_server(tmp_path) as address,
+        remote_files.opened(f"{address}/a.bin", None, 1_000) as file,
+    ):
         for start in (0, 250_000, 40, 299_990):
             file.seek(start)
             assert file.read(5_000) == content[start : start + 5_000]

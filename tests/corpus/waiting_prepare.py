@@ -9,7 +9,7 @@ import sys
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus import pipeline
 from clozekit.prepare import prepare
-from clozekit.signals import exit_on_stop_signals
+from clozekit.processes.signals import exit_on_stop_signals
 from tests.corpus import lost
 
 

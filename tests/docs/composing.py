@@ -11,9 +11,10 @@ from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from omegaconf import DictConfig
 
 from clozekit import command, verbs
-from clozekit.config import callbacks, components, data
-from clozekit.config.options import is_multirun, parse_options
-from clozekit.config.overrides import as_overrides, parsed
+from clozekit.config import callbacks, data
+from clozekit.config.checks import components
+from clozekit.config.composition.options import is_multirun, parse_options
+from clozekit.config.composition.overrides import as_overrides, parsed
 from tests.docs.pages import ROOT
 
 ELLIPSIS = {

@@ -12,7 +12,7 @@ from experiments.demo.looks import how_sure, words_in_words
 from experiments.demo.plots import draw_plots, points
 from experiments.demo.tables import rows_of
 
-from clozekit.config.overrides import as_overrides
+from clozekit.config.composition.overrides import as_overrides
 from clozekit.config.train import TrainConfig
 from tests.programs.commands import compose_values
 

@@ -10,7 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.train import TrainConfig
 from tests.programs.task_files import FILES, OVERRIDES, group_of, write_task
 

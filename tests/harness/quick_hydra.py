@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf, _utils
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 
 _compose = ConfigLoaderImpl._compose_config_from_defaults_list
 _parse = OverridesParser.parse_rule

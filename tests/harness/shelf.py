@@ -135,6 +135,6 @@ def shelf(root: Path, **faults: Any) -> Iterator[Path]:
     with (
         mock.patch.object(Shelf, "root", root, create=True),
         mock.patch.object(Shelf, "faults", faults),
-        mock.patch("clozekit.storage_calls.PAUSE_S", 0.0),
+        mock.patch("clozekit.storage.calls.PAUSE_S", 0.0),
     ):
         yield bucket

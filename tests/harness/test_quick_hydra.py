@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from tests.harness import quick_hydra
 
 COMMANDS = [

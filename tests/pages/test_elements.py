@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from clozekit.display import printable
+from clozekit.output.display import printable
 from clozekit.pages.elements import Html, element, isolated, joined, shortened, text
 from clozekit.pages.marks import Chip, Mark, chips, marked
 from tests.pages.hostile import HOSTILE, PageCheck

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clozekit import storage
 from clozekit.corpus.manifest import Corpus
 from clozekit.data.order import shard_order
+from clozekit.storage import remote_files
 from tests.harness import cases
 from tests.harness.comparing import differences
 from tests.harness.killing import Moment
@@ -57,7 +57,7 @@ class StoreLab(Lab):
 
     def upload(self, url: str) -> None:
         for path in sorted((self.data / "corpus").iterdir()):
-            storage.upload(path, f"{url}/corpus/{path.name}")
+            remote_files.upload(path, f"{url}/corpus/{path.name}")
 
     def order(self, epoch: int) -> list[str]:
         numbers = shard_order(self.num_train, cases.SEED, epoch)

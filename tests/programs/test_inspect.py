@@ -12,12 +12,12 @@ import pytest
 
 from clozekit.command import run_verb
 from clozekit.config.inspect import InspectConfig
-from clozekit.display import printable
 from clozekit.errors import ConfigError
 from clozekit.inspect import inspect
 from clozekit.inspection import duplicates, rows, samples
 from clozekit.inspection.shown import Inspection, Part, ShownExample
 from clozekit.inspection.vocabulary import Vocabulary
+from clozekit.output.display import printable
 from clozekit.training.assembly import make_datamodule
 from tests.pages.hostile import check
 from tests.programs.commands import TINY, compose_values, train_config

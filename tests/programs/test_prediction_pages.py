@@ -8,10 +8,10 @@ import pytest
 
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.predict import PredictConfig
-from clozekit.display import printable
 from clozekit.errors import ConfigError
 from clozekit.evaluate import evaluate
 from clozekit.inference import prediction_page
+from clozekit.output.display import printable
 from clozekit.predict import predict
 from clozekit.train import train
 from tests.pages.hostile import MARKUP, PageCheck, check

@@ -8,7 +8,7 @@ import pytest
 import torch
 import wandb
 
-from clozekit.config.build import build
+from clozekit.config.composition.build import build
 from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.tasks.divergence import NonFiniteLossError
 from clozekit.train import train

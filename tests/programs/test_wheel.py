@@ -138,7 +138,7 @@ def test_a_users_own_experiment_and_task_run_from_the_wheel(
 @pytest.mark.slow
 def test_code_and_configuration_are_the_wheels(python: Path, tmp_path: Path) -> None:
     code = (
-        "import clozekit; from clozekit.config.location import conf_dir; "
+        "import clozekit; from clozekit.config.composition.location import conf_dir; "
         "print(clozekit.__file__); print(conf_dir())"
     )
     finished = subprocess.run(

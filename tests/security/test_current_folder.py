@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clozekit.config.own_modules import FromCurrentFolder, import_from_here, targets_of
+from clozekit.config.composition.own_modules import FromCurrentFolder, import_from_here, targets_of
 from tests.programs.commands import COMMAND, run_clozekit
 from tests.security.strangers import write_checkpoint
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clozekit.config import stored
-from clozekit.config.registry import DATA, TASKS
+from clozekit.config.stored import classes
+from clozekit.config.stored.registry import DATA, TASKS
 from clozekit.errors import ConfigError, UserError
 from clozekit.inference.load_predictor import make_predictor
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
@@ -37,7 +37,7 @@ NAMES = st.sampled_from(
         "torch.hub.load",
         "hydra.utils.get_method",
         "hydra.utils.instantiate",
-        "clozekit.config.build.build",
+        "clozekit.config.composition.build.build",
         "clozekit.models.encoder_class.import_module",
         "${oc.env:HOME}",
         "evilmod.X",
@@ -89,7 +89,7 @@ def test_no_drawn_configuration_leads_outside_the_registry(
     allowed = {name.rpartition(".")[0] for name in (*TASKS, *DATA)}
     imported: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        real = stored.import_module
+        real = classes.import_module
 
         def watched(name: str) -> Any:
             imported.append(name)
@@ -98,7 +98,7 @@ def test_no_drawn_configuration_leads_outside_the_registry(
         def forbidden(*arguments: Any, **options: Any) -> None:
             raise AssertionError("Hydra was asked to instantiate something")
 
-        patch.setattr(stored, "import_module", watched)
+        patch.setattr(classes, "import_module", watched)
         patch.setattr("hydra.utils.instantiate", forbidden)
         patch.setattr("hydra._internal.instantiate._instantiate2.instantiate", forbidden)
         patch.setattr("hydra._internal.utils._locate", forbidden)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import clozekit
-from clozekit.config import stored
+from clozekit.config.stored import classes
 from clozekit.errors import ConfigError, UserError
 from tests.security.strangers import (
     Content,
@@ -76,8 +76,8 @@ def test_a_class_of_a_trusted_module_must_be_of_the_kind(own: str, tmp_path: Pat
 
 
 def test_trust_in_a_module_is_none_in_one_with_a_longer_name() -> None:
-    assert stored.is_trusted("my_tasks.X", ["my_tasks"])
-    assert stored.is_trusted("my_tasks.sub.X", ["my_tasks"])
-    assert not stored.is_trusted("my_tasks_2.X", ["my_tasks"])
-    assert not stored.is_trusted("other.my_tasks.X", ["my_tasks"])
-    assert not stored.is_trusted("my_tasks", ["my_tasks"])
+    assert classes.is_trusted("my_tasks.X", ["my_tasks"])
+    assert classes.is_trusted("my_tasks.sub.X", ["my_tasks"])
+    assert not classes.is_trusted("my_tasks_2.X", ["my_tasks"])
+    assert not classes.is_trusted("other.my_tasks.X", ["my_tasks"])
+    assert not classes.is_trusted("my_tasks", ["my_tasks"])

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel
 
 from clozekit.config.callbacks import FULL_SENTENCES_LOSS
-from clozekit.config.location import conf_dir
+from clozekit.config.composition.location import conf_dir
 from clozekit.config.sweeps import (
     OptunaSweeperConfig,
     ProcessesLauncherConfig,

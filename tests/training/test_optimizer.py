@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clozekit.config.build import build
+from clozekit.config.composition.build import build
 from clozekit.config.train import TrainConfig
 from clozekit.data.pretraining.pair_datamodule import PretrainingDataModule
 from clozekit.errors import ConfigError

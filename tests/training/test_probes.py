@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
-from clozekit.config.components import check_components
+from clozekit.config.checks.components import check_components
 from clozekit.errors import DataError, UserError
 from clozekit.runs.curves import PANELS
 from clozekit.training.callbacks import make_callbacks

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from clozekit.compression import endings
 from clozekit.config import data
 from clozekit.config.train import TrainConfig
 from clozekit.data.files.rows import FORMATS, read_file
 from clozekit.errors import ConfigError, DataError
+from clozekit.storage.compression import endings
 
 COLUMNS: dict[type[data.StreamConfig], tuple[str, ...]] = {
     data.ClassificationDataConfig: ("text_column", "text_pair_column", "label_column"),

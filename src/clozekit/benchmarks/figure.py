@@ -5,7 +5,7 @@ from typing import Any
 
 from clozekit.benchmarks.results import BenchmarkResults
 from clozekit.config.benchmark import AVERAGE
-from clozekit.figures import label_of, picture
+from clozekit.output.figures import label_of, picture
 
 
 def plot_results(results: BenchmarkResults, path: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from clozekit.benchmarks.planning import PlannedTask
 from clozekit.benchmarks.record import JOBS, BenchmarkRecord, CheckpointRecord, job_name
 from clozekit.benchmarks.results import RateResult, best_rate, tried_rates
-from clozekit.display import say
+from clozekit.output.display import say
 from clozekit.runs.folder import RunFolder
 from clozekit.sweeps.job import Job, Status
 

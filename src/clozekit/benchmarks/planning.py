@@ -10,18 +10,18 @@ from omegaconf import DictConfig, OmegaConf
 from clozekit.benchmarks.checking import check_columns, check_results
 from clozekit.benchmarks.record import JOBS, TaskRecord, job_name
 from clozekit.config.benchmark import BenchmarkConfig, BenchmarkTaskConfig
-from clozekit.config.components import check_components
-from clozekit.config.composing import (
+from clozekit.config.checks.components import check_components
+from clozekit.config.checks.key_conflicts import check_key_conflicts
+from clozekit.config.checks.pairing import TASKS
+from clozekit.config.checks.without_effect import check_effects
+from clozekit.config.composition.composing import (
     as_override,
     checked_train,
     compose_train,
     options_of_jobs,
 )
-from clozekit.config.key_conflicts import check_key_conflicts
-from clozekit.config.pairing import TASKS
 from clozekit.config.scores import OF_TASK, Score
 from clozekit.config.train import TrainConfig
-from clozekit.config.without_effect import check_effects
 from clozekit.data.files.checksums import checksums_of_rows
 from clozekit.errors import ConfigError, DataError
 from clozekit.sweeps.job import Job

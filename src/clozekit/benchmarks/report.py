@@ -8,10 +8,10 @@ from clozekit.benchmarks.figure import plot_results
 from clozekit.benchmarks.record import BenchmarkRecord, read_benchmark
 from clozekit.benchmarks.results import BenchmarkResults, read_results
 from clozekit.benchmarks.tables import notes_of, results_csv, results_json, table_of
-from clozekit.console import PlainConsole
-from clozekit.display import say
-from clozekit.figures import drawn
 from clozekit.files import write_json, write_text
+from clozekit.output.console import PlainConsole
+from clozekit.output.display import say
+from clozekit.output.figures import drawn
 
 CSV_FILE = "results.csv"
 JSON_FILE = "results.json"

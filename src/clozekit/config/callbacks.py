@@ -5,13 +5,13 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from clozekit.config.checking import checked
+from clozekit.config.checks.checking import checked
 from clozekit.config.groups import Closed
 from clozekit.config.paths import PathText
 from clozekit.config.train import TrainConfig
 from clozekit.config.values import LARGEST, Count
 from clozekit.errors import ConfigError, DataError
-from clozekit.urls import WEB, is_url
+from clozekit.storage.urls import WEB, is_url
 
 Mode = Literal["min", "max", "auto"]
 

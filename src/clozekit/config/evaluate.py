@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from clozekit.config.groups import Closed
 from clozekit.config.paths import FilePath, PathText
-from clozekit.config.stored import TrustedModules
+from clozekit.config.stored.classes import TrustedModules
 from clozekit.config.values import Count, Precision
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 from clozekit.errors import ConfigError
-from clozekit.urls import is_url, problem_of, shown
+from clozekit.storage.urls import is_url, problem_of, shown
 
 LONGEST_NAME = 255
 """The maximum length of a file or folder name on common file systems, in bytes."""

@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from clozekit.config.groups import Closed
 from clozekit.config.paths import FilePath, PathText
-from clozekit.config.stored import TrustedModules
+from clozekit.config.stored.classes import TrustedModules
 from clozekit.config.values import Count, Precision
 from clozekit.errors import ConfigError
 

@@ -10,7 +10,7 @@ from clozekit.config.filters import FiltersConfig
 from clozekit.config.groups import Closed
 from clozekit.config.paths import PathText
 from clozekit.environment import num_cores
-from clozekit.urls import WEB, is_url
+from clozekit.storage.urls import WEB, is_url
 
 _READ_ONLY = WEB | {"hf"}
 

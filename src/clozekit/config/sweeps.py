@@ -5,7 +5,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 from pydantic import field_validator
 
-from clozekit.config.checking import checked
+from clozekit.config.checks.checking import checked
 from clozekit.config.groups import Closed
 from clozekit.config.values import Count
 

@@ -10,13 +10,13 @@ from pydantic import (
     model_validator,
 )
 
+from clozekit.config.checks.pairing import mismatch
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.groups import Closed, Component
 from clozekit.config.length import LENGTHS, Duration, Tokens, check_length
-from clozekit.config.pairing import mismatch
 from clozekit.config.paths import FilePath, PathText, checked_run_name, expanded
 from clozekit.config.schedule import OWN_SCHEDULE, ScheduleConfig, UserScheduleConfig
-from clozekit.config.stored import TrustedModules
+from clozekit.config.stored.classes import TrustedModules
 from clozekit.config.train_groups import (
     COMPILE_CHOICES,
     CompileConfig,

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictFloat, model_validator
 
-from clozekit.config.groups import Component
-from clozekit.config.trainer_keys import (
+from clozekit.config.checks.trainer_keys import (
     check_interval,
     check_longer_than_0,
     check_trainer_keys,
 )
+from clozekit.config.groups import Component
 from clozekit.config.values import LARGEST, Count, Precision
 
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from clozekit.corpus.processes import run_in_processes
 from clozekit.corpus.stage import Stage
 from clozekit.errors import DataError, WorkerError
-from clozekit.worker_processes import TOKENIZER_THREADS
+from clozekit.processes.workers import TOKENIZER_THREADS
 
 MOST_JOBS = 256
 MOST_AT_ONCE = 1_000

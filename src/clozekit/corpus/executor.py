@@ -10,7 +10,7 @@ from clozekit.corpus.processes import run_in_processes
 from clozekit.corpus.progress import show_progress
 from clozekit.corpus.stage import Stage, Task
 from clozekit.corpus.work_folder import Work
-from clozekit.worker_processes import serial_tokenizers
+from clozekit.processes.workers import serial_tokenizers
 
 
 def check_executor(config: PrepareConfig) -> None:

@@ -22,8 +22,8 @@ from clozekit.corpus.special_tokens import SETTINGS_FILES
 from clozekit.corpus.tokenizer_files import BPE_FILES, find_tokenizer
 from clozekit.errors import DataError
 from clozekit.files import sha256_of, sha256_of_file
-from clozekit.local_content import digest_of_folder
-from clozekit.urls import is_url, shown
+from clozekit.storage.local_content import digest_of_folder
+from clozekit.storage.urls import is_url, shown
 
 _READ_AT_ONCE = 8
 

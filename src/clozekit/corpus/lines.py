@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from clozekit.compression import COMPRESSION_ERRORS, decompressed, endings
 from clozekit.errors import DataError, first_line
-from clozekit.storage import opened
-from clozekit.urls import is_url
+from clozekit.storage.compression import COMPRESSION_ERRORS, decompressed, endings
+from clozekit.storage.remote_files import opened
+from clozekit.storage.urls import is_url
 
 MAX_DOCUMENT_BYTES = 64 * 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -6,7 +6,7 @@ from pathlib import Path
 from clozekit.config.cache import CacheConfig
 from clozekit.corpus.manifest import TOKENIZER_FILE, Corpus
 from clozekit.errors import DataError
-from clozekit.urls import is_url
+from clozekit.storage.urls import is_url
 
 
 def open_corpus(path: str, cache: CacheConfig) -> Corpus:

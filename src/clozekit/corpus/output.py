@@ -24,7 +24,7 @@ from clozekit.corpus.stored_output import (
 from clozekit.corpus.work_folder import PLAN_FILE, WORK_FOLDER, Work
 from clozekit.errors import ConfigError, ExecutorError, StoreError, UserError
 from clozekit.files import leftovers, open_lock_file, refuse_links
-from clozekit.urls import is_url
+from clozekit.storage.urls import is_url
 
 _LOCK_FILE = ".lock"
 _STATE_FILE = "state.json"

@@ -13,7 +13,6 @@ from clozekit.config.prepare import (
     TableSource,
     TextSource,
 )
-from clozekit.console import PlainConsole
 from clozekit.corpus.cut_stage import cut_file, partitions_to_read
 from clozekit.corpus.division import SMALLEST_PARTITION, divide
 from clozekit.corpus.executor import run_tasks
@@ -69,6 +68,7 @@ from clozekit.corpus.word_stage import (
 from clozekit.corpus.work_folder import PLAN_FILE, Plan, ShardPlan, Work
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file, write_atomically
+from clozekit.output.console import PlainConsole
 
 PARTITION_BYTES = SMALLEST_PARTITION
 _NO_TEXT = " does not contain any text"

@@ -10,7 +10,7 @@ import multiprocess  # type: ignore[import-untyped]
 import multiprocess.connection  # type: ignore[import-untyped]
 
 from clozekit.errors import UserError, WorkerError
-from clozekit.worker_processes import end_with
+from clozekit.processes.workers import end_with
 
 
 def run_in_processes(

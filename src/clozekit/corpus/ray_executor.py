@@ -15,7 +15,7 @@ from clozekit.corpus.bundles import Bundles, bundle_size, run_bundle
 from clozekit.corpus.stage import Stage
 from clozekit.environment import num_cores
 from clozekit.errors import ConfigError, ExecutorError, first_line
-from clozekit.signals import delayed_signals
+from clozekit.processes.signals import delayed_signals
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_CANCEL = 60.0

@@ -35,7 +35,7 @@ from clozekit.data.files.delimited import csv_columns, csv_rows
 from clozekit.data.files.json_text import parse_json
 from clozekit.data.files.row import BadRow
 from clozekit.errors import DataError
-from clozekit.local_content import digest_of_folder
+from clozekit.storage.local_content import digest_of_folder
 
 
 class Plan(NamedTuple):

@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from clozekit import storage
 from clozekit.errors import DataError, of_os_error
 from clozekit.files import locked
+from clozekit.storage import remote_files
 
 TRIES = 3
 """The number of downloads of a shard whose checksum is wrong."""
@@ -148,7 +148,7 @@ class ShardCache:
             if not self._make_room() and needs_room:
                 return None
             for _ in range(TRIES):
-                digest = storage.download_into(shard.url, part)
+                digest = remote_files.download_into(shard.url, part)
                 if digest == shard.sha256:
                     _lock(descriptor, fcntl.LOCK_SH)
                     os.replace(part, path)

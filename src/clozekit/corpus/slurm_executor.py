@@ -18,12 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from clozekit import slurm
 from clozekit.config.executor import SlurmExecutorConfig
 from clozekit.corpus.bundles import Bundles, bundle_size, last_line, run_bundle
 from clozekit.corpus.stage import Stage
 from clozekit.corpus.work_folder import Work
 from clozekit.errors import ConfigError, ExecutorError
+from clozekit.processes import slurm
 
 SECONDS_BETWEEN_QUESTIONS = 10.0
 """Between two questions to Slurm; the stage's files are looked at more often."""

@@ -4,11 +4,11 @@ import glob
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from clozekit import storage
-from clozekit.compression import COMPRESSIONS, endings
 from clozekit.errors import DataError
-from clozekit.stored_file import StoredFile
-from clozekit.urls import WEB, is_url, name_of, shown
+from clozekit.storage import remote_files
+from clozekit.storage.compression import COMPRESSIONS, endings
+from clozekit.storage.stored_file import StoredFile
+from clozekit.storage.urls import WEB, is_url, name_of, shown
 
 _COMPRESSION_RATIO = 4
 _SUFFIXES = {"text": ".txt", "jsonl": ".jsonl", "csv": ".csv", "parquet": ".parquet"}
@@ -52,7 +52,7 @@ def find_files(path: str, file_format: str) -> list[SourceFile]:
 def signature_of(file: Path | str) -> list[Any]:
     """Returns what differs once a file, of a path or URL, is written again."""
     if isinstance(file, str) and is_url(file):
-        return _signature_of_stored(storage.stat(file))
+        return _signature_of_stored(remote_files.stat(file))
     status = Path(file).stat()
     # Other than the time of modification, a program cannot set the time of the last change.
     return [str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
@@ -89,12 +89,12 @@ def _find_stored(url: str, suffixes: tuple[str, ...]) -> list[StoredFile]:
             f"source.path={shown(url)} is a folder of a web server, which cannot be listed; set "
             "the URL of a file"
         )
-    if glob.has_magic(url) and not _is_of_web(url) and not storage.exists(url):
-        files = [file for file in storage.glob(url) if not name_of(file.url).startswith(".")]
+    if glob.has_magic(url) and not _is_of_web(url) and not remote_files.exists(url):
+        files = [file for file in remote_files.glob(url) if not name_of(file.url).startswith(".")]
         if not files:
             raise DataError(f"source.path={shown(url)} does not match any file")
     else:
-        files = storage.find(url)
+        files = remote_files.find(url)
         if [file.url for file in files] != [url]:
             depth = len(PurePosixPath(url.rstrip("/")).parts)
             files = [
@@ -115,7 +115,7 @@ def _local_file(path: Path) -> SourceFile:
 
 
 def _stored_file(file: StoredFile) -> SourceFile:
-    seeks = not is_compressed(file.url) and storage.can_seek(file.url)
+    seeks = not is_compressed(file.url) and remote_files.can_seek(file.url)
     return SourceFile(file.url, file.size, _signature_of_stored(file), seeks)
 
 

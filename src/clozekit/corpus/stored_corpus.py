@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from clozekit import storage
 from clozekit.config.cache import CacheConfig, num_bytes
 from clozekit.corpus.manifest import (
     MANIFEST_FILE,
@@ -22,7 +21,8 @@ from clozekit.corpus.shard_files import ShardFile
 from clozekit.corpus.shards import Shard, token_dtype
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file
-from clozekit.urls import join, name_of
+from clozekit.storage import remote_files
+from clozekit.storage.urls import join, name_of
 
 FEWEST_SHARDS = 4
 """The smallest cache has room for this many shards: of training and validation, the one at hand and
@@ -80,7 +80,7 @@ class StoredCorpus(Corpus):
             if file.is_file() and sha256_of_file(file) == expected:
                 return
             try:
-                digest = storage.download(url, file)
+                digest = remote_files.download(url, file)
             except OSError as error:
                 raise DataError(
                     f"data.cache.dir={self.folder} cannot be written: {error.strerror or error}"
@@ -266,7 +266,7 @@ class _State:
 
 def _read_manifest(url: str) -> bytes:
     try:
-        return storage.read_bytes(join(url, MANIFEST_FILE))
+        return remote_files.read_bytes(join(url, MANIFEST_FILE))
     except DataError as error:
         if "does not exist" not in str(error):
             raise
@@ -279,7 +279,7 @@ def _read_manifest(url: str) -> bytes:
 def _sizes(url: str) -> dict[str, int]:
     """Lists the sizes of a folder's files; none if it cannot be listed, as on a web server."""
     try:
-        listed = storage.files(url)
+        listed = remote_files.files(url)
     except DataError:
         return {}
     return {name_of(file.url): file.size for file in listed if file.size is not None}

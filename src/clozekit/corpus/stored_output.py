@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clozekit import storage
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.manifest import (
     MANIFEST_FILE,
@@ -22,7 +21,8 @@ from clozekit.corpus.manifest import (
     parse_manifest,
 )
 from clozekit.errors import ConfigError, DataError
-from clozekit.urls import join
+from clozekit.storage import remote_files
+from clozekit.storage.urls import join
 
 MARKER_FILE = ".preparing.json"
 
@@ -46,11 +46,11 @@ class PreparedCorpus:
         Raises:
             DataError: The corpus is damaged or has a newer format, or cannot be read.
         """
-        names = storage.names(url)
+        names = remote_files.names(url)
         if MANIFEST_FILE not in names:
             return None
         path = join(url, MANIFEST_FILE)
-        manifest = parse_manifest(storage.read_bytes(path), path)
+        manifest = parse_manifest(remote_files.read_bytes(path), path)
         shards = [shard.file for split in SPLITS for shard in manifest.splits[split].shards]
         if missing := sorted({TOKENIZER_FILE, *shards} - set(names)):
             raise DataError(f"{join(url, missing[0])} does not exist, but {path} lists it")
@@ -86,10 +86,10 @@ def marker_of(config: PrepareConfig) -> Marker | None:
         DataError: It is not a marker, or cannot be read.
     """
     path = join(config.out, MARKER_FILE)
-    if not storage.exists(path):
+    if not remote_files.exists(path):
         return None
     try:
-        marker = json.loads(storage.read_bytes(path))
+        marker = json.loads(remote_files.read_bytes(path))
         return Marker(dict(marker["configuration"]), str(marker["work_dir"]))
     except (ValueError, TypeError, KeyError):
         raise DataError(f"{path} is not from clozekit; use another folder") from None
@@ -102,7 +102,7 @@ def refuse_foreign_files(config: PrepareConfig) -> None:
         ConfigError: It is not.
         DataError: The store cannot be read.
     """
-    if names := storage.names(config.out):
+    if names := remote_files.names(config.out):
         raise ConfigError(
             f"out={config.out} contains files that are not from a corpus ({names[0]}); use a new "
             "or an empty folder"
@@ -129,21 +129,21 @@ def mark(config: PrepareConfig) -> None:
         DataError: It cannot be written.
     """
     content = json.dumps(Marker.of(config)._asdict(), indent=2, ensure_ascii=False).encode() + b"\n"
-    storage.write_bytes(join(config.out, MARKER_FILE), content)
+    remote_files.write_bytes(join(config.out, MARKER_FILE), content)
 
 
 def unmark(config: PrepareConfig) -> None:
     """Removes the marker, if there is one."""
     path = join(config.out, MARKER_FILE)
     # Someone who may not write can still be told that the corpus is finished.
-    if storage.exists(path):
-        storage.remove(path)
+    if remote_files.exists(path):
+        remote_files.remove(path)
 
 
 def remove_stored(config: PrepareConfig, keep: tuple[str, ...] = ()) -> None:
     """Removes the files of a corpus from the store, except those to keep, and nothing else."""
-    names = [name for name in storage.names(config.out) if name not in keep]
+    names = [name for name in remote_files.names(config.out) if name not in keep]
     # The manifest goes first, so that an interrupted removal does not leave a corrupt corpus.
     for name in sorted(names, key=lambda name: name != MANIFEST_FILE):
         if name in (MANIFEST_FILE, TOKENIZER_FILE) or re.fullmatch(SHARD_FILE, name):
-            storage.remove(join(config.out, name))
+            remote_files.remove(join(config.out, name))

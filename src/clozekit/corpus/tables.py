@@ -22,9 +22,9 @@ from clozekit.data.files.arrow_rows import checked_columns
 from clozekit.data.files.hub import quiet_datasets
 from clozekit.errors import DataError, first_line
 from clozekit.files import write_atomically
-from clozekit.local_content import cache_of
-from clozekit.storage import opened
-from clozekit.urls import is_url
+from clozekit.storage.local_content import cache_of
+from clozekit.storage.remote_files import opened
+from clozekit.storage.urls import is_url
 
 _ROWS_AT_ONCE = 1_024
 _FOOTER_BYTES = 2**16

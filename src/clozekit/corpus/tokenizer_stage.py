@@ -10,7 +10,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from clozekit import storage
 from clozekit.config.prepare import (
     BPEConfig,
     ExistingTokenizerConfig,
@@ -24,7 +23,8 @@ from clozekit.corpus.tokenizer_files import load_tokenizer
 from clozekit.corpus.vocabulary import count_words, train_from_counts
 from clozekit.corpus.work_folder import Work
 from clozekit.files import write_atomically
-from clozekit.urls import is_url, name_of
+from clozekit.storage import remote_files
+from clozekit.storage.urls import is_url, name_of
 
 Counter: TypeAlias = Callable[[pa.StringArray, NDArray[np.bool_]], Mapping[str, int]]
 """Counts the words of sentences, which are or are not the first of their documents."""
@@ -86,8 +86,8 @@ def _at_hand(work: Work, path: str) -> Path:
         return Path(path)
     folder = path.rpartition("/")[0]
     for name in SETTINGS_FILES:
-        if storage.exists(f"{folder}/{name}"):
-            storage.download(f"{folder}/{name}", work.file("tokenizer", name))
+        if remote_files.exists(f"{folder}/{name}"):
+            remote_files.download(f"{folder}/{name}", work.file("tokenizer", name))
     target = work.file("tokenizer", name_of(path))
-    storage.download(path, target)
+    remote_files.download(path, target)
     return target

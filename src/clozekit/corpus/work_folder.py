@@ -11,14 +11,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from clozekit import storage
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.division import Division, Piece
 from clozekit.corpus.documents import Partition
 from clozekit.corpus.manifest import FORMAT_VERSION, TOKENIZER_FILE, Split
 from clozekit.errors import StoreError
 from clozekit.files import sha256_of, write_atomically, write_json
-from clozekit.urls import is_url, join
+from clozekit.storage import remote_files
+from clozekit.storage.urls import is_url, join
 
 WORK_FOLDER = ".work"
 PLAN_FILE = "plan.json"
@@ -95,7 +95,7 @@ class Work:
     def upload(self, name: str) -> None:
         """Uploads a finished file of the corpus, if it is written to a store."""
         if self.is_stored:
-            storage.upload(self.out / name, join(self.config.out, name))
+            remote_files.upload(self.out / name, join(self.config.out, name))
 
     def check_uploaded(self, *names: str) -> None:
         """Checks that files of the corpus are in the store, just before its manifest says so.
@@ -103,7 +103,7 @@ class Work:
         Raises:
             StoreError: Somebody has removed one.
         """
-        if missing := sorted(set(names) - set(storage.names(self.config.out))):
+        if missing := sorted(set(names) - set(remote_files.names(self.config.out))):
             self.forget_shards()
             raise StoreError(
                 f"{join(self.config.out, missing[0])} was uploaded, but does not exist any more; "

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningDataModule
 from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 
-from clozekit.config.checking import checked
+from clozekit.config.checks.checking import checked
 from clozekit.config.data import StreamConfig
 from clozekit.config.phases import PlannedPhase, planned
 from clozekit.data.batch import Batch

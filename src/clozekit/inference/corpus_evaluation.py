@@ -10,8 +10,8 @@ from lightning.pytorch import Trainer
 from clozekit.config.callbacks import FULL_SENTENCES_LOSS
 from clozekit.config.data import PairDataConfig, StreamConfig
 from clozekit.config.evaluate import EvaluateConfig
-from clozekit.config.registry import DATA
-from clozekit.config.stored import construct, stored_arguments, stored_class
+from clozekit.config.stored.classes import construct, stored_arguments, stored_class
+from clozekit.config.stored.registry import DATA
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.errors import ConfigError
 from clozekit.inference.load_predictor import check_encoder, task_name, weights_of_parts

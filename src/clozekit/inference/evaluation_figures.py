@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clozekit.figures import label_of, picture
+from clozekit.output.figures import label_of, picture
 
 Confusion = tuple[Sequence[str], NDArray[np.int64]]
 """The classes, and how often each gold class was predicted as each class: `[gold, predicted]`."""

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from clozekit.figures import drawn
 from clozekit.files import as_json, write_folder_atomically, write_json, write_text
 from clozekit.inference.evaluation_figures import (
     Confusion,
@@ -18,6 +17,7 @@ from clozekit.inference.evaluation_figures import (
 )
 from clozekit.inference.evaluation_page import PAGE, evaluation_page
 from clozekit.inference.row_predictor import Prediction, single_labels
+from clozekit.output.figures import drawn
 from clozekit.tasks.answering import AnsweringModule
 from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.fine_tuning import FineTuningModule, computed_metrics

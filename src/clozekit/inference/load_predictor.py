@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from clozekit.config.checking import checked
+from clozekit.config.checks.checking import checked
 from clozekit.config.reading import MaskedTextReading
-from clozekit.config.registry import ENCODERS, PRETRAINING_TASKS, TASK_ARGUMENTS, TASKS
-from clozekit.config.stored import check_trust, construct, stored_arguments, stored_class
+from clozekit.config.stored.classes import check_trust, construct, stored_arguments, stored_class
+from clozekit.config.stored.registry import ENCODERS, PRETRAINING_TASKS, TASK_ARGUMENTS, TASKS
 from clozekit.config.tasks import PublishedAnsweringConfig
 from clozekit.config.values import Precision
 from clozekit.data.labelled.features import Features, shown_labels

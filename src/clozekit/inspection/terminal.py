@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from clozekit.console import PlainConsole
-from clozekit.display import printable
 from clozekit.inspection.shown import Bar, Counts, Histogram, Inspection, Part, ShownExample
+from clozekit.output.console import PlainConsole
+from clozekit.output.display import printable
 from clozekit.pages.elements import shortened
 from clozekit.pages.marks import Chip
 

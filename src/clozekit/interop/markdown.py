@@ -2,7 +2,7 @@
 
 import re
 
-from clozekit.display import printable
+from clozekit.output.display import printable
 
 # What Markdown, GitHub's dialect of it or HTML gives a meaning to; `_` only at the ends of a word.
 _SPECIAL = re.compile(r"[\\`*\[\]|<>&~$:@#]|(?<![^\W_])_+|_+(?![^\W_])|(?<=www)\.")

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
 
-from clozekit.display import printable
+from clozekit.output.display import printable
 
 TAGS = frozenset(
     (

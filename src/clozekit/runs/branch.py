@@ -11,7 +11,7 @@ from clozekit.files import copy_atomically
 from clozekit.runs.checkpoint_file import Checkpoint
 from clozekit.runs.folder import RunFolder, run_of
 from clozekit.runs.resume import all_resumable
-from clozekit.urls import is_url
+from clozekit.storage.urls import is_url
 
 RECORD_KEY = "parent"
 """The key of the parent in `run.json`."""

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from clozekit.config.plain import plain_copy, shown
+from clozekit.config.stored.plain import plain_copy, shown
 from clozekit.corpus.tokenizer_files import tokenizer_from_json
 from clozekit.errors import DataError
 from clozekit.files import write_atomically

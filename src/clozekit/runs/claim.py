@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from clozekit.display import warn
 from clozekit.errors import ConfigError, of_os_error
+from clozekit.output.display import warn
 from clozekit.runs.folder import RUN_LOCK, is_taken
 from clozekit.runs.lock import Lock
 

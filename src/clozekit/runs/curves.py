@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from clozekit.figures import label_of, picture
+from clozekit.output.figures import label_of, picture
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.metrics_file import Series, read_series
 

@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from clozekit import __version__
-from clozekit.display import warn
 from clozekit.errors import ConfigError
 from clozekit.files import write_json, write_text
+from clozekit.output.display import warn
 
 FORMAT_VERSION = 1
 RUN_LOCK = ".run.lock"

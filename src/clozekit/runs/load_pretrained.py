@@ -6,14 +6,14 @@ from pathlib import Path
 from pydantic import ValidationError
 from tokenizers import Tokenizer
 
+from clozekit.config.composition.messages import of_validation
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.messages import of_validation
-from clozekit.display import printable, say
 from clozekit.errors import ConfigError, DataError
 from clozekit.interop.new_pieces import with_new_pieces
 from clozekit.interop.pretrained import Pretrained, check_finite
 from clozekit.interop.sizes import check_sizes
 from clozekit.interop.transformers import load_transformers
+from clozekit.output.display import printable, say
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
 from clozekit.runs.folder import is_first_process
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clozekit.config.plain import shown
+from clozekit.config.stored.plain import shown
 from clozekit.errors import DataError
 from clozekit.interop.pretrained import check_finite
 from clozekit.runs.checkpoint_file import Checkpoint

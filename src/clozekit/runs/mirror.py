@@ -12,14 +12,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from clozekit import storage
-from clozekit.display import say
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import locked, sha256_of
+from clozekit.output.display import say
 from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.runs.folder import RUN_LOCK, is_first_process, is_taken
 from clozekit.runs.lock import is_held
-from clozekit.urls import join
+from clozekit.storage import remote_files
+from clozekit.storage.urls import join
 
 FORMAT_VERSION = 1
 RECORD_FILE = "mirror.json"
@@ -75,10 +75,10 @@ def read_record(url: str) -> MirrorRecord | None:
         DataError: It cannot be read, or is damaged.
     """
     file = join(url, RECORD_FILE)
-    if not storage.exists(file):
+    if not remote_files.exists(file):
         return None
     try:
-        record = MirrorRecord.model_validate_json(storage.read_bytes(file, most=_MOST_BYTES))
+        record = MirrorRecord.model_validate_json(remote_files.read_bytes(file, most=_MOST_BYTES))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -188,7 +188,7 @@ def _download(url: str, record: MirrorRecord, folder: Path, temporary: Path) -> 
     try:
         for file in record.files:
             source, target = join(url, file.stored), temporary / file.name
-            digest = storage.download(source, target)
+            digest = remote_files.download(source, target)
             if digest != file.sha256:
                 raise DataError(
                     f"{source} is damaged: its SHA-256 is {digest[:12]}…, but {RECORD_FILE} has "

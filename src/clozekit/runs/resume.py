@@ -10,11 +10,11 @@ from torch import Tensor
 from clozekit.config.changes import Effect, effect_of
 from clozekit.config.length import LENGTHS
 from clozekit.config.values import as_yaml, flat
-from clozekit.display import warn
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import copy_atomically
+from clozekit.output.display import warn
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
-from clozekit.urls import is_url
+from clozekit.storage.urls import is_url
 
 NEEDED = frozenset({"loops", "optimizer_states", "lr_schedulers"})
 """The parts of a checkpoint that only a resume needs."""

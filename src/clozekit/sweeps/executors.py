@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clozekit.config.checking import checked
+from clozekit.config.checks.checking import checked
 from clozekit.config.sweeps import LAUNCHERS, ProcessesLauncherConfig, SubmititLauncherConfig
 from clozekit.errors import ConfigError
 from clozekit.sweeps.processes import LocalExecutor

@@ -21,8 +21,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from clozekit.environment import prepare_for_torch, without_collector
+from clozekit.output.standard_streams import open_standard_streams
 from clozekit.runs.lock import sign
-from clozekit.standard_streams import open_standard_streams
 from clozekit.sweeps.fork_server import LENGTH
 from clozekit.sweeps.parents import ending_with
 from clozekit.sweeps.process_title import set_process_title
@@ -80,8 +80,8 @@ def _import() -> None:
 
 def _warm_up() -> None:
     """Does once what the first composition and the first picture of each job would do anew."""
-    from clozekit.config.warming import compose_unused
-    from clozekit.figures import draw_unused
+    from clozekit.config.composition.warming import compose_unused
+    from clozekit.output.figures import draw_unused
 
     compose_unused()
     draw_unused()
@@ -131,7 +131,7 @@ def _become(request: _Request) -> None:
     """Makes this process like one that was started for the job, and answers the request."""
     import torch
 
-    from clozekit.config.warming import compose_once
+    from clozekit.config.composition.warming import compose_once
 
     if torch.cuda._is_in_bad_fork():
         # An import has used CUDA. Without an answer, the job becomes a new process.

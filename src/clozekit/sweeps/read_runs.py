@@ -8,11 +8,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from clozekit.config.overrides import parsed
+from clozekit.config.composition.overrides import parsed
 from clozekit.config.values import flat
-from clozekit.display import printable
 from clozekit.documents import read_json_object, read_yaml
 from clozekit.errors import ConfigError, DataError
+from clozekit.output.display import printable
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.lock import is_held
 from clozekit.runs.metrics_file import read_metrics_of

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from clozekit.display import say
 from clozekit.exit_codes import INTERRUPTED, PREEMPTED
-from clozekit.signals import stop_signals
+from clozekit.output.display import say
+from clozekit.processes.signals import stop_signals
 from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.record import SweepRecord
 

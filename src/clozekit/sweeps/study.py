@@ -12,11 +12,11 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from clozekit.config.callbacks import metrics_of_callbacks
-from clozekit.config.pairing import TASKS
-from clozekit.config.plain import shown
+from clozekit.config.checks.pairing import TASKS
+from clozekit.config.stored.plain import shown
 from clozekit.config.train import TrainConfig
-from clozekit.display import say
 from clozekit.errors import ConfigError
+from clozekit.output.display import say
 from clozekit.runs.pruning_files import Answer, read_answer, read_report, write_answer
 from clozekit.sweeps.job import Job, Status
 from clozekit.sweeps.naming import job_name

@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from clozekit import slurm
 from clozekit.documents import read_json_object
 from clozekit.errors import ConfigError, first_line
 from clozekit.exit_codes import PREEMPTED
 from clozekit.files import append_text, write_json
+from clozekit.processes import slurm
 from clozekit.sweeps.job import INTERRUPTED_CODES, Job
 from clozekit.sweeps.processes import LocalJob, job_environment, start_process
 

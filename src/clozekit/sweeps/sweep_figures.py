@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from clozekit.figures import label_of, picture
+from clozekit.output.figures import label_of, picture
 from clozekit.runs.curves import mark_phases, phase_changes, running_mean
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.metrics_file import read_series

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clozekit.display import printable
+from clozekit.output.display import printable
 from clozekit.sweeps.comparability import files_that_changed, keys_that_change
 from clozekit.sweeps.read_runs import Outcome, as_text
 from clozekit.sweeps.summary import SEED, Setting, Summary, command_to_repeat

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from clozekit.config.train_groups import DivergenceConfig
 from clozekit.data.step import StepBatch
-from clozekit.display import say
+from clozekit.output.display import say
 
 if TYPE_CHECKING:
     from clozekit.tasks.base import TaskModule

@@ -3,9 +3,9 @@
 import pydoc
 from typing import Any
 
-from clozekit.config.build import build, check_kind
+from clozekit.config.composition.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.stored import is_trusted
+from clozekit.config.stored.classes import is_trusted
 from clozekit.config.tasks import BALANCED
 from clozekit.config.train import TrainConfig
 from clozekit.config.train_groups import FineTuningConfig

@@ -9,9 +9,9 @@ from clozekit.config.length import LENGTHS
 from clozekit.config.schedule import restarted, too_long
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
-from clozekit.display import warn
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
+from clozekit.output.display import warn
 from clozekit.runs.branch import (
     Parent,
     checkpoint_of_parent,

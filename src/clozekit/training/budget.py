@@ -1,9 +1,9 @@
 """Fixes the number of steps of a run with a budget of time."""
 
 from clozekit.config.length import seconds_of
-from clozekit.display import say
 from clozekit.errors import ConfigError
 from clozekit.exit_codes import USER_ERROR
+from clozekit.output.display import say
 from clozekit.runs.folder import is_first_process
 from clozekit.training.beginning import Beginning, Parts, make_parts
 from clozekit.training.measuring import Cost, Measured, measure, steps_of_budget

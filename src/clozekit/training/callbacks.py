@@ -16,15 +16,15 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 from lightning.pytorch.callbacks.timer import Interval
 
-from clozekit.config.build import build, check_kind
+from clozekit.config.checks.trainer_keys import REFUSED_CALLBACKS
+from clozekit.config.composition.build import build, check_kind
 from clozekit.config.train import TrainConfig
-from clozekit.config.trainer_keys import REFUSED_CALLBACKS
 from clozekit.errors import ConfigError
+from clozekit.storage.urls import is_url
 from clozekit.tasks.base import TaskModule
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.monitoring import AUTO, EarlyStopping
 from clozekit.training.probes import Probes
-from clozekit.urls import is_url
 
 LOGGED_IN_TRAINING = ("train/", "probe/", "lr-")
 """The beginnings of the names of metrics that are no validation's, and not known before it."""

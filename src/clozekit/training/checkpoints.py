@@ -9,9 +9,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from clozekit.config.callbacks import check_mode
 from clozekit.data.step import StepBatch
-from clozekit.display import say
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import leftovers, link_atomically
+from clozekit.output.display import say
 from clozekit.tasks.base import TaskModule
 from clozekit.training.failures import leaves_weights_good
 from clozekit.training.mirror import Mirror

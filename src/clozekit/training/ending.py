@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from clozekit.standard_streams import write_unbuffered
+from clozekit.output.standard_streams import write_unbuffered
 
 FLUSH_SECONDS = 2.0
 """Time limit for flushing output; a pipe without a reader would block forever."""

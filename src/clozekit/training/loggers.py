@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers import TensorBoardLogger as LightningTensorBoardLogger
 from lightning.pytorch.loggers import WandbLogger as LightningWandbLogger
 
-from clozekit.config.build import build, check_kind
+from clozekit.config.composition.build import build, check_kind
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError

@@ -6,10 +6,9 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from clozekit import storage
-from clozekit.display import say
 from clozekit.errors import ConfigError, DataError, of_os_error
 from clozekit.files import copy_atomically, link_atomically, sha256_of_file
+from clozekit.output.display import say
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.mirror import (
     RECORD_FILE,
@@ -20,7 +19,8 @@ from clozekit.runs.mirror import (
     newest_step,
     read_record,
 )
-from clozekit.urls import join
+from clozekit.storage import remote_files
+from clozekit.storage.urls import join
 
 SNAPSHOTS = ".mirror"
 """The folder in the run's folder with links to the files that are being copied."""
@@ -155,7 +155,7 @@ class Mirror:
             if digest not in stored:
                 place = name.with_name(f"{name.stem}-{digest[:16]}{name.suffix}").as_posix()
                 self._stored.add(place)
-                storage.upload(path, join(self.url, place))
+                remote_files.upload(path, join(self.url, place))
                 stored[digest] = place
             size = path.stat().st_size
             files.append(
@@ -165,14 +165,14 @@ class Mirror:
             )
         record = MirrorRecord(run_id=self.folder.id, step=newest_step(snapshot), files=tuple(files))
         content = record.model_dump_json(indent=2).encode() + b"\n"
-        storage.write_bytes(join(self.url, RECORD_FILE), content)
+        remote_files.write_bytes(join(self.url, RECORD_FILE), content)
         self._record = record
         self._remove(self._stored - {file.stored for file in files})
 
     def _remove(self, unused: set[str]) -> None:
         for place in sorted(unused):
             try:
-                storage.remove(join(self.url, place))
+                remote_files.remove(join(self.url, place))
             except DataError as error:
                 say(f"warning: {_KEY}: {error}", file=sys.stderr)
             self._stored.discard(place)
@@ -180,7 +180,7 @@ class Mirror:
     def _note_leftovers(self) -> None:
         """Notes what a killed process had uploaded, which the record does not have."""
         with suppress(DataError):
-            for file in storage.files(self.url):
+            for file in remote_files.files(self.url):
                 place = file.url.removeprefix(join(self.url, ""))
                 if is_stored_name(place):
                     self._stored.add(place)

@@ -8,7 +8,7 @@ from clozekit.config.train import TrainConfig
 from clozekit.data.files.checksums import checksums_of_rows
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
-from clozekit.display import say
+from clozekit.output.display import say
 from clozekit.runs.branch import continue_history
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.resume import adopt

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from clozekit.config.build import build, check_kind
-from clozekit.config.optimizers import check_optimizer
+from clozekit.config.checks.optimizers import check_optimizer
+from clozekit.config.composition.build import build, check_kind
 
 
 @dataclass(frozen=True)

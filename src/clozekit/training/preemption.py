@@ -11,8 +11,8 @@ from lightning.pytorch.strategies import ParallelStrategy
 
 from clozekit.data.step import StepBatch
 from clozekit.exit_codes import PREEMPTED
-from clozekit.signals import stop_signals
-from clozekit.standard_streams import write_unbuffered
+from clozekit.output.standard_streams import write_unbuffered
+from clozekit.processes.signals import stop_signals
 from clozekit.tasks.base import TaskModule
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.validation import validation_follows

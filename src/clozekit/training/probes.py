@@ -18,9 +18,9 @@ from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.labelled.row_store import RowStore
 from clozekit.data.module import StreamDataModule
 from clozekit.data.step import StepBatch
-from clozekit.display import say
 from clozekit.errors import ConfigError, DataError
 from clozekit.models.pooling import first_tokens, means
+from clozekit.output.display import say
 from clozekit.tasks.base import TaskModule
 
 REGULARIZATION = 0.01

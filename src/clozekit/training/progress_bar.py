@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from clozekit.console import PlainConsole
+from clozekit.output.console import PlainConsole
 
 SECONDS_BETWEEN_LINES = 20.0
 """The interval of progress lines if the output is not a terminal."""

@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from clozekit.data.step import StepBatch
-from clozekit.display import say
 from clozekit.exit_codes import PREEMPTED, PRUNED
+from clozekit.output.display import say
 from clozekit.runs.pruning_files import Report, read_answer, read_report, write_report
 from clozekit.tasks.base import TaskModule
 from clozekit.training.preemption import save_and_exit

@@ -206,7 +206,7 @@ def end_with_parent() -> None:
     """Ends this process when the process that called `set_parent` has ended, for any reason.
 
     Lightning starts the processes of a run as commands, so the parent is known only by its id, not
-    as an object that `clozekit.worker_processes.end_with` could join.
+    as an object that `clozekit.processes.workers.end_with` could join.
     """
     parent = os.environ[PARENT]
 

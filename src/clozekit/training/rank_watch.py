@@ -11,8 +11,8 @@ from lightning.fabric.strategies.launchers.subprocess_script import _ChildProces
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
 
-from clozekit.display import warn
 from clozekit.errors import first_line
+from clozekit.output.display import warn
 from clozekit.training.ending import exit_at_once, write_error
 from clozekit.training.failures import is_communication_error
 from clozekit.training.preemption import Preemption

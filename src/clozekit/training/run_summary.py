@@ -9,12 +9,12 @@ from rich.table import Table
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.phases import PlannedPhase
-from clozekit.console import PlainConsole
 from clozekit.data.labelled.labelled_source import LabelledSource
 from clozekit.data.module import StreamDataModule
 from clozekit.data.stream import Phase
 from clozekit.models.attention import reason_for_padding
 from clozekit.models.encoder import Encoder
+from clozekit.output.console import PlainConsole
 from clozekit.runs.folder import RunFolder
 from clozekit.tasks.base import TaskModule
 from clozekit.training import memory

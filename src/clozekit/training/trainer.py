@@ -19,9 +19,9 @@ from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
-from clozekit.config.build import build, check_kind
+from clozekit.config.checks.strategies import check_strategy_class
+from clozekit.config.composition.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.strategies import check_strategy_class
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from clozekit.data.module import StreamDataModule
 from clozekit.data.step import StepBatch
-from clozekit.display import say, warn
+from clozekit.output.display import say, warn
 from clozekit.tasks.base import TaskModule
 
 LOSS = "train/mlm_loss"

@@ -8,8 +8,8 @@ from lightning.pytorch import Trainer
 
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
-from clozekit.display import warn
 from clozekit.errors import ConfigError
+from clozekit.output.display import warn
 from clozekit.tasks.source_metrics import PREFIX
 
 

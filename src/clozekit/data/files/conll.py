@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from clozekit.compression import endings
 from clozekit.data.files.opening import Lines, check_is_file, opened
 from clozekit.data.files.row import FileRow, NoRowsError, Rows
 from clozekit.errors import DataError
+from clozekit.storage.compression import endings
 
 ENDINGS = (".conll", ".conllu", ".txt", ".iob", ".iob2", ".bio")
 """The file endings that are read as CoNLL, with or without that of a compression."""

@@ -14,7 +14,7 @@ import yaml
 from clozekit.data.files.arrow_rows import named, narrow_columns, shortest
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError, Rows
 from clozekit.errors import DataError, first_line
-from clozekit.local_content import cache_of, digest_of_folder
+from clozekit.storage.local_content import cache_of, digest_of_folder
 
 _ROWS_AT_ONCE = 1000
 

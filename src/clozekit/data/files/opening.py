@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from clozekit import storage
-from clozekit.compression import COMPRESSION_ERRORS, decompressed, endings
 from clozekit.errors import DataError, first_line
-from clozekit.urls import is_url
+from clozekit.storage import remote_files
+from clozekit.storage.compression import COMPRESSION_ERRORS, decompressed, endings
+from clozekit.storage.urls import is_url
 
 MAX_ROW_BYTES = 16 * 2**20
 """The maximum size of a row of labelled data."""
@@ -52,7 +52,7 @@ def opened(path: str) -> Iterator[OpenFile]:
     """
     compression = endings(path)[1]
     try:
-        with storage.opened(path) if is_url(path) else Path(path).open("rb") as raw:
+        with remote_files.opened(path) if is_url(path) else Path(path).open("rb") as raw:
             yield OpenFile(raw, decompressed(raw, compression))
     except COMPRESSION_ERRORS as error:
         reason = (isinstance(error, OSError) and error.strerror) or first_line(error)

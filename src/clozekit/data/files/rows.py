@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from clozekit.compression import endings
 from clozekit.data.files.arrow_rows import (
     arrow_columns,
     arrow_rows,
@@ -28,6 +27,7 @@ from clozekit.data.files.opening import check_is_file
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError
 from clozekit.data.files.row import Rows as Rows
 from clozekit.errors import DataError
+from clozekit.storage.compression import endings
 
 MISSING_LABEL = -100
 """The label that torch's losses ignore. It is used in batches only: in a file, -100 is a value."""

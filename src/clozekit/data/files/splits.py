@@ -9,11 +9,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clozekit.compression import endings
 from clozekit.data.files import hub
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError, Rows
 from clozekit.data.files.rows import FORMATS, read_file
 from clozekit.errors import DataError, first_line
+from clozekit.storage.compression import endings
 
 
 class _Slice(NamedTuple):

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from clozekit.compression import endings
 from clozekit.data.files.cells import shown
 from clozekit.data.files.json_text import JsonStream
 from clozekit.data.files.opening import check_is_file, opened
 from clozekit.data.files.row import FileRow, NoRowsError, Rows
 from clozekit.errors import DataError
+from clozekit.storage.compression import endings
 
 COLUMNS = ("id", "question", "context", "answers", "is_impossible")
 

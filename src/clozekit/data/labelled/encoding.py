@@ -19,7 +19,7 @@ from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import CHUNK_ROWS
 from clozekit.environment import num_cores
 from clozekit.errors import WorkerError
-from clozekit.worker_processes import end_with, serial_tokenizers
+from clozekit.processes.workers import end_with, serial_tokenizers
 
 MOST_WORKERS = 4
 """The maximum number of processes; each needs some 60 MiB of its own."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic
 
 from tokenizers import Tokenizer
 
-from clozekit.config.checking import checked
+from clozekit.config.checks.checking import checked
 from clozekit.config.reading import Reading
 from clozekit.data.files.cells import RowError as RowError
 from clozekit.data.files.cells import as_id, as_text, is_missing
@@ -15,8 +15,8 @@ from clozekit.data.files.rows import Rows, read_file
 from clozekit.data.files.splits import read_split
 from clozekit.data.labelled.encoded_rows import EncodedRows, ExampleT
 from clozekit.data.sequence_format import SequenceFormat
-from clozekit.display import printable
 from clozekit.errors import DataError
+from clozekit.output.display import printable
 
 LONGEST_SHOWN = 60
 """The maximum number of characters of a label in a message."""

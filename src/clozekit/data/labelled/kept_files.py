@@ -13,9 +13,9 @@ from clozekit.corpus import special_tokens, word_marks
 from clozekit.data import files, sequence_format
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import RowFile, spooled, write_row_file
-from clozekit.display import say
 from clozekit.errors import DataError
 from clozekit.files import leftovers, locked, sha256_of, sha256_of_file, write_json
+from clozekit.output.display import say
 
 FOLDER = ".rows"
 """The name of the folder, beside the runs."""

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.display import printable
 from clozekit.errors import ConfigError, DataError
 from clozekit.interop.families.bert import BERT
 from clozekit.interop.families.distilbert import DISTILBERT
@@ -13,6 +12,7 @@ from clozekit.interop.families.electra import ELECTRA
 from clozekit.interop.families.family import Family
 from clozekit.interop.families.modernbert import MODERNBERT
 from clozekit.interop.families.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
+from clozekit.output.display import printable
 
 FAMILIES = (BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, DISTILBERT, ELECTRA, MODERNBERT)
 """All families. Of those with the same parts, the first is written by default."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from clozekit.config.composition.messages import of_validation
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.messages import of_validation
-from clozekit.display import printable
 from clozekit.errors import DataError
+from clozekit.output.display import printable
 
 ACTIVATIONS = {
     "gelu": "gelu",

@@ -1,0 +1,1 @@
+"""What the user sees: printed text, pictures, and the streams that they go to."""

@@ -1,0 +1,1 @@
+"""Signals, worker processes, and jobs of Slurm."""
