@@ -10,8 +10,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokeniz
 from tokenizers.models import BPE, Unigram, WordPiece
 from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 
-from clozekit.corpus.special_tokens import ROLES
-from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.corpus.tokenizers.special_tokens import ROLES
+from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer
 
 TEXT = (
     "The old horse feeds the field, and the cow plays in the older field. "

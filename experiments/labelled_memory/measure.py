@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from clozekit.config.prepare import WordPieceConfig
-from clozekit.corpus.vocabulary import count_words, train_from_counts
+from clozekit.corpus.tokenizers.vocabulary import count_words, train_from_counts
 
 CLASSES = ("entailment", "neutral", "contradiction")
 WORDS = {"premise": 20, "hypothesis": 10}

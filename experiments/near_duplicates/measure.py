@@ -24,11 +24,11 @@ import pyarrow as pa
 
 from clozekit.config.dedup import NearDedup
 from clozekit.config.prepare import MovieReviewsSource, PrepareConfig
-from clozekit.corpus.minhash import band_hash, estimated_similarity, shingles, signatures
-from clozekit.corpus.normalized_words import normalized_words
-from clozekit.corpus.readers import plan_partitions, read_documents
-from clozekit.corpus.sentences import split_sentences
 from clozekit.corpus.shards import Shard
+from clozekit.corpus.sources.readers import plan_partitions, read_documents
+from clozekit.corpus.texts.minhash import band_hash, estimated_similarity, shingles, signatures
+from clozekit.corpus.texts.normalized_words import normalized_words
+from clozekit.corpus.texts.sentences import split_sentences
 from clozekit.prepare import prepare
 
 EXACT = 200

@@ -30,10 +30,10 @@ from typing import Any
 
 from clozekit.config.prepare import MovieReviewsSource, PrepareConfig
 from clozekit.corpus import division, pipeline
-from clozekit.corpus.documents import Partition
 from clozekit.corpus.output import claim_output
-from clozekit.corpus.readers import plan_partitions, read_documents
-from clozekit.corpus.sentences import split_sentences
+from clozekit.corpus.sources.documents import Partition
+from clozekit.corpus.sources.readers import plan_partitions, read_documents
+from clozekit.corpus.texts.sentences import split_sentences
 from clozekit.corpus.work_folder import Work
 
 MEGABYTE = 10**6

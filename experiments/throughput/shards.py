@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from clozekit.corpus.shards import write_shard
-from clozekit.corpus.special_tokens import SpecialTokens
+from clozekit.corpus.tokenizers.special_tokens import SpecialTokens
 from clozekit.data.sequence_format import SequenceFormat
 
 VOCAB_SIZE = 30_522

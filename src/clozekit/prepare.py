@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from clozekit.config.prepare import ExistingTokenizerConfig, ExtendedTokenizerConfig, PrepareConfig
-from clozekit.corpus.languages import check_language
+from clozekit.corpus.engines.progress import print_plain
 from clozekit.corpus.manifest import SPLITS, Corpus, Manifest, filtered_in_words
 from clozekit.corpus.output import claim_output, finished_corpus, release
-from clozekit.corpus.progress import print_plain
 from clozekit.corpus.stored_output import PreparedCorpus
+from clozekit.corpus.texts.languages import check_language
 from clozekit.corpus.work_folder import Work
 from clozekit.output.console import PlainConsole
 
@@ -24,8 +24,8 @@ def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
     """
     # A heavy import, which is not needed to reject a folder.
     from clozekit.corpus import pipeline
-    from clozekit.corpus.executor import check_executor, executor_of
-    from clozekit.corpus.tokenizer_stage import copy_tokenizer
+    from clozekit.corpus.engines.executor import check_executor, executor_of
+    from clozekit.corpus.stages.tokenizer import copy_tokenizer
 
     console = PlainConsole()
     if (finished := finished_corpus(config)) is not None:
@@ -62,7 +62,7 @@ def prepare(config: PrepareConfig) -> Corpus | PreparedCorpus:
 def _documents_without_pairs(work: Work, manifest: Manifest) -> Iterator[str]:
     """Yields a line for each split in which most documents have only one sentence."""
     # A heavy import, which is not needed to reject a folder.
-    from clozekit.corpus.shard_stage import count_lone_sentences
+    from clozekit.corpus.stages.shards import count_lone_sentences
 
     for split in SPLITS:
         total = manifest.splits[split].documents

@@ -3,11 +3,11 @@
 import os
 import signal
 
-from clozekit.corpus import token_stage
+from clozekit.corpus.stages import tokens
 from clozekit.corpus.work_folder import Work
 
 
 def tokenize_group(work: Work, number: int) -> None:
     if number == 4:
         os.kill(os.getpid(), signal.SIGKILL)
-    token_stage.tokenize_group(work, number)
+    tokens.tokenize_group(work, number)

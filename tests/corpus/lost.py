@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from clozekit.corpus import token_stage
+from clozekit.corpus.stages import tokens
 from clozekit.corpus.work_folder import Work
 
 
@@ -23,7 +23,7 @@ def die_once(work: Work, number: int) -> None:
     if number == 2 and not died.exists():
         died.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    token_stage.tokenize_group(work, number)
+    tokens.tokenize_group(work, number)
 
 
 def die(work: Work, number: int) -> None:
@@ -31,7 +31,7 @@ def die(work: Work, number: int) -> None:
     if number == 2:
         print("the last words", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
-    token_stage.tokenize_group(work, number)
+    tokens.tokenize_group(work, number)
 
 
 def stop(work: Work, number: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from clozekit.corpus.source_files import find_files
+from clozekit.corpus.sources.source_files import find_files
 from clozekit.errors import DataError
 from clozekit.storage.compression import COMPRESSIONS
 from tests.corpus.test_readers import DOCUMENTS, SUFFIXES, WRITERS, read_all, read_sentences

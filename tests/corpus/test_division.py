@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clozekit.config.prepare import WordPieceConfig
-from clozekit.corpus import division, pipeline, readers, word_stage
+from clozekit.corpus import division, pipeline
 from clozekit.corpus.division import Piece, group_pieces, partition_bytes
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
-from clozekit.corpus.vocabulary import count_words, train_from_counts
+from clozekit.corpus.sources import readers
+from clozekit.corpus.stages import words
+from clozekit.corpus.tokenizers.vocabulary import count_words, train_from_counts
 from clozekit.errors import DataError
 from clozekit.prepare import prepare
 from tests.corpus.texts import (
@@ -110,7 +112,7 @@ def test_counts_of_a_very_large_corpus_are_scaled_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_text(tmp_path / "a.txt", DOCUMENTS)
-    monkeypatch.setattr(word_stage, "MOST_OCCURRENCES", 1_000)
+    monkeypatch.setattr(words, "MOST_OCCURRENCES", 1_000)
     corpus = prepare_text(tmp_path / "out", path, tokenizer={"vocab_size": 100})
     training = {i for path in corpus.shards("train") for i in Shard.open(path).ids}
     documents = decoded(corpus)

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from clozekit.corpus.source_files import signature_of
+from clozekit.corpus.sources.source_files import signature_of
 
 
 def test_a_file_that_is_written_again_is_another_whatever_its_time(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from clozekit.config.prepare import SourceConfig
-from clozekit.corpus.lines import LineRange
-from clozekit.corpus.readers import plan_partitions, read_documents
-from clozekit.corpus.source_files import find_files
+from clozekit.corpus.sources.lines import LineRange
+from clozekit.corpus.sources.readers import plan_partitions, read_documents
+from clozekit.corpus.sources.source_files import find_files
 from clozekit.errors import DataError, StoreError
 from clozekit.storage import calls, remote_files
 from tests.corpus.stored_texts import put

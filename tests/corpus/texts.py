@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from clozekit.config.prepare import PrepareConfig, WordPieceConfig
 from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
-from clozekit.corpus.vocabulary import count_words, train_from_counts
+from clozekit.corpus.tokenizers.vocabulary import count_words, train_from_counts
 from clozekit.prepare import prepare
 
 SYLLABLES = [consonant + vowel for consonant in "bdklmn" for vowel in "aeio"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from clozekit.corpus.special_tokens import SPECIAL_TOKENS, SpecialTokens
-from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.corpus.tokenizers.special_tokens import SPECIAL_TOKENS, SpecialTokens
+from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer
 from clozekit.data.sequence_format import SequenceFormat
 
 CHARACTERS = string.ascii_letters + string.digits + string.punctuation + "éüßÉ北京大学"

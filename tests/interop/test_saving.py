@@ -25,7 +25,7 @@ from transformers import (
     BertModel,
 )
 
-from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer
 from clozekit.interop.card import model_card
 from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 import clozekit
 from clozekit.config.export import ExportConfig
-from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer
 from clozekit.errors import ConfigError
 from clozekit.export import export
 from clozekit.runs.checkpoint_file import load_checkpoint

@@ -16,10 +16,10 @@ from clozekit.config.prepare import (
     TokenizerConfig,
 )
 from clozekit.corpus.manifest import INPUTS, Input, InputRecord
-from clozekit.corpus.readers import movie_reviews_file
-from clozekit.corpus.source_files import find_files, signature_of
-from clozekit.corpus.special_tokens import SETTINGS_FILES
-from clozekit.corpus.tokenizer_files import BPE_FILES, find_tokenizer
+from clozekit.corpus.sources.readers import movie_reviews_file
+from clozekit.corpus.sources.source_files import find_files, signature_of
+from clozekit.corpus.tokenizers.special_tokens import SETTINGS_FILES
+from clozekit.corpus.tokenizers.tokenizer_files import BPE_FILES, find_tokenizer
 from clozekit.errors import DataError
 from clozekit.files import sha256_of, sha256_of_file
 from clozekit.storage.local_content import digest_of_folder

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.prepare import PrepareConfig
+from clozekit.corpus.engines.slurm_executor import end_jobs
 from clozekit.corpus.manifest import MANIFEST_FILE, SHARD_FILE, TOKENIZER_FILE, Corpus, Manifest
-from clozekit.corpus.slurm_executor import end_jobs
 from clozekit.corpus.stored_output import (
     PreparedCorpus,
     mark,

@@ -13,9 +13,9 @@ from clozekit.config.prepare import (
     TableSource,
     TextSource,
 )
-from clozekit.corpus.cut_stage import cut_file, partitions_to_read
 from clozekit.corpus.division import SMALLEST_PARTITION, divide
-from clozekit.corpus.executor import run_tasks
+from clozekit.corpus.engines.executor import run_tasks
+from clozekit.corpus.engines.progress import print_plain
 from clozekit.corpus.hold_out import MIN_DOCUMENTS
 from clozekit.corpus.inputs import records_of, signatures_of_tokenizer
 from clozekit.corpus.manifest import (
@@ -30,41 +30,41 @@ from clozekit.corpus.manifest import (
     SplitRecord,
     filtered_in_words,
 )
-from clozekit.corpus.near_stage import (
+from clozekit.corpus.output import erase, remove_other_shards
+from clozekit.corpus.sources.readers import plan_partitions
+from clozekit.corpus.stages.cut import cut_file, partitions_to_read
+from clozekit.corpus.stages.near_duplicates import (
     find_near_duplicates,
     near_examples,
     remove_signatures,
     sign_group,
 )
-from clozekit.corpus.output import erase, remove_other_shards
-from clozekit.corpus.progress import print_plain
-from clozekit.corpus.read_stage import count_filtered, number_pieces, read_partition
-from clozekit.corpus.readers import plan_partitions
-from clozekit.corpus.shard_stage import build_shard, shard_records
-from clozekit.corpus.split_stage import (
+from clozekit.corpus.stages.read import count_filtered, number_pieces, read_partition
+from clozekit.corpus.stages.shards import build_shard, shard_records
+from clozekit.corpus.stages.split import (
     count_duplicates,
     count_kept,
     find_duplicates,
     mark_documents,
 )
-from clozekit.corpus.stored_output import PreparedCorpus
-from clozekit.corpus.token_stage import (
+from clozekit.corpus.stages.tokenizer import (
+    save_tokenizer,
+    train_from,
+)
+from clozekit.corpus.stages.tokens import (
     choose_num_shards,
     count_documents,
     count_empty,
     count_unknown,
     tokenize_group,
 )
-from clozekit.corpus.tokenizer_stage import (
-    save_tokenizer,
-    train_from,
-)
-from clozekit.corpus.word_stage import (
+from clozekit.corpus.stages.words import (
     add_counts,
     all_counts,
     count_group,
     count_occurrences,
 )
+from clozekit.corpus.stored_output import PreparedCorpus
 from clozekit.corpus.work_folder import PLAN_FILE, Plan, ShardPlan, Work
 from clozekit.errors import DataError
 from clozekit.files import sha256_of_file, write_atomically

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from clozekit.config.prepare import PrepareConfig
 from clozekit.corpus.division import Division, Piece
-from clozekit.corpus.documents import Partition
 from clozekit.corpus.manifest import FORMAT_VERSION, TOKENIZER_FILE, Split
+from clozekit.corpus.sources.documents import Partition
 from clozekit.errors import StoreError
 from clozekit.files import sha256_of, write_atomically, write_json
 from clozekit.storage import remote_files

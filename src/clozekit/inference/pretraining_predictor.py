@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clozekit.config.reading import MaskedTextReading
-from clozekit.corpus.special_tokens import SpecialTokens
+from clozekit.corpus.tokenizers.special_tokens import SpecialTokens
 from clozekit.data.files.cells import RowError, as_id, as_text, is_missing
 from clozekit.data.files.rows import Rows, read_file
 from clozekit.data.labelled.sequences import Sequences, lay_out, token_ids

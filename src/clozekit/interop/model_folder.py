@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from clozekit.corpus.tokenizer_files import find_tokenizer, load_tokenizer
+from clozekit.corpus.tokenizers.tokenizer_files import find_tokenizer, load_tokenizer
 from clozekit.documents import read_json
 from clozekit.errors import DataError
 from clozekit.interop.foreign_files import (

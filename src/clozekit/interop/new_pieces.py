@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from clozekit.corpus.special_tokens import SpecialTokens
+from clozekit.corpus.tokenizers.special_tokens import SpecialTokens
 from clozekit.interop.pretrained import Pretrained
 
 ROWS_OF_TOKENS = ("encoder.embeddings.token_embeddings.weight", "masked_lm_head.bias")

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.corpus.special_tokens import SpecialTokens, role_names, with_segments
+from clozekit.corpus.tokenizers.special_tokens import SpecialTokens, role_names, with_segments
 from clozekit.errors import ConfigError
 from clozekit.files import write_json, write_text
 from clozekit.interop.families import family_of_encoder, parts_in_words

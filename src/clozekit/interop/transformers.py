@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.corpus.special_tokens import SpecialTokens
+from clozekit.corpus.tokenizers.special_tokens import SpecialTokens
 from clozekit.documents import read_json
 from clozekit.errors import DataError
 from clozekit.interop.classes import label_names_of, problem_type_of

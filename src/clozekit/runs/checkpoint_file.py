@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.stored.plain import plain_copy, shown
-from clozekit.corpus.tokenizer_files import tokenizer_from_json
+from clozekit.corpus.tokenizers.tokenizer_files import tokenizer_from_json
 from clozekit.errors import DataError
 from clozekit.files import write_atomically
 from clozekit.interop.foreign_files import (

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from clozekit.corpus.shards import write_shard
-from clozekit.corpus.special_tokens import SpecialTokens
+from clozekit.corpus.tokenizers.special_tokens import SpecialTokens
 from clozekit.data.pretraining.full_sentences_source import FullSentencesSource
 from clozekit.data.pretraining.masking import MaskingRule
 from clozekit.data.pretraining.pair_source import PairRule, PretrainingSource

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from clozekit import __version__
-from clozekit.corpus import special_tokens, word_marks
+from clozekit.corpus.tokenizers import special_tokens, word_marks
 from clozekit.data import files, sequence_format
 from clozekit.data.labelled.features import Features
 from clozekit.data.labelled.row_file import RowFile, spooled, write_row_file

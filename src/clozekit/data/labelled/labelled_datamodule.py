@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic
 from tokenizers import Tokenizer
 
 from clozekit.config.data import LabelledDataConfig
-from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer
 from clozekit.data.files.rows import Rows
 from clozekit.data.labelled.encoded_rows import ExampleT
 from clozekit.data.labelled.examples import groups_of, num_empty, strata_of, subset

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from clozekit.config.data import TaggingDataConfig
 from clozekit.config.reading import TaggingReading
-from clozekit.corpus.special_tokens import role_names
-from clozekit.corpus.word_marks import needs_space_before
+from clozekit.corpus.tokenizers.special_tokens import role_names
+from clozekit.corpus.tokenizers.word_marks import needs_space_before
 from clozekit.data.files.cells import as_text, items_in, shown
 from clozekit.data.files.conll import is_conll, read_conll
 from clozekit.data.files.rows import MISSING_LABEL, Rows, as_name, is_missing, ordered_names

@@ -13,7 +13,7 @@ from clozekit.corpus.opening import open_corpora
 from clozekit.corpus.shard_files import ShardFile, shard_files
 from clozekit.corpus.shards import Shard
 from clozekit.corpus.stored_corpus import StoredCorpus, StoredShardFile, check_cache
-from clozekit.corpus.tokenizer_files import load_tokenizer
+from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer
 from clozekit.data.order import shard_order
 from clozekit.errors import DataError
 from clozekit.files import sha256_of

@@ -13,9 +13,9 @@ from clozekit.config.data import CorpusDataConfig, Masking
 from clozekit.config.phases import PhaseSettings, shares_in_words
 from clozekit.corpus.manifest import SPLITS, Counts, Split
 from clozekit.corpus.shard_files import ShardFile, check_first
-from clozekit.corpus.special_tokens import SpecialTokens
 from clozekit.corpus.stored_corpus import StoredCorpus
-from clozekit.corpus.word_marks import WordMarks, word_marks
+from clozekit.corpus.tokenizers.special_tokens import SpecialTokens
+from clozekit.corpus.tokenizers.word_marks import WordMarks, word_marks
 from clozekit.data.mixing import Mixture, integer_weights
 from clozekit.data.module import StreamDataModule
 from clozekit.data.pretraining.corpora import Corpora, estimated_samples

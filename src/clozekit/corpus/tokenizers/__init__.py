@@ -1,0 +1,1 @@
+"""Vocabularies: trained, extended, read and checked, and how text is encoded with them."""

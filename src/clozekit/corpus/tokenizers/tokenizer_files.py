@@ -1,0 +1,190 @@
+"""Reads the tokenizer of a file or a folder. Nothing in it is executed."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+
+from clozekit.corpus.tokenizers.special_tokens import read_roles, with_roles
+from clozekit.corpus.tokenizers.tokenizer_check import check_encodes, check_parts
+from clozekit.corpus.tokenizers.vocabulary import bert_normalizer, bert_tokenizer
+from clozekit.documents import read_json, read_json_object
+from clozekit.errors import DataError
+
+JSON_FILE, WORDPIECE_FILE, BPE_FILES = "tokenizer.json", "vocab.txt", ("vocab.json", "merges.txt")
+_SWITCHES = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+_ROBERTA_ROLES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
+
+
+def find_tokenizer(path: Path) -> Path | None:
+    """Returns the file of the tokenizer in a folder, or the file that was given.
+
+    A byte-level BPE tokenizer in two files is found by its `vocab.json`.
+    """
+    if not path.is_dir():
+        return path
+    if (path / JSON_FILE).is_file():
+        return path / JSON_FILE
+    if all((path / name).is_file() for name in BPE_FILES):
+        return path / BPE_FILES[0]
+    return path / WORDPIECE_FILE if (path / WORDPIECE_FILE).is_file() else None
+
+
+def load_tokenizer(
+    path: Path,
+    lowercase: bool | None = None,
+    strip_accents: bool | None = None,
+    handle_chinese_chars: bool | None = None,
+) -> Tokenizer:
+    """Loads a `tokenizer.json`, a `vocab.txt` (one WordPiece per line), or a folder with one.
+
+    The roles of special tokens are read from the files beside it, if there are any.
+
+    Args:
+        path: The file or the folder. A folder may also have a byte-level BPE tokenizer as
+            `vocab.json` and `merges.txt`.
+        lowercase: For a `vocab.txt`, whether to lowercase text; None means the value in the
+            folder's `tokenizer_config.json`, or true.
+        strip_accents: For a `vocab.txt`, whether to remove accents; None means the value in the
+            folder's `tokenizer_config.json`, or that of `lowercase`.
+        handle_chinese_chars: For a `vocab.txt`, whether to treat each Chinese character as a
+            separate word; None means the value in the folder's `tokenizer_config.json`, or true.
+
+    Raises:
+        DataError: The file does not exist, is not a tokenizer with the special tokens that are
+            needed, or has a normalizer of its own, which the arguments cannot change.
+    """
+    file = find_tokenizer(path)
+    if file is None:
+        raise DataError(
+            f"{path} has no {JSON_FILE}, no {WORDPIECE_FILE}, and no {' with a '.join(BPE_FILES)}; "
+            "other formats, such as sentencepiece models, are converted by transformers: "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        )
+    if not file.is_file():
+        raise DataError(f"the tokenizer {file} does not exist")
+    given = {
+        "lowercase": lowercase,
+        "strip_accents": strip_accents,
+        "handle_chinese_chars": handle_chinese_chars,
+    }
+    if file.suffix == ".json":
+        _refuse_normalizer_keys(file, given)
+    roles = read_roles(file.parent)
+    if file.name == BPE_FILES[0]:
+        return _byte_level_bpe(file.parent, roles)
+    if file.suffix == ".json":
+        return tokenizer_from_json(_text_of(file), str(file), roles)
+    saved = _switches(file.parent) if path.is_dir() else (None,) * len(given)
+    pairs = zip(given.values(), saved, strict=True)
+    lower, strip, chinese = (in_file if value is None else value for value, in_file in pairs)
+    normalizer = bert_normalizer(lower is not False, strip, chinese is not False)
+    known = {role: token for role, token in roles.items() if role in _ROBERTA_ROLES}
+    return bert_tokenizer(_read_vocabulary(file), normalizer, str(file), known)
+
+
+def tokenizer_from_json(text: str, name: str, roles: Mapping[str, str] | None = None) -> Tokenizer:
+    """Reads a tokenizer from JSON.
+
+    Args:
+        text: The JSON.
+        name: The tokenizer's name for error messages.
+        roles: The tokens of roles, such as `mask`, that other files name.
+
+    Raises:
+        DataError: It is not a tokenizer, lacks a special token that is needed, or has parts that
+            do not fit together.
+    """
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # The library raises plain `Exception`.
+        raise DataError(f"{name} is not a tokenizer.json: {error}") from None
+    return _checked(tokenizer, roles or {}, name)
+
+
+def _checked(tokenizer: Tokenizer, roles: Mapping[str, str], name: str) -> Tokenizer:
+    """Returns a tokenizer that knows its roles, and whose parts fit together."""
+    check_parts(tokenizer, name)
+    tokenizer = with_roles(tokenizer, roles, name)
+    check_encodes(tokenizer, name)
+    return tokenizer
+
+
+def _refuse_normalizer_keys(file: Path, given: Mapping[str, bool | None]) -> None:
+    for key, value in given.items():
+        if value is not None:
+            there = file.with_name(WORDPIECE_FILE)
+            instead = there if there.is_file() else f"a {WORDPIECE_FILE}"
+            raise DataError(
+                f"tokenizer.{key}={str(value).lower()} cannot change {file}, which has its own "
+                f"normalizer; set {key} only with {instead}"
+            )
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"{file} is not a tokenizer.json: it is not UTF-8") from None
+
+
+def _switches(folder: Path) -> tuple[bool | None, ...]:
+    """Returns the switches of BERT's normalizer in a folder's `tokenizer_config.json`."""
+    file = folder / "tokenizer_config.json"
+    settings = read_json_object(file)
+    for key in _SWITCHES:
+        if not isinstance(settings.get(key), bool | None):
+            raise DataError(f"{file}: {key}={settings[key]!r}; it should be true or false")
+    return tuple(settings.get(key) for key in _SWITCHES)
+
+
+def _read_vocabulary(path: Path) -> dict[str, int]:
+    vocabulary: dict[str, int] = {}
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not a vocab.txt: it is not UTF-8") from None
+    # A final newline does not start another token.
+    for number, token in enumerate(lines if lines[-1] else lines[:-1], start=1):
+        if token in vocabulary:
+            raise DataError(f"{path}:{number}: duplicate token {token!r}")
+        vocabulary[token] = number - 1
+    return vocabulary
+
+
+def _byte_level_bpe(folder: Path, roles: Mapping[str, str]) -> Tokenizer:
+    """Reads a tokenizer in the two files of GPT-2 and RoBERTa."""
+    vocabulary_file, merges_file = (folder / name for name in BPE_FILES)
+    # Checked before the library reads it, whose messages do not name the file.
+    if not isinstance(read_json(vocabulary_file), dict):
+        raise DataError(f"{vocabulary_file} is not a JSON object of tokens and ids")
+    try:
+        tokenizer = Tokenizer(BPE.from_file(str(vocabulary_file), str(merges_file)))
+    except Exception as error:  # The library raises plain `Exception`.
+        raise DataError(f"{vocabulary_file} and {merges_file.name}: {error}") from None
+    check_parts(tokenizer, str(vocabulary_file))
+    names = {**_ROBERTA_ROLES, **roles}
+    special = {r: t for r, t in names.items() if tokenizer.token_to_id(t) is not None}
+    settings: Mapping[str, Any] = read_json_object(folder / "tokenizer_config.json")
+    adds_space = settings.get("add_prefix_space", False)
+    if not isinstance(adds_space, bool):
+        raise DataError(
+            f"{folder / 'tokenizer_config.json'}: add_prefix_space={adds_space!r}; it should be "
+            "true or false"
+        )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=adds_space)
+    tokenizer.decoder = decoders.ByteLevel()
+    if {"cls", "sep"} <= special.keys():
+        state = json.loads(tokenizer.to_str())
+        ends = {r: [special[r], tokenizer.token_to_id(special[r])] for r in ("sep", "cls")}
+        keys = {"trim_offsets": True, "add_prefix_space": adds_space}
+        state["post_processor"] = {"type": "RobertaProcessing", **ends, **keys}
+        tokenizer = Tokenizer.from_str(json.dumps(state))
+    mask = special.get("mask")
+    tokenizer.add_special_tokens(
+        [AddedToken(t, lstrip=t == mask, normalized=False) for t in dict.fromkeys(special.values())]
+    )
+    return _checked(tokenizer, special, str(vocabulary_file))
