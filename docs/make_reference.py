@@ -24,7 +24,6 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from clozekit.config.benchmark import BenchmarkConfig, BenchmarkTaskConfig, SuiteConfig
 from clozekit.config.composition.location import conf_dir
-from clozekit.config.data import SCHEMAS
 from clozekit.config.dedup import ExactDedup, NearDedup, NoDedup
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.evaluate import EvaluateConfig
@@ -47,6 +46,7 @@ from clozekit.config.prepare import (
     TextSource,
     WordPieceConfig,
 )
+from clozekit.config.registry import DATA
 from clozekit.config.report import ReportConfig
 from clozekit.config.schedule import ScheduleConfig
 from clozekit.config.train import TrainConfig
@@ -246,7 +246,7 @@ def _closed_rows(
 def _open_rows(group: str, choices: list[str]) -> Iterator[tuple[str, str, str, str]]:
     nodes = [_node(group, choice) for choice in choices]
     prefix, first = nodes[0]
-    own_schema = SCHEMAS.get(first["_target_"])
+    own_schema = DATA.get(first["_target_"])
     meanings, types = {}, {}
     if own_schema is None and first["_target_"].startswith("clozekit."):
         kind = get_class(first["_target_"])

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.paths import check_out
+from clozekit.config.registry import DATA, TASKS
 from clozekit.config.stored.classes import check_trust, construct, stored_arguments, stored_class
-from clozekit.config.stored.registry import DATA, TASKS
 from clozekit.data.batch import Batch
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule, describe_unknown
 from clozekit.data.labelled.labelled_source import LabelledSource

@@ -9,12 +9,12 @@ from lightning.pytorch import Callback
 from pydantic import BaseModel, TypeAdapter
 
 from clozekit.config.composition.build import build
-from clozekit.config.data import SCHEMAS
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.evaluate import EvaluateConfig
 from clozekit.config.export import ExportConfig
 from clozekit.config.predict import PredictConfig
 from clozekit.config.prepare import PrepareConfig
+from clozekit.config.registry import DATA
 from clozekit.config.report import ReportConfig
 from clozekit.config.schedule import ScheduleConfig
 from clozekit.config.train import TrainConfig
@@ -44,17 +44,17 @@ def constructor_parameters(kind: type, base: type = object) -> dict[str, inspect
     return found
 
 
-@pytest.mark.parametrize("target", SCHEMAS)
+@pytest.mark.parametrize("target", DATA)
 def test_a_datamodule_takes_the_options_of_its_schema(target: str) -> None:
     kind = get_class(target)
-    schema = SCHEMAS[target]
+    schema = DATA[target]
     assert kind.config_class is schema
     if issubclass(kind, LabelledDataModule):
         assert issubclass(schema, kind.features_class.config_class)
 
 
 @pytest.mark.parametrize(
-    "schema", list(dict.fromkeys(SCHEMAS.values())), ids=lambda schema: schema.__name__
+    "schema", list(dict.fromkeys(DATA.values())), ids=lambda schema: schema.__name__
 )
 def test_every_option_says_what_it_means(schema: type[BaseModel]) -> None:
     docstrings = "\n".join(each.__doc__ or "" for each in schema.__mro__)
@@ -64,14 +64,14 @@ def test_every_option_says_what_it_means(schema: type[BaseModel]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [(data_choice(target), target) for target in SCHEMAS],
+    [(data_choice(target), target) for target in DATA],
 )
 def test_a_data_file_says_the_defaults(name: str, target: str, given: Given) -> None:
     config = given.train(data=name).data
     values = config.model_extra or {}
     assert config.target == target
-    assert values.keys() == SCHEMAS[target].model_fields.keys()
-    for key, field in SCHEMAS[target].model_fields.items():
+    assert values.keys() == DATA[target].model_fields.keys()
+    for key, field in DATA[target].model_fields.items():
         if not field.is_required():
             default = field.get_default()
             nested = default.model_dump() if isinstance(default, BaseModel) else default
@@ -87,7 +87,7 @@ def test_a_file_of_the_hubs_data_begins_with_that_of_its_task(name: str, given: 
     assert last == "_self_"
     expected = "squad" if name == "squad_bio" else task
     assert first == (f"/data/{task}@_here_" if name.startswith("glue/") else expected)
-    assert (config.data.model_extra or {}).keys() == SCHEMAS[config.data.target].model_fields.keys()
+    assert (config.data.model_extra or {}).keys() == DATA[config.data.target].model_fields.keys()
 
 
 @pytest.mark.parametrize("name", TASKS)

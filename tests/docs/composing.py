@@ -11,10 +11,11 @@ from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from omegaconf import DictConfig
 
 from clozekit import command, verbs
-from clozekit.config import callbacks, data
+from clozekit.config import callbacks
 from clozekit.config.checks import components
 from clozekit.config.composition.options import is_multirun, parse_options
 from clozekit.config.composition.overrides import as_overrides, parsed
+from clozekit.config.registry import DATA
 from tests.docs.pages import ROOT
 
 ELLIPSIS = {
@@ -82,7 +83,7 @@ def first_value(override: str) -> str:
 def validate(verb: str, patch: pytest.MonkeyPatch) -> Callable[[DictConfig], None]:
     """Makes what stands in for the work of a verb. The files of a command do not have to exist."""
     schema = getattr(import_module(f"clozekit.config.{verb}"), f"{verb.capitalize()}Config")
-    for of_data in set(data.SCHEMAS.values()):
+    for of_data in set(DATA.values()):
         patch.setattr(of_data, "check_files", lambda _: None)
     patch.setattr(callbacks.ProbesConfig, "check_files", lambda *_: None)
     patch.setattr(components, "_check_compiler", lambda: None)

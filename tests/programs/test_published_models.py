@@ -15,9 +15,10 @@ from transformers import (
 )
 
 from clozekit.config.evaluate import EvaluateConfig
+from clozekit.config.registry import TASKS_OF_HEADS
 from clozekit.errors import ConfigError, DataError
 from clozekit.evaluate import evaluate
-from clozekit.inference.load_predictor import TASKS_OF_HEADS, make_predictor
+from clozekit.inference.load_predictor import make_predictor
 from clozekit.loading import load
 from clozekit.runs.load_pretrained import load_pretrained
 from tests.data.spelling import spelling_tokenizer

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clozekit.config.registry import DATA, TASKS
 from clozekit.config.stored import classes
-from clozekit.config.stored.registry import DATA, TASKS
 from clozekit.errors import ConfigError, UserError
 from clozekit.inference.load_predictor import make_predictor
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clozekit.config import data
+from clozekit.config.registry import DATA
 from clozekit.config.train import TrainConfig
 from clozekit.data.files.rows import FORMATS, read_file
 from clozekit.errors import ConfigError, DataError
@@ -57,7 +58,7 @@ def check_columns(key: str, config: TrainConfig) -> None:
         DataError: A file has no rows, or not a column.
     """
     given = config.data.model_extra or {}
-    schema = data.SCHEMAS.get(config.data.target)
+    schema = DATA.get(config.data.target)
     if schema is None or given.get("path") is not None:
         return
     for split in ("train", "validation", "test"):

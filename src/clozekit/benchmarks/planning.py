@@ -12,7 +12,7 @@ from clozekit.benchmarks.record import JOBS, TaskRecord, job_name
 from clozekit.config.benchmark import BenchmarkConfig, BenchmarkTaskConfig
 from clozekit.config.checks.components import check_components
 from clozekit.config.checks.key_conflicts import check_key_conflicts
-from clozekit.config.checks.pairing import TASKS
+from clozekit.config.checks.pairing import NAMES
 from clozekit.config.checks.without_effect import check_effects
 from clozekit.config.composition.composing import (
     as_override,
@@ -105,7 +105,7 @@ def _plan(
                 f"{', '.join(OF_TASK)}"
             ) from error
         raise ConfigError(_within(name, error)) from error
-    kind = TASKS.get(OmegaConf.select(composed, "task._target_"))
+    kind = NAMES.get(OmegaConf.select(composed, "task._target_"))
     if kind is not None and kind not in OF_TASK:
         raise ConfigError(
             f"{key}: task={kind} is a pretraining task, without labels to learn; the tasks are "
@@ -188,7 +188,7 @@ def _split(key: str, task: BenchmarkTaskConfig, config: TrainConfig) -> Any:
 
 def _scored(key: str, task: BenchmarkTaskConfig, config: TrainConfig) -> dict[str, Any]:
     """Returns the metric of a task, what is best, and its unit."""
-    kind = TASKS.get(config.task.target)
+    kind = NAMES.get(config.task.target)
     known = OF_TASK.get(kind or "")
     metric = task.metric
     if known is None:

@@ -286,19 +286,3 @@ class MultipleChoiceDataConfig(MultipleChoiceReading, LabelledDataConfig):
 
 class EmbeddingDataConfig(EmbeddingReading, LabelledDataConfig):
     """Pairs of texts, from files or a dataset."""
-
-
-SCHEMAS: dict[str, type[StreamConfig]] = {
-    "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule": PairDataConfig,
-    "clozekit.data.pretraining.masked_lm_datamodule.MaskedLMDataModule": CorpusDataConfig,
-    "clozekit.data.labelled.classification.ClassificationDataModule": ClassificationDataConfig,
-    "clozekit.data.labelled.regression.RegressionDataModule": RegressionDataConfig,
-    "clozekit.data.labelled.tagging.TaggingDataModule": TaggingDataConfig,
-    "clozekit.data.labelled.question_answering.QuestionAnsweringDataModule": QuestionDataConfig,
-    "clozekit.data.labelled.question_answering_bio.QuestionAnsweringBIODataModule": (
-        QuestionDataConfig
-    ),
-    "clozekit.data.labelled.multiple_choice.MultipleChoiceDataModule": MultipleChoiceDataConfig,
-    "clozekit.data.labelled.embedding.EmbeddingDataModule": EmbeddingDataConfig,
-}
-"""The options of each DataModule, by class path. Other classes check their own arguments."""

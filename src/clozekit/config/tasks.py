@@ -103,17 +103,3 @@ class EmbeddingTaskConfig(Closed):
 
     pooling: Literal["mean", "cls"] = "mean"
     temperature: float = Field(0.05, gt=0, allow_inf_nan=False)
-
-
-SCHEMAS: dict[str, type[Closed]] = {
-    "clozekit.tasks.pretraining.PretrainingModule": CorpusTaskConfig,
-    "clozekit.tasks.masked_lm.MaskedLMModule": CorpusTaskConfig,
-    "clozekit.tasks.classification.ClassificationModule": ClassificationTaskConfig,
-    "clozekit.tasks.regression.RegressionModule": HeadTaskConfig,
-    "clozekit.tasks.tagging.TaggingModule": TaggingTaskConfig,
-    "clozekit.tasks.question_answering.QuestionAnsweringModule": AnsweringTaskConfig,
-    "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule": AnswerTaggingTaskConfig,
-    "clozekit.tasks.multiple_choice.MultipleChoiceModule": HeadTaskConfig,
-    "clozekit.tasks.embedding.EmbeddingModule": EmbeddingTaskConfig,
-}
-"""Schemas by task class. The arguments of other classes are checked by their constructors."""

@@ -10,8 +10,8 @@ from lightning.pytorch import Trainer
 from clozekit.config.callbacks import FULL_SENTENCES_LOSS
 from clozekit.config.data import PairDataConfig, StreamConfig
 from clozekit.config.evaluate import EvaluateConfig
+from clozekit.config.registry import DATA, PRETRAINING_DATA
 from clozekit.config.stored.classes import construct, stored_arguments, stored_class
-from clozekit.config.stored.registry import DATA
 from clozekit.data.pretraining.corpus_datamodule import CorpusDataModule
 from clozekit.errors import ConfigError
 from clozekit.inference.load_predictor import check_encoder, task_name, weights_of_parts
@@ -25,16 +25,10 @@ from clozekit.tasks.source_metrics import PREFIX
 from clozekit.training.full_sentences import FullSentencesLoss
 from clozekit.training.quiet import silence_warnings
 
-_DATA_OF_TASK = {
-    "pretraining": "clozekit.data.pretraining.pair_datamodule.PretrainingDataModule",
-    "masked_lm": "clozekit.data.pretraining.masked_lm_datamodule.MaskedLMDataModule",
-}
-"""The samples of a model of another library, by its heads."""
-
 
 def predicts_masked_words(pretrained: Pretrained) -> bool:
     """Whether a model is evaluated on a corpus: it was pretrained, but not fine-tuned."""
-    return task_name(pretrained) in _DATA_OF_TASK
+    return task_name(pretrained) in PRETRAINING_DATA
 
 
 def corpus_of(config: EvaluateConfig, pretrained: Pretrained) -> CorpusDataModule:
@@ -53,7 +47,7 @@ def corpus_of(config: EvaluateConfig, pretrained: Pretrained) -> CorpusDataModul
             f"input={config.input} is a file, but {pretrained.path} is a pretrained model, which "
             "is evaluated on the folder of a corpus that `clozekit prepare` has written"
         )
-    target = str(stored.get("_target_", _DATA_OF_TASK[task_name(pretrained)]))
+    target = str(stored.get("_target_", PRETRAINING_DATA[task_name(pretrained)]))
     source, trusted = pretrained.path, pretrained.trusted_modules
     of_run = stored_arguments(source, "data", stored, DATA.get(target), trusted) if stored else {}
     longest = pretrained.encoder.longest_sequence

@@ -7,8 +7,14 @@ import torch
 
 from clozekit.config.checks.checking import checked
 from clozekit.config.reading import MaskedTextReading
+from clozekit.config.registry import (
+    ENCODERS,
+    PRETRAINING_TASKS,
+    TASK_ARGUMENTS,
+    TASKS,
+    TASKS_OF_HEADS,
+)
 from clozekit.config.stored.classes import check_trust, construct, stored_arguments, stored_class
-from clozekit.config.stored.registry import ENCODERS, PRETRAINING_TASKS, TASK_ARGUMENTS, TASKS
 from clozekit.config.tasks import PublishedAnsweringConfig
 from clozekit.config.values import Precision
 from clozekit.data.labelled.features import Features, shown_labels
@@ -28,15 +34,6 @@ from clozekit.tasks.classification import ClassificationModule
 from clozekit.tasks.embedding import EmbeddingModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.tasks.tagging import TaggingModule
-
-TASKS_OF_HEADS = {
-    "classification_head": "clozekit.tasks.classification.ClassificationModule",
-    "token_classification_head": "clozekit.tasks.tagging.TaggingModule",
-    "question_answering_head": "clozekit.tasks.question_answering.QuestionAnsweringModule",
-    "answer_tagging_head": "clozekit.tasks.question_answering_bio.QuestionAnsweringBIOModule",
-    "multiple_choice_head": "clozekit.tasks.multiple_choice.MultipleChoiceModule",
-}
-"""The task for each head of a model of another library."""
 
 
 def make_predictor(

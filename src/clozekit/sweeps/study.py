@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from clozekit.config.callbacks import metrics_of_callbacks
-from clozekit.config.checks.pairing import TASKS
+from clozekit.config.registry import TASKS
 from clozekit.config.stored.plain import shown
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError

@@ -3,10 +3,11 @@
 import os
 import shutil
 
-from clozekit.config import callbacks, data, tasks
+from clozekit.config import callbacks, data
 from clozekit.config.checks.checking import checked
 from clozekit.config.checks.loggers import check_loggers
 from clozekit.config.checks.optimizers import check_optimizer
+from clozekit.config.registry import DATA, TASKS
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 
@@ -45,13 +46,13 @@ def check_task_and_data(config: TrainConfig) -> None:
 
 
 def _check_task(config: TrainConfig) -> None:
-    schema = tasks.SCHEMAS.get(config.task.target)
+    schema = TASKS.get(config.task.target)
     if schema is not None:
         checked("task", schema, config.task.model_extra or {})
 
 
 def _check_data(config: TrainConfig) -> None:
-    schema = data.SCHEMAS.get(config.data.target)
+    schema = DATA.get(config.data.target)
     if schema is not None:
         checked("data", schema, config.data.model_extra or {}).check_files()
 
@@ -59,7 +60,7 @@ def _check_data(config: TrainConfig) -> None:
 def _check_negatives(config: TrainConfig) -> None:
     """Checks that a step of training of embeddings has texts that are not similar."""
     given = config.data.model_extra or {}
-    is_ours = data.SCHEMAS.get(config.data.target) is data.EmbeddingDataConfig
+    is_ours = DATA.get(config.data.target) is data.EmbeddingDataConfig
     if is_ours and given.get("global_batch_size") == 1 and given.get("negative_column") is None:
         raise ConfigError(
             "global_batch_size=1 would learn nothing: a pair is told from the other texts of its "

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clozekit.config.data import SCHEMAS as DATA
+from clozekit.config.registry import DATA
 from clozekit.config.train import TrainConfig
 from clozekit.config.train_groups import CompileConfig, DivergenceConfig
 from clozekit.config.values import as_yaml
