@@ -15,7 +15,7 @@ import pytest
 from clozekit.corpus import pipeline
 from clozekit.corpus.manifest import Corpus
 from tests.corpus import lost
-from tests.corpus.texts import config, make_documents, prepare_text, write_jsonl, write_text
+from tests.corpus.made_texts import config, make_documents, prepare_text, write_jsonl, write_text
 from tests.programs.commands import environment_with_tests
 from tests.programs.in_process import invoke
 

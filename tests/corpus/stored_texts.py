@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.prepare import PrepareConfig
-from tests.corpus.texts import config
+from tests.corpus.made_texts import config
 from tests.harness.s3 import S3Server
 
 

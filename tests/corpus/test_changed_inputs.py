@@ -12,8 +12,7 @@ from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ConfigError
 from clozekit.prepare import prepare
 from clozekit.storage import remote_files
-from tests.corpus.stored_texts import put
-from tests.corpus.texts import (
+from tests.corpus.made_texts import (
     config,
     content_of,
     make_documents,
@@ -23,6 +22,7 @@ from tests.corpus.texts import (
     write_parquet,
     write_text,
 )
+from tests.corpus.stored_texts import put
 from tests.harness.s3 import S3Server
 from tests.kinds_of_tokenizers import plain_tokenizer
 

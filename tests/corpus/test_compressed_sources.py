@@ -12,8 +12,8 @@ import pytest
 from clozekit.corpus.sources.source_files import find_files
 from clozekit.errors import DataError
 from clozekit.storage.compression import COMPRESSIONS
-from tests.corpus.test_readers import DOCUMENTS, SUFFIXES, WRITERS, read_all, read_sentences
-from tests.corpus.texts import prepare_text, write_text
+from tests.corpus.made_texts import prepare_text, write_text
+from tests.corpus.sources.test_readers import DOCUMENTS, SUFFIXES, WRITERS, read_all, read_sentences
 
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,

@@ -12,7 +12,7 @@ from clozekit.corpus import division, pipeline
 from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ConfigError
 from clozekit.prepare import prepare
-from tests.corpus.texts import config, content_of, decoded, write_jsonl
+from tests.corpus.made_texts import config, content_of, decoded, write_jsonl
 
 WORDS = [f"{first}{second}" for first in "bdklmnprst" for second in ("a", "en", "ist", "o", "ung")]
 

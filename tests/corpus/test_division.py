@@ -18,7 +18,7 @@ from clozekit.corpus.stages import words
 from clozekit.corpus.tokenizers.vocabulary import count_words, train_from_counts
 from clozekit.errors import DataError
 from clozekit.prepare import prepare
-from tests.corpus.texts import (
+from tests.corpus.made_texts import (
     config,
     content_of,
     decoded,

@@ -7,7 +7,7 @@ import pytest
 
 from clozekit.corpus.manifest import Corpus
 from clozekit.errors import DataError
-from tests.corpus.texts import make_documents, prepare_text, write_text
+from tests.corpus.made_texts import make_documents, prepare_text, write_text
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from clozekit.corpus.manifest import Corpus
 from clozekit.corpus.shards import Shard
 from clozekit.errors import DataError
 from clozekit.prepare import prepare
-from tests.corpus.texts import (
+from tests.corpus.made_texts import (
     config,
     content_of,
     decoded,

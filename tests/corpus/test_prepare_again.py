@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from clozekit.errors import ConfigError, DataError
-from tests.corpus.texts import content_of, make_documents, prepare_text, write_bytes, write_text
+from tests.corpus.made_texts import (
+    content_of,
+    make_documents,
+    prepare_text,
+    write_bytes,
+    write_text,
+)
 
 DOCUMENTS = make_documents(120)
 

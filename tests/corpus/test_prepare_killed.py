@@ -11,8 +11,8 @@ from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ConfigError, WorkerError
 from clozekit.prepare import prepare
 from tests.corpus import dying, killed_prepare
+from tests.corpus.made_texts import config, content_of, make_documents, prepare_text, write_text
 from tests.corpus.runs_of_engines import wait_until
-from tests.corpus.texts import config, content_of, make_documents, prepare_text, write_text
 from tests.harness.command_server import server
 from tests.programs.commands import environment_with_tests, is_there
 

@@ -13,8 +13,7 @@ from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ConfigError, DataError, StoreError
 from clozekit.prepare import prepare
 from clozekit.storage import remote_files
-from tests.corpus.stored_texts import content_of_store, put, stored_config
-from tests.corpus.texts import (
+from tests.corpus.made_texts import (
     config,
     content_of,
     make_documents,
@@ -23,6 +22,7 @@ from tests.corpus.texts import (
     write_parquet,
     write_text,
 )
+from tests.corpus.stored_texts import content_of_store, put, stored_config
 from tests.harness.s3 import Request, S3Server
 from tests.programs.in_process import invoke
 

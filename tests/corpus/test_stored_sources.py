@@ -21,8 +21,7 @@ from clozekit.corpus.sources.readers import plan_partitions, read_documents
 from clozekit.corpus.sources.source_files import find_files
 from clozekit.errors import DataError, StoreError
 from clozekit.storage import calls, remote_files
-from tests.corpus.stored_texts import put
-from tests.corpus.texts import (
+from tests.corpus.made_texts import (
     make_documents,
     write_bytes,
     write_csv,
@@ -30,6 +29,7 @@ from tests.corpus.texts import (
     write_parquet,
     write_text,
 )
+from tests.corpus.stored_texts import put
 from tests.harness.fake_hub import REPOSITORY, fake_hub
 from tests.harness.s3 import S3Server
 

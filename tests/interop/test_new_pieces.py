@@ -15,7 +15,7 @@ from clozekit.interop.head_names import make_model
 from clozekit.interop.new_pieces import old_pieces, with_new_pieces
 from clozekit.interop.pretrained import Pretrained
 from clozekit.runs.load_pretrained import check_tokenizers_agree, extend_pretrained
-from tests.corpus.test_extension import extended_of
+from tests.corpus.tokenizers.test_extension import extended_of
 from tests.kinds_of_tokenizers import KINDS, tokenizer_of
 
 

@@ -13,8 +13,8 @@ from lightning.pytorch.loggers import Logger
 from clozekit.errors import DataError
 from clozekit.prepare import prepare
 from clozekit.train import train
-from tests.corpus.texts import config as prepare_config
-from tests.corpus.texts import write_text
+from tests.corpus.made_texts import config as prepare_config
+from tests.corpus.made_texts import write_text
 from tests.harness.comparing import same
 from tests.programs.commands import QUIET, TINY, read_rows, train_config
 

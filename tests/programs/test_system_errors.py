@@ -14,7 +14,7 @@ from clozekit.command import run_verb
 from clozekit.runs.csv_history import CSVHistory
 from clozekit.train import train
 from clozekit.training.checkpoints import Checkpoints
-from tests.corpus.texts import write_text
+from tests.corpus.made_texts import write_text
 from tests.programs.commands import train_config
 from tests.programs.test_late_failures import values
 

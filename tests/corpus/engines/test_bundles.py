@@ -10,7 +10,7 @@ from clozekit.corpus.engines.bundles import Bundles, bundle_size, last_line, run
 from clozekit.corpus.engines.stage import Stage
 from clozekit.corpus.work_folder import Work
 from clozekit.errors import DataError, WorkerError
-from tests.corpus.texts import config
+from tests.corpus.made_texts import config
 
 
 def work_in(work: Work, number: int) -> None:

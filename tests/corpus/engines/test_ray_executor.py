@@ -11,6 +11,7 @@ from clozekit.corpus.engines import bundles
 from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ExecutorError, WorkerError
 from tests.corpus import lost
+from tests.corpus.made_texts import content_of
 from tests.corpus.runs_of_engines import (
     check_failing_document,
     prepare_locally,
@@ -18,7 +19,6 @@ from tests.corpus.runs_of_engines import (
     wait_until,
     waiting_prepare,
 )
-from tests.corpus.texts import content_of
 from tests.programs.commands import environment_with_tests
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")

@@ -14,6 +14,7 @@ from clozekit.corpus.engines import bundles, slurm_executor
 from clozekit.corpus.manifest import Corpus
 from clozekit.errors import ConfigError, ExecutorError, WorkerError
 from tests.corpus import lost
+from tests.corpus.made_texts import content_of
 from tests.corpus.runs_of_engines import (
     begin_locally,
     check_failing_document,
@@ -21,7 +22,6 @@ from tests.corpus.runs_of_engines import (
     prepare_on,
     waiting_prepare,
 )
-from tests.corpus.texts import content_of
 from tests.harness import slurm
 from tests.harness.slurm import Slurm
 from tests.programs.commands import environment_with_tests

@@ -8,7 +8,7 @@ import pytest
 from clozekit.corpus.engines.stage import Stage
 from clozekit.corpus.work_folder import Work
 from clozekit.errors import ConfigError, DataError, of_os_error
-from tests.corpus.texts import config
+from tests.corpus.made_texts import config
 
 ERRORS: dict[int, Exception] = {
     3: DataError("a.jsonl:3 is not JSON"),

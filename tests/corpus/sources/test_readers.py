@@ -16,7 +16,7 @@ from clozekit.corpus.sources.lines import LineRange
 from clozekit.corpus.sources.readers import plan_partitions, read_documents
 from clozekit.corpus.texts.sentences import hash_content, split_sentences
 from clozekit.errors import DataError
-from tests.corpus.texts import (
+from tests.corpus.made_texts import (
     make_documents,
     write_bytes,
     write_csv,

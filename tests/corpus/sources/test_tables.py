@@ -11,8 +11,8 @@ from clozekit.corpus.work_folder import PLAN_FILE, Work
 from clozekit.data.files.rows import read_file
 from clozekit.errors import DataError
 from clozekit.prepare import prepare
-from tests.corpus.test_readers import read_all
-from tests.corpus.texts import config, decoded, make_documents, write_jsonl, write_text
+from tests.corpus.made_texts import config, decoded, make_documents, write_jsonl, write_text
+from tests.corpus.sources.test_readers import read_all
 
 DOCUMENTS = make_documents(60)
 

@@ -16,7 +16,7 @@ from clozekit.corpus.texts.languages import check_language
 from clozekit.corpus.tokenized import TokenizedDocuments
 from clozekit.errors import ConfigError, DataError
 from clozekit.prepare import prepare
-from tests.corpus.texts import config, decoded, make_documents, prepare_text, write_text
+from tests.corpus.made_texts import config, decoded, make_documents, prepare_text, write_text
 
 ENGLISH = "The committee has decided that the work on the bridge will begin in the spring."
 GERMAN = "Der Ausschuss hat beschlossen, dass die Arbeiten an der Brücke im Frühjahr beginnen."

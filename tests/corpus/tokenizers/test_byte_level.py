@@ -58,7 +58,7 @@ def test_it_depends_on_the_counts_alone() -> None:
     expected = train_byte_level(counts, config).to_str()
     assert train_byte_level(backwards, config).to_str() == expected
     code = (
-        "from tests.corpus.test_byte_level import *\n"
+        "from tests.corpus.tokenizers.test_byte_level import *\n"
         "import hashlib\n"
         "print(hashlib.sha256(trained().to_str().encode()).hexdigest(), end='')"
     )

@@ -14,7 +14,7 @@ from clozekit.corpus.manifest import MOST_TOKENS
 from clozekit.corpus.tokenizers.tokenizer_check import check_encodes, check_parts
 from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer, tokenizer_from_json
 from clozekit.errors import DataError
-from tests.corpus.texts import make_documents, prepare_text, write_text
+from tests.corpus.made_texts import make_documents, prepare_text, write_text
 from tests.kinds_of_tokenizers import KINDS, plain_tokenizer, tokenizer_of, write_tokenizer
 
 _Content = dict[str, Any]

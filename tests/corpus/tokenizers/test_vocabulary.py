@@ -16,7 +16,7 @@ from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer
 from clozekit.corpus.tokenizers.vocabulary import count_words
 from clozekit.corpus.tokenizers.word_cache import Encoder, Words
 from clozekit.errors import DataError
-from tests.corpus.texts import make_documents, train_wordpiece
+from tests.corpus.made_texts import make_documents, train_wordpiece
 
 CONFIG = WordPieceConfig(vocab_size=300)
 TEXTS = [" ".join(sentences) for sentences in make_documents(200)]
@@ -48,7 +48,7 @@ def test_the_same_text_gives_the_same_bytes_in_any_order_and_process(trained: To
     backwards = train_wordpiece(reversed(TEXTS), CONFIG)
     assert backwards.to_str() == trained.to_str()
     program = (
-        "from tests.corpus.test_vocabulary import *;"
+        "from tests.corpus.tokenizers.test_vocabulary import *;"
         "print(train_wordpiece(TEXTS, CONFIG).to_str(), end='')"
     )
     for _ in range(2):
