@@ -80,10 +80,10 @@ class OptunaSweeper(Sweeper):
             raise ConfigError(
                 "trainer.fast_dev_run writes no results, so Optuna has no metric to optimize"
             )
-        if self.metric is not None:
-            from clozekit.sweeps.study import check_metric
+        if self.metric is not None and self.direction is not None:
+            from clozekit.sweeps.goal import check_metric
 
-            check_metric(self.metric, self.checked.config)
+            check_metric(self.metric, self.direction, self.checked.config)
         self._make_sampler(0)
         self._check_pruner()
         self.hydra_context = hydra_context
@@ -96,8 +96,9 @@ class OptunaSweeper(Sweeper):
         """Runs the study's trials."""
         from clozekit.config.composition.own_modules import import_from_here
         from clozekit.errors import ConfigError
+        from clozekit.sweeps.goal import check_direction, direction_of
         from clozekit.sweeps.pruner import TrialPruner
-        from clozekit.sweeps.study import Study, direction_of
+        from clozekit.sweeps.study import Study
         from hydra_plugins.clozekit_launcher import SweepLauncher
 
         launcher = self.launcher
@@ -106,10 +107,11 @@ class OptunaSweeper(Sweeper):
                 "hydra/sweeper=clozekit_optuna requires hydra/launcher=processes, which is the "
                 "default, or submitit"
             )
-        if self.metric is None:
+        if self.direction is None:
             import_from_here([self.checked.config.task.target])
             self.direction = direction_of(self.checked.config)
         stored = self._study(launcher.jobs)
+        check_direction(stored, self.direction)
         launcher.executor.is_pruned = self.is_pruned
         study = Study(
             stored,
@@ -128,13 +130,19 @@ class OptunaSweeper(Sweeper):
             say(best)
 
     def _space(self, jobs: "JobMaker") -> dict[str, "BaseDistribution"]:
+        """Returns what is sampled. As in a grid, the last override of a key counts."""
         params = [f"{key!s}={value}" for key, value in (self.params or {}).items()]
-        swept = [override for override in jobs.parse(params) if override.is_sweep_override()]
-        swept += [override for override in jobs.parsed if override.is_sweep_override()]
-        return {override.get_key_element(): _distribution(override) for override in swept}
+        last = {_key(override): override for override in jobs.parse(params)}
+        for override in jobs.parsed:
+            if override.is_sweep_override():
+                last[_key(override)] = override
+            else:
+                last.pop(_key(override), None)
+        return {override.get_key_element(): _distribution(override) for override in last.values()}
 
     def _check_ends(self, jobs: "JobMaker") -> None:
         from clozekit.errors import ConfigError
+        from clozekit.sweeps.goal import check_evaluated
         from clozekit.sweeps.study import ends
 
         if not self.space:
@@ -150,6 +158,7 @@ class OptunaSweeper(Sweeper):
                 for (key, given), value in zip(values.items(), chosen, strict=True)
             ]
             self.checked = jobs.make(own)
+            check_evaluated(self.metric, self.checked.config)
 
     def _study(self, jobs: "JobMaker") -> "Study":
         import optuna
@@ -233,12 +242,18 @@ class OptunaSweeper(Sweeper):
             )
 
 
+def _key(override: "Override") -> str:
+    return override.get_key_element().lstrip("+~")
+
+
 def _distribution(override: "Override") -> "BaseDistribution":
     from hydra.core.override_parser.types import IntervalSweep, RangeSweep
     from optuna.distributions import CategoricalDistribution
 
     from clozekit.errors import ConfigError
 
+    if not override.is_sweep_override():
+        return CategoricalDistribution([override.get_value_element_as_str()])
     value: Any = override.value()
     tags = getattr(value, "tags", ())
     is_range = isinstance(value, RangeSweep)

@@ -11,17 +11,13 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel
 
-from clozekit.config.callbacks import FULL_SENTENCES_LOSS
 from clozekit.config.composition.location import conf_dir
 from clozekit.config.sweeps import (
     OptunaSweeperConfig,
     ProcessesLauncherConfig,
     SubmititLauncherConfig,
 )
-from clozekit.config.train import TrainConfig
 from clozekit.sweeps.job import Job
-from clozekit.sweeps.study import check_metric, direction_of
-from tests.programs.commands import train_config
 from tests.sweeps.fakes import FIXED, Sweeps, plugin
 
 OPTUNA = (*FIXED, "hydra/sweeper=clozekit_optuna")
@@ -120,24 +116,6 @@ def test_a_small_space_ends_when_there_is_nothing_new(
     assert {t.params["seed"] for t in trials()} == {0, 2, 4}
 
 
-def test_the_task_says_what_is_best() -> None:
-    assert direction_of(config()) == "minimize"
-    assert direction_of(config("task=tagging", "data=tagging", "data.train=a.csv")) == "maximize"
-    chosen = ("callbacks.checkpoints.monitor=a", "callbacks.checkpoints.mode=max")
-    assert direction_of(config(*chosen)) == "maximize"
-
-
-def config(*overrides: str) -> TrainConfig:
-    return train_config("name=mine", "data.path=corpus", "max_steps=1", *overrides)
-
-
-def test_metrics_of_ones_own_are_not_checked_by_their_names() -> None:
-    for more in ("task._target_=my.Task", "+callbacks.x={_target_: my.Callback}"):
-        check_metric("validation/mine", config(more))
-    check_metric("validation/news/mlm_loss", config())
-    check_metric(FULL_SENTENCES_LOSS, config("callbacks=[checkpoints,full_sentences]"))
-
-
 def test_a_range_may_be_drawn_by_its_logarithm(sweeps: Sweeps) -> None:
     asked = ("seed=tag(log,range(1,100))", "hydra.sweeper.n_trials=1")
     assert sweeps.run(*OPTUNA, *asked) == 0
@@ -205,7 +183,7 @@ def test_a_mistake_is_told_before_anything_is_written(
 
 
 def test_an_unknown_metric_is_told(sweeps: Sweeps, capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = ("hydra.sweeper.metric=test/f1", "hydra.sweeper.direction=minimize")
+    chosen = ("hydra.sweeper.metric=test/f1", "hydra.sweeper.direction=maximize")
     assert sweeps.run(*OPTUNA, INTERVAL, *chosen) == 2
     assert "hydra.sweeper.metric=test/f1 is not in the results of" in capsys.readouterr().err
 

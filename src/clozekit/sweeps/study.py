@@ -3,18 +3,13 @@
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pkgutil import resolve_name
-from typing import Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from clozekit.config.callbacks import metrics_of_callbacks
-from clozekit.config.registry import TASKS
 from clozekit.config.stored.plain import shown
-from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 from clozekit.output.display import say
 from clozekit.runs.pruning_files import Answer, read_answer, read_report, write_answer
@@ -25,6 +20,9 @@ from clozekit.sweeps.pruner import TrialPruner
 OVERRIDES = "overrides"
 """The trial attribute that shows that the job was started. Its value is never used: a storage may
 come from someone else, and overrides can name any class."""
+
+METRIC = "metric"
+"""The study attribute that names the metric of its values. Studies of earlier versions lack it."""
 
 MOST_REPEATS = 100
 """After this many duplicate samples in a row the search space counts as exhausted."""
@@ -76,6 +74,8 @@ class Study:
         for trial in self._begun():
             if trial.number in self._trials.values():
                 self._known.append((make_job(self._overrides(trial)), trial))
+        begun = [metric, *(job.monitor() for job, _ in self._known)]
+        self._check_metric(next(filter(None, begun), None))
         self.total = max(n_trials, len(self._known))
 
     def _begun(self) -> list[FrozenTrial]:
@@ -206,7 +206,23 @@ class Study:
                 f"hydra.sweeper.metric={self._metric} is not in the results of {job.name}, which "
                 f"are {', '.join(sorted(results))}"
             )
+        self._check_metric(self._metric)
+        if METRIC not in self._study.user_attrs:
+            self._study.set_user_attr(METRIC, self._metric)
         return results[self._metric]
+
+    def _check_metric(self, metric: str | None) -> None:
+        """Checks that the values of the study are those of a metric.
+
+        Raises:
+            ConfigError: They are of another one.
+        """
+        known = self._study.user_attrs.get(METRIC, metric)
+        if metric is not None and known != metric:
+            raise ConfigError(
+                f"hydra.sweeper.metric={metric} but the study {self._study.study_name} has values "
+                f"of {shown(str(known))}; use another name=… for the sweep"
+            )
 
     def best(self) -> str | None:
         """Describes the best trial in one line; None if no trial has finished."""
@@ -241,39 +257,3 @@ def ends(distribution: BaseDistribution) -> list[str]:
         distribution, optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution
     )
     return [as_text(distribution.low), as_text(distribution.high)]
-
-
-def direction_of(config: TrainConfig) -> Literal["minimize", "maximize"]:
-    """Returns the direction to optimize a run's monitored metric in.
-
-    It depends on the task's class, so this imports it, and torch with it.
-    """
-    checkpoints = config.callbacks.get("checkpoints")
-    mode = (checkpoints.model_extra or {}).get("mode", "auto") if checkpoints else "auto"
-    if mode == "auto":
-        mode = resolve_name(config.task.target).monitor_mode
-    return "minimize" if mode == "min" else "maximize"
-
-
-def check_metric(metric: str, config: TrainConfig) -> None:
-    """Checks a metric by its name before the first trial, if task and callbacks are clozekit's.
-
-    Which of their metrics a run has depends on its data too. This imports torch.
-
-    Raises:
-        ConfigError: No task of clozekit has the metric.
-    """
-    from clozekit.tasks.metric_names import LARGEST_IS_BEST, NONE_IS_BEST, SMALLEST_IS_BEST
-
-    callbacks = [each.target for each in config.callbacks.values() if each is not None]
-    are_own = all(target.startswith("clozekit.") for target in callbacks)
-    known = {*SMALLEST_IS_BEST, *LARGEST_IS_BEST, *NONE_IS_BEST}
-    is_known = metric.rpartition("/")[2] in known or metric in (
-        "step",
-        *metrics_of_callbacks(config),
-    )
-    if config.task.target in TASKS and are_own and not is_known:
-        raise ConfigError(
-            f"hydra.sweeper.metric={metric} is not a metric of clozekit's tasks; the last part of "
-            f"its name should be one of {', '.join(sorted(known))}"
-        )
