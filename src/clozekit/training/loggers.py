@@ -1,6 +1,7 @@
 """The loggers of a run: how they are made, what they get before training, and how they end."""
 
 import inspect
+import os
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
@@ -40,9 +41,8 @@ def make_loggers(config: TrainConfig, folder: RunFolder) -> list[Logger]:
         if component.target == WANDB_LOGGER:
             arguments.setdefault("id", agents_run_id() or folder.id)
             # The name of the task's Python module: pretraining, classification, …
-            arguments.setdefault(
-                "job_type", config.task.target.rpartition(".")[0].rpartition(".")[2]
-            )
+            module = config.task.target.rpartition(".")[0].rpartition(".")[2]
+            arguments.setdefault("job_type", os.environ.get("WANDB_JOB_TYPE") or module)
         logger: Logger = build(f"logger.{name}", arguments)
         check_kind(f"logger.{name}", component.target, logger, Logger)
         _check_names(f"logger.{name}", logger, arguments)
