@@ -15,6 +15,10 @@ class DataError(UserError):
     """A data file is invalid; the message names the file and line."""
 
 
+class UnreadableError(DataError):
+    """A file cannot be read here, but may be whole: it is not one to pass over."""
+
+
 class StoreError(DataError):
     """A store cannot be reached, or refuses; what was done before can be used again."""
 

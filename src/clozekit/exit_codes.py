@@ -20,6 +20,9 @@ INTERRUPTED = 130
 READER_ENDED = 141
 """The exit code that shells report for a program killed by SIGPIPE, as in `cat FILE | head -1`."""
 
+TERMINATED = 143
+"""The exit code that shells report for a program ended by SIGTERM: a run that saved nothing."""
+
 
 def exit_code_of(error: BaseException | None) -> int:
     """Returns the exit code of the process for an error."""

@@ -1,6 +1,7 @@
 """Which checkpoint a run goes on from, and what has to be the same as when it was saved."""
 
 import copy
+import errno
 import re
 import warnings
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from clozekit.data.labelled.classification import ClassificationDataModule
-from clozekit.errors import ConfigError, DataError
+from clozekit.errors import ConfigError, DataError, UnreadableError
 from clozekit.runs.checkpoint_file import (
+    FORMAT_VERSION,
     AtomicCheckpointIO,
     Checkpoint,
     CheckpointMeta,
@@ -89,10 +91,39 @@ def test_cut_and_foreign_files_are_passed_over_with_a_warning(tmp_path: Path) ->
     assert "empty.ckpt" in messages[0] and "last.ckpt" in messages[1]
 
 
-def test_auto_begins_anew_where_no_checkpoint_is_whole(tmp_path: Path) -> None:
+def test_auto_does_not_begin_anew_over_checkpoints_that_are_damaged(tmp_path: Path) -> None:
     save(tmp_path, "last", 8).write_bytes(b"")
-    with pytest.warns(UserWarning, match="skipped"):
-        assert checkpoint_to_resume("auto", tmp_path) is None
+    with (
+        pytest.warns(UserWarning, match="skipped"),
+        pytest.raises(DataError, match=r"resume=auto: .*remove its last\.ckpt to start"),
+    ):
+        checkpoint_to_resume("auto", tmp_path)
+
+
+def test_a_checkpoint_of_a_newer_format_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, "step-4", 4)
+    with monkeypatch.context() as patch:
+        patch.setattr("clozekit.runs.checkpoint_file.FORMAT_VERSION", FORMAT_VERSION + 1)
+        save(tmp_path, "last", 8)
+    with pytest.raises(UnreadableError, match=f"last.ckpt has format version {FORMAT_VERSION + 1}"):
+        checkpoint_to_resume("auto", tmp_path)
+
+
+def test_a_checkpoint_that_cannot_be_opened_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, "step-4", 4)
+    last = save(tmp_path, "last", 8)
+
+    def fails(file: Path) -> None:
+        if file == last:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("clozekit.runs.checkpoint_file.check_archive", fails)
+    with pytest.raises(UnreadableError, match=r"last\.ckpt cannot be read: Permission denied"):
+        checkpoint_to_resume("auto", tmp_path)
 
 
 def test_a_path_is_a_file_or_a_runs_folder(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clozekit.config.stored.plain import plain_copy, shown
 from clozekit.corpus.tokenizers.tokenizer_files import tokenizer_from_json
-from clozekit.errors import DataError
+from clozekit.errors import DataError, UnreadableError
 from clozekit.files import write_atomically
 from clozekit.interop.foreign_files import (
     check_archive,
@@ -21,6 +21,7 @@ from clozekit.interop.foreign_files import (
     refuse_pickle,
 )
 from clozekit.runs.old_formats import OLDEST_FORMAT, translated, with_counts_of_steps
+from clozekit.runs.plain_state import plain_checkpoint, plain_state
 
 FORMAT_VERSION = 3
 META_KEY = "clozekit"
@@ -41,8 +42,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Saves a checkpoint. An existing file is kept until the new one is on disk.
 
         Raises:
+            ConfigError: It has an object that could not be read again.
             DataError: The disk is full, or the folder cannot be written.
         """
+        checkpoint = plain_checkpoint(checkpoint)
         target = Path(path)
         kept = "; the previous checkpoint is kept" if target.exists() else ""
         try:
@@ -118,6 +121,15 @@ class CheckpointMeta(Callback):
             "run_id": run_id,
         }
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks the states of callbacks, which would fail only when a checkpoint is saved.
+
+        Raises:
+            ConfigError: A state has an object that could not be read again.
+        """
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            plain_state(callback.state_dict(), f"callbacks[{callback.state_key!r}]")
+
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
@@ -192,14 +204,19 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     configuration of an older format is converted.
 
     Raises:
-        DataError: There is no checkpoint, it is not from clozekit, or its format is not supported.
+        DataError: There is no checkpoint, or it is damaged or not from clozekit.
+        UnreadableError: The file or its format cannot be read here.
     """
     file = find_checkpoint(Path(path))
-    refuse_foreign_file(file)
-    check_archive(file)
     try:
+        refuse_foreign_file(file)
+        check_archive(file)
         # Memory-mapped, so that comparing the steps of several checkpoints does not read weights.
         content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    except DataError:
+        raise
+    except OSError as error:
+        raise UnreadableError(f"{file} cannot be read: {error.strerror or error}") from error
     except Exception as error:
         refuse_pickle(file, error)
         raise DataError(f"{file} is not a complete checkpoint ({type(error).__name__})") from error
@@ -249,7 +266,7 @@ def _check_version(file: Path, version: int) -> None:
     elif version < OLDEST_FORMAT:
         which = f"from {OLDEST_FORMAT} on"
     if which:
-        raise DataError(
+        raise UnreadableError(
             f"{file} has format version {version}, but this version of clozekit reads format "
             f"versions {which}"
         )

@@ -211,10 +211,13 @@ def set_aside(file: Path) -> None:
 
 def is_first_process() -> bool:
     """Whether this process is the first of its run; works before Lightning is imported."""
-    if "RANK" in os.environ:
-        return os.environ["RANK"] == "0"
-    places = ("SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
-    return all(os.environ.get(name, "0") == "0" for name in places)
+    return variable_of_rank() is None
+
+
+def variable_of_rank() -> str | None:
+    """Returns the variable by which this is not the first process of its run, if there is one."""
+    names = ("RANK",) if "RANK" in os.environ else ("SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
+    return next((name for name in names if os.environ.get(name, "0") != "0"), None)
 
 
 def versions() -> dict[str, Any]:

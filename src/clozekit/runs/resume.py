@@ -10,7 +10,7 @@ from torch import Tensor
 from clozekit.config.changes import Effect, effect_of
 from clozekit.config.length import LENGTHS
 from clozekit.config.values import as_yaml, flat
-from clozekit.errors import ConfigError, DataError
+from clozekit.errors import ConfigError, DataError, UnreadableError
 from clozekit.files import copy_atomically
 from clozekit.output.display import warn
 from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
@@ -36,7 +36,7 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Checkpoint | None:
         folder: The run's folder.
 
     Raises:
-        DataError: A named checkpoint cannot be read.
+        DataError: A named checkpoint cannot be read, or none of those that `auto` finds.
     """
     if resume is None:
         return None
@@ -47,10 +47,19 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Checkpoint | None:
         )
     if resume != "auto":
         return _newest(Path(resume)) if Path(resume).is_dir() else _resumable(Path(resume))
+    files = list((folder / "checkpoints").glob("*.ckpt"))
+    if not files:
+        return None
     try:
         return _newest(folder)
-    except DataError:
-        return None
+    except UnreadableError:
+        raise
+    except DataError as error:
+        # Starting from step 0 would write over them.
+        raise DataError(
+            f"resume=auto: {error}; remove its {files[0].name if len(files) == 1 else '*.ckpt'} to "
+            "start from step 0"
+        ) from error
 
 
 def check_agreement(
@@ -205,11 +214,17 @@ def _resumable(path: Path) -> Checkpoint:
 
 
 def all_resumable(folder: Path) -> list[Checkpoint]:
-    """Loads the checkpoints of a run that training can continue from; warns about the others."""
+    """Loads the checkpoints of a run that training can continue from; warns about damaged ones.
+
+    Raises:
+        UnreadableError: One of them may be whole, but cannot be read.
+    """
     found: list[Checkpoint] = []
     for path in sorted((folder / "checkpoints").glob("*.ckpt")):
         try:
             found.append(_resumable(path))
+        except UnreadableError:
+            raise
         except DataError as error:
             warn(f"skipped: {error}")
     return found

@@ -14,11 +14,16 @@ from clozekit.config.train import TrainConfig
 from clozekit.config.values import as_yaml, flat
 from clozekit.documents import read_yaml
 from clozekit.errors import ConfigError, DataError
-from clozekit.exit_codes import INTERRUPTED, PREEMPTED, PRUNED
+from clozekit.exit_codes import INTERRUPTED, PREEMPTED, PRUNED, TERMINATED
 from clozekit.runs.folder import RunFolder, refuse_existing
 from clozekit.runs.metrics_file import read_metrics_of
 
-INTERRUPTED_CODES = (PREEMPTED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
+INTERRUPTED_CODES = (
+    PREEMPTED,
+    INTERRUPTED,
+    TERMINATED,
+    *(-number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+)
 """Exit codes after a signal. They are negative if the handlers were not installed yet."""
 
 

@@ -8,9 +8,10 @@ from typing import Any, NoReturn
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.trainer import call
 
 from clozekit.data.step import StepBatch
-from clozekit.exit_codes import PREEMPTED
+from clozekit.exit_codes import PREEMPTED, PRUNED, TERMINATED
 from clozekit.output.standard_streams import write_unbuffered
 from clozekit.processes.signals import stop_signals
 from clozekit.tasks.base import TaskModule
@@ -68,6 +69,7 @@ class Preemption(Callback):
         assert isinstance(pl_module, TaskModule)
         self.is_agreed = pl_module.stop_agreed
         if self.is_agreed and not validation_follows(trainer):
+            _end_batch(trainer, outputs, batch, batch_idx)
             save_and_exit(trainer, PREEMPTED)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -95,15 +97,20 @@ def save_and_exit(trainer: Trainer, code: int) -> NoReturn:
     """Saves the step, unless it is saved, and ends the process. All processes have to call it.
 
     Raises:
-        SystemExit: Always, with the code.
+        SystemExit: Always, with the code; without `Checkpoints` with `TERMINATED`, because a
+            cluster would start a run again and again that begins anew each time.
     """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Checkpoints):
-            callback.save_preempted(trainer)
+    saving = [each for each in trainer.callbacks if isinstance(each, Checkpoints)]  # type: ignore[attr-defined]
+    for callback in saving:
+        callback.save_preempted(trainer)
     trainer.strategy.barrier("preemption")
-    if trainer.is_global_zero and code == PREEMPTED:
+    if not saving and code == PREEMPTED:
+        code, told = TERMINATED, "is not saved, because there is no callbacks.checkpoints"
+    else:
+        told = "is saved; resume=auto goes on from it"
+    if trainer.is_global_zero and code != PRUNED:
         # Without a buffer, because after SIGHUP there may be no terminal.
-        write_unbuffered(1, f"step {trainer.global_step} is saved; resume=auto goes on from it\n")
+        write_unbuffered(1, f"step {trainer.global_step} {told}\n")
     # Lightning kills the first process if a process that it started exits with a code other
     # than 0. Under torchrun and Slurm this does not apply, and all processes use the same code.
     was_started_by_lightning = (
@@ -112,6 +119,13 @@ def save_and_exit(trainer: Trainer, code: int) -> NoReturn:
         and trainer.local_rank > 0
     )
     raise SystemExit(0 if was_started_by_lightning else code)
+
+
+def _end_batch(trainer: Trainer, *arguments: Any) -> None:
+    """Does what Lightning does with a batch after the callbacks, so that what they log is kept."""
+    call._call_lightning_module_hook(trainer, "on_train_batch_end", *arguments)
+    trainer._logger_connector.on_batch_end()
+    trainer._logger_connector.update_train_step_metrics()
 
 
 def _agree_on_nothing() -> None:
