@@ -151,6 +151,17 @@ def test_the_metric_scores_final_answers(questions: list[Question], threshold: f
         assert (results["has_answer_exact_match"], results["has_answer_f1"]) == over(having)
 
 
+def test_a_gold_answer_of_an_article_alone_is_an_answer() -> None:
+    """As `make_qid_to_has_ans` of the 2.0 script: what counts is that there are answers."""
+    assert computed([("A", ["A"], -1.0), ("film", ["film"], -1.0)]) == {
+        "exact_match": 100.0,
+        "f1": 100.0,
+    }
+    results = computed([("A", ["A"], 1.0), ("film", ["film"], -1.0), ("film", [], 1.0)])
+    assert results["has_answer_exact_match"] == 50.0
+    assert results["no_answer_accuracy"] == 100.0
+
+
 @settings(max_examples=100, deadline=None)
 @given(questions_of_any_kind)
 def test_the_best_threshold_is_the_best_number_of_answers(questions: list[Question]) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from clozekit.config.predict import PredictConfig
 from clozekit.errors import ConfigError, DataError
@@ -188,6 +189,14 @@ def test_what_is_there_is_not_overwritten(models: dict[str, Path], tmp_path: Pat
     with pytest.raises(ConfigError, match=r"output=.* already exists"):
         run(models["classification"], text="a", output=tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["out.jsonl.gz", "out.csv", "out.npz"])
+def test_a_file_is_not_named_as_what_it_is_not(
+    name: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ValidationError, match=rf"output=\S*{name}: predictions are JSON lines"):
+        run(models["classification"], text="a", output=tmp_path / name)
 
 
 def test_options_that_a_task_has_not_are_told(models: dict[str, Path]) -> None:

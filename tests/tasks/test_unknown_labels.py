@@ -87,6 +87,22 @@ def test_several_labels_are_scored_as_by_scikit_learn() -> None:
         assert metrics[f"f1_{average}"] == pytest.approx(expected)
 
 
+def test_training_rows_are_as_before_where_other_rows_have_more_labels() -> None:
+    """The marks of a row are of all labels of the data, also of those that training lacks."""
+    module = module_of("multi_label", class_weights={"sea": 2.0}, label_smoothing=0.2)
+    features = make_features("multi_label")
+    features.label_names = list(module.label_names)
+    row = {"text": "the old horse", "label": LABELS[:2]}
+    examples = [features.example(row, 0, is_labelled=True)]
+    logits = torch.randn(1, len(LABELS))
+    before = whole_batch(features.encode(examples, is_labelled=True))
+    features.check_labels(features.example({**row, "label": ["new"]}, 1, is_labelled=True))
+    after = whole_batch(features.encode(examples, is_labelled=True))
+    assert after.labels.shape[1] == before.labels.shape[1] + 1
+    assert torch.equal(module.loss_sum(logits, after), module.loss_sum(logits, before))
+    assert module.step_sums(logits, after) == module.step_sums(logits, before)
+
+
 @pytest.mark.parametrize(
     ("names", "scheme"),
     [(TAGS, IOB2), (["O", *(f"{p}-{t}" for t in ("ANIMAL", "PLACE") for p in "BIES")], IOBES)],

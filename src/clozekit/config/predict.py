@@ -10,6 +10,12 @@ from clozekit.config.stored.classes import TrustedModules
 from clozekit.config.values import Count, Precision
 from clozekit.errors import ConfigError
 
+_NOT_WRITTEN = (
+    *(".gz", ".bz2", ".xz", ".zst", ".zip"),
+    *(".csv", ".tsv", ".conll", ".conllu", ".xlsx", ".npz", ".arrow", ".feather", ".pt"),
+)
+"""Endings of formats that are not written; a file of another content would not be read again."""
+
 
 class PredictConfig(Closed):
     """What to predict, and with which model.
@@ -61,6 +67,11 @@ class PredictConfig(Closed):
             raise ValueError("text_pair requires text; rows of input have their own second text")
         if self.format is not None and self.output is None:
             raise ValueError(f"format={self.format} requires output, such as output=page.html")
+        if self.output is not None and self.output.suffix.lower() in _NOT_WRITTEN:
+            raise ValueError(
+                f"output={self.output}: predictions are JSON lines, which are not written as "
+                f"{self.output.suffix}; use a file that ends in .jsonl"
+            )
         return self
 
     @property

@@ -56,7 +56,7 @@ class Score(NamedTuple):
         exact_match: The exact match of the answer.
         f1: The F1 of the answer.
         no_answer_score: The higher, the more likely the question has no answer.
-        has_gold: 1 if the question has a gold answer, else 0.
+        has_gold: 1 if the question has a gold answer, even one without words; else 0.
         is_answered: 1 if the answer is not empty, else 0.
     """
 
@@ -74,7 +74,7 @@ def score_answer(answer: str, golds: Sequence[str], no_answer_score: float) -> S
         exact_match=_exact_match(normalized, normalized_golds),
         f1=_f1(normalized, normalized_golds),
         no_answer_score=no_answer_score,
-        has_gold=float(normalized_golds != [""]),
+        has_gold=float(bool(golds)),
         is_answered=float(answer != ""),
     )
 

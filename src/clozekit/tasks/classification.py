@@ -98,15 +98,14 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
                 logits, batch.labels, reduction="none", label_smoothing=self.label_smoothing
             )
             return (losses * weights[batch.labels]).sum()
-        labels = batch.labels * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        labels = self._known_labels(batch) * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         losses = F.binary_cross_entropy_with_logits(logits, labels.to(logits), reduction="none")
         return (losses * weights).mean(dim=-1).sum()
 
     def evaluation_loss(self, logits: Tensor, batch: ClassificationBatch) -> tuple[Tensor, int]:
         """Sums the cross-entropy without weights and smoothing; see `FineTuningModule`."""
-        number = len(self.label_names)
         if self.multi_label:
-            labels = batch.labels[:, :number].to(logits)
+            labels = self._known_labels(batch).to(logits)
             losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
             return losses.mean(dim=-1).sum(), batch.batch_size
         if not self.unknown_labels:
@@ -120,8 +119,13 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
     def step_sums(self, logits: Tensor, batch: ClassificationBatch) -> dict[str, Tensor]:
         """Counts the texts for which the class, or all labels, are right."""
         if self.multi_label:
-            return {"accuracy": ((logits > 0) == batch.labels.bool()).all(dim=-1).sum()}
+            right = (logits > 0) == self._known_labels(batch).bool()
+            return {"accuracy": right.all(dim=-1).sum()}
         return {"accuracy": (logits.argmax(dim=-1) == batch.labels).sum()}
+
+    def _known_labels(self, batch: ClassificationBatch) -> Tensor:
+        """Returns the marks `[batch, labels]` without those of labels that the model lacks."""
+        return batch.labels[:, : len(self.label_names)]
 
     def new_metrics(self) -> dict[str, Metric]:
         """Makes accuracy, F1 and Matthews' correlation; with `multi_label` exact match and F1."""

@@ -63,13 +63,13 @@ def test_ids_are_taken_where_a_column_is_named(tmp_path: Path, file_format: str)
 
 
 def test_a_folder_and_a_glob_are_read_in_the_order_of_names(tmp_path: Path) -> None:
-    write_text(tmp_path / "b.txt", DOCUMENTS[20:40])
+    write_text(tmp_path / "b.TXT", DOCUMENTS[20:40])
     write_text(tmp_path / "a" / "deep.txt.gz", DOCUMENTS[:20])
     write_text(tmp_path / "c.txt", DOCUMENTS[40:])
     write_text(tmp_path / ".hidden" / "no.txt", DOCUMENTS)
     write_text(tmp_path / "other.md", DOCUMENTS)
     assert read_sentences(tmp_path, "text") == DOCUMENTS
-    assert read_sentences(tmp_path / "[bc].txt", "text") == DOCUMENTS[20:]
+    assert read_sentences(tmp_path / "[bc].[tT]*", "text") == DOCUMENTS[20:]
     assert read_sentences(tmp_path / "**" / "deep*", "text") == DOCUMENTS[:20]
 
 

@@ -62,6 +62,27 @@ def test_the_scheme_of_a_file_is_that_of_all_its_tags(
     assert ("1 tags are in no entity" in told) == (given[-1] in ("I-PER", "I-LOC"))
 
 
+@pytest.mark.parametrize(
+    ("validation", "expected"),
+    [
+        ("B-PER E-PER S-LOC O", "B-PER I-PER B-LOC O"),
+        ("B-PER L-PER U-LOC O", "B-PER I-PER B-LOC O"),
+        ("I-PER I-PER I-LOC O", "B-PER I-PER B-LOC O"),
+        ("B-PER I-PER B-LOC O", "B-PER I-PER B-LOC O"),
+    ],
+)
+def test_the_tags_of_other_files_are_converted_to_those_of_the_model(
+    validation: str, expected: str, tmp_path: Path
+) -> None:
+    train, other = tmp_path / "train.conll", tmp_path / "validation.conll"
+    train.write_text("a B-PER\nb I-PER\nc B-LOC\nd I-LOC\ne O\n\nf O\n\ng O\n")
+    lines = [f"{word} {tag}" for word, tag in zip("abcd", validation.split(), strict=True)]
+    other.write_text("\n".join([*lines, "", "f O", ""]))
+    data = datamodule(train, other)
+    examples = data.sources["validation"].rows.examples  # type: ignore[attr-defined]
+    assert {example.tags for example in examples} == {tuple(expected.split()), ("O",)}
+
+
 def test_the_scheme_may_be_given(tmp_path: Path) -> None:
     mixed = ("B-PER I-PER", "I-PER")
     assert tags_read(read(tmp_path, *mixed, tag_scheme="iob1")) == {("B-PER", "I-PER"), ("B-PER",)}

@@ -68,7 +68,7 @@ def _find_local(path: str, suffixes: tuple[str, ...]) -> list[Path]:
         files = [
             file
             for file in Path(path).rglob("*")
-            if file.name.endswith(suffixes) and not _is_hidden(file.relative_to(path).parts)
+            if file.name.lower().endswith(suffixes) and not _is_hidden(file.relative_to(path).parts)
         ]
         if not files:
             raise DataError(f"source.path={path}: {_has_none_of(suffixes)}")
@@ -100,7 +100,7 @@ def _find_stored(url: str, suffixes: tuple[str, ...]) -> list[StoredFile]:
             files = [
                 file
                 for file in files
-                if file.url.endswith(suffixes)
+                if file.url.lower().endswith(suffixes)
                 and not _is_hidden(PurePosixPath(file.url).parts[depth:])
             ]
         if not files:

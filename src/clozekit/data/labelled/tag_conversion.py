@@ -60,9 +60,6 @@ def _scheme_of_tags(rows: Rows, column: str, wanted: Scheme | None) -> Scheme | 
 
     remaining = sentences()
     may_be_iob1 = is_iob1(remaining)
-    if wanted in (IOB1, IOB2):
-        # Tags of other schemes are unknown to such a model, and counted, so the rest is not read.
-        return IOB1 if may_be_iob1 else IOB2
     if wanted is None and not may_be_iob1:
         return None
     # The scheme is that of all tags of the file.
