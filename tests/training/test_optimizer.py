@@ -147,3 +147,16 @@ def test_the_memory_of_muon_has_one_moment_for_matrices_and_two_for_the_rest() -
     ]
     factory = OptimizerFactory(target, {"_target_": target, "lr": 0.1})
     assert gradients_and_optimizer(groups, factory) == 4 * (300 * 2 + 700 * 3)
+
+
+RPROP = ["~optimizer", "+optimizer={_target_: torch.optim.Rprop, lr: 1e-3}"]
+
+
+def test_a_decay_that_the_optimizer_does_not_have_is_refused(corpus: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        optimizer_of(config_with(corpus, *RPROP, "+optimizer.weight_decay=0.1"), corpus)
+    assert str(raised.value) == (
+        "optimizer.weight_decay=0.1: torch.optim.Rprop has no weight decay; it should be 0"
+    )
+    for none in ((), ("+optimizer.weight_decay=0",)):
+        optimizer_of(config_with(corpus, *RPROP, *none), corpus)
