@@ -227,9 +227,19 @@ def test_classes_are_named_as_in_rows_if_yaml_takes_them_for_values() -> None:
     assert read == {"true": 1.0, "false": 2.0, "3": 3.0, "2.5": 4.0, "7": 5.0, "True": 6.0}
 
 
-def test_a_folder_of_labelled_rows_is_not_told_to_be_missing(tmp_path: Path) -> None:
-    given = {"train": str(tmp_path), "tokenizer": None, "seed": 0}
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (".", r"is a folder but must be a file; .* set data\.path="),
+        ("*.csv", r"\*\.csv is not a file; patterns are not expanded"),
+        ("no.csv", r"no\.csv does not exist"),
+    ],
+)
+def test_what_is_not_one_file_of_labelled_rows_is_told(
+    name: str, told: str, tmp_path: Path
+) -> None:
+    given = {"train": str(tmp_path / name), "tokenizer": None, "seed": 0}
     batch = {"global_batch_size": 1, "micro_batch_size": 1}
     config = ClassificationDataConfig.model_validate({**given, **batch})
-    with pytest.raises(DataError, match=r"is a folder but must be a file; .* set data\.path="):
+    with pytest.raises(DataError, match=told):
         config.check_files()

@@ -5,6 +5,7 @@ their arguments with these classes, and docs/configuration.md is generated from 
 """
 
 from dataclasses import replace
+from glob import has_magic
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -260,6 +261,11 @@ class LabelledDataConfig(StreamConfig):
                 raise DataError(
                     f"data.{key}={path} is a folder but must be a file; to read a folder, set "
                     f"data.path={path} and data.{key} to the name of a split"
+                )
+            if has_magic(str(path)):
+                raise DataError(
+                    f"data.{key}={path} is not a file; patterns are not expanded, so join the files "
+                    f"or set data.path to their folder and data.{key} to the name of a split"
                 )
             raise DataError(f"data.{key}={path} does not exist")
 

@@ -1,5 +1,6 @@
 """The base DataModule of all fine-tuning tasks: files, splits and their rows."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -168,7 +169,10 @@ class LabelledDataModule(StreamDataModule, Generic[ExampleT]):
         if names is not None:
             facts["labels"] = shown_labels(names, most=12)
             if alike := _alike(names):
-                facts["labels alike"] = f"{shown_labels(alike)} differ only in white space"
+                facts["labels alike"] = (
+                    f"{shown_labels(alike)} differ only in white space or in how their characters "
+                    "are composed"
+                )
         if number := self.num_strata_without_validation:
             facts["labels not in validation"] = f"{number:,}, with too few rows"
         for split, counts in self.unknown_labels.items():
@@ -210,9 +214,13 @@ def open_tokenizer(tokenizer: str | Tokenizer | None) -> Tokenizer:
 
 
 def _alike(names: Sequence[str]) -> list[str]:
-    """Returns the labels that equal another one but for white space around them."""
-    counts = Counter(name.strip() for name in names)
-    return [name for name in names if counts[name.strip()] > 1]
+    """Returns the labels that look like another one: only white space or Unicode's form differs."""
+
+    def form(name: str) -> str:
+        return unicodedata.normalize("NFC", name).strip()
+
+    counts = Counter(map(form, names))
+    return [name for name in names if counts[form(name)] > 1]
 
 
 def _contents(examples: Sequence[ExampleT]) -> Iterator[bytes]:
