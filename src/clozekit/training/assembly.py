@@ -9,6 +9,7 @@ from clozekit.config.stored.classes import is_trusted
 from clozekit.config.tasks import BALANCED
 from clozekit.config.train import TrainConfig
 from clozekit.config.train_groups import FineTuningConfig
+from clozekit.config.values import as_yaml
 from clozekit.data.labelled.classification import ClassificationDataModule
 from clozekit.data.labelled.kept_files import FOLDER
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
@@ -113,26 +114,35 @@ def _pretrained_config(
 def make_module(
     config: TrainConfig, encoder: EncoderConfig, datamodule: StreamDataModule, max_steps: int
 ) -> TaskModule[Any]:
-    """Makes the task, with randomly initialized weights."""
+    """Makes the task, with randomly initialized weights.
+
+    Raises:
+        ConfigError: A class or one of its arguments is not supported.
+    """
     arguments = config.optimizer.arguments()
     weight_decay = arguments.pop("weight_decay", 0.0)
-    module: TaskModule[Any] = build(
-        "task",
-        _task_arguments(config, datamodule),
-        encoder=encoder,
-        optimizer=OptimizerFactory(config.optimizer.target, arguments),
-        schedule=config.schedule,
-        seed=config.seed,
-        max_steps=max_steps,
-        weight_decay=weight_decay,
-        layerwise_lr_decay=config.fine_tuning.layerwise_lr_decay,
-        clipping=GradientClipping(
+    of_the_run: dict[str, Any] = {
+        "encoder": encoder,
+        "optimizer": OptimizerFactory(config.optimizer.target, arguments),
+        "schedule": config.schedule,
+        "seed": config.seed,
+        "max_steps": max_steps,
+        "weight_decay": weight_decay,
+        "layerwise_lr_decay": config.fine_tuning.layerwise_lr_decay,
+        "clipping": GradientClipping(
             config.trainer.gradient_clip_val, config.trainer.gradient_clip_algorithm
         ),
-        log_every_n_steps=config.trainer.log_every_n_steps,
-        guard=DivergenceGuard(config.divergence, RunFolder(config.run_dir).last_checkpoint),
+        "log_every_n_steps": config.trainer.log_every_n_steps,
+        "guard": DivergenceGuard(config.divergence, RunFolder(config.run_dir).last_checkpoint),
         **datamodule.task_arguments(),
-    )
+    }
+    for name, value in (config.task.model_extra or {}).items():
+        if name in of_the_run:
+            raise ConfigError(
+                f"task.{name}={as_yaml(value)} has no effect: a run sets it by its other keys and "
+                "its data; leave it out"
+            )
+    module: TaskModule[Any] = build("task", _task_arguments(config, datamodule), **of_the_run)
     check_kind("task", config.task.target, module, TaskModule)
     if isinstance(module, FineTuningModule) and isinstance(datamodule, LabelledDataModule):
         module.unknown_labels = datamodule.features.unknown_labels
