@@ -264,7 +264,7 @@ class LabelledDataConfig(StreamConfig):
                 )
             if has_magic(str(path)):
                 raise DataError(
-                    f"data.{key}={path} is not a file; patterns are not expanded, so join the files "
+                    f"data.{key}={path} is not a file; patterns are not expanded; join the files, "
                     f"or set data.path to their folder and data.{key} to the name of a split"
                 )
             raise DataError(f"data.{key}={path} does not exist")

@@ -114,12 +114,12 @@ def test_declared_classes_are_names_as_they_are(names: list[str], tmp_path: Path
 
 
 def test_labels_that_look_alike_are_told(tmp_path: Path) -> None:
-    labels = ["caf\u00e9", "cafe\u0301", "pos", "neg"]
+    labels = ["caf\u00e9", "cafe\u0301", "tea", "milk"]
     rows = [{"text": "a", "label": label} for label in labels * 3]
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     told = datamodule(str(path)).facts()["labels alike"]
-    assert "cafe" in told and "caf\u00e9" in told and "pos" not in told
+    assert "cafe" in told and "caf\u00e9" in told and "tea" not in told
 
 
 def test_a_class_that_is_declared_twice_is_refused(tmp_path: Path) -> None:
