@@ -6,7 +6,8 @@ from clozekit.exit_codes import USER_ERROR
 from clozekit.output.display import say
 from clozekit.runs.folder import is_first_process
 from clozekit.training.beginning import Beginning, Parts, make_parts
-from clozekit.training.measuring import Cost, Measured, measure, steps_of_budget
+from clozekit.training.cost import Cost, steps_of_budget
+from clozekit.training.measuring import Measured, measure
 
 MEASURED_SHARE = 0.02
 MOST_SECONDS = 20.0

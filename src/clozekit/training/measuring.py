@@ -13,7 +13,6 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.strategies import Strategy
 
-from clozekit.config.callbacks import checkpoints_of
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.data.order import Position
@@ -23,9 +22,8 @@ from clozekit.training import memory
 from clozekit.training.assembly import make_module
 from clozekit.training.beginning import Beginning, Parts, make_parts
 from clozekit.training.failures import divergence_in_words
-from clozekit.training.length import most_steps, steps_in_phases
 from clozekit.training.rank_watch import watched
-from clozekit.training.trainer import make_trainer, steps_between_validations
+from clozekit.training.trainer import make_trainer
 
 WARM_UP_STEPS = 3
 """The first steps of each phase are slower: memory is allocated and kernels are chosen."""
@@ -59,48 +57,6 @@ class Measured:
     start: float
     peak_bytes: int
     total: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The time of a run by its number of steps.
-
-    Args:
-        measured: What was measured.
-        config: The run's configuration.
-        datamodule: Its data.
-        first_step: The number of steps that are done.
-    """
-
-    measured: Measured
-    config: TrainConfig
-    datamodule: StreamDataModule
-    first_step: int = 0
-
-    def seconds(self, max_steps: int) -> float:
-        """Returns the seconds of training up to step `max_steps`, with the start of the run."""
-        steps = steps_in_phases(self.datamodule, max_steps, self.first_step)
-        training = sum(n * each for n, each in zip(steps, self.measured.step, strict=True))
-        validations, saves = self.events(max_steps)
-        return (
-            self.measured.start
-            + self.measured.warm_up
-            + training
-            + validations * self.measured.validation
-            + saves * self.measured.checkpoint
-        )
-
-    def events(self, max_steps: int) -> tuple[int, int]:
-        """Returns the number of validations and of saved checkpoints."""
-        interval = steps_between_validations(self.config, self.datamodule, max_steps)
-        first, validations = self.first_step, 1
-        if isinstance(interval, int):
-            validations = max(1, max_steps // interval - first // interval)
-        saves = validations + 1
-        checkpoints = checkpoints_of(self.config)
-        if checkpoints is not None and checkpoints.every_n_steps is not None:
-            saves += max_steps // checkpoints.every_n_steps - first // checkpoints.every_n_steps
-        return validations, saves
 
 
 def measure(begin: Beginning, parts: Parts, seconds: float) -> Measured:
@@ -151,14 +107,6 @@ def measure(begin: Beginning, parts: Parts, seconds: float) -> Measured:
     del module, datamodule, trainer
     gc.collect()
     return measured
-
-
-def steps_of_budget(cost: Cost, seconds: float) -> int:
-    """Returns the last step of a run that takes at most the given time; 0 if there is none."""
-    left = seconds - cost.measured.total
-    done = cost.first_step
-    more = most_steps(lambda steps: cost.seconds(done + steps), left)
-    return done + more if more else 0
 
 
 def peak_memory(device: torch.device) -> int:

@@ -17,8 +17,9 @@ from clozekit.training.beginning import (
     tell_of_schedule,
 )
 from clozekit.training.budget import seconds_to_measure, steps_within
+from clozekit.training.cost import Cost
 from clozekit.training.length import max_steps_of, steps_in_phases, tokens_per_step
-from clozekit.training.measuring import Cost, measure
+from clozekit.training.measuring import measure
 from clozekit.training.run_summary import (
     MemoryEstimate,
     estimate_memory,
