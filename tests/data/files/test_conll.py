@@ -80,6 +80,13 @@ CONLL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [{"tokens": ["A", "b"], "tags": ["", "X"], "line": 1}],
     ),
     "numbers as words": ("1 NUM\n2 NUM\n3 NUM\n", [sentence(1, "1|2|3", "NUM NUM NUM")]),
+    "no tags": (
+        "a\nb\n\n# a comment\nc\n",
+        [
+            {"tokens": ["a", "b"], "tags": ["", ""], "line": 1},
+            {"tokens": ["c"], "tags": [""], "line": 5},
+        ],
+    ),
     "an empty tag": ("a\tX\nb\t\n", [{"tokens": ["a", "b"], "tags": ["X", ""], "line": 1}]),
 }
 
@@ -95,7 +102,7 @@ def test_conll(content: str, expected: list[dict[str, Any]], name: str, tmp_path
     [
         ("a X\nb\n", "line 2 has 1 columns but must have 2"),
         ("a\tX\n\nb\tX\tY\n", "line 3 has 3 columns but must have 2"),
-        ("a\n\nb\n", "line 1 has 1 columns but must have 2"),
+        ("a\n\nb X\n", "line 3 has 2 columns but the words of the first sentence have no tags"),
         (b"a X\n\xe9 X\n", "line 2: the line is not UTF-8"),
         ("", "has no rows"),
         ("# a comment\n\n", "has no rows"),

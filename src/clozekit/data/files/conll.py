@@ -28,6 +28,8 @@ def is_conll(path: str) -> bool:
 def read_conll(path: str, words_column: str, tags_column: str) -> Rows:
     """Reads a CoNLL file: the first column of each line is the word, the last is its tag.
 
+    If no line of the first sentence has a second column, the words have no tags.
+
     Columns are separated by tabs if the first line of words has a tab, else by blanks.
     `-DOCSTART-` lines and comments are skipped. A line that starts with `#` is a comment if its
     number of columns is wrong, if it has metadata such as `# text = …`, or if it starts with `# `
@@ -105,7 +107,9 @@ def _layout_of(path: str) -> _ConllColumns:
     lines = sentence or [text for text in hashes if not _is_metadata(text)]
     has_tabs = bool(lines) and "\t" in lines[0]
     rows = [_fields(text, has_tabs) for text in lines]
-    num_columns = max(2, len(rows[0])) if rows else 2
+    # Without tags, as for predictions, if the whole first sentence has none.
+    least = 1 if rows and all(len(fields) == 1 for fields in rows) else 2
+    num_columns = max(least, len(rows[0])) if rows else 2
     is_conllu = num_columns == _COLUMNS_OF_CONLLU and all(
         _WORD_NUMBER.fullmatch(fields[0]) for fields in rows
     )
@@ -145,16 +149,16 @@ def _sentences(
             if not is_whole or may_be_comment or (not words and _is_metadata(line)):
                 continue
         if not is_whole:
-            raise DataError(
-                f"{path}, line {lines.number} has {len(fields)} columns but must have "
-                f"{layout.num_columns} (word, …, tag)"
-            )
+            needed = f"must have {layout.num_columns} (word, …, tag)"
+            if layout.num_columns == 1:
+                needed = "the words of the first sentence have no tags"
+            raise DataError(f"{path}, line {lines.number} has {len(fields)} columns but {needed}")
         if "\r" in line:
             raise DataError(
                 f"{path}, line {lines.number} has a carriage return in it; lines must end in "
                 "\\n or \\r\\n"
             )
-        word, tag = fields[0], fields[-1]
+        word, tag = fields[0], fields[-1] if layout.num_columns > 1 else ""
         if layout.is_conllu:
             if not _WORD_NUMBER.fullmatch(fields[0]):
                 raise DataError(
