@@ -12,6 +12,7 @@ from clozekit.data.labelled.features import RowError
 from clozekit.environment import limit_kept_products
 from clozekit.errors import ConfigError
 from clozekit.inference.load_predictor import encoder_of, make_predictor, task_name
+from clozekit.inference.missing_head import no_head
 from clozekit.inference.row_predictor import Prediction
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder import Encoder
@@ -65,6 +66,7 @@ class LoadedModel:
             device=device,
             precision=precision,
         )
+        self._no_head = no_head(pretrained) if self.predictor is None else ""
         self.task = task_name(pretrained)
         assert pretrained.tokenizer is not None
         self.tokenizer: Tokenizer = pretrained.tokenizer
@@ -93,7 +95,7 @@ class LoadedModel:
             ConfigError: The model has no head, or a row cannot be read.
         """
         if self.predictor is None:
-            raise ConfigError(f"{self.path}: only an encoder, without a head to predict with")
+            raise ConfigError(self._no_head)
         examples = []
         for number, given in enumerate(rows):
             try:

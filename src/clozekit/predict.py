@@ -16,6 +16,7 @@ from clozekit.data.files.row import BadRow, NoRowsError
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import as_json, write_text, write_text_atomically
 from clozekit.inference.load_predictor import make_predictor
+from clozekit.inference.missing_head import no_head
 from clozekit.inference.prediction_page import prediction_page
 from clozekit.inference.prediction_views import Shown
 from clozekit.inference.row_predictor import Prediction, Predictor
@@ -53,7 +54,7 @@ def predict(config: PredictConfig) -> None:
         precision=config.precision,
     )
     if predictor is None:
-        raise ConfigError(f"{pretrained.path}: only an encoder, without a head to predict with")
+        raise ConfigError(no_head(pretrained))
     _check_format(predictor, config)
     if config.text is not None:
         _predict_text(predictor, config)

@@ -137,7 +137,7 @@ def shard_elsewhere(folder: Path) -> None:
 
 def encoder_elsewhere(folder: Path) -> None:
     without_config(folder)
-    (folder / "modules.json").write_text('[{"path": "../other"}]')
+    (folder / "modules.json").write_text('[{"type": "a.Transformer", "path": "../other"}]')
 
 
 def expanded(folder: Path) -> None:

@@ -79,19 +79,34 @@ def copied(folder: Path) -> Path:
     return folder
 
 
+def modules(*kinds: str) -> list[dict[str, str]]:
+    return [
+        {"type": f"a.{kind}", "path": f"{number}_{kind}" if number else ""}
+        for number, kind in enumerate(kinds)
+    ]
+
+
 @pytest.mark.parametrize(
     ("file", "content", "found"),
     [
-        ("modules.json", [{"type": "a.Transformer"}], None),
-        ("modules.json", {"type": "a.Transformer"}, None),
-        ("modules.json", [5, {"type": 5}], None),
-        ("modules.json", [{"type": f"a.{n}"} for n in ("Transformer", "Pooling", "Dense")], None),
-        ("modules.json", [{"type": f"a.{n}"} for n in ("Transformer", "Pooling")], ("mean", 256)),
+        ("modules.json", modules("Transformer"), ("", 256, "", False, ("Transformer",))),
+        ("modules.json", modules("Transformer", "Pooling"), ("mean", 256)),
+        ("modules.json", modules("Transformer", "Pooling", "Dropout"), ("mean", 256)),
+        (
+            "modules.json",
+            modules("Transformer", "Pooling", "Dense", "Normalize"),
+            ("mean", 256, "", False, ("Dense",)),
+        ),
+        (
+            "modules.json",
+            modules("Transformer", "Normalize"),
+            ("", 256, "", False, ("Transformer", "Normalize")),
+        ),
         ("1_Pooling/config.json", {"pooling_mode": "cls"}, ("cls", 256)),
         ("1_Pooling/config.json", {"pooling_mode": ["mean"]}, ("mean", 256)),
-        ("1_Pooling/config.json", {"pooling_mode": ["mean", "cls"]}, None),
-        ("1_Pooling/config.json", {"pooling_mode": {"mean": 1}}, None),
-        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, None),
+        ("1_Pooling/config.json", {"pooling_mode": ["mean", "cls"]}, ("mean, cls", 256)),
+        ("1_Pooling/config.json", {"pooling_mode": {"mean": 1}}, ("{'mean': 1}", 256)),
+        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, ("max_tokens", 256)),
         ("1_Pooling/config.json", {}, ("mean", 256)),
         ("sentence_bert_config.json", {"max_seq_length": "many"}, ("mean", 512)),
         ("sentence_bert_config.json", {"max_seq_length": True}, ("mean", 512)),
@@ -99,10 +114,26 @@ def copied(folder: Path) -> Path:
     ],
 )
 def test_what_a_folder_says_of_its_vectors(
-    file: str, content: Any, found: tuple[str, int] | None, tmp_path: Path
+    file: str, content: Any, found: tuple[Any, ...], tmp_path: Path
 ) -> None:
     (copied(tmp_path) / file).write_text(json.dumps(content))
-    assert read_settings(tmp_path) == (None if found is None else EmbeddingSettings(*found))
+    assert read_settings(tmp_path) == EmbeddingSettings(*found)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"type": "a.Transformer"}, "it should be a JSON list of objects"),
+        ([5], "it should be a JSON list of objects"),
+        ([{"type": 5, "path": ""}], "type=5 of the entry 0; it should be a class's name"),
+        ([{"type": "a.Transformer"}], "path=None is not the name of a folder in"),
+        ([{"type": "a.Transformer", "path": "/etc"}], "path='/etc' is not the name of a folder in"),
+    ],
+)
+def test_damaged_modules_are_told(content: Any, message: str, tmp_path: Path) -> None:
+    (tmp_path / "modules.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=message):
+        read_settings(tmp_path)
 
 
 def test_texts_that_are_changed_before_they_are_tokenized_are_refused(tmp_path: Path) -> None:

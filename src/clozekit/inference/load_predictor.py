@@ -26,7 +26,7 @@ from clozekit.inference.pretraining_predictor import PretrainingPredictor
 from clozekit.inference.row_predictor import Predictor, RowPredictor
 from clozekit.interop.head_names import make_model
 from clozekit.interop.pretrained import Pretrained, load_strictly
-from clozekit.interop.sentence_transformers import EMBEDDING, check_preprocessing
+from clozekit.interop.sentence_transformers import EMBEDDING, check_preprocessing, unsupported
 from clozekit.models.encoder_class import make_encoder
 from clozekit.runs.load_pretrained import REGRESSION
 from clozekit.tasks.answering import AnsweringModule
@@ -168,9 +168,9 @@ def _task_group(pretrained: Pretrained) -> Mapping[str, Any] | None:
         if head in heads:
             is_regression = pretrained.problem_type == "regression"
             return {"_target_": REGRESSION if is_regression else target}
-    if pretrained.embedding is not None:
-        return {"_target_": EMBEDDING, "pooling": pretrained.embedding.pooling}
-    return None
+    if pretrained.embedding is None or unsupported(pretrained.embedding):
+        return None
+    return {"_target_": EMBEDDING, "pooling": pretrained.embedding.pooling}
 
 
 def _module(
@@ -254,7 +254,7 @@ def _features(
     arguments = stored_arguments(pretrained.path, "data", given, options_class, ())
     longest = pretrained.encoder.longest_sequence
     if "max_seq_length" not in arguments:
-        of_folder = pretrained.embedding and pretrained.embedding.max_seq_length
+        of_folder = pretrained.embedding and (pretrained.embedding.max_seq_length or longest)
         arguments["max_seq_length"] = min(longest, of_folder or 512)
     if isinstance(module, ClassificationModule):
         arguments["multi_label"] = module.multi_label

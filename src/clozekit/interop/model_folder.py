@@ -18,6 +18,7 @@ from clozekit.interop.foreign_files import (
     refuse_foreign_folder,
     refuse_pickle,
 )
+from clozekit.interop.sentence_modules import MODULES_FILE, read_modules
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -25,26 +26,14 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_SMALL_FILES = (
-    "config.json",
-    "adapter_config.json",
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "1_Pooling/config.json",
-    "vocab.txt",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.json",
-    "merges.txt",
+# In any folder: the first says in which of them the encoder is, and how vectors are pooled.
+_CONFIGURATIONS = (MODULES_FILE, "*config.json", "config_sentence_transformers.json")
+_TOKENIZER_FILES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"),
+    *("special_tokens_map.json", "added_tokens.json"),
 )
-# The encoder's folder; the last two are those of sentence-transformers.
-_SUBFOLDERS = ("", "0_Transformer/", "0_BERT/")
-
 
 _FILE_NAME = re.compile(r"\w[\w.-]*")
-_SUBFOLDER = re.compile(r"(\w[\w.-]*)?(/\w[\w.-]*)*")
 
 
 def download(name: str) -> Path:
@@ -56,35 +45,34 @@ def download(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    def fetch(*files: str) -> Path:
-        patterns = [folder + file for folder in _SUBFOLDERS for file in files]
-        return Path(snapshot_download(name, allow_patterns=patterns))
+    def fetch(*patterns: str) -> Path:
+        return Path(snapshot_download(name, allow_patterns=list(patterns)))
 
     try:
-        folder = fetch(*_SMALL_FILES, "model*.safetensors", "model.safetensors.index.json")
-        if not any(folder.rglob("*.safetensors")):
-            folder = fetch("pytorch_model*.bin", "pytorch_model.bin.index.json")
+        root = fetch(*_CONFIGURATIONS)
+        folder = encoder_folder(root)
+        place = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+        weights = ("model*.safetensors", "model.safetensors.index.json")
+        fetch(*(place + file for file in (*_TOKENIZER_FILES, *weights)))
+        if not any(folder.glob("*.safetensors")):
+            weights = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+            fetch(*(place + file for file in weights))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise DataError(
             f"{name} does not exist as a file or folder, and could not be downloaded from the "
             f"Hugging Face hub ({type(error).__name__})"
         ) from error
-    return folder
+    return root
 
 
 def encoder_folder(folder: Path) -> Path:
-    """Returns the folder of the encoder: the first sentence-transformers module, or `folder`."""
-    modules_file = folder / "modules.json"
-    if (folder / "config.json").is_file() or not modules_file.is_file():
-        return folder
-    modules = read_json(modules_file)
-    try:
-        path = modules[0]["path"]
-    except (KeyError, IndexError, TypeError):
-        raise DataError(f"{modules_file}: the first entry has no path") from None
-    if not isinstance(path, str) or not _SUBFOLDER.fullmatch(path):
-        raise DataError(f"{modules_file}: path={path!r} is not the name of a folder in {folder}")
-    return folder / path
+    """Returns the folder of the encoder: that of the first module, or `folder` without modules.
+
+    Raises:
+        DataError: `modules.json` is damaged.
+    """
+    modules = read_modules(folder)
+    return modules[0].folder if modules else folder
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -21,16 +21,18 @@ class EmbeddingSettings:
     """How a folder of sentence-transformers makes a vector of a text.
 
     Attributes:
-        pooling: `mean` or `cls`.
+        pooling: `mean` or `cls`, or one that clozekit does not have; empty if none is given.
         max_seq_length: The maximum number of tokens; None if the folder does not say.
         prompt: What is put before each text by default.
         lowercases: Whether texts are lowercased before the tokenizer.
+        other_modules: The kinds of modules that change a vector in a way clozekit does not have.
     """
 
     pooling: str
     max_seq_length: int | None = None
     prompt: str = ""
     lowercases: bool = False
+    other_modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Pretrained:
         label_names: The classes of a sequence or token classification head, in the order of their
             ids; None if there are none, as in regression.
         unused: Names of tensors in the source that the model does not use.
+        architectures: The classes that transformers' `config.json` names.
         problem_type: The `problem_type` of transformers' `config.json` for sequence
             classification: `regression`, `single_label_classification` or
             `multi_label_classification`; None if not given.
@@ -70,6 +73,7 @@ class Pretrained:
     data_hash: str | None = None
     trusted_modules: tuple[str, ...] = ()
     embedding: EmbeddingSettings | None = None
+    architectures: tuple[str, ...] = ()
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Returns the weights of a part, such as `encoder`, without the prefix of the part."""

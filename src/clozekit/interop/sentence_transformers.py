@@ -1,5 +1,6 @@
 """Folders of sentence-transformers: an encoder, its pooling, and vectors of length 1."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,19 +8,33 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from clozekit.config.values import LARGEST
-from clozekit.documents import read_json, read_json_object
+from clozekit.documents import read_json_object
 from clozekit.errors import ConfigError
 from clozekit.files import write_json
 from clozekit.interop.families import family_of_encoder
 from clozekit.interop.pretrained import EmbeddingSettings, Pretrained
 from clozekit.interop.saving import save_transformers
+from clozekit.interop.sentence_modules import MODULES_FILE, read_modules
+from clozekit.output.display import printable
+
+SHORTEST = 8
+"""The smallest `max_seq_length` of clozekit's tasks."""
 
 EMBEDDING = "clozekit.tasks.embedding.EmbeddingModule"
 """The task whose vectors such a folder computes."""
 
 _MODULES = ("Transformer", "Pooling", "Normalize")
+# Vectors have length 1 anyway, and nothing is dropped in inference.
+_WITHOUT_EFFECT = ("Normalize", "Dropout")
 _POOLING_FILE = "1_Pooling/config.json"
 _TRANSFORMER_FILE = "sentence_bert_config.json"
+_TRANSFORMER_FILES = (
+    _TRANSFORMER_FILE,
+    *(
+        f"sentence_{kind}_config.json"  # of old versions; the first that there is counts
+        for kind in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+    ),
+)
 _PROMPTS_FILE = "config_sentence_transformers.json"
 # Newer versions have `pooling_mode`, but read these, as all older versions do.
 _POOLING_KEYS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
@@ -56,7 +71,7 @@ def save_sentence_transformers(
         }
         for number, kind in enumerate(_MODULES)
     ]
-    write_json(folder / "modules.json", modules)
+    write_json(folder / MODULES_FILE, modules)
     transformer: dict[str, Any] = {
         "max_seq_length": settings.max_seq_length,
         "do_lower_case": False,
@@ -81,32 +96,48 @@ def save_sentence_transformers(
     )
 
 
-def read_settings(folder: Path) -> EmbeddingSettings | None:
+def read_settings(root: Path) -> EmbeddingSettings | None:
     """Reads how a folder makes vectors.
 
+    Args:
+        root: The folder with `modules.json`.
+
     Returns:
-        The pooling and the length; None if the folder is not of sentence-transformers, or makes
-        vectors in another way than by the mean or the first token.
+        What it says; None if the folder is not of sentence-transformers.
 
     Raises:
-        DataError: A file is not JSON.
+        DataError: A file is damaged.
     """
-    modules_file = folder / "modules.json"
-    if not modules_file.is_file():
+    modules = read_modules(root)
+    if not modules:
         return None
-    modules = read_json(modules_file)
-    kinds = [_kind(module) for module in modules] if isinstance(modules, list) else []
-    if kinds not in (list(_MODULES), list(_MODULES[:2])):
-        return None
-    pooling = _pooling(folder / _POOLING_FILE)
-    if pooling is None:
-        return None
+    kinds = tuple(module.kind for module in modules)
+    others, pooling = kinds, ""
+    if kinds[:2] == _MODULES[:2]:
+        others = tuple(kind for kind in kinds[2:] if kind not in _WITHOUT_EFFECT)
+        pooling = _pooling(modules[1].folder / "config.json")
+    encoder = modules[0].folder
+    transformer = _transformer_settings(encoder)
     return EmbeddingSettings(
         pooling,
-        _max_seq_length(folder),
-        _default_prompt(folder),
-        lowercases=read_json_object(folder / _TRANSFORMER_FILE).get("do_lower_case") is True,
+        _max_seq_length(transformer, encoder),
+        _default_prompt(root),
+        lowercases=transformer.get("do_lower_case") is True,
+        other_modules=others,
     )
+
+
+def unsupported(settings: EmbeddingSettings) -> str:
+    """Says what makes vectors others than those of clozekit; empty if nothing does."""
+    if settings.other_modules:
+        return (
+            f"its {MODULES_FILE} has {', '.join(settings.other_modules)}; only Transformer and "
+            "Pooling, then Normalize or Dropout, are supported"
+        )
+    if settings.pooling not in _POOLING_KEYS:
+        given = settings.pooling or "not given"
+        return f"its pooling is {given}; only {' and '.join(_POOLING_KEYS)} are supported"
+    return ""
 
 
 def check_preprocessing(pretrained: Pretrained) -> None:
@@ -118,6 +149,11 @@ def check_preprocessing(pretrained: Pretrained) -> None:
     settings = pretrained.embedding
     if pretrained.task is not None or settings is None:
         return
+    if settings.max_seq_length is not None and settings.max_seq_length < SHORTEST:
+        raise ConfigError(
+            f"{pretrained.path} has max_seq_length={settings.max_seq_length} for its vectors; "
+            f"{SHORTEST} or more is supported"
+        )
     if settings.prompt:
         raise ConfigError(
             f"{pretrained.path} puts {settings.prompt!r} before each text by default, which "
@@ -144,33 +180,32 @@ def _default_prompt(folder: Path) -> str:
     return prompt if isinstance(prompt, str) else ""
 
 
-def _kind(module: Any) -> str:
-    kind = module.get("type") if isinstance(module, dict) else None
-    return kind.rpartition(".")[2] if isinstance(kind, str) else ""
-
-
-def _pooling(file: Path) -> str | None:
+def _pooling(file: Path) -> str:
+    """Returns the pooling by its name in sentence-transformers; empty if the file is missing."""
     if not file.is_file():
-        return None
+        return ""
     config = read_json_object(file)
-    mode = config.get("pooling_mode")
-    if isinstance(mode, list) and len(mode) == 1:
-        mode = mode[0]
-    if mode is not None:
-        return mode if mode in ("mean", "cls") else None
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
-    if not chosen:
-        return "mean"  # as sentence-transformers does
-    return next((mode for mode, key in _POOLING_KEYS.items() if chosen == [key]), None)
+    given = config.get("pooling_mode")
+    if given is None:
+        names = {key: name for name, key in _POOLING_KEYS.items()}
+        prefix = "pooling_mode_"
+        chosen = [key for key, value in config.items() if key.startswith(prefix) and value]
+        given = [names.get(key, key.removeprefix(prefix)) for key in chosen]
+    modes = given if isinstance(given, list) else [given]
+    # Without any, sentence-transformers takes the mean.
+    return printable(", ".join(map(str, modes)) or "mean")
 
 
-def _max_seq_length(folder: Path) -> int | None:
-    """Returns the length in the file of older versions, else that of newer ones."""
-    files = {_TRANSFORMER_FILE: "max_seq_length"}
-    files["tokenizer_config.json"] = "model_max_length"
-    for file, key in files.items():
-        length = read_json_object(folder / file).get(key)
+def _transformer_settings(encoder: Path) -> dict[str, Any]:
+    files = (read_json_object(encoder / name) for name in _TRANSFORMER_FILES)
+    return next(filter(None, files), {})
+
+
+def _max_seq_length(transformer: Mapping[str, Any], encoder: Path) -> int | None:
+    """Returns the length that older versions write, else that of newer ones."""
+    tokenizer = read_json_object(encoder / "tokenizer_config.json")
+    for length in (transformer.get("max_seq_length"), tokenizer.get("model_max_length")):
         # Tokenizers without a maximum have a number of 31 digits.
-        if isinstance(length, int) and not isinstance(length, bool) and 8 <= length <= LARGEST:
+        if isinstance(length, int) and not isinstance(length, bool) and 1 <= length <= LARGEST:
             return length
     return None

@@ -84,7 +84,15 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
     names = None if problem_type == "regression" else label_names or None
     embedding = read_settings(root) if head is None else None
     return Pretrained(
-        folder, encoder, weights, tokenizer, names, unused, problem_type, embedding=embedding
+        folder,
+        encoder,
+        weights,
+        tokenizer,
+        names,
+        unused,
+        problem_type,
+        embedding=embedding,
+        architectures=tuple(architectures),
     )
 
 
