@@ -166,6 +166,8 @@ def random_pretrained(tokenizer: Tokenizer, folder: Path) -> Pretrained:
     source = folder.with_name("source")
     random_model(BertForPreTraining).save_pretrained(source)
     tokenizer.save(str(source / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"}  # the file is taken as it is
+    (source / "tokenizer_config.json").write_text(json.dumps(settings))
     return load_transformers(source)
 
 

@@ -1,21 +1,30 @@
 """Reads the tokenizer of a file or a folder. Nothing in it is executed."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
 from clozekit.corpus.tokenizers.special_tokens import read_roles, with_roles
 from clozekit.corpus.tokenizers.tokenizer_check import check_encodes, check_parts
+from clozekit.corpus.tokenizers.tokenizer_class import (
+    BYTE_LEVEL,
+    WORDPIECE,
+    adds_prefix_space,
+    apply_settings,
+    check_class,
+    switches,
+)
 from clozekit.corpus.tokenizers.vocabulary import bert_normalizer, bert_tokenizer
-from clozekit.documents import read_json, read_json_object
+from clozekit.documents import read_json
 from clozekit.errors import DataError
 
 JSON_FILE, WORDPIECE_FILE, BPE_FILES = "tokenizer.json", "vocab.txt", ("vocab.json", "merges.txt")
-_SWITCHES = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
+# Byte-level BPE never joins "</" and "w", which is a letter.
+_END_OF_WORD = re.compile(r".+</w>", re.DOTALL)
 _ROBERTA_ROLES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
 
 
@@ -55,7 +64,8 @@ def load_tokenizer(
 
     Raises:
         DataError: The file does not exist, is not a tokenizer with the special tokens that are
-            needed, or has a normalizer of its own, which the arguments cannot change.
+            needed, is a vocabulary of a class that uses it in another way, or has a normalizer of
+            its own, which the arguments cannot change.
     """
     file = find_tokenizer(path)
     if file is None:
@@ -77,8 +87,11 @@ def load_tokenizer(
     if file.name == BPE_FILES[0]:
         return _byte_level_bpe(file.parent, roles)
     if file.suffix == ".json":
-        return tokenizer_from_json(_text_of(file), str(file), roles)
-    saved = _switches(file.parent) if path.is_dir() else (None,) * len(given)
+        tokenizer = _parsed(_text_of(file), str(file))
+        apply_settings(tokenizer, file.parent)
+        return _checked(tokenizer, roles, str(file))
+    check_class(file, WORDPIECE)
+    saved = switches(file.parent) if path.is_dir() else (None,) * len(given)
     pairs = zip(given.values(), saved, strict=True)
     lower, strip, chinese = (in_file if value is None else value for value, in_file in pairs)
     normalizer = bert_normalizer(lower is not False, strip, chinese is not False)
@@ -86,23 +99,25 @@ def load_tokenizer(
     return bert_tokenizer(_read_vocabulary(file), normalizer, str(file), known)
 
 
-def tokenizer_from_json(text: str, name: str, roles: Mapping[str, str] | None = None) -> Tokenizer:
+def tokenizer_from_json(text: str, name: str) -> Tokenizer:
     """Reads a tokenizer from JSON.
 
     Args:
         text: The JSON.
         name: The tokenizer's name for error messages.
-        roles: The tokens of roles, such as `mask`, that other files name.
 
     Raises:
         DataError: It is not a tokenizer, lacks a special token that is needed, or has parts that
             do not fit together.
     """
+    return _checked(_parsed(text, name), {}, name)
+
+
+def _parsed(text: str, name: str) -> Tokenizer:
     try:
-        tokenizer = Tokenizer.from_str(text)
+        return Tokenizer.from_str(text)
     except Exception as error:  # The library raises plain `Exception`.
         raise DataError(f"{name} is not a tokenizer.json: {error}") from None
-    return _checked(tokenizer, roles or {}, name)
 
 
 def _checked(tokenizer: Tokenizer, roles: Mapping[str, str], name: str) -> Tokenizer:
@@ -131,16 +146,6 @@ def _text_of(file: Path) -> str:
         raise DataError(f"{file} is not a tokenizer.json: it is not UTF-8") from None
 
 
-def _switches(folder: Path) -> tuple[bool | None, ...]:
-    """Returns the switches of BERT's normalizer in a folder's `tokenizer_config.json`."""
-    file = folder / "tokenizer_config.json"
-    settings = read_json_object(file)
-    for key in _SWITCHES:
-        if not isinstance(settings.get(key), bool | None):
-            raise DataError(f"{file}: {key}={settings[key]!r}; it should be true or false")
-    return tuple(settings.get(key) for key in _SWITCHES)
-
-
 def _read_vocabulary(path: Path) -> dict[str, int]:
     vocabulary: dict[str, int] = {}
     try:
@@ -158,9 +163,17 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
 def _byte_level_bpe(folder: Path, roles: Mapping[str, str]) -> Tokenizer:
     """Reads a tokenizer in the two files of GPT-2 and RoBERTa."""
     vocabulary_file, merges_file = (folder / name for name in BPE_FILES)
+    check_class(vocabulary_file, BYTE_LEVEL)
     # Checked before the library reads it, whose messages do not name the file.
-    if not isinstance(read_json(vocabulary_file), dict):
+    vocabulary = read_json(vocabulary_file)
+    if not isinstance(vocabulary, dict):
         raise DataError(f"{vocabulary_file} is not a JSON object of tokens and ids")
+    if suffixed := next(filter(_END_OF_WORD.fullmatch, vocabulary), None):
+        raise DataError(
+            f"{vocabulary_file}: {suffixed!r} marks the end of a word, as byte-level BPE does not; "
+            "a tokenizer.json says how such a vocabulary is used, which transformers writes: "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        )
     try:
         tokenizer = Tokenizer(BPE.from_file(str(vocabulary_file), str(merges_file)))
     except Exception as error:  # The library raises plain `Exception`.
@@ -168,13 +181,7 @@ def _byte_level_bpe(folder: Path, roles: Mapping[str, str]) -> Tokenizer:
     check_parts(tokenizer, str(vocabulary_file))
     names = {**_ROBERTA_ROLES, **roles}
     special = {r: t for r, t in names.items() if tokenizer.token_to_id(t) is not None}
-    settings: Mapping[str, Any] = read_json_object(folder / "tokenizer_config.json")
-    adds_space = settings.get("add_prefix_space", False)
-    if not isinstance(adds_space, bool):
-        raise DataError(
-            f"{folder / 'tokenizer_config.json'}: add_prefix_space={adds_space!r}; it should be "
-            "true or false"
-        )
+    adds_space = adds_prefix_space(folder)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=adds_space)
     tokenizer.decoder = decoders.ByteLevel()
     if {"cls", "sep"} <= special.keys():
