@@ -18,6 +18,12 @@ from transformers import (
 from clozekit.errors import DataError
 from clozekit.interop.head_names import make_model
 from clozekit.interop.transformers import load_transformers
+from tests.interop.families import (
+    PUBLISHED,
+    Published,
+    check_outputs_and_gradients,
+    our_model,
+)
 from tests.interop.folders import padded, random_model, saved
 from tests.models.batches import packed_batch
 from tests.models.models import logits_of
@@ -136,6 +142,37 @@ def old_classifier(folder: Path, id2label: dict[str, str], num_labels: int = 50)
 def test_two_stock_names_stand_for_any_number_of_classes(tmp_path: Path) -> None:
     folder = old_classifier(tmp_path, {"0": "LABEL_0", "1": "LABEL_1"})
     assert load_transformers(folder).label_names == [f"LABEL_{i}" for i in range(50)]
+
+
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda each: each.name)
+@pytest.mark.parametrize("end", ["ForSequenceClassification", "ForTokenClassification"])
+def test_every_family_has_classes_without_names(
+    published: Published, end: str, tmp_path: Path
+) -> None:
+    model = published.folder(tmp_path / "a", end, "small", num_labels=3)
+    file = tmp_path / "a" / "config.json"
+    config = json.loads(file.read_text())
+    for labels in (None, {"0": "LABEL_0", "1": "LABEL_1"}):
+        kept = {key: value for key, value in config.items() if key not in ("id2label", "label2id")}
+        kept |= {"num_labels": 3} if labels is None else {"id2label": labels}
+        file.write_text(json.dumps(kept))
+        pretrained = load_transformers(tmp_path / "a")
+        assert pretrained.label_names == list(model.config.id2label.values())
+
+
+@pytest.mark.parametrize("published", PUBLISHED, ids=lambda each: each.name)
+def test_a_decoder_that_is_not_tied_is_nothing_to_a_classifier(
+    published: Published, tmp_path: Path
+) -> None:
+    end = "ForSequenceClassification"
+    model = published.folder(tmp_path / "a", end, "small", tie_word_embeddings=False)
+    pretrained = load_transformers(tmp_path / "a")
+    ours = our_model(pretrained, "classification_head")
+    num_segments = published.num_segments.get("small", 1)
+    check_outputs_and_gradients(model, ours, pretrained, num_segments)
+    published.folder(tmp_path / "b", "ForMaskedLM", "small", tie_word_embeddings=False)
+    with pytest.raises(DataError, match=r"only a tied decoder|tie_word_embeddings=False; only T"):
+        load_transformers(tmp_path / "b")
 
 
 def test_a_head_that_is_not_needed_is_left_and_named(tmp_path: Path) -> None:

@@ -12,13 +12,16 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 """Values of `problem_type` in transformers."""
 
 
-def label_names_of(
-    config: Mapping[str, Any], file: Path, tensors: Mapping[str, Tensor]
-) -> list[str]:
+def label_names_of(config: Mapping[str, Any], file: Path, weight: Tensor | None) -> list[str]:
     """Returns the names of the classes.
 
     Names such as LABEL_0 are not given by anyone, and old folders have two of them for any number
     of classes. Their number is then that of the head's outputs.
+
+    Args:
+        config: The content of `config.json`.
+        file: That file, for messages.
+        weight: `[classes, …]`. The weight of the head's last layer; None if it is missing.
 
     Raises:
         DataError: They are not different texts, one for each number.
@@ -38,7 +41,6 @@ def label_names_of(
             )
     if in_order != [f"LABEL_{i}" for i in range(len(names))]:
         return in_order
-    weight = tensors.get("classifier.weight")
     number = (len(names) or 2) if weight is None or not weight.ndim else len(weight)
     return [f"LABEL_{i}" for i in range(number)]
 

@@ -15,6 +15,7 @@ from clozekit.errors import DataError
 from clozekit.interop.classes import label_names_of, problem_type_of
 from clozekit.interop.families import family_of_config, family_of_encoder
 from clozekit.interop.families.family import Family
+from clozekit.interop.families.reading import refuse_other_values
 from clozekit.interop.foreign_files import refuse_foreign_folder
 from clozekit.interop.head_names import HEADS_WITH_LABELS, shapes
 from clozekit.interop.model_folder import (
@@ -73,14 +74,18 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
     architectures = _architectures(config, config_file)
     task_head = next(filter(None, map(family.task_head, architectures)), None)
     head = task_head if needs_task_head else None
-    has_labels = head in HEADS_WITH_LABELS
-    label_names = label_names_of(config, config_file, tensors) if has_labels else []
+    label_names: list[str] = []
+    if head in HEADS_WITH_LABELS:
+        (last,) = family.names(encoder, frozenset({head}))[f"{head}.classifier.weight"]
+        label_names = label_names_of(config, config_file, tensors.get(last))
     is_classifier = head == "classification_head"
     problem_type = problem_type_of(config, len(label_names), config_file) if is_classifier else None
     heads = _pretraining_heads(tensors, family, encoder, task_head) if head is None else {head}
     weights, unused = _to_ours(
         tensors, family, encoder, frozenset(heads), head is None, len(label_names), folder
     )
+    if "masked_lm_head.bias" in weights:
+        refuse_other_values(config, config_file, tie_word_embeddings=True)
     names = None if problem_type == "regression" else label_names or None
     embedding = read_settings(root) if head is None else None
     return Pretrained(

@@ -72,7 +72,7 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
         DataError: A value is not supported.
     """
     # With sinusoidal positions transformers does not train the position embeddings.
-    refuse_other_values(config, file, sinusoidal_pos_embds=False, tie_word_embeddings=True)
+    refuse_other_values(config, file, sinusoidal_pos_embds=False)
     theirs = {**_DEFAULTS, **config}
     values = {ours: theirs[key] for ours, key in _KEYS.items()}
     hidden_act = activation(config, "activation", file)

@@ -9,6 +9,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.errors import DataError
 from clozekit.interop.families.family import COMMON_HEADS, Family, Names
 from clozekit.interop.families.reading import encoder_config, refuse_other_values
+from clozekit.output.display import printable
 
 _SAME_KEYS = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
@@ -106,14 +107,15 @@ def read_config(config: Mapping[str, Any], file: Path) -> EncoderConfig:
         hidden_activation="gelu",
         classifier_activation="gelu",
         decoder_bias=True,
-        tie_word_embeddings=True,
     )
+    if scaling := config.get("rope_scaling"):
+        raise DataError(f"{file}: rope_scaling={printable(str(scaling))}; only null is supported")
     theirs = {**_DEFAULTS, **config}
     values = {key: theirs[key] for key in _SAME_KEYS if key in theirs}
     values |= {ours: theirs[key] for ours, key in _OTHER_KEYS.items()}
     every = _global_every(config, file)
     values["global_attn_every_n_layers"] = every
-    values["local_attention"] = config.get("local_attention", 128) if every > 1 else None
+    values["local_attention"] = _local_attention(config, file) if every > 1 else None
     values[_GLOBAL_KEY] = _theta(config, "full_attention", _GLOBAL_KEY, file)
     values[_LOCAL_KEY] = _theta(config, "sliding_attention", _LOCAL_KEY, file)
     return encoder_config(values | _PARTS, file, _OTHER_KEYS)
@@ -171,14 +173,25 @@ def _global_every(config: Mapping[str, Any], file: Path) -> int:
     return every
 
 
+def _local_attention(config: Mapping[str, Any], file: Path) -> Any:
+    """Returns the window of local attention; transformers takes half of it by another key."""
+    if "sliding_window" not in config:
+        return config.get("local_attention", 128)
+    half = config["sliding_window"]
+    if isinstance(half, bool) or not isinstance(half, int) or half < 1:
+        raise DataError(f"{file}: sliding_window={printable(str(half))}; it should be 1 or more")
+    return 2 * half
+
+
 def _theta(config: Mapping[str, Any], kind: str, old_key: str, file: Path) -> float:
     """Returns the base of the rotations, by the key of the newer or the older versions."""
     parameters = config.get("rope_parameters") or {}
     of_kind = parameters.get(kind) if isinstance(parameters, dict) else None
     of_kind = of_kind if isinstance(of_kind, dict) else {}
-    rope_type = of_kind.get("rope_type", "default")
-    if rope_type != "default" or config.get("rope_scaling"):
-        raise DataError(f"{file}: rope_type={rope_type}; only default is supported")
+    # The second is the key of older versions.
+    rope_type = of_kind.get("rope_type", of_kind.get("type", "default"))
+    if rope_type != "default":
+        raise DataError(f"{file}: rope_type={printable(str(rope_type))}; only default is supported")
     theta = of_kind.get("rope_theta")
     if theta is None:
         theta = config.get(old_key)

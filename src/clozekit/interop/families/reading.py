@@ -31,7 +31,6 @@ ABSOLUTE_ENCODER: dict[str, Any] = {
     "position_embedding_type": "absolute",
     "is_decoder": False,
     "add_cross_attention": False,
-    "tie_word_embeddings": True,
 }
 """Keys of BERT and of families like it that must have these values, for `refuse_other_values`."""
 
