@@ -10,8 +10,9 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import env_override
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from clozekit.config.checks.components import check_components
 from clozekit.config.checks.without_effect import check_effects
@@ -24,6 +25,12 @@ from clozekit.sweeps.naming import NAME_OF_SWEEP, job_name
 from clozekit.verbs import validated
 
 OF_THE_SWEEP = ("name", "runs_dir", "resume")
+
+HYDRAS_OF_THE_SWEEP = (
+    *("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep."),
+    "hydra.mode",
+)
+"""The beginnings of the keys of Hydra that say how jobs are started. The others are of each job."""
 
 
 def command_line() -> str:
@@ -53,7 +60,7 @@ class JobMaker:
         self._context = context
         self._config = _without_mode(config)
         self._parser = OverridesParser.create(config_loader=context.config_loader)
-        self.parsed = self.parse(list(config.hydra.overrides.task))
+        self.parsed = self.parse(_as_given(config.hydra.overrides.task))
         fixed = [override for override in self.parsed if not override.is_sweep_override()]
         self.fixed = [str(o.input_line) for o in fixed if o.key_or_group not in ("name", "resume")]
         self.swept_as_given = [str(o.input_line) for o in self.parsed if o.is_sweep_override()]
@@ -123,7 +130,7 @@ class JobMaker:
         return Job(name, tuple(own), arguments, config)
 
     def _options(self) -> list[str]:
-        """Returns Hydra's command-line options for the location of configurations."""
+        """Returns the options and the keys of Hydra on the command line that a job has too."""
         options = []
         for source in self._config.hydra.runtime.config_sources:
             if source.provider == "command-line":
@@ -132,18 +139,19 @@ class JobMaker:
                 options += ["--config-path", source.path]
         if self._config.hydra.job.config_name != "train":
             options += ["--config-name", self._config.hydra.job.config_name]
-        searchpath = [o for o in self._config.hydra.overrides.hydra if "hydra.searchpath" in o]
-        return [*options, *searchpath]
+        given = _as_given(self._config.hydra.overrides.hydra)
+        return [*options, *(o for o in given if not o.lstrip("+~").startswith(HYDRAS_OF_THE_SWEEP))]
 
     def _compose(self, overrides: list[str]) -> tuple[TrainConfig, RunMode | None]:
         """Composes a job. The mode is that of the files of the configuration, if they have one."""
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
         HydraConfig.instance().set_config(composed)  # for ${hydra:…} interpolations
-        mode = composed.hydra.mode
+        mode, env_set = composed.hydra.mode, composed.hydra.job.env_set
         with open_dict(composed):
             del composed["hydra"]
-        config = validated(composed, TrainConfig)
-        check_components(config)
+        with env_override(env_set):
+            config = validated(composed, TrainConfig)
+            check_components(config)
         return config, mode
 
 
@@ -152,8 +160,15 @@ def _without_mode(config: DictConfig) -> DictConfig:
     config = copy.deepcopy(config)
     given = config.hydra.overrides
     with open_dict(given):
-        given.hydra = [o for o in given.hydra if not o.startswith("hydra.mode=")]
+        given.hydra = [o for o in _as_given(given.hydra) if not o.startswith("hydra.mode=")]
     return config
+
+
+def _as_given(overrides: ListConfig) -> list[str]:
+    """Returns overrides as on the command line: their interpolations are those of each job."""
+    texts = OmegaConf.to_container(overrides, resolve=False)
+    assert isinstance(texts, list)
+    return [str(text) for text in texts]
 
 
 def _check_override(override: Override) -> None:

@@ -232,3 +232,21 @@ def test_a_report_that_cannot_be_made_does_not_make_a_sweep_fail(
         == "the report failed: runs/mine/results.csv already exists and is not a report; move it "
         "away\n"
     )
+
+
+def test_what_hydra_is_told_of_a_run_holds_for_the_jobs(sweeps: Sweeps) -> None:
+    (sweeps.folder / "own").mkdir()
+    of_jobs = ("+hydra.job.env_set.MYVAR=3", "hydra.verbose=[mine]", "hydra.searchpath=[own]")
+    of_the_sweep = (
+        "hydra.launcher.n_jobs=2",
+        "hydra.sweeper.max_batch_size=2",
+        "hydra.sweep.dir=a",
+    )
+    swept = ("seed=${oc.env:MYVAR}", LEARNING_RATES)
+    assert sweeps.run(*FIXED, *of_jobs, *of_the_sweep, *swept) == 0
+    job = sweeps.executor.jobs[0].job
+    assert job.arguments[: 1 + len(of_jobs)] == ("train", *of_jobs)
+    assert not set(of_the_sweep) & set(job.arguments)
+    assert job.config.seed == 3
+    assert sweeps.started == [ONE, OTHER] == list(sweeps.statuses())
+    assert "MYVAR" not in os.environ
