@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +19,7 @@ from clozekit.inference.tracking import log_predictions
 from clozekit.interop.pretrained import Pretrained
 from clozekit.output.display import say
 from clozekit.output.figures import drawn
-from clozekit.runs.checkpoint_file import Checkpoint, load_checkpoint
+from clozekit.runs.checkpoint_file import Checkpoint
 from clozekit.runs.claim import Claim, claimed
 from clozekit.runs.curves import plot_curves
 from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing
@@ -44,6 +43,8 @@ from clozekit.training.failures import (
     lightning_errors_in_words,
     worker_errors_in_words,
 )
+from clozekit.training.final_evaluation import evaluate, evaluated_metrics
+from clozekit.training.last_weights import save_last_weights
 from clozekit.training.length import max_steps_of
 from clozekit.training.loggers import close_loggers, prepare_loggers, wandb_loggers
 from clozekit.training.monitoring import check_monitors, forget_stops
@@ -181,8 +182,8 @@ def _run(
     try:
         with lightning_errors_in_words(), worker_errors_in_words(datamodule):
             _fit(trainer, module, datamodule, resumed)
-            trainer.save_checkpoint(folder.last_checkpoint, weights_only=False)
-            results = _evaluate(trainer, module, datamodule, folder)
+            save_last_weights(trainer, folder.last_checkpoint)
+            results = evaluate(trainer, module, datamodule, folder)
         if trainer.is_global_zero:
             # Before anything else that may fail.
             write_json(folder.results_file, {"step": trainer.global_step, **results})
@@ -203,10 +204,10 @@ def _try_out(
     """Runs Lightning's `fast_dev_run`: a few steps of everything, without writing any files."""
     with watched(trainer), lightning_errors_in_words():
         trainer.fit(module, datamodule=datamodule)
-        results = _metrics(trainer)
+        results = evaluated_metrics(trainer)
         if "test" in datamodule.sources:
             trainer.test(module, datamodule=datamodule, verbose=False)
-            results |= _metrics(trainer)
+            results |= evaluated_metrics(trainer)
     end_profiler(trainer)
     if trainer.is_global_zero:
         say("fast_dev_run: training, validation and test ran; nothing was written")
@@ -223,38 +224,6 @@ def _load_pretrained_weights(module: TaskModule[Any], pretrained: Pretrained) ->
             )
         if pretrained.unused:
             say(f"{pretrained.path} has unused weights: {', '.join(pretrained.unused)}")
-
-
-def _evaluate(
-    trainer: Trainer, module: TaskModule[Any], datamodule: StreamDataModule, folder: RunFolder
-) -> dict[str, float]:
-    """Evaluates the best checkpoint or the last weights on the validation and test splits."""
-    checkpoint: Path | None = None
-    if module.evaluates_best:
-        best = folder.best_checkpoint
-        checkpoint = best if best.exists() else folder.last_checkpoint
-    is_validated = module.validated_step == trainer.global_step
-    # Whether the weights in memory are those of the checkpoint.
-    is_at_hand = checkpoint is None or load_checkpoint(checkpoint).step == trainer.global_step
-    if trainer.limit_val_batches and not (is_validated and is_at_hand):
-        trainer.validate(
-            module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
-        )
-    results = _metrics(trainer)
-    if "test" in datamodule.sources:
-        trainer.test(
-            module, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False
-        )
-        results |= _metrics(trainer)
-    return results
-
-
-def _metrics(trainer: Trainer) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in trainer.callback_metrics.items()
-        if name.startswith(("validation/", "test/"))
-    }
 
 
 def _fit(

@@ -27,7 +27,9 @@ from clozekit.optim.clipping import GradientClipping
 from clozekit.optim.gradients import add_missing_gradients, unscale_gradients
 from clozekit.optim.groups import Groups, training_groups
 from clozekit.optim.schedules import make_schedule
+from clozekit.tasks.averaged_weights import train_without_average
 from clozekit.tasks.divergence import DivergenceGuard
+from clozekit.tasks.lightning_counters import restore_counters
 from clozekit.tasks.step_sums import StepSums, over_processes
 
 BatchT = TypeVar("BatchT", bound=Batch)
@@ -63,7 +65,6 @@ class TaskModule(LightningModule, Generic[BatchT]):
             all processes.
         is_updating: Whether weights, schedule and position may be of different steps.
         logged: The metrics of the last step that was logged.
-        validated_step: The number of steps done at the last validation while training.
         keeps_gradients: Whether gradients are set to zero after a step instead of None; see
             `add_missing_gradients`.
     """
@@ -101,7 +102,6 @@ class TaskModule(LightningModule, Generic[BatchT]):
         self.stop_agreed = False
         self.is_updating = False
         self.logged: dict[str, float] = {}
-        self.validated_step: int | None = None
         self.keeps_gradients = False
         self._step: StepBatch[BatchT] | None = None
         self._losses: list[Tensor] = []
@@ -191,14 +191,9 @@ class TaskModule(LightningModule, Generic[BatchT]):
 
     def on_train_start(self) -> None:
         """Sets Lightning's counters and the learning rate from the number of steps done."""
-        steps = self.trainer.global_step
-        epoch_loop = self.trainer.fit_loop.epoch_loop
-        # A checkpoint is always between steps. Lightning would try to finish a batch or a
-        # validation, and in some cases miscount the steps that decide when it logs.
-        epoch_loop.restarting = False
-        epoch_loop._batches_that_stepped = steps
+        restore_counters(self.trainer)
         # `max_steps`, and with it the schedule, may have changed since the checkpoint.
-        factor = make_schedule(self.schedule, self.max_steps)(steps)
+        factor = make_schedule(self.schedule, self.max_steps)(self.trainer.global_step)
         for group in self._optimizer().param_groups:
             group["lr"] = group["initial_lr"] * factor
 
@@ -231,10 +226,14 @@ class TaskModule(LightningModule, Generic[BatchT]):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the number of rollbacks; converts the module for double precision.
 
+        Training goes on from the weights that were trained, and not from their average.
+
         Lightning loads weights before it converts the module, which would round the weights.
         """
         if self.trainer.precision == "64-true":
             self.double()
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            train_without_average(self.trainer, checkpoint)
         self.guard.rollbacks = checkpoint.get("rollbacks", 0)
 
     def is_logged(self, step: StepBatch[BatchT]) -> bool:
@@ -255,8 +254,6 @@ class TaskModule(LightningModule, Generic[BatchT]):
         trainer = self.trainer
         if trainer.sanity_checking:
             return
-        if trainer.state.fn == TrainerFn.FITTING:
-            self.validated_step = trainer.global_step
         if self.evaluates_best and trainer.state.fn == TrainerFn.VALIDATING:
             return
         position = getattr(getattr(trainer, "datamodule", None), "position", Position())

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from clozekit.config.train_groups import DivergenceConfig
 from clozekit.data.step import StepBatch
 from clozekit.output.display import say
+from clozekit.tasks.averaged_weights import restore_weights
 
 if TYPE_CHECKING:
     from clozekit.tasks.base import TaskModule
@@ -130,7 +131,7 @@ class DivergenceGuard:
         self.skipped = 0
         # On the host: both `load_state_dict` copy, and a GPU may have no memory for a second state.
         content = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        module.load_state_dict(content["state_dict"])
+        restore_weights(module, content)
         optimizer.load_state_dict(content["optimizer_states"][0])
         # Without gradients, the optimizer step does not change the weights.
         optimizer.zero_grad(set_to_none=True)

@@ -12,6 +12,7 @@ from clozekit.data.step import StepBatch
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import leftovers, link_atomically
 from clozekit.output.display import say
+from clozekit.tasks.averaged_weights import averaging_of
 from clozekit.tasks.base import TaskModule
 from clozekit.training.failures import leaves_weights_good
 from clozekit.training.mirror import Mirror
@@ -154,14 +155,21 @@ class Checkpoints(Callback):
 
     def _has_unsaved_step(self, trainer: Trainer, module: LightningModule) -> bool:
         assert isinstance(module, TaskModule)
+        if trainer.validating and averaging_of(trainer):
+            # The average is in the place of the weights.
+            return False
         return (
             trainer.is_global_zero
             and trainer.state.fn == TrainerFn.FITTING
             and not module.is_updating
             and self._first_step is not None
             and trainer.global_step > self._first_step
-            and (self._saved is None or self._saved[0] != trainer.global_step)
+            and not self.has_saved(trainer.global_step)
         )
+
+    def has_saved(self, step: int) -> bool:
+        """Whether a step is in `last.ckpt`."""
+        return self._saved is not None and self._saved[0] == step
 
     def save_last(self, trainer: Trainer, is_validated: bool = False) -> None:
         """Saves `last.ckpt`, unless it already has this step.
@@ -184,7 +192,7 @@ class Checkpoints(Callback):
         A rollback loads `last.ckpt`, which must be the same with and without an interruption.
         Waits for the copy in the mirror: the machine may be gone soon.
         """
-        if self._saved is None or self._saved[0] != trainer.global_step:
+        if not self.has_saved(trainer.global_step):
             self._save(trainer, self.dirpath / PREEMPTED_FILE)
             self._copy(trainer)
         if self.mirror is not None and trainer.is_global_zero:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from clozekit.config.callbacks import Mode, check_mode
 from clozekit.errors import ConfigError
@@ -74,6 +75,28 @@ def _restore_nothing(state_dict: dict[str, Any]) -> None:
     """Replaces the restoring of a callback's state."""
 
 
+class StopsAgain(Callback):
+    """Ends a resumed run that early stopping had ended: clozekit's or Lightning's."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the states that are restored."""
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        if any(
+            isinstance(each, LightningEarlyStopping) and _has_stopped(each) for each in callbacks
+        ):
+            trainer.should_stop = True
+
+
+def _has_stopped(stopping: LightningEarlyStopping) -> bool:
+    # The patience may be longer now, and then the reason of before is none.
+    if stopping.stopping_reason in (
+        EarlyStoppingReason.NOT_STOPPED,
+        EarlyStoppingReason.PATIENCE_EXHAUSTED,
+    ):
+        return stopping.wait_count >= max(stopping.patience, 1)
+    return True
+
+
 class EarlyStopping(LightningEarlyStopping):
     """Ends training when the monitored metric has not improved for several validations.
 
@@ -108,11 +131,6 @@ class EarlyStopping(LightningEarlyStopping):
             super().__init__(monitor, self.given_min_delta, self.patience, mode=mode)
             self.given_mode = mode
         super().setup(trainer, pl_module, stage)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stops again if the resumed run had already been stopped early."""
-        if self.wait_count >= max(self.patience, 1):
-            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the best value and the number of validations since, as plain values."""

@@ -29,5 +29,7 @@ def silence_warnings(shows_profile: bool) -> None:
         ".*method of metric .* was called before the ``update`` method.*",
         # torchmetrics objects reduce metrics over processes before they are logged.
         ".*It is recommended to use `self.log\\(.*sync_dist=True\\)`.*",
+        # The average of the weights is loaded from the checkpoint like any weights.
+        ".*WeightAveraging callback, but loading a checkpoint outside the 'fit' stage.*",
     ):
         warnings.filterwarnings("ignore", message)

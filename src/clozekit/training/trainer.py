@@ -29,12 +29,14 @@ from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
 from clozekit.runs.folder import RunFolder
 from clozekit.runs.pruning_files import ASKS
 from clozekit.training.assembly import resolved
+from clozekit.training.callback_order import InOrder
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.history import StepHistory
+from clozekit.training.last_weights import SavesTrained, ValidatedWeights
 from clozekit.training.length import steps_of_share
 from clozekit.training.loggers import make_loggers
 from clozekit.training.mirror import Mirror
-from clozekit.training.preemption import Preemption
+from clozekit.training.monitoring import StopsAgain
 from clozekit.training.profiling import prepare_profiler
 from clozekit.training.progress_bar import TrainingProgress
 from clozekit.training.pruning import Pruning
@@ -129,17 +131,9 @@ def _all_callbacks(
     )
     if os.environ.get(ASKS) == "1" and not config.trainer.fast_dev_run:
         given.append(Pruning(folder.path))
-    return [StepHistory(), meta, RankWatch(), *sorted(given, key=_turn)]
-
-
-def _turn(callback: Callback) -> int:
-    """Returns the sort key of a callback.
-
-    Checkpoints are saved after the other callbacks have updated their state, and a pruned or
-    interrupted run ends after the checkpoint is saved.
-    """
-    last = (Checkpoints, Pruning, Preemption)
-    return next((turn for turn, kind in enumerate(last, 1) if isinstance(callback, kind)), 0)
+    if not config.trainer.fast_dev_run:
+        given = [SavesTrained(folder.last_checkpoint), ValidatedWeights(), *given]
+    return [InOrder(), StepHistory(), meta, RankWatch(), StopsAgain(), *given]
 
 
 def _make_plugins(config: TrainConfig) -> list[Any]:
