@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -44,6 +44,11 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error})") from error
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a value is text; JSON may have half of a surrogate pair, which UTF-8 has not."""
+    return isinstance(value, str) and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

