@@ -1,6 +1,7 @@
 """Vectors of texts: one step on any number of processes, files of vectors, and export."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from clozekit.evaluate import evaluate
 from clozekit.export import export
 from clozekit.interop.pretrained import EmbeddingSettings
 from clozekit.interop.sentence_transformers import read_settings
+from clozekit.output.display import PlainWarning
 from clozekit.predict import predict
 from clozekit.train import train
 from tests.config.test_storage_guide import commands_in
@@ -92,6 +94,25 @@ def models(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         "cls": trained(folder, "cls", corpus, "task.pooling=cls"),
         "modern": trained(folder, "modern", corpus, *modern),
     }
+
+
+@pytest.mark.parametrize("is_exported", [True, False], ids=["folder", "run"])
+def test_training_with_another_pooling_than_before_is_told(
+    is_exported: bool, models: dict[str, Path], corpus: Path, tmp_path: Path
+) -> None:
+    source = models["cls"]
+    if is_exported:
+        source = exported(source, tmp_path / "exported")
+    given = (
+        *("task=embedding", "data=embedding", f"runs_dir={tmp_path}", "max_steps=1", *QUIET),
+        f"data.train={write_task(tmp_path, 'embedding', 8, 1)}",
+        *("data.max_seq_length=48", f"encoder.pretrained={source}"),
+    )
+    with pytest.warns(PlainWarning, match=r"task\.pooling=mean, but .* vectors with cls; set task"):
+        train(train_config("name=other", *given))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PlainWarning)
+        train(train_config("name=same", "task.pooling=cls", *given))
 
 
 def written(models: dict[str, Path], folder: Path, name: str, **options: Any) -> Path:

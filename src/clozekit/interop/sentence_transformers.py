@@ -140,6 +140,15 @@ def unsupported(settings: EmbeddingSettings) -> str:
     return ""
 
 
+def pooling_of(pretrained: Pretrained) -> str | None:
+    """Returns the pooling of the vectors that a model makes; None if it makes none."""
+    if pretrained.task is not None:
+        pooling = pretrained.task.get("pooling", "mean")
+        return str(pooling) if pretrained.task["_target_"] == EMBEDDING else None
+    settings = pretrained.embedding
+    return None if settings is None or unsupported(settings) else settings.pooling
+
+
 def check_preprocessing(pretrained: Pretrained) -> None:
     """Checks that a folder of sentence-transformers does nothing else to texts before tokens.
 

@@ -11,6 +11,7 @@ from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.sentence_transformers import EMBEDDING, pooling_of
 from clozekit.output.display import warn
 from clozekit.runs.branch import (
     Parent,
@@ -163,6 +164,7 @@ def make_parts(begin: Beginning) -> Parts:
     datamodule.check_samples()
     if pretrained is not None and resumed is None:
         pretrained = extend_pretrained(pretrained, datamodule.tokenizer)
+        _warn_of_other_pooling(config, pretrained)
     encoder = encoder_config(config.encoder, datamodule, pretrained)
     if begin.parent is not None and config.budget is None:
         max_steps = max_steps_of(config, datamodule)
@@ -173,6 +175,19 @@ def make_parts(begin: Beginning) -> Parts:
         tokenizer, given = datamodule.tokenizer.to_str(), resolved(config, encoder)
         check_agreement(resumed, given, tokenizer, datamodule.data_hash, begin.is_of_parent)
     return Parts(config, pretrained, datamodule, encoder)
+
+
+def _warn_of_other_pooling(config: TrainConfig, pretrained: Pretrained) -> None:
+    """Warns if vectors are trained with another pooling than those that the model made before."""
+    if config.task.target != EMBEDDING:
+        return
+    pooling = config.task.arguments().get("pooling")
+    before = pooling_of(pretrained)
+    if before not in (None, pooling) and is_first_process():
+        warn(
+            f"task.pooling={pooling}, but {pretrained.path} makes its vectors with {before}; set "
+            f"task.pooling={before} to go on from them",
+        )
 
 
 def _warn_of_earlier_phase(begin: Beginning, datamodule: StreamDataModule, max_steps: int) -> None:
