@@ -1,6 +1,5 @@
 """Writes a model folder that other programs can read."""
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -14,14 +13,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.corpus.tokenizers.special_tokens import SpecialTokens, role_names, with_segments
+from clozekit.corpus.tokenizers.special_tokens import SpecialTokens
 from clozekit.errors import ConfigError
-from clozekit.files import write_json, write_text
+from clozekit.files import write_json
 from clozekit.interop.families import family_of_encoder, parts_in_words
 from clozekit.interop.families.bert import BERT
 from clozekit.interop.families.family import Family, Names
 from clozekit.interop.head_names import HEADS_WITH_LABELS
 from clozekit.interop.pretrained import Pretrained
+from clozekit.interop.tokenizer_saving import save_tokenizer
 
 
 def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[str]:
@@ -60,7 +60,7 @@ def save_transformers(model: Pretrained, folder: Path, **settings: Any) -> list[
         _check_padding(special_ids["pad_token_id"], model.encoder)
         # Without a padding token, the family's own value stays.
         config |= {key: value for key, value in special_ids.items() if value is not None}
-        _save_tokenizer(model.tokenizer, folder, model.encoder)
+        save_tokenizer(model.tokenizer, folder, model.encoder)
     write_json(folder / "config.json", config)
     return sorted(parts - kept)
 
@@ -202,30 +202,3 @@ def _label_settings(model: Pretrained, head: str | None) -> dict[str, Any]:
     if head == "classification_head" and model.problem_type is not None:
         config["problem_type"] = model.problem_type
     return config
-
-
-def _save_tokenizer(tokenizer: Tokenizer, folder: Path, encoder: EncoderConfig) -> None:
-    if encoder.type_vocab_size > 1:
-        tokenizer = with_segments(tokenizer)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    content = json.loads(tokenizer.to_str())
-    normalizer = content["normalizer"] or {}
-    segments = ["token_type_ids"] if encoder.type_vocab_size > 1 else []
-    config: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": encoder.longest_sequence,
-        "model_input_names": ["input_ids", *segments, "attention_mask"],
-        **{f"{role}_token": token for role, token in role_names(tokenizer).items()},
-    }
-    if content["model"]["type"] == "WordPiece" and normalizer.get("type") == "BertNormalizer":
-        config |= {
-            "tokenizer_class": "BertTokenizer",
-            "do_lower_case": normalizer["lowercase"],
-            "strip_accents": normalizer["strip_accents"],
-            "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
-        }
-        ids = tokenizer.get_vocab()
-        if sorted(ids.values()) == list(range(len(ids))):
-            lines = "".join(f"{token}\n" for token in sorted(ids, key=ids.__getitem__))
-            write_text(folder / "vocab.txt", lines)
-    write_json(folder / "tokenizer_config.json", config)
