@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import BaseFinetuning
 
 from clozekit.errors import ConfigError
 from tests.programs.commands import read_rows
@@ -78,6 +79,7 @@ def test_another_progress_bar_takes_the_place_of_ours(
         ("GradientAccumulationScheduler", "scheduling: {0: 2}", "micro_batch_size"),
         ("BatchSizeFinder", "mode: power", "micro_batch_size"),
         ("LearningRateFinder", "min_lr: 0.1", "optimizer.lr"),
+        ("ModelPruning", "pruning_fn: l1_unstructured", "Lightning's epochs"),
         ("BackboneFinetuning", "unfreeze_backbone_at_epoch: 1", "freeze_encoder"),
     ],
 )
@@ -88,6 +90,33 @@ def test_callbacks_that_would_have_no_effect_are_refused(
     with pytest.raises(ConfigError, match=f"{callback} is not supported.*{reason}"):
         run("refused", f"+callbacks.mine={given}")
     assert not (run.folder / "refused").exists()
+
+
+class Unfreezing(BaseFinetuning):
+    """A user's own."""
+
+
+def test_a_users_unfreezing_is_refused(run: Run) -> None:
+    with pytest.raises(ConfigError, match=r"BaseFinetuning is not supported.*freeze_encoder"):
+        run("refused", f"+callbacks.mine._target_={__name__}.Unfreezing")
+
+
+def of_checkpoints(*arguments: str) -> str:
+    target = "_target_: lightning.pytorch.callbacks.ModelCheckpoint"
+    return f"+callbacks.mine={{{', '.join([target, *arguments])}}}"
+
+
+def test_checkpoints_by_a_metric_of_an_earlier_step_are_refused(run: Run) -> None:
+    given = of_checkpoints("monitor: train/loss", "every_n_train_steps: 3")
+    with pytest.raises(ConfigError, match=r"multiple of trainer\.log_every_n_steps=2"):
+        run("refused", given, "trainer.log_every_n_steps=2")
+
+
+@pytest.mark.parametrize("given", ["dirpath: '{runs}/refused/checkpoints'", "save_top_k: 1"])
+def test_checkpoints_among_those_of_clozekit_are_refused(given: str, run: Run) -> None:
+    mine = of_checkpoints(given.format(runs=run.folder))
+    with pytest.raises(ConfigError, match=r"mine\.dirpath=.* its own checkpoints; it should be"):
+        run("refused", mine, *(("logger.csv=null",) if "dirpath" not in given else ()))
 
 
 def test_checkpoints_by_the_clock_are_those_of_clozekit(run: Run) -> None:

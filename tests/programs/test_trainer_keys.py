@@ -12,6 +12,11 @@ from clozekit.runs.checkpoint_file import load_checkpoint
 from tests.programs.commands import read_rows
 from tests.programs.observed_runs import Run, assert_equal_weights, steps
 
+SLOW = (
+    "+callbacks.slow._target_=tests.programs.slow_steps.SlowSteps",
+    "+callbacks.slow.seconds=1.1",
+)
+
 
 def test_limit_train_batches_ends_lightnings_epochs_and_repeats_nothing(
     run: Run, plain: Path
@@ -86,7 +91,7 @@ def test_an_overfitting_run_goes_on_where_it_was(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "expected"), [("2", [2, 4, 6]), ("4", [4, 6]), ("{seconds: 0}", [1, 2, 3])]
+    ("interval", "expected"), [("2", [2, 4, 6]), ("4", [4, 6]), ("{seconds: 1}", [1, 2])]
 )
 def test_val_check_interval_is_lightnings_key_of_the_same(
     interval: str, expected: list[int], run: Run
@@ -97,6 +102,7 @@ def test_val_check_interval_is_lightnings_key_of_the_same(
         f"max_steps={expected[-1]}",
         "validate_every_n_steps=null",
         f"trainer.val_check_interval={interval}",
+        *(SLOW if "seconds" in interval else ()),
     )
     assert steps(folder, "validation/loss") == expected
 

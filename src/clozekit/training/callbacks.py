@@ -6,25 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import (
-    DeviceStatsMonitor,
-    LearningRateMonitor,
-    ModelCheckpoint,
-    ModelSummary,
-    Timer,
-)
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
-from lightning.pytorch.callbacks.timer import Interval
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from clozekit.config.checks.trainer_keys import REFUSED_CALLBACKS
 from clozekit.config.composition.build import build, check_kind
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
 from clozekit.storage.urls import is_url
 from clozekit.tasks.base import TaskModule
+from clozekit.training.callback_checks import check_callback
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.monitoring import AUTO, EarlyStopping
-from clozekit.training.probes import Probes
 
 LOGGED_IN_TRAINING = ("train/", "probe/", "lr-")
 """The beginnings of the names of metrics that are no validation's, and not known before it."""
@@ -46,7 +38,7 @@ def make_callbacks(config: TrainConfig) -> dict[str, Callback]:
             arguments = component.arguments()
             callback: Callback = build(f"callbacks.{name}", arguments)
             check_kind(f"callbacks.{name}", component.target, callback, Callback)
-            _check_callback(f"callbacks.{name}", callback, arguments, config)
+            check_callback(f"callbacks.{name}", callback, arguments, config)
             made[name] = callback
     has_checkpoints = any(isinstance(callback, Checkpoints) for callback in made.values())
     if config.divergence.action == "rollback" and not has_checkpoints:
@@ -55,61 +47,6 @@ def make_callbacks(config: TrainConfig) -> dict[str, Callback]:
             "checkpoints to callbacks, or set divergence.action=stop"
         )
     return made
-
-
-def _check_callback(
-    key: str, callback: Callback, arguments: dict[str, Any], config: TrainConfig
-) -> None:
-    for kind in type(callback).__mro__:
-        if kind.__name__ in REFUSED_CALLBACKS and kind.__module__.startswith("lightning."):
-            raise ConfigError(
-                f"{key}: {kind.__name__} is not supported: {REFUSED_CALLBACKS[kind.__name__]}"
-            )
-    if isinstance(callback, ModelCheckpoint) and arguments.get("train_time_interval"):
-        # Lightning ignores it under manual optimization.
-        raise ConfigError(
-            f"{key}.train_time_interval is not supported; use callbacks.checkpoints.every_n_minutes"
-        )
-    if isinstance(callback, ModelSummary) and callback._max_depth < -1:
-        raise ConfigError(f"{key}.max_depth={callback._max_depth}: it should be -1, 0 or more")
-    if isinstance(callback, Timer) and callback._duration is not None and callback._duration <= 0:
-        raise ConfigError(f"{key}.duration is 0, so nothing would be trained; it should be more")
-    if config.trainer.is_one_epoch and (by_epochs := _of_epochs(callback)) is not None:
-        given, instead = by_epochs
-        raise ConfigError(
-            f"{key}.{given} has no effect, because Lightning sees the whole run as one epoch; "
-            f"{instead}"
-        )
-    has_logger = any(config.logger.values()) or config.trainer.fast_dev_run
-    if isinstance(callback, LearningRateMonitor | DeviceStatsMonitor) and not has_logger:
-        raise ConfigError(
-            f"{key}: {type(callback).__name__} writes to loggers, and there are none; set "
-            "logger=csv, or leave it out"
-        )
-    if isinstance(callback, Checkpoints):
-        _check_folder(key, callback, config.run_dir / "checkpoints")
-    if isinstance(callback, Probes):
-        callback.check_columns(key)
-
-
-def _of_epochs(callback: Callback) -> tuple[str, str] | None:
-    """Returns what lets a callback of Lightning's wait for the end of epochs, and what to do."""
-    if isinstance(callback, Timer) and callback._interval == Interval.epoch:
-        return "interval=epoch", "use interval=step"
-    if isinstance(callback, ModelCheckpoint) and callback._every_n_epochs > 1:
-        return f"every_n_epochs={callback._every_n_epochs}", "use every_n_train_steps"
-    if isinstance(callback, LightningEarlyStopping) and callback._check_on_train_epoch_end:
-        return "check_on_train_epoch_end=true", "leave it out, and set validate_every_n_steps"
-    return None
-
-
-def _check_folder(key: str, checkpoints: Checkpoints, folder: Path) -> None:
-    """Checks that checkpoints are saved where all verbs look for those of a run."""
-    if checkpoints.dirpath.resolve() != folder.resolve():
-        raise ConfigError(
-            f"{key}.dirpath={checkpoints.dirpath}: it should be {folder}, where resume, from_run "
-            "and the verbs look for the checkpoints of this run; set runs_dir for another place"
-        )
 
 
 def monitors_of(

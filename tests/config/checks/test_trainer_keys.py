@@ -118,11 +118,22 @@ def test_what_would_train_nothing_is_refused(override: str, message: str) -> Non
     [
         *("trainer.limit_train_batches=1", "trainer.limit_train_batches=0.001"),
         *("trainer.max_time=00:00:00:10", "trainer.max_time={hours: 0, minutes: 1}"),
-        "trainer.val_check_interval={seconds: 0}",
+        "trainer.val_check_interval={seconds: 1}",
     ],
 )
 def test_what_would_train_something_is_not(override: str) -> None:
     train_config(*GIVEN, override)
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"), [("00:00:00:00", "00:00:00:00"), ("{seconds: 0}", "{'seconds': 0}")]
+)
+def test_validations_without_time_between_them_are_refused(interval: str, told: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        train_config(*GIVEN, f"trainer.val_check_interval={interval}")
+    assert of_validation(caught.value) == (
+        f"trainer.val_check_interval: {told}: the time should be longer than 0"
+    )
 
 
 def test_more_steps_at_least_than_at_most_are_refused() -> None:

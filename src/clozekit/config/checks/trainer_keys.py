@@ -104,10 +104,13 @@ REFUSED = {
 REFUSED_CALLBACKS = {
     "BackboneFinetuning": "it depends on Lightning's epochs: use fine_tuning.freeze_encoder or "
     "fine_tuning.layerwise_lr_decay",
+    "BaseFinetuning": "it adds parameters at Lightning's epochs, and the schedule has no rate for "
+    "them: use fine_tuning.freeze_encoder or fine_tuning.layerwise_lr_decay",
     "BatchSizeFinder": "it changes the batch size during a run: set micro_batch_size",
     "GradientAccumulationScheduler": "accumulation follows from global_batch_size and "
     "micro_batch_size",
     "LearningRateFinder": "it trains on steps that are then repeated: sweep over optimizer.lr",
+    "ModelPruning": "it depends on Lightning's epochs, and a run is only one of them",
     "SpikeDetection": "Lightning does not get the loss of a step: set divergence.max_loss",
     "StochasticWeightAveraging": "it depends on Lightning's epochs, and a run is only one of them",
 }
@@ -188,20 +191,28 @@ def check_longer_than_0(value: Any) -> Any:
         ValueError: It has another form, is too long, or is 0, so that nothing would be trained.
     """
     checked = check_duration(value)
-    is_0 = not re.search("[1-9]", value) if isinstance(value, str) else not any(value.values())
-    if is_0:
+    if _is_0(value):
         raise ValueError(f"{as_yaml(value)} would train nothing; it should be longer than 0")
     return checked
+
+
+def _is_0(duration: Any) -> bool:
+    if isinstance(duration, str):
+        return re.search("[1-9]", duration) is None
+    return not any(duration.values())
 
 
 def check_interval(value: Any) -> Any:
     """Checks the interval between validations: steps, a fraction of an epoch, or a time.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: It is none of these, or is 0.
     """
     if isinstance(value, str | dict):
-        return check_duration(value)
+        checked = check_duration(value)
+        if _is_0(value):
+            raise ValueError(f"{as_yaml(value)}: the time should be longer than 0")
+        return checked
     if value is None or (type(value) is int and value > 0):
         return value
     if type(value) is float and 0 < value <= 1:
