@@ -1,5 +1,6 @@
 """`clozekit.load` and the guide's example."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 from transformers import (
     BertForMaskedLM,
+    BertForNextSentencePrediction,
     BertForPreTraining,
     BertForSequenceClassification,
     BertModel,
@@ -16,7 +18,9 @@ from transformers import (
 )
 
 import clozekit
+from clozekit.config.evaluate import EvaluateConfig
 from clozekit.errors import ConfigError, DataError
+from clozekit.evaluate import evaluate
 from clozekit.inference.row_predictor import RowPredictor
 from tests.interop.folders import random_model, write_vocabulary
 
@@ -128,6 +132,42 @@ def test_an_encoder_alone_encodes_and_says_that_it_cannot_predict(
     assert (output.pooled_output is not None) == has_pooler
     with pytest.raises(ConfigError, match="without a head to predict with"):
         model.predict(["the cow"])
+
+
+def test_a_model_of_next_sentences_alone_scores_pairs(tmp_path: Path) -> None:
+    folder, bert = folder_of(BertForNextSentencePrediction, tmp_path)
+    model = clozekit.load(folder)
+    assert model.task == "next_sentence"
+    pairs = [("the cow", "the sea"), ("the sea the sea", "cow")]
+    for pair, prediction in zip(pairs, model.predict(pairs), strict=True):
+        with torch.no_grad():
+            expected = bert(**inputs_of(folder, *pair)).logits.softmax(-1)[0, 0]
+        assert prediction == {"follows": pytest.approx(float(expected), abs=1e-6)}
+    with pytest.raises(ConfigError, match=r"a pretrained model needs a text_pair$"):
+        model.predict(["the [MASK]"])
+    values = {"checkpoint": str(folder), "input": str(tmp_path / "rows.csv"), "device": "cpu"}
+    with pytest.raises(ConfigError, match="predicts only whether a text follows another"):
+        evaluate(EvaluateConfig.model_validate({**values, "out": tmp_path / "out"}))
+
+
+@pytest.mark.parametrize(
+    ("architectures", "named"),
+    [(None, "null"), (["TFBertForSequenceClassification"], "TFBertForSequenceClassification")],
+)
+def test_weights_of_a_head_that_no_class_names_are_told(
+    architectures: list[str] | None, named: str, tmp_path: Path
+) -> None:
+    folder, _ = folder_of(BertForSequenceClassification, tmp_path)
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "architectures": architectures}))
+    model = clozekit.load(folder)
+    with pytest.raises(ConfigError) as caught:
+        model.predict(["the cow"])
+    assert str(caught.value) == (
+        f"{folder}: only an encoder, without a head to predict with: architectures={named} in its "
+        "config.json is no class with a head that is read, so classifier.bias, classifier.weight "
+        "are not used"
+    )
 
 
 def test_what_cannot_be_loaded_or_read_is_told(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from clozekit.inference.corpus_evaluation import (
 )
 from clozekit.inference.evaluation_files import write_evaluation
 from clozekit.inference.load_predictor import learn_from_rows, make_predictor
+from clozekit.inference.missing_head import no_head
 from clozekit.inference.row_predictor import Prediction, RowPredictor
 from clozekit.interop.pretrained import Pretrained
 from clozekit.output.console import PlainConsole
@@ -79,10 +80,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, float]:
         device=config.device,
         precision=config.precision,
     )
+    if predictor is None:
+        raise ConfigError(f"{no_head(pretrained)}, and so nothing to evaluate")
     if not isinstance(predictor, RowPredictor):
         raise ConfigError(
-            f"{pretrained.path} is an encoder without a head, which predicts nothing to evaluate; "
-            "fine-tune it first"
+            f"{pretrained.path} predicts only whether a text follows another, which no metric is "
+            "computed of"
         )
     if config.input is not None:
         split = _split_of_file(config.input, predictor)

@@ -38,8 +38,8 @@ class LoadedModel:
     Attributes:
         path: The checkpoint or folder that the model was loaded from.
         task: `pretraining`, `masked_lm`, `classification`, `regression`, `tagging`,
-            `question_answering`, `question_answering_bio`, `multiple_choice`, `embedding`, or
-            `encoder` for a model without a head.
+            `question_answering`, `question_answering_bio`, `multiple_choice`, `embedding`,
+            `next_sentence` for a model with only that head, or `encoder` for one without a head.
         model: The torch module, in evaluation mode.
         encoder: Its encoder, a plain torch module that can be trained further; an `Encoder` unless
             `encoder._target_` named another class.

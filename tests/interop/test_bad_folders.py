@@ -8,6 +8,7 @@ import torch
 from transformers import BertForPreTraining
 
 from clozekit.errors import DataError
+from clozekit.interop.saving import save_safetensors
 from clozekit.interop.transformers import load_transformers
 from clozekit.runs.load_pretrained import load_pretrained
 from tests.interop.folders import random_model
@@ -318,6 +319,31 @@ def test_a_file_that_is_no_checkpoint_is_told_with_its_run(tmp_path: Path) -> No
     (tmp_path / "checkpoints").rmdir()
     with pytest.raises(DataError, match=r"config\.yaml is not a checkpoint; use a \.ckpt file"):
         load_pretrained(str(file))
+
+
+@pytest.mark.filterwarnings("ignore")  # torch wants neither kind to be used
+@pytest.mark.parametrize("kind", ["quantized", "nested"])
+def test_a_tensor_that_is_not_plain_is_told(kind: str, folder: Path) -> None:
+    tensor = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+    if kind == "quantized":
+        tensor = torch.quantize_per_tensor(torch.zeros(60, 32), 0.1, 0, torch.qint8)
+    without_weights(folder)
+    torch.save({EMBEDDINGS: tensor}, folder / "pytorch_model.bin")
+    with pytest.raises(DataError, match=rf"is damaged: {EMBEDDINGS} is not a plain tensor"):
+        load_transformers(folder)
+
+
+def test_an_export_for_other_programs_is_told(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "exported"
+    out.mkdir()
+    save_safetensors(load_transformers(folder), out)
+    with pytest.raises(DataError, match=f"{out} is an export of clozekit .* use the checkpoint"):
+        load_pretrained(str(out))
+
+
+def test_a_path_that_is_too_long_is_told() -> None:
+    with pytest.raises(DataError, match=r"^'a+… cannot be read \(File name too long\)$"):
+        load_pretrained("a" * 5000)
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pkl"])

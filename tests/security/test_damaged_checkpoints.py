@@ -146,6 +146,14 @@ DAMAGED: dict[str, tuple[Change, str]] = {
         replaced(torch.ones(16).to_sparse(), "state_dict", WEIGHT),
         "is not a plain tensor",
     ),
+    "a weight of whole numbers": (
+        replaced(torch.ones(16, dtype=torch.int32), "state_dict", WEIGHT),
+        "layer_norm.weight of torch.float32, but the saved weight is of torch.int32",
+    ),
+    "a weight of complex numbers": (
+        replaced(torch.ones(16, dtype=torch.complex64), "state_dict", WEIGHT),
+        "layer_norm.weight of torch.float32, but the saved weight is of torch.complex64",
+    ),
     "expanded weights": (with_expanded_weights, "is larger than what is stored of it"),
     "itself inside": (with_itself, "more than 32 levels"),
     "aliases of aliases": (with_aliases, "has more than 1,000,000 values"),

@@ -35,6 +35,14 @@ from clozekit.tasks.embedding import EmbeddingModule
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.tasks.tagging import TaggingModule
 
+_NAMES_OF_HEADS = {
+    (): "encoder",
+    ("masked_lm_head",): "masked_lm",
+    ("next_sentence_head",): "next_sentence",
+    ("masked_lm_head", "next_sentence_head"): "pretraining",
+}
+"""The names of models that are not fine-tuned, by their heads."""
+
 
 def make_predictor(
     pretrained: Pretrained,
@@ -77,11 +85,9 @@ def make_predictor(
                 f"task_options={dict(task_options)} has no effect on {pretrained.path}: a "
                 "pretrained model has no options of a task"
             )
-        if "masked_lm_head.bias" not in pretrained.weights:
+        heads = _pretraining_heads(pretrained)
+        if not heads:
             return None
-        heads = ["masked_lm_head"]
-        if _has_next_sentence_head(pretrained):
-            heads.append("next_sentence_head")
         check_encoder(pretrained)
         model = make_model(heads, pretrained.encoder)
         load_strictly(model, weights_of_parts(pretrained, model), _where(pretrained))
@@ -127,14 +133,12 @@ def learn_from_rows(
 
 
 def task_name(pretrained: Pretrained) -> str:
-    """Returns the name of a model's task: `pretraining`, `classification`, …, or `encoder`."""
+    """Returns the name of a model's task; see `LoadedModel`."""
     group = _task_group(pretrained)
     if group is not None:
         # Of the module; the name may be no class's, which is told where the class is needed.
         return str(group["_target_"]).rpartition(".")[0].rpartition(".")[2]
-    if "masked_lm_head.bias" not in pretrained.weights:
-        return "encoder"
-    return "pretraining" if _has_next_sentence_head(pretrained) else "masked_lm"
+    return _NAMES_OF_HEADS[_pretraining_heads(pretrained)]
 
 
 def encoder_of(pretrained: Pretrained) -> torch.nn.Module:
@@ -154,8 +158,9 @@ def _where(pretrained: Pretrained) -> str:
     return f"{pretrained.path}: {made}"
 
 
-def _has_next_sentence_head(pretrained: Pretrained) -> bool:
-    return "next_sentence_head.seq_relationship.weight" in pretrained.weights
+def _pretraining_heads(pretrained: Pretrained) -> tuple[str, ...]:
+    parts = {name.partition(".")[0] for name in pretrained.weights}
+    return tuple(head for head in ("masked_lm_head", "next_sentence_head") if head in parts)
 
 
 def _task_group(pretrained: Pretrained) -> Mapping[str, Any] | None:

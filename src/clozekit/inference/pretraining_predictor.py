@@ -42,7 +42,8 @@ class PretrainingPredictor:
     """Predicts words at [MASK] and next sentences with a pretrained model.
 
     Args:
-        model: A model with `masked_lm_head`, and with `next_sentence_head` to score pairs.
+        model: A model with `masked_lm_head` to fill [MASK], `next_sentence_head` to score pairs, or
+            both.
         pretrained: The pretrained model, for its tokenizer.
         top_k: Number of words predicted for each [MASK].
         batch_size: Maximum number of texts in one forward pass.
@@ -62,6 +63,7 @@ class PretrainingPredictor:
         assert pretrained.tokenizer is not None
         self.model = model
         self.tokenizer = pretrained.tokenizer
+        self.fills_masks = "masked_lm_head" in model.heads
         self.judges_pairs = "next_sentence_head" in model.heads
         self.top_k = top_k
         self.batch_size = batch_size
@@ -115,11 +117,11 @@ class PretrainingPredictor:
         given = row.get(self._pair_column)
         pair = None if is_missing(given) else as_text(given, self._pair_column)
         texts = [self._with_masks(each) for each in (text, pair) if each is not None]
-        if self.mask not in "".join(texts) and (pair is None or not self.judges_pairs):
-            alternative = ", or a text_pair" if self.judges_pairs else ""
-            raise RowError(
-                f"text={text!r}: a pretrained model needs a {self.mask} in it{alternative}"
-            )
+        has_mask = self.fills_masks and self.mask in "".join(texts)
+        if not has_mask and (pair is None or not self.judges_pairs):
+            needed = [f"a {self.mask} in it"] if self.fills_masks else []
+            needed += ["a text_pair"] if self.judges_pairs else []
+            raise RowError(f"text={text!r}: a pretrained model needs {', or '.join(needed)}")
         encoded = lay_out([token_ids(self.tokenizer, texts)], self.special)
         config = self.model.encoder.config
         if len(encoded.input_ids) > config.longest_sequence:
@@ -153,13 +155,14 @@ class PretrainingPredictor:
         masks = (input_ids == self.mask_id).nonzero().squeeze(-1)
         with self.precision.context(device):
             logits, follows = self._outputs(input_ids, token_types, packing, masks)
-        top = logits.softmax(dim=-1).topk(min(self.top_k, logits.shape[1]), dim=-1)
-        words = iter(self._words(top.indices.tolist(), top.values.tolist()))
+        words = iter(self._top_words(logits))
         predictions = []
         for number, example in enumerate(examples):
-            prediction: Prediction = {
-                "words": [next(words) for i in example.encoded.input_ids if i == self.mask_id]
-            }
+            prediction: Prediction = {}
+            if self.fills_masks:
+                prediction["words"] = [
+                    next(words) for i in example.encoded.input_ids if i == self.mask_id
+                ]
             if example.is_pair and follows is not None:
                 prediction[self.pair_key] = follows[number]
             predictions.append(prediction)
@@ -167,10 +170,12 @@ class PretrainingPredictor:
 
     def _outputs(
         self, input_ids: Tensor, token_type_ids: Tensor, packing: Packing, masks: Tensor
-    ) -> tuple[Tensor, list[float] | None]:
+    ) -> tuple[Tensor | None, list[float] | None]:
         """Returns the logits at [MASK], and the probability that a pair is one of the text."""
         sequence_output, pooled_output = self.model(input_ids, token_type_ids, packing)
-        logits = self.model.masked_lm_head(sequence_output.index_select(0, masks)).float()
+        logits = None
+        if self.fills_masks:
+            logits = self.model.masked_lm_head(sequence_output.index_select(0, masks)).float()
         if not self.judges_pairs:
             return logits, None
         follows = self.model.next_sentence_head(pooled_output).float().softmax(dim=-1)[:, 0]
@@ -185,12 +190,14 @@ class PretrainingPredictor:
         # A part of a character cannot be shown.
         return token if not text or "\ufffd" in text else text
 
-    def _words(
-        self, ids: list[list[int]], probabilities: list[list[float]]
-    ) -> list[list[dict[str, Any]]]:
+    def _top_words(self, logits: Tensor | None) -> list[list[dict[str, Any]]]:
+        """Returns the most likely words of each [MASK]."""
+        if logits is None:
+            return []
+        top = logits.softmax(dim=-1).topk(min(self.top_k, logits.shape[1]), dim=-1)
         return [
             [{"word": self._shown(i), "probability": p} for i, p in zip(row, values, strict=True)]
-            for row, values in zip(ids, probabilities, strict=True)
+            for row, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
         ]
 
 

@@ -98,7 +98,8 @@ def check_tensors(file: Path, content: dict[Any, Any]) -> dict[str, Tensor]:
                 f"{file} is not a state dict of names and tensors: it has {shown(name)}: "
                 f"{shown(tensor)}"
             )
-        if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        is_plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if not is_plain or tensor.is_nested or tensor.is_quantized:
             raise DataError(f"{file} is damaged: {name} is not a plain tensor")
         # A tensor with a stride of 0 could be of any size.
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
@@ -181,6 +182,12 @@ def refuse_foreign_folder(path: Path) -> None:
     if path.is_dir():
         names = sorted(file.name for file in path.iterdir())
         has_config = "config.json" in names
+        if "encoder.json" in names and not has_config:
+            raise DataError(
+                f"{path} is an export of clozekit for other programs, by format=safetensors or "
+                "format=onnx; use the checkpoint that it was exported from, or export that with "
+                "format=transformers"
+            )
         if any(map(_ADAPTER.fullmatch, names)):
             raise DataError(f"{path} is an adapter of PEFT, which has no model; {_MERGE}")
         for name in names:

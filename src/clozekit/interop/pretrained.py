@@ -120,7 +120,7 @@ def check_finite(tensor: Tensor, name: str, where: object) -> None:
 
 
 def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
-    """Checks that saved weights have the shapes of a model's.
+    """Checks that saved weights have the shapes of a model's, and are numbers of the same kind.
 
     Args:
         model: The model.
@@ -128,7 +128,8 @@ def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], where: str) ->
         where: The file and the class, for the message.
 
     Raises:
-        DataError: A weight has another shape, which means that the class has changed.
+        DataError: A weight has another shape, which means that the class has changed, or it is of
+            whole or complex numbers, of which a part would be lost.
     """
     for name, tensor in model.state_dict().items():
         saved = weights.get(name)
@@ -136,6 +137,10 @@ def check_shapes(model: nn.Module, weights: Mapping[str, Tensor], where: str) ->
             raise DataError(
                 f"{where} now makes {name} of shape {list(tensor.shape)}, but the saved weight has "
                 f"shape {list(saved.shape)}"
+            )
+        if saved is not None and saved.is_floating_point() != tensor.is_floating_point():
+            raise DataError(
+                f"{where} makes {name} of {tensor.dtype}, but the saved weight is of {saved.dtype}"
             )
 
 

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from clozekit.config.composition.messages import of_validation
 from clozekit.config.encoder import EncoderConfig
+from clozekit.config.stored.plain import shown
 from clozekit.errors import ConfigError, DataError
 from clozekit.interop.new_pieces import with_new_pieces
 from clozekit.interop.pretrained import Pretrained, check_finite
@@ -38,7 +39,10 @@ def load_pretrained(
         DataError: The model does not exist or cannot be read.
     """
     path = Path(source)
-    is_ours = path.is_file() or (path / "checkpoints").is_dir()
+    try:
+        is_ours = path.is_file() or (path / "checkpoints").is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise DataError(f"{shown(source)} cannot be read ({error.strerror})") from error
     if is_ours:
         return from_checkpoint(load_checkpoint(path), trusted_modules)
     return load_transformers(source, needs_task_head)
