@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from clozekit.corpus.tokenizers.segments import has_segments
 from clozekit.errors import DataError
 
 Ids = NDArray[np.int32]
@@ -22,11 +23,13 @@ class SequenceFormat:
         around_one: The special tokens before and after a single text.
         around_two: The special tokens before, between and after two texts.
         between_type_ids: The segment ids of the special tokens between two texts.
+        has_segments: Whether the second text has another segment id than the first.
     """
 
     around_one: tuple[Ids, Ids]
     around_two: tuple[Ids, Ids, Ids]
     between_type_ids: NDArray[np.int8]
+    has_segments: bool = True
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, name: str = "the tokenizer") -> "SequenceFormat":
@@ -42,7 +45,8 @@ class SequenceFormat:
         text = _text_with_tokens(tokenizer)
         one, _ = _around(tokenizer.encode(text), 1, name)
         two, type_ids = _around(tokenizer.encode(text, text), 2, name)
-        return cls((one[0], one[1]), (two[0], two[1], two[2]), type_ids)
+        around_two = (two[0], two[1], two[2])
+        return cls((one[0], one[1]), around_two, type_ids, has_segments(tokenizer))
 
     @classmethod
     def of_bert(cls, cls_id: int, sep_id: int) -> "SequenceFormat":
@@ -59,7 +63,7 @@ class SequenceFormat:
         return sum(map(len, self.around(num_segments)))
 
     def type_ids(self, lengths: NDArray[np.int64]) -> NDArray[np.int8]:
-        """Returns the segment ids of pairs: 0 for the first text, and 1 for the second.
+        """Returns the segment ids of pairs: 0 for the first text, and 1 for the second, if any.
 
         Args:
             lengths: `[pairs, 2]`. The lengths of the texts.
@@ -70,7 +74,8 @@ class SequenceFormat:
         before, between, after = map(len, self.around_two)
         num_first = between - int(self.between_type_ids.sum())
         sizes = lengths + np.array([before + num_first, between - num_first + after])
-        return np.repeat(np.tile(np.arange(2, dtype=np.int8), len(sizes)), sizes.ravel())
+        of_texts = np.array([0, self.has_segments], np.int8)
+        return np.repeat(np.tile(of_texts, len(sizes)), sizes.ravel())
 
 
 def _text_with_tokens(tokenizer: Tokenizer) -> str:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.corpus.tokenizers.tokenizer_files import find_tokenizer, load_tokenizer
-from clozekit.documents import read_json
+from clozekit.documents import read_json, read_json_object
 from clozekit.errors import DataError
 from clozekit.interop.foreign_files import (
     check_archive,
@@ -19,6 +19,7 @@ from clozekit.interop.foreign_files import (
     refuse_pickle,
 )
 from clozekit.interop.sentence_modules import MODULES_FILE, read_modules
+from clozekit.output.display import warn
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -95,7 +96,15 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     Raises:
         DataError: It lacks a special token that is needed, or a file is damaged.
     """
-    return None if find_tokenizer(folder) is None else load_tokenizer(folder)
+    if find_tokenizer(folder) is None:
+        return None
+    file = folder / "tokenizer_config.json"
+    if read_json_object(file).get("truncation_side") == "left":
+        warn(
+            f"{file}: truncation_side=left is not followed: a text that is too long loses its end, "
+            "not its beginning"
+        )
+    return load_tokenizer(folder)
 
 
 def _read_shards(index_file: Path) -> dict[str, Tensor]:

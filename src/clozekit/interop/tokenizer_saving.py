@@ -7,7 +7,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.corpus.tokenizers.special_tokens import ROLES, role_names, with_segments
+from clozekit.corpus.tokenizers.segments import has_segments, with_segments
+from clozekit.corpus.tokenizers.special_tokens import ROLES, role_names
 from clozekit.corpus.tokenizers.tokenizer_check import post_processors
 from clozekit.corpus.tokenizers.vocabulary import MAX_WORD_LENGTH, bert_template
 from clozekit.files import write_json, write_text
@@ -21,8 +22,8 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, encoder: EncoderConfig) -
         folder: An existing folder.
         encoder: The encoder that it belongs to.
     """
-    has_segments = (encoder.type_vocab_size or 0) > 1
-    if has_segments:
+    gives_segments = encoder.type_vocab_size > 1 and has_segments(tokenizer)
+    if gives_segments:
         tokenizer = with_segments(tokenizer)
     tokenizer.save(str(folder / "tokenizer.json"))
     content = json.loads(tokenizer.to_str())
@@ -31,7 +32,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, encoder: EncoderConfig) -
         "model_max_length": encoder.longest_sequence,
         "model_input_names": [
             "input_ids",
-            *(["token_type_ids"] if has_segments else []),
+            *(["token_type_ids"] if gives_segments else []),
             "attention_mask",
         ],
         **{f"{role}_token": token for role, token in role_names(tokenizer).items()},

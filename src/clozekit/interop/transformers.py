@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clozekit.config.encoder import EncoderConfig
+from clozekit.corpus.tokenizers.segments import names_segments, without_segments
 from clozekit.corpus.tokenizers.special_tokens import SpecialTokens
 from clozekit.documents import read_json
 from clozekit.errors import DataError
@@ -71,6 +72,8 @@ def load_transformers(source: str | Path, needs_task_head: bool = True) -> Pretr
     tokenizer = read_tokenizer(folder)
     if tokenizer is not None:
         _check_tokenizer(tokenizer, encoder, config, folder)
+        if encoder.type_vocab_size > 1 and not names_segments(folder):
+            tokenizer = without_segments(tokenizer)
     architectures = _architectures(config, config_file)
     task_head = next(filter(None, map(family.task_head, architectures)), None)
     head = task_head if needs_task_head else None

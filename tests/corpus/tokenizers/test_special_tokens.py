@@ -9,7 +9,8 @@ import pytest
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import BPE
 
-from clozekit.corpus.tokenizers.special_tokens import SpecialTokens, role_names, with_segments
+from clozekit.corpus.tokenizers.segments import has_segments, with_segments, without_segments
+from clozekit.corpus.tokenizers.special_tokens import SpecialTokens, role_names
 from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer, tokenizer_from_json
 from clozekit.data.sequence_format import SequenceFormat
 from clozekit.errors import DataError
@@ -107,4 +108,19 @@ def test_an_exported_tokenizer_gives_the_second_text_its_segment(kind: str) -> N
     assert (after.ids, after.offsets) == (before.ids, before.offsets)
     special, sizes = SequenceFormat.of(plain), [before.sequence_ids.count(i) for i in (0, 1)]
     assert after.type_ids == special.type_ids(np.array([sizes])).tolist()
+    assert role_names(made) == NAMES[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tokenizer_without_segments_remembers_it(kind: str) -> None:
+    plain = tokenizer_of(kind)
+    made = tokenizer_from_json(without_segments(plain).to_str(), "it")
+    before, after = (each.encode("The horse", "a cow") for each in (plain, made))
+    assert (after.ids, after.offsets) == (before.ids, before.offsets)
+    assert set(after.type_ids) == set(SequenceFormat.of(made).type_ids(np.array([[3, 5]]))) == {0}
+    assert len(SequenceFormat.of(made).type_ids(np.array([[3, 5]]))) == len(
+        SequenceFormat.of(plain).type_ids(np.array([[3, 5]]))
+    )
+    assert (has_segments(plain), has_segments(made)) == (True, False)
+    assert with_segments(made) is made and without_segments(made) is made
     assert role_names(made) == NAMES[kind]

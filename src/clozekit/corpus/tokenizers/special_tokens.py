@@ -120,27 +120,7 @@ def with_roles(tokenizer: Tokenizer, given: Mapping[str, str], name: str) -> Tok
     if adds_tokens and _names_in(tokenizer, {}) == names:
         return tokenizer
     content = json.loads(tokenizer.to_str())
-    content["post_processor"] = _post_processor(tokenizer, names, adds_tokens)
-    return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
-
-
-def with_segments(tokenizer: Tokenizer) -> Tokenizer:
-    """Returns the tokenizer with a post-processor that gives the second text the segment id 1.
-
-    clozekit gives it this id whatever the tokenizer does; an exported tokenizer has to as well.
-    """
-    if set(tokenizer.encode("a", "a").type_ids) == {0, 1}:
-        return tokenizer
-    content = json.loads(tokenizer.to_str())
-    processor = _post_processor(tokenizer, role_names(tokenizer), adds_tokens=True)
-    template = processor["processors"][-1] if processor["type"] == "Sequence" else processor
-    pieces = [next(iter(piece.values())) for piece in template["pair"]]
-    second = next(i for i, piece in enumerate(pieces) if piece["id"] == "B")
-    template["pair"] = [
-        {kind: {**value, "type_id": int(i >= second)} for kind, value in piece.items()}
-        for i, piece in enumerate(template["pair"])
-    ]
-    content["post_processor"] = processor
+    content["post_processor"] = post_processor_of(tokenizer, names, adds_tokens)
     return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
 
 
@@ -220,7 +200,7 @@ def _structural_roles(
     return roles if unknown is None else roles | {"unk": unknown}
 
 
-def _post_processor(
+def post_processor_of(
     tokenizer: Tokenizer, names: Mapping[str, str], adds_tokens: bool
 ) -> dict[str, Any]:
     """Makes a post-processor in the format of `tokenizer.json`."""
