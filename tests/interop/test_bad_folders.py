@@ -236,6 +236,10 @@ BAD = {
         with_a_classifier("BertForSequenceClassification", id2label={"0": "a", "1": "a"}),
         ["config.json: id2label gives 0 and 1 the same name, 'a'; each class needs a name of its"],
     ),
+    "a label that is half of a pair": (
+        with_a_classifier("BertForSequenceClassification", id2label={"0": "a\ud800", "1": "b"}),
+        ["config.json: id2label={'0': 'a\\ud800', '1': 'b'}; it should map numbers to names"],
+    ),
     "a weight that is not a number": (
         rewritten(lambda weights: weights[EMBEDDINGS].view(-1)[3:4].fill_(float("nan"))),
         [f"{EMBEDDINGS} has values that are NaN or infinite"],

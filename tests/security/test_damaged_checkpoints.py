@@ -97,6 +97,10 @@ DAMAGED: dict[str, tuple[Change, str]] = {
         replaced(["a", "a", "b"], META_KEY, "task_arguments", "label_names"),
         "label_names are not a list of different texts",
     ),
+    "a label that is half of a pair": (
+        replaced(["a\ud800", "b", "c"], META_KEY, "task_arguments", "label_names"),
+        "label_names are not a list of different texts",
+    ),
     "a weight that is not a number": (
         replaced(torch.tensor([*[1.0] * 15, math.nan]), "state_dict", WEIGHT),
         "encoder.embeddings.layer_norm.weight has values that are NaN or infinite",

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from clozekit.documents import is_text
 from clozekit.errors import DataError
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
@@ -27,7 +28,7 @@ def label_names_of(config: Mapping[str, Any], file: Path, weight: Tensor | None)
         DataError: They are not different texts, one for each number.
     """
     names = config.get("id2label") or {}
-    if not isinstance(names, dict) or not all(isinstance(n, str) for n in names.values()):
+    if not isinstance(names, dict) or not all(map(is_text, names.values())):
         raise DataError(f"{file}: id2label={names}; it should map numbers to names")
     if any(str(i) not in names for i in range(len(names))):
         raise DataError(f"{file}: the keys of id2label must be 0 to {len(names) - 1}")

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from clozekit.config.composition.messages import of_validation
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.stored.plain import shown
+from clozekit.documents import is_text
 from clozekit.errors import ConfigError, DataError
 from clozekit.interop.new_pieces import with_new_pieces
 from clozekit.interop.pretrained import Pretrained, check_finite
@@ -109,11 +110,7 @@ def _check_ids(tokenizer: Tokenizer, encoder: EncoderConfig, file: Path) -> None
 
 
 def _are_names(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and all(isinstance(name, str) for name in value)
-        and (len(set(value)) == len(value))
-    )
+    return isinstance(value, list) and all(map(is_text, value)) and (len(set(value)) == len(value))
 
 
 def extend_pretrained(pretrained: Pretrained, data: Tokenizer) -> Pretrained:

@@ -79,6 +79,9 @@ def test_a_role_that_is_wrong_is_told_in_one_sentence(tmp_path: Path) -> None:
     folder = write_tokenizer(tmp_path, "roberta", mask_token="<none>")
     with pytest.raises(DataError, match=r"has no token '<none>', which is its mask_token"):
         load_tokenizer(folder)
+    write_tokenizer(tmp_path, "roberta", mask_token="a\ud800")  # JSON may have half of a pair
+    with pytest.raises(DataError, match=r"mask_token='a\\ud800'; it should be a token"):
+        load_tokenizer(folder)
     write_tokenizer(tmp_path, "roberta", mask_token=["<mask>"])
     with pytest.raises(DataError, match=r"mask_token=\['<mask>'\]; it should be a token"):
         load_tokenizer(folder)

@@ -153,6 +153,50 @@ def test_a_panic_of_the_library_is_told() -> None:
         check_encodes(Tokenizer.from_str(json.dumps(content)), "it")
 
 
+def _with_normalizer(tmp_path: Path, *normalizers: _Content) -> Path:
+    content = json.loads(plain_tokenizer("wordpiece").to_str())
+    content["normalizer"] = {"type": "Sequence", "normalizers": normalizers}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def _replacement(kind: str, pattern: str, content: str) -> _Content:
+    return {"type": "Replace", "pattern": {kind: pattern}, "content": content}
+
+
+def test_a_panic_while_a_file_is_read_is_told(tmp_path: Path) -> None:
+    damaged = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    _with_normalizer(tmp_path, damaged)
+    with pytest.raises(DataError, match=rf"^{tmp_path}/tokenizer.json is not a tokenizer.json: .+"):
+        load_tokenizer(tmp_path)
+    with pytest.raises(DataError, match=r"^it is not a tokenizer.json: .+"):
+        tokenizer_from_json((tmp_path / "tokenizer.json").read_text(), "it")
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        [_replacement("Regex", ".", "ababababab")] * 6,
+        [_replacement("String", "e", "e" * 400)] * 2,
+        [_replacement("Regex", "x*", "a")] * 17,
+        [{"type": "Sequence", "normalizers": [_replacement("String", "e", "ee")] * 20}],
+    ],
+)
+def test_a_normalizer_that_multiplies_a_text_is_refused(
+    tmp_path: Path, bomb: list[_Content]
+) -> None:
+    start = time.process_time()
+    with pytest.raises(DataError, match=r"json: the replacements of its normalizer .+100,000 ti"):
+        load_tokenizer(_with_normalizer(tmp_path, *bomb))
+    assert time.process_time() - start < 1
+
+
+def test_other_replacements_pass(tmp_path: Path) -> None:
+    removed = [_replacement("Regex", "[\u0300-\u036f]", "")] * 20
+    spaces = [_replacement("Regex", " {2,}", " "), _replacement("String", " ", "\u2581")]
+    load_tokenizer(_with_normalizer(tmp_path, *removed, *spaces, *[spaces[1]] * 30))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_sound_tokenizers_pass(kind: str) -> None:
     for tokenizer in (plain_tokenizer(kind), tokenizer_of(kind)):

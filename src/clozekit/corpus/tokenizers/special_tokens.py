@@ -17,7 +17,7 @@ from typing import Any, Self
 from tokenizers import Tokenizer
 
 from clozekit.corpus.tokenizers.tokenizer_check import post_processors
-from clozekit.documents import read_json_object
+from clozekit.documents import is_text, read_json_object
 from clozekit.errors import DataError
 
 ROLES = ("pad", "unk", "cls", "sep", "mask")
@@ -87,7 +87,7 @@ def read_roles(folder: Path) -> dict[str, str]:
             key = f"{role}_token"
             given = settings.get(key)
             token = given.get("content") if isinstance(given, dict) else given
-            if not isinstance(token, str | None):
+            if token is not None and not is_text(token):
                 raise DataError(f"{folder / file}: {key}={given!r}; it should be a token")
             if token is not None:
                 roles[role] = token

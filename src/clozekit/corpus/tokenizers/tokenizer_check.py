@@ -7,6 +7,7 @@ only when a text is encoded, in the worst case with an exception that is no `Exc
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -16,6 +17,10 @@ from clozekit.errors import DataError, first_line
 
 _RARE_TEXT = "\U00013000 \ua66e"
 """A hieroglyph and a letter of one manuscript, which hardly any vocabulary has."""
+
+_LONGEST_PROBE = 20
+_MOST_GROWTH = 100_000
+"""Far more than of any published tokenizer, and a probe is still encoded in a few seconds."""
 
 
 def post_processors(tokenizer: Tokenizer) -> list[dict[str, Any]]:
@@ -27,8 +32,18 @@ def post_processors(tokenizer: Tokenizer) -> list[dict[str, Any]]:
     return state["processors"] if state["type"] == "Sequence" else [state]
 
 
+def parts_of(part: Any) -> Iterator[dict[str, Any]]:
+    """Yields a normalizer, pre-tokenizer or decoder, and those that it consists of."""
+    if not isinstance(part, dict):
+        return
+    yield part
+    for key in ("normalizers", "pretokenizers", "decoders"):
+        for inner in part.get(key, ()):
+            yield from parts_of(inner)
+
+
 def check_parts(tokenizer: Tokenizer, name: str) -> None:
-    """Checks the ids of the vocabulary, and those that the post-processor has.
+    """Checks the ids of the vocabulary, those that the post-processor has, and the normalizer.
 
     Args:
         tokenizer: The tokenizer.
@@ -36,8 +51,10 @@ def check_parts(tokenizer: Tokenizer, name: str) -> None:
 
     Raises:
         DataError: Two tokens have the same id, an id is too large, or the post-processor has
-            another id than the vocabulary, or a token that it does not list.
+            another id than the vocabulary or a token that it does not list, or the normalizer
+            multiplies a text.
     """
+    _check_growth(tokenizer, name)
     if not _has_plain_ids(tokenizer):
         _check_ids(tokenizer.get_vocab(), name)
     for processor in post_processors(tokenizer):
@@ -62,14 +79,44 @@ def check_encodes(tokenizer: Tokenizer, name: str) -> None:
         DataError: It is not.
     """
     last = tokenizer.get_vocab_size(with_added_tokens=False) - 1
-    for text in (tokenizer.id_to_token(max(last, 0)) or "a", _RARE_TEXT):
-        try:
+    known = tokenizer.id_to_token(max(last, 0)) or "a"
+    for text in (known[:_LONGEST_PROBE], _RARE_TEXT):
+        with refusing(f"{name} cannot encode {text!r}"):
             tokenizer.encode(text)
             tokenizer.encode(text, text)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # A panic of the library is no `Exception`.
-            raise DataError(f"{name} cannot encode {text!r}: {first_line(error)}") from None
+
+
+@contextmanager
+def refusing(problem: str) -> Iterator[None]:
+    """Refuses a tokenizer with which the library fails.
+
+    Args:
+        problem: The beginning of the message.
+
+    Raises:
+        DataError: The library failed.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # A panic of the library is no `Exception`.
+        raise DataError(f"{problem}: {first_line(error)}") from None
+
+
+def _check_growth(tokenizer: Tokenizer, name: str) -> None:
+    """Checks that the normalizer does not multiply a text, which could fill the memory."""
+    normalizer: Any = tokenizer.normalizer
+    growth = 1
+    for part in () if normalizer is None else parts_of(json.loads(normalizer.__getstate__())):
+        if part["type"] == "Replace":
+            # An expression may be found between two characters.
+            growth *= max(1, len(part["content"]) + ("Regex" in part["pattern"]))
+        if growth > _MOST_GROWTH:
+            raise DataError(
+                f"{name}: the replacements of its normalizer can make a text more than "
+                f"{_MOST_GROWTH:,} times as long, which is not allowed"
+            )
 
 
 def _has_plain_ids(tokenizer: Tokenizer) -> bool:

@@ -10,7 +10,7 @@ from tokenizers.models import BPE
 
 from clozekit.corpus.tokenizers.added_tokens import ADDED_FILE, add_tokens_beside, added_texts
 from clozekit.corpus.tokenizers.special_tokens import SETTINGS_FILES, read_roles, with_roles
-from clozekit.corpus.tokenizers.tokenizer_check import check_encodes, check_parts
+from clozekit.corpus.tokenizers.tokenizer_check import check_encodes, check_parts, refusing
 from clozekit.corpus.tokenizers.tokenizer_class import (
     BYTE_LEVEL,
     WORDPIECE,
@@ -86,44 +86,42 @@ def load_tokenizer(
     }
     if file.suffix == ".json":
         _refuse_normalizer_keys(file, given)
-    roles = read_roles(file.parent)
     if file.name == BPE_FILES[0]:
-        return _byte_level_bpe(file.parent, roles)
+        return _byte_level_bpe(file.parent)
     if file.suffix == ".json":
-        tokenizer = _parsed(_text_of(file), str(file))
-        apply_settings(tokenizer, file.parent)
-        add_tokens_beside(tokenizer, file.parent)
-        return _checked(tokenizer, roles, str(file))
+        return tokenizer_from_json(_text_of(file), str(file), file.parent)
     check_class(file, WORDPIECE)
     saved = switches(file.parent) if path.is_dir() else (None,) * len(given)
     pairs = zip(given.values(), saved, strict=True)
     lower, strip, chinese = (in_file if value is None else value for value, in_file in pairs)
     normalizer = bert_normalizer(lower is not False, strip, chinese is not False)
+    roles = read_roles(file.parent)
     known = {role: token for role, token in roles.items() if role in _ROBERTA_ROLES}
     tokenizer = bert_tokenizer(_read_vocabulary(file), normalizer, str(file), known)
     add_tokens_beside(tokenizer, file.parent)
     return tokenizer
 
 
-def tokenizer_from_json(text: str, name: str) -> Tokenizer:
+def tokenizer_from_json(text: str, name: str, folder: Path | None = None) -> Tokenizer:
     """Reads a tokenizer from JSON.
 
     Args:
         text: The JSON.
         name: The tokenizer's name for error messages.
+        folder: A folder with other files of the tokenizer, which count too.
 
     Raises:
         DataError: It is not a tokenizer, lacks a special token that is needed, or has parts that
             do not fit together.
     """
-    return _checked(_parsed(text, name), {}, name)
-
-
-def _parsed(text: str, name: str) -> Tokenizer:
-    try:
-        return Tokenizer.from_str(text)
-    except Exception as error:  # The library raises plain `Exception`.
-        raise DataError(f"{name} is not a tokenizer.json: {error}") from None
+    with refusing(f"{name} is not a tokenizer.json"):
+        tokenizer = Tokenizer.from_str(text)
+    roles: Mapping[str, str] = {}
+    if folder is not None:
+        roles = read_roles(folder)
+        apply_settings(tokenizer, folder)
+        add_tokens_beside(tokenizer, folder)
+    return _checked(tokenizer, roles, name)
 
 
 def _checked(tokenizer: Tokenizer, roles: Mapping[str, str], name: str) -> Tokenizer:
@@ -166,7 +164,7 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
     return vocabulary
 
 
-def _byte_level_bpe(folder: Path, roles: Mapping[str, str]) -> Tokenizer:
+def _byte_level_bpe(folder: Path) -> Tokenizer:
     """Reads a tokenizer in the two files of GPT-2 and RoBERTa."""
     vocabulary_file, merges_file = (folder / name for name in BPE_FILES)
     check_class(vocabulary_file, BYTE_LEVEL)
@@ -180,13 +178,11 @@ def _byte_level_bpe(folder: Path, roles: Mapping[str, str]) -> Tokenizer:
             "a tokenizer.json says how such a vocabulary is used, which transformers writes: "
             "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
         )
-    try:
+    with refusing(f"{vocabulary_file} and {merges_file.name}"):
         tokenizer = Tokenizer(BPE.from_file(str(vocabulary_file), str(merges_file)))
-    except Exception as error:  # The library raises plain `Exception`.
-        raise DataError(f"{vocabulary_file} and {merges_file.name}: {error}") from None
     check_parts(tokenizer, str(vocabulary_file))
     add_tokens_beside(tokenizer, folder)
-    names = {**_ROBERTA_ROLES, **roles}
+    names = {**_ROBERTA_ROLES, **read_roles(folder)}
     special = {r: t for r, t in names.items() if tokenizer.token_to_id(t) is not None}
     adds_space = adds_prefix_space(folder)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=adds_space)

@@ -7,7 +7,6 @@ a suffix for the end of a word (`</w>`). All of these are written in `tokenizer.
 
 import json
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from clozekit.corpus.tokenizers.tokenizer_check import parts_of
 from clozekit.errors import DataError
 
 _PROBE = ("word", "another", "a")
@@ -90,27 +90,17 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return ids
 
 
-def _parts(part: Any) -> Iterator[dict[str, Any]]:
-    """Yields a normalizer, pre-tokenizer or decoder, and those that it consists of."""
-    if not isinstance(part, dict):
-        return
-    yield part
-    for key in ("normalizers", "pretokenizers", "decoders"):
-        for inner in part.get(key, ()):
-            yield from _parts(inner)
-
-
 def _is_byte_level(content: dict[str, Any]) -> bool:
-    parts = [*_parts(content["pre_tokenizer"]), *_parts(content["decoder"])]
+    parts = [*parts_of(content["pre_tokenizer"]), *parts_of(content["decoder"])]
     return any(part["type"] == "ByteLevel" for part in parts)
 
 
 def _space_mark(content: dict[str, Any]) -> str | None:
     """Returns the character that stands for a space."""
-    for part in (*_parts(content["pre_tokenizer"]), *_parts(content["decoder"])):
+    for part in (*parts_of(content["pre_tokenizer"]), *parts_of(content["decoder"])):
         if part["type"] == "Metaspace":
             return str(part["replacement"])
-    for part in _parts(content["normalizer"]):
+    for part in parts_of(content["normalizer"]):
         if part["type"] == "Replace" and part["pattern"] == {"String": " "}:
             return str(part["content"])
     return None
