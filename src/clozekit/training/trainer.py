@@ -24,9 +24,9 @@ from clozekit.config.composition.build import build, check_kind
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, first_line
 from clozekit.runs.checkpoint_file import AtomicCheckpointIO, CheckpointMeta
-from clozekit.runs.folder import RunFolder
+from clozekit.runs.folder import RunFolder, variable_of_rank
 from clozekit.runs.pruning_files import ASKS
 from clozekit.training.assembly import resolved
 from clozekit.training.callback_order import InOrder
@@ -94,6 +94,7 @@ def make_trainer(
     check_kind("trainer", config.trainer.target, trainer, Trainer)
     _check_strategy(trainer)
     _check_nodes(trainer)
+    _check_rank(trainer)
     _check_precision(trainer, config.trainer.precision)
     _set_limits(trainer, config, datamodule)
     prepare_profiler(trainer, folder)
@@ -172,10 +173,19 @@ def _cluster() -> list[ClusterEnvironment]:
 
     Lightning requeues from its own signal handler, which would replace ours. Instead, the job
     script requeues on the exit code.
+
+    Raises:
+        ConfigError: What the environment says of the processes does not fit.
     """
+    port = os.environ.get("MASTER_PORT", "0")
+    if not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"MASTER_PORT={port} should be the number of a port, at most 65535")
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
-    return [SLURMEnvironment(auto_requeue=False)]
+    try:
+        return [SLURMEnvironment(auto_requeue=False)]
+    except RuntimeError as error:  # --ntasks instead of --ntasks-per-node
+        raise ConfigError(f"the job of Slurm does not fit: {first_line(error)}") from error
 
 
 def _check_strategy_class(strategy: Any) -> None:
@@ -191,6 +201,20 @@ def _check_strategy_class(strategy: Any) -> None:
         check_strategy_class(target, [kind.__name__ for kind in getattr(found, "__mro__", ())])
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _check_rank(trainer: Trainer) -> None:
+    """Checks that the processes of a launcher are those of the Trainer.
+
+    Otherwise each of them would train the whole run, and only the first one guard its folder.
+    """
+    name = variable_of_rank()
+    if name is not None and trainer.is_global_zero:
+        raise ConfigError(
+            f"{name}={os.environ[name]} says that this is not the first process of the run, but "
+            f"the Trainer has {trainer.world_size} and this is its first; use trainer=ddp with a "
+            f"launcher, or unset {name}"
+        )
 
 
 def _check_precision(trainer: Trainer, precision: str) -> None:
