@@ -179,7 +179,10 @@ def in_the_folder_of_the_first_module(model: Any, folder: Path) -> None:
     inner.mkdir()
     for name in ("config.json", "model.safetensors"):
         (folder / name).rename(inner / name)
-    modules = [{"idx": 0, "path": "0_Transformer"}, {"idx": 1, "path": "1_Pooling"}]
+    modules = [
+        {"idx": 0, "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
     (folder / "modules.json").write_text(json.dumps(modules))
 
 
