@@ -61,8 +61,8 @@ def waiting_prepare(
     """
     source = {"format": "text", "path": str(path)}
     wanted = config(out, source, **_changes({"executor": executor}, None))
-    program = Path(__file__).with_name("waiting_prepare.py")
-    command = [sys.executable, str(program), wanted.model_dump_json(), str(PARTITION_BYTES)]
+    program = ("-m", "tests.corpus.waiting_prepare")
+    command = [sys.executable, *program, wanted.model_dump_json(), str(PARTITION_BYTES)]
     notes = out.parent / "waiting"
     notes.mkdir()
     process = subprocess.Popen(

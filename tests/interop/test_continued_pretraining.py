@@ -1,6 +1,7 @@
 """Training goes on from a folder of transformers: weights, heads, sizes and tokenizer."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -183,9 +184,9 @@ def spoiled_vocabulary(folder: Path) -> None:
 
 
 def other_case(folder: Path) -> None:
-    text = (folder / "tokenizer.json").read_text()
-    assert '"lowercase": true' in text
-    (folder / "tokenizer.json").write_text(text.replace('"lowercase": true', '"lowercase": false'))
+    settings = folder / "tokenizer_config.json"
+    known = json.loads(settings.read_text()) if settings.exists() else {}
+    settings.write_text(json.dumps({**known, "do_lower_case": False}))
 
 
 def fewer_ids(folder: Path) -> None:
