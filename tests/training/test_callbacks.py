@@ -248,6 +248,7 @@ def test_checkpoints_by_a_metric_that_is_named_need_validations() -> None:
         ("Timer", "interval: epoch"),
         ("ModelCheckpoint", "every_n_epochs: 2"),
         ("EarlyStopping", "check_on_train_epoch_end: true"),
+        ("LearningRateMonitor", "logging_interval: epoch"),
     ],
 )
 def test_what_waits_for_lightnings_epochs_is_refused_where_the_run_is_one(

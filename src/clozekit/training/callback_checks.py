@@ -100,6 +100,8 @@ def _of_epochs(callback: Callback) -> tuple[str, str] | None:
         return f"every_n_epochs={callback._every_n_epochs}", "use every_n_train_steps"
     if isinstance(callback, LightningEarlyStopping) and callback._check_on_train_epoch_end:
         return "check_on_train_epoch_end=true", "leave it out, and set validate_every_n_steps"
+    if isinstance(callback, LearningRateMonitor) and callback.logging_interval == "epoch":
+        return "logging_interval=epoch", "use logging_interval=step"
     return None
 
 
