@@ -30,7 +30,7 @@ from clozekit.config.reading import (
     RegressionReading,
     TaggingReading,
 )
-from clozekit.config.values import Count
+from clozekit.config.values import SHORTEST_SEQUENCE, Count
 from clozekit.errors import DataError
 
 PairObjective: TypeAlias = Literal["next_sentence", "sentence_order"]
@@ -57,7 +57,7 @@ class StreamConfig(Closed):
     micro_batch_size: Count
     num_workers: int | None = Field(None, ge=0, le=1024)
     prefetch_factor: Count | None = None
-    max_seq_length: int = Field(128, ge=8, le=2**24)
+    max_seq_length: int = Field(128, ge=SHORTEST_SEQUENCE, le=2**24)
 
     @model_validator(mode="after")
     def _check_prefetch_factor(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from clozekit.documents import is_text
 from clozekit.errors import ConfigError
 from clozekit.storage.urls import is_url, problem_of, shown
 
@@ -24,7 +25,7 @@ def checked_path(path: str) -> str:
     if not path:
         raise ValueError("it should be a path, not empty")
     # A null character, or bytes of the command line that are not UTF-8.
-    if "\0" in path or any("\ud800" <= character <= "\udfff" for character in path):
+    if "\0" in path or not is_text(path):
         raise ValueError(f"{path!a} has a character that a path cannot have")
     if is_url(path) and (problem := problem_of(path)) is not None:
         raise ValueError(problem)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from clozekit.config.groups import Closed
 from clozekit.config.mixture import Weights
-from clozekit.config.values import Count
+from clozekit.config.values import SHORTEST_SEQUENCE, Count
 
 TOLERANCE = 1e-6
 """How far from 1 the sum of the ratios may be: 0.333333 three times is all steps."""
@@ -24,7 +24,7 @@ class FirstPhaseConfig(Closed):
     """
 
     ratio: float = Field(gt=0, lt=1)
-    max_seq_length: int = Field(ge=8)
+    max_seq_length: int = Field(ge=SHORTEST_SEQUENCE)
     micro_batch_size: Count
 
 
@@ -41,7 +41,7 @@ class PhaseConfig(Closed):
     """
 
     ratio: float = Field(gt=0, le=1)
-    max_seq_length: int | None = Field(None, ge=8)
+    max_seq_length: int | None = Field(None, ge=SHORTEST_SEQUENCE)
     masked_lm_prob: float | None = Field(None, gt=0, lt=1)
     global_batch_size: Count | None = None
     micro_batch_size: Count | None = None

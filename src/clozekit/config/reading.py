@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from clozekit.config.groups import Closed
-from clozekit.config.values import Count
+from clozekit.config.values import SHORTEST_SEQUENCE, Count
 
 
 def _check_columns(value: object) -> object:
@@ -35,7 +35,7 @@ class Reading(Closed):
             empty text. Such rows are counted.
     """
 
-    max_seq_length: int = Field(128, ge=8, le=2**24)
+    max_seq_length: int = Field(128, ge=SHORTEST_SEQUENCE, le=2**24)
     id_column: str | None = None
     allow_empty_text: bool = True
 
@@ -129,7 +129,7 @@ class QuestionReading(Reading):
         id_column: The column with question ids; None for row numbers.
     """
 
-    max_seq_length: int = Field(384, ge=8, le=2**24)
+    max_seq_length: int = Field(384, ge=SHORTEST_SEQUENCE, le=2**24)
     question_column: str = "question"
     context_column: str = "context"
     answers_column: str = "answers"

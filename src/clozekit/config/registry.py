@@ -169,7 +169,7 @@ TASKS_OF_HEADS: Mapping[str, str] = {own.head: own.task for own in OWN_TASKS if 
 """The task for each head of a model of another library."""
 
 PRETRAINING_DATA: Mapping[str, str] = {
-    own.name: own.data for own in OWN_TASKS if own.name in ("pretraining", "masked_lm")
+    own.name: own.data for own in OWN_TASKS if own.task_config is tasks.CorpusTaskConfig
 }
 """The samples of each task without labels."""
 

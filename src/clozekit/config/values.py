@@ -6,6 +6,9 @@ from pydantic import Field
 
 LARGEST = 2**31 - 1
 
+SHORTEST_SEQUENCE = 8
+"""The smallest `max_seq_length`."""
+
 Count = Annotated[int, Field(gt=0, le=LARGEST)]
 """A number of things, such as steps or samples. Larger ones would overflow in torch or Lightning.
 """

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from clozekit.config.values import LARGEST
+from clozekit.config.values import LARGEST, SHORTEST_SEQUENCE
 from clozekit.documents import read_json_object
 from clozekit.errors import ConfigError
 from clozekit.files import write_json
@@ -16,9 +16,6 @@ from clozekit.interop.pretrained import EmbeddingSettings, Pretrained
 from clozekit.interop.saving import save_transformers
 from clozekit.interop.sentence_modules import MODULES_FILE, read_modules
 from clozekit.output.display import printable
-
-SHORTEST = 8
-"""The smallest `max_seq_length` of clozekit's tasks."""
 
 EMBEDDING = "clozekit.tasks.embedding.EmbeddingModule"
 """The task whose vectors such a folder computes."""
@@ -158,10 +155,10 @@ def check_preprocessing(pretrained: Pretrained) -> None:
     settings = pretrained.embedding
     if pretrained.task is not None or settings is None:
         return
-    if settings.max_seq_length is not None and settings.max_seq_length < SHORTEST:
+    if settings.max_seq_length is not None and settings.max_seq_length < SHORTEST_SEQUENCE:
         raise ConfigError(
             f"{pretrained.path} has max_seq_length={settings.max_seq_length} for its vectors; "
-            f"{SHORTEST} or more is supported"
+            f"{SHORTEST_SEQUENCE} or more is supported"
         )
     if settings.prompt:
         raise ConfigError(
