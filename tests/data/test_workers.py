@@ -87,7 +87,18 @@ def test_a_batch_that_cannot_be_passed_on_is_told() -> None:
 def test_a_worker_that_is_killed_is_told_with_the_signal(
     number: signal.Signals, cause: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    error = error_of(lambda: os.kill(os.getpid(), number))
+    # torch learns of the signal only if the worker ends after the loader has noted its process.
+    noted = multiprocessing.Event()
+
+    def end() -> None:
+        noted.wait()
+        os.kill(os.getpid(), number)
+
+    items = iter(DataLoader(Items(end), **loader_options(1, False)))
+    with pytest.raises(RuntimeError) as raised:
+        noted.set()
+        next(items)
+    error = in_words(raised.value)
     assert isinstance(error, WorkerError)
     assert f"was killed by {cause}" in str(error)
     if number != signal.SIGSEGV:

@@ -59,6 +59,7 @@ def begun(folder: Path, *overrides: str) -> tuple[Path, Any]:
 
 
 def test_the_variables_of_wandb_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb.teardown()  # It reads some variables once.
     monkeypatch.chdir(tmp_path)
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
@@ -71,6 +72,7 @@ def test_the_variables_of_wandb_hold(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_given_key_comes_before_a_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wandb.setup()  # W&B's own process keeps the working directory that it is started in.
     monkeypatch.chdir(tmp_path)
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
