@@ -16,10 +16,10 @@ PUBLISHED ?= yes
 demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (about five minutes)
 	$(BIN)/python -m experiments.demo.demo $(if $(filter no,$(PUBLISHED)),--without-published)
 
-# Two more than cores: tests of lost processes mostly wait.
-TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# Four more than cores: tests of lost processes and of clusters mostly wait.
+TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 4)
 
-# Compiled files are kept, whatever the environment says: four processes read the same tests.
+# Compiled files are kept, whatever the environment says: several processes read the same tests.
 test: $(VENV)/.dev ## run all tests, one file per process at a time
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile \
 	  --no-loadscope-reorder
@@ -45,7 +45,9 @@ $(VENV)/bin/python:
 
 # The stamps are newer than these files only after a whole install.
 $(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[$*]'
 	@# Real weights for tests. Only two files of this package are read, so nothing that it needs is installed.
 	if [[ '$*' == dev ]]; then $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps sapiens==1.0.5; fi
+	@# pip compiles on one core. Packages have files that are not meant to compile.
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@

@@ -177,7 +177,8 @@ def test_a_sweep_s_job_goes_on_after_each_end_and_is_joined_again(
     assert cluster.restarts(job) >= 2
     resumed = re.findall(r"resumed at step (\d+)", (run / "job.log").read_text())
     assert len(resumed) >= 2
-    assert [int(step) for step in resumed] == sorted({int(step) for step in resumed})
+    # Preempted again before its next step, a job begins at the same step once more.
+    assert (steps := [int(step) for step in resumed]) == sorted(steps)
     assert json.loads((run / "results.json").read_text())["step"] == 45
     assert cluster.run("squeue", "-h", "--states=all", "--name=single", "--format=%i").split() == [
         job
