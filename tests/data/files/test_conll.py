@@ -34,6 +34,10 @@ CONLL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "New York\tB-LOC\n10\u00a0000\tO\n\n\n",
         [sentence(1, "New York|10\u00a0000", "B-LOC O")],
     ),
+    "a tab after the last column": (
+        "a\tX\t\nb\tY\t\n\nc\tX\t\n",
+        [sentence(1, "a|b", "X Y"), sentence(4, "c", "X")],
+    ),
     "four columns": (
         "-DOCSTART- -X- -X- O\n\na DT I O\nb NN I B-X\n",
         [sentence(3, "a|b", "O B-X")],

@@ -30,7 +30,8 @@ def read_conll(path: str, words_column: str, tags_column: str) -> Rows:
 
     If no line of the first sentence has a second column, the words have no tags.
 
-    Columns are separated by tabs if the first line of words has a tab, else by blanks.
+    Columns are separated by tabs if the first line of words has a tab, else by blanks. A tab at the
+    end of every line of the first sentence ends the last column, and begins no further one.
     `-DOCSTART-` lines and comments are skipped. A line that starts with `#` is a comment if its
     number of columns is wrong, if it has metadata such as `# text = …`, or if it starts with `# `
     before the first word of a sentence and does not end in a tag that occurred earlier in the file.
@@ -68,16 +69,18 @@ class _ConllColumns:
 
     Attributes:
         has_tabs: Whether columns are separated by tabs.
+        ends_in_tab: Whether a tab also follows the last column.
         num_columns: The number of columns.
         is_conllu: Whether the file is in the format of CoNLL-U.
     """
 
     has_tabs: bool
+    ends_in_tab: bool
     num_columns: int
     is_conllu: bool
 
     def fields(self, line: str) -> list[str]:
-        return _fields(line, self.has_tabs)
+        return _fields(line.removesuffix("\t") if self.ends_in_tab else line, self.has_tabs)
 
 
 def _layout_of(path: str) -> _ConllColumns:
@@ -106,7 +109,11 @@ def _layout_of(path: str) -> _ConllColumns:
     # A file may also have words that start with # only.
     lines = sentence or [text for text in hashes if not _is_metadata(text)]
     has_tabs = bool(lines) and "\t" in lines[0]
-    rows = [_fields(text, has_tabs) for text in lines]
+    # Two columns of which the last is empty are words without tags.
+    ends_in_tab = has_tabs and all(
+        text.endswith("\t") and text.count("\t") > 1 for text in lines
+    )
+    rows = [_fields(text.removesuffix("\t") if ends_in_tab else text, has_tabs) for text in lines]
     # Without tags, as for predictions, if the whole first sentence has none.
     least = 1 if rows and all(len(fields) == 1 for fields in rows) else 2
     num_columns = max(least, len(rows[0])) if rows else 2
@@ -123,7 +130,7 @@ def _layout_of(path: str) -> _ConllColumns:
             f"{path}: the first column has the numbers of the words, not the words; convert it to "
             "lines of a word and its tag"
         )
-    return _ConllColumns(has_tabs, num_columns, is_conllu)
+    return _ConllColumns(has_tabs, ends_in_tab, num_columns, is_conllu)
 
 
 def _sentences(
