@@ -94,10 +94,14 @@ def test_a_worker_that_is_killed_is_told_with_the_signal(
         noted.wait()
         os.kill(os.getpid(), number)
 
-    items = iter(DataLoader(Items(end), **loader_options(1, False)))
-    with pytest.raises(RuntimeError) as raised:
+    def first_item() -> torch.Tensor:
+        items = iter(DataLoader(Items(end), **loader_options(1, False)))
         noted.set()
-        next(items)
+        item: torch.Tensor = next(items)
+        return item
+
+    with pytest.raises(RuntimeError) as raised:
+        first_item()
     error = in_words(raised.value)
     assert isinstance(error, WorkerError)
     assert f"was killed by {cause}" in str(error)

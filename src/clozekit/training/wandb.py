@@ -56,7 +56,7 @@ class WandbLogger(LightningWandbLogger):
         settings = {name: value for name, value in TIMEOUTS.items() if name in known}
         kwargs["settings"] = {**settings, **(kwargs.get("settings") or {})}
         # W&B's own process may have been started in another working directory.
-        save_dir = os.path.abspath(save_dir)
+        save_dir = str(Path(save_dir).absolute())
         # Lightning's `log_model` only supports its own checkpoint callback.
         super().__init__(save_dir=save_dir, id=id, log_model=False, **kwargs)
         self.log_model = log_model

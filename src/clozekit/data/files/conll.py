@@ -110,9 +110,7 @@ def _layout_of(path: str) -> _ConllColumns:
     lines = sentence or [text for text in hashes if not _is_metadata(text)]
     has_tabs = bool(lines) and "\t" in lines[0]
     # Two columns of which the last is empty are words without tags.
-    ends_in_tab = has_tabs and all(
-        text.endswith("\t") and text.count("\t") > 1 for text in lines
-    )
+    ends_in_tab = has_tabs and all(text.endswith("\t") and text.count("\t") > 1 for text in lines)
     rows = [_fields(text.removesuffix("\t") if ends_in_tab else text, has_tabs) for text in lines]
     # Without tags, as for predictions, if the whole first sentence has none.
     least = 1 if rows and all(len(fields) == 1 for fields in rows) else 2
