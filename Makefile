@@ -16,8 +16,8 @@ PUBLISHED ?= yes
 demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (about five minutes)
 	$(BIN)/python -m experiments.demo.demo $(if $(filter no,$(PUBLISHED)),--without-published)
 
-# Four more than cores: tests of lost processes and of clusters mostly wait.
-TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 4)
+# Two more than cores: tests of lost processes mostly wait.
+TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 # Compiled files are kept, whatever the environment says: several processes read the same tests.
 test: $(VENV)/.dev ## run all tests, one file per process at a time

@@ -154,7 +154,7 @@ def folder(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @settings(
-    max_examples=int(EXAMPLES or 200),
+    max_examples=int(EXAMPLES or 100),
     derandomize=EXAMPLES is None,
     suppress_health_check=list(HealthCheck),
 )
