@@ -137,8 +137,8 @@ def _build(begin: Beginning) -> _Built:
     resumed = begin.checkpoint
     saved_id = resumed.run_id if resumed is not None and begin.is_own else None
     folder = RunFolder.at(begin.config.run_dir, saved_id)
-    config, pretrained, datamodule, encoder = make_parts(begin)
-    begin = replace(begin, config=config)
+    config, pretrained, datamodule, encoder, parent = make_parts(begin)
+    begin = replace(begin, config=config, parent=parent)
     max_steps = max_steps_of(config, datamodule)
     tell_of_schedule(begin, max_steps)
     module = make_module(config, encoder, datamodule, max_steps)

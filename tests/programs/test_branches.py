@@ -92,7 +92,7 @@ def test_the_history_continues_that_of_the_parent(stable: Path, cooled: Path) ->
         "run": str(stable),
         "id": of_stable["id"],
         "step": 4,
-        "has_new_schedule": True,
+        "decay_from": 4,
     }
     assert record["id"] != of_stable["id"]
 
@@ -123,6 +123,36 @@ def test_resume_auto_begins_from_the_parent_where_there_is_nothing(
 ) -> None:
     run = runs("auto", f"from_run={stable}", "from_step=4", "max_steps=7", "resume=auto")
     assert_equal_weights(run, cooled)
+
+
+@pytest.mark.parametrize("decay", [(), ("schedule.decay_steps=3",)])
+def test_a_run_from_a_cooled_run_continues_its_decay(
+    runs: Runs, stable: Path, decay: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its schedule was restarted, so it is not the one that both runs are given."""
+    name = f"cooling{len(decay)}"
+    begun = runs(name, f"from_run={stable}", "from_step=2", "max_steps=7", *decay)
+    assert f"the decay begins at step {4 if decay else 2}" in capsys.readouterr().out
+    same = runs(f"{name}-same", f"from_run={begun}", "from_step=4", "max_steps=7", *decay)
+    assert "the decay begins" not in capsys.readouterr().out
+    assert_equal_weights(same, begun)
+    assert rates(same) == rates(begun)
+    third = runs(f"{name}-third", f"from_run={same}", "from_step=6", "max_steps=7", *decay)
+    assert rates(third) == rates(begun)
+    # What was killed, and what a sweep finds again, has the same schedule.
+    resumed = runs(f"{name}-third", f"from_run={same}", "max_steps=7", "resume=auto", *decay)
+    assert rates(resumed) == rates(begun)
+    other = runs(f"{name}-other", f"from_run={begun}", "from_step=6", "max_steps=10", *decay)
+    assert rates(other)[6:8] == pytest.approx([1, 1 if decay else 1 - 0.25**0.5])
+
+
+def test_a_length_in_another_unit_is_the_same_length(runs: Runs) -> None:
+    by_epochs = runs("epochs", "max_steps=null", "max_epochs=0.1")
+    steps = len(rates(by_epochs))
+    assert steps > 4
+    by_steps = runs("steps", f"from_run={by_epochs}", "from_step=4", f"max_steps={steps}")
+    assert_equal_weights(by_steps, by_epochs)
+    assert rates(by_steps) == rates(by_epochs)
 
 
 def test_the_stored_configuration_gives_the_same_run(runs: Runs, stable: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from clozekit.config.length import LENGTHS
+from clozekit.config.schedule import ScheduleConfig, restarted
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import copy_atomically
 from clozekit.runs.checkpoint_file import Checkpoint
@@ -25,14 +25,14 @@ class Parent:
         run: The parent's folder.
         id: The parent's id, if known.
         step: The step of its checkpoint, at which the new run began.
-        has_new_schedule: Whether the new run has another schedule or another length, so that its
-            decay begins at that step.
+        decay_from: The step at which the schedule was restarted: that of the checkpoint, or an
+            earlier one if the run continues the parent's restarted schedule. None if it was not.
     """
 
     run: str
     id: str | None
     step: int
-    has_new_schedule: bool
+    decay_from: int | None = None
 
     def as_record(self) -> dict[str, Any]:
         """Returns the entry of `run.json`."""
@@ -76,20 +76,41 @@ def _age(checkpoint: Checkpoint) -> tuple[int, bool]:
     return checkpoint.step, checkpoint.path.stem == "last"
 
 
-def parent_of(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Parent:
-    """Describes the run of a checkpoint as the parent of a new run.
-
-    Args:
-        checkpoint: The checkpoint.
-        config: The new run's configuration, in plain containers.
-    """
-    saved = checkpoint.config
-    schedule = saved.get("schedule")
-    is_same = isinstance(schedule, dict) and schedule == config["schedule"]
-    is_same &= all(saved.get(key) == config[key] for key in LENGTHS)
+def parent_of(checkpoint: Checkpoint) -> Parent:
+    """Describes the run of a checkpoint as the parent of a new run, before its schedule is known."""
     folder = run_of(checkpoint.path)
     run = checkpoint.path.parent.parent if folder is None else folder.path
-    return Parent(str(run), checkpoint.run_id, checkpoint.step, has_new_schedule=not is_same)
+    return Parent(str(run), checkpoint.run_id, checkpoint.step)
+
+
+def decay_from(
+    source: Checkpoint, schedule: ScheduleConfig, max_steps: int, steps_of_parent: int | None
+) -> int | None:
+    """Returns the step at which the schedule of a new run is restarted; None if it is not.
+
+    It is the step of the checkpoint, unless the schedule and the length are those of the parent.
+    The parent may have restarted its schedule itself: then the new run continues that decay.
+
+    Args:
+        source: The checkpoint of the parent.
+        schedule: The schedule that the new run is given.
+        max_steps: The last step of the new run.
+        steps_of_parent: The last step of the parent, if known.
+
+    Raises:
+        DataError: The record of the parent is damaged.
+    """
+    folder = run_of(source.path)
+    before = None if folder is None else recorded_parent(folder)
+    begun = None if before is None else before.decay_from
+    if max_steps != steps_of_parent:
+        return source.step
+    try:
+        continued = schedule if begun is None else restarted(schedule, begun, max_steps)
+    except ValueError:  # a decay of more steps than are left
+        return source.step
+    is_same = source.config.get("schedule") == continued.model_dump(mode="json", by_alias=True)
+    return begun if is_same else source.step
 
 
 def recorded_parent(folder: RunFolder) -> Parent | None:
@@ -101,13 +122,19 @@ def recorded_parent(folder: RunFolder) -> Parent | None:
     entry = (folder.read_record() or {}).get(RECORD_KEY)
     if entry is None:
         return None
-    kinds = {"run": str, "id": str | None, "step": int, "has_new_schedule": bool}
+    kinds = {"run": str, "id": str | None, "step": int}
     is_whole = isinstance(entry, dict) and all(
         isinstance(entry.get(key), kind) for key, kind in kinds.items()
     )
     if not is_whole:
         raise DataError(f"{folder.record_file} is damaged: {RECORD_KEY} is not a run and a step")
-    return Parent(**{key: entry[key] for key in kinds})
+    return Parent(**{key: entry[key] for key in kinds}, decay_from=decay_from_of(entry))
+
+
+def decay_from_of(entry: Mapping[str, Any]) -> int | None:
+    """Reads `decay_from` from the entry of a record, which once said only whether there is one."""
+    step = entry.get("decay_from", entry.get("step") if entry.get("has_new_schedule") else None)
+    return step if isinstance(step, int) else None
 
 
 def continue_history(parent: Parent, folder: RunFolder) -> None:

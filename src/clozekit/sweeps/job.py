@@ -15,6 +15,7 @@ from clozekit.config.values import as_yaml, flat
 from clozekit.documents import read_yaml
 from clozekit.errors import ConfigError, DataError
 from clozekit.exit_codes import INTERRUPTED, PREEMPTED, PRUNED, TERMINATED
+from clozekit.runs.branch import decay_from_of
 from clozekit.runs.folder import RunFolder, refuse_existing
 from clozekit.runs.metrics_file import read_metrics_of
 
@@ -180,15 +181,15 @@ def _as_begun(
     if not isinstance(parent, dict) or not isinstance(step := parent.get("step"), int):
         return config
     changes: dict[str, Any] = {"from_step": step if config.from_step is None else config.from_step}
-    if parent.get("has_new_schedule"):
-        changes |= {"schedule": _restarted(config.schedule, step, config.max_steps, earlier)}
+    if (begun := decay_from_of(parent)) is not None:
+        changes |= {"schedule": _restarted(config.schedule, begun, config.max_steps, earlier)}
     return config.model_copy(update=changes)
 
 
 def _restarted(
     schedule: ScheduleConfig, step: int, max_steps: int | None, earlier: Mapping[str, Any]
 ) -> ScheduleConfig:
-    """Returns the schedule that a run made of one when it began at a step of another run."""
+    """Returns the schedule that a run made of one when it restarted it at a step."""
     if max_steps is not None and max_steps > step:
         with suppress(ValueError):  # a decay of too many steps, which differs then
             return restarted(schedule, step, max_steps)

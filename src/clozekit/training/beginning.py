@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 
 from clozekit.config.encoder import EncoderConfig
 from clozekit.config.length import LENGTHS
-from clozekit.config.schedule import restarted, too_long
+from clozekit.config.schedule import ScheduleConfig, UserScheduleConfig, restarted, too_long
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.sentence_transformers import EMBEDDING, pooling_of
-from clozekit.output.display import warn
+from clozekit.output.display import say, warn
 from clozekit.runs.branch import (
     Parent,
     checkpoint_of_parent,
+    decay_from,
     parent_of,
     recorded_parent,
 )
@@ -39,6 +40,7 @@ class Beginning:
         checkpoint: The checkpoint that it continues from, if any.
         parent: The run named by `from_run`, if any.
         is_of_parent: Whether the checkpoint is the parent's.
+        source: The parent's checkpoint, if the run has no record of its parent yet.
         facts: More entries of the run's record.
     """
 
@@ -46,6 +48,7 @@ class Beginning:
     checkpoint: Checkpoint | None = None
     parent: Parent | None = None
     is_of_parent: bool = False
+    source: Checkpoint | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -78,12 +81,14 @@ class Parts(NamedTuple):
         pretrained: The model that weights or the tokenizer are taken from, if any.
         datamodule: The data.
         encoder: The encoder's complete configuration.
+        parent: The run named by `from_run`, if any, and where its decay begins.
     """
 
     config: TrainConfig
     pretrained: Pretrained | None
     datamodule: StreamDataModule
     encoder: EncoderConfig
+    parent: Parent | None
 
 
 def beginning_of(config: TrainConfig) -> Beginning:
@@ -113,12 +118,13 @@ def _from_parent(begin: Beginning) -> Beginning:
             f"from_step={config.from_step}, but the run {config.run_dir} began at step "
             f"{parent.step} of {parent.run}"
         )
-    checkpoint = begin.checkpoint
-    if checkpoint is None or parent is None:
-        step = config.from_step if parent is None else parent.step
-        source = checkpoint_of_parent(config.from_run, step)
+    checkpoint, source = begin.checkpoint, None
+    if parent is None:
+        source = checkpoint_of_parent(config.from_run, config.from_step)
         checkpoint = checkpoint or source
-        parent = parent or parent_of(source, config.model_dump(mode="json", by_alias=True))
+        parent = parent_of(source)
+    elif checkpoint is None:
+        checkpoint = checkpoint_of_parent(config.from_run, parent.step)
     # The run's own `last.ckpt` is a copy of the parent's until it saves its own.
     is_of_parent = checkpoint.run_id == parent.id
     config = config.model_copy(update={"from_step": parent.step})
@@ -128,7 +134,7 @@ def _from_parent(begin: Beginning) -> Beginning:
         checkpoint=checkpoint,
         parent=parent,
         is_of_parent=is_of_parent,
-        facts={**begin.facts, **parent.as_record()},
+        source=source,
     )
 
 
@@ -166,15 +172,37 @@ def make_parts(begin: Beginning) -> Parts:
         pretrained = extend_pretrained(pretrained, datamodule.tokenizer)
         _warn_of_other_pooling(config, pretrained)
     encoder = encoder_config(config.encoder, datamodule, pretrained)
-    if begin.parent is not None and config.budget is None:
+    parent = begin.parent
+    if parent is not None and config.budget is None:
         max_steps = max_steps_of(config, datamodule)
-        config = _with_schedule(config, begin.parent, max_steps)
+        if begin.source is not None:
+            of_parent = _steps_of(begin.source, config, datamodule)
+            step = decay_from(begin.source, config.schedule, max_steps, of_parent)
+            parent = replace(parent, decay_from=step)
+        config = _with_schedule(config, parent, max_steps)
         if begin.is_of_parent:
             _warn_of_earlier_phase(begin, datamodule, max_steps)
     if resumed is not None:
         tokenizer, given = datamodule.tokenizer.to_str(), resolved(config, encoder)
         check_agreement(resumed, given, tokenizer, datamodule.data_hash, begin.is_of_parent)
-    return Parts(config, pretrained, datamodule, encoder)
+    return Parts(config, pretrained, datamodule, encoder, parent)
+
+
+def _steps_of(
+    checkpoint: Checkpoint, config: TrainConfig, datamodule: StreamDataModule
+) -> int | None:
+    """Returns the last step of the run of a checkpoint, which has the same data; None if unknown.
+
+    Args:
+        checkpoint: The checkpoint.
+        config: The configuration of a run that begins at it.
+        datamodule: The data.
+    """
+    lengths = {key: checkpoint.config.get(key) for key in LENGTHS}
+    given = [value for value in lengths.values() if value is not None]
+    if len(given) != 1 or not isinstance(given[0], int | float) or given[0] <= 0:
+        return None
+    return max_steps_of(config.model_copy(update=lengths), datamodule)
 
 
 def _warn_of_other_pooling(config: TrainConfig, pretrained: Pretrained) -> None:
@@ -193,11 +221,10 @@ def _warn_of_other_pooling(config: TrainConfig, pretrained: Pretrained) -> None:
 def _warn_of_earlier_phase(begin: Beginning, datamodule: StreamDataModule, max_steps: int) -> None:
     """Warns if a run of another length goes back to a phase that its parent had finished."""
     assert begin.checkpoint is not None and begin.parent is not None
-    lengths = {key: begin.checkpoint.config.get(key) for key in LENGTHS}
-    if lengths["budget"] is not None or not any(lengths.values()):
-        return
     step = begin.parent.step
-    of_parent = max_steps_of(begin.config.model_copy(update=lengths), datamodule)
+    of_parent = _steps_of(begin.checkpoint, begin.config, datamodule)
+    if of_parent is None:
+        return
     before = datamodule.phase_at(step - 1, of_parent)
     next_one = datamodule.phase_at(step, max_steps)
     if next_one < before:
@@ -209,23 +236,39 @@ def _warn_of_earlier_phase(begin: Beginning, datamodule: StreamDataModule, max_s
 
 
 def tell_of_schedule(begin: Beginning, max_steps: int) -> None:
-    """Warns of a run that is too short for its schedule. That of `from_run` was made to fit."""
-    problem = too_long(begin.config.schedule, max_steps) if begin.parent is None else None
-    if problem is not None and is_first_process():
-        warn(problem)
+    """Says where the decay of a run from another one begins, or warns of a run that is too short.
+
+    Args:
+        begin: Where the run begins, with the schedule that it follows.
+        max_steps: Its last step.
+    """
+    schedule, parent = begin.config.schedule, begin.parent
+    if not is_first_process():
+        return
+    if parent is None:
+        problem = too_long(schedule, max_steps)
+        if problem is not None:
+            warn(problem)
+    elif begin.is_of_parent and parent.decay_from == parent.step and _decays(schedule):
+        say(f"the decay begins at step {schedule.first_decay_step(max_steps)}")
+
+
+def _decays(schedule: ScheduleConfig) -> bool:
+    """Whether it is known to decay; of a custom schedule nothing is."""
+    return not isinstance(schedule, UserScheduleConfig) and schedule.decay != "constant"
 
 
 def _with_schedule(config: TrainConfig, parent: Parent, max_steps: int) -> TrainConfig:
-    """Lets the decay begin at the parent's step, unless the run continues it unchanged."""
+    """Lets the decay begin where the parent says, if it is not that of the given schedule."""
     if max_steps <= parent.step:
         raise ConfigError(
             f"the run ends at step {max_steps}, but begins at step {parent.step} of {parent.run}; "
             "the length of training counts from step 0 of that run"
         )
-    if not parent.has_new_schedule:
+    if parent.decay_from is None:
         return config
     try:
-        schedule = restarted(config.schedule, parent.step, max_steps)
+        schedule = restarted(config.schedule, parent.decay_from, max_steps)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return config.model_copy(update={"schedule": schedule})

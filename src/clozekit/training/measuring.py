@@ -73,7 +73,7 @@ def measure(begin: Beginning, parts: Parts, seconds: float) -> Measured:
     began = time.perf_counter()
     config = _quiet(parts.config)
     seed_everything(config.seed, verbose=False)
-    datamodule, encoder = make_parts(begin)[2:]
+    datamodule, encoder = make_parts(begin)[2:4]
     module = make_module(config, encoder, datamodule, _END)
     start = time.perf_counter() - began
     folder = RunFolder(config.run_dir)

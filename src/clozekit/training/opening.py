@@ -43,11 +43,12 @@ def open_folder(
     """Writes the configuration, with the encoder that is trained, and the record."""
     config, resumed = begin.config, begin.checkpoint
     is_resumed = resumed is not None and not begin.is_of_parent
+    facts = begin.facts | ({} if begin.parent is None else begin.parent.as_record())
     if config.resume is None:
-        folder.create(values, monitored, begin.facts)
+        folder.create(values, monitored, facts)
     else:
         source = f"step {resumed.step} ({resumed.path})" if resumed and is_resumed else None
-        folder.reopen(values, source, monitored, begin.facts)
+        folder.reopen(values, source, monitored, facts)
     if resumed is None:
         if config.resume is not None:
             say(f"{folder.path} has no checkpoint; the run starts from step 0")

@@ -116,7 +116,7 @@ def in_words(seconds: float) -> str:
 
 def _memory(parts: Parts) -> tuple[MemoryEstimate, Trainer]:
     """Estimates the memory before anything is measured, which would count as used."""
-    config, _, datamodule, encoder = parts
+    config, datamodule, encoder = parts.config, parts.datamodule, parts.encoder
     quiet = config.model_copy(update={"logger": {}, "callbacks": {}})
     steps = 1 if config.budget is not None else max_steps_of(config, datamodule)
     module = make_module(quiet, encoder, datamodule, steps)
