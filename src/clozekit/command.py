@@ -25,11 +25,17 @@ from clozekit.config.composition.messages import (
 )
 from clozekit.config.composition.options import is_multirun, parse_options
 from clozekit.config.composition.overrides import as_overrides, quoted
-from clozekit.errors import ConfigError, UserError, WorkerError, of_os_error
+from clozekit.errors import ConfigError, DivergenceError, UserError, WorkerError, of_os_error
 from clozekit.exit_codes import FAILED, USER_ERROR
 from clozekit.output.display import say
 from clozekit.output.standard_streams import OutputError
 from clozekit.verbs import WORK
+
+_FAILURES = (DivergenceError, WorkerError)
+"""Errors with exit code 1 that are not of the program."""
+
+_IN_WORDS = (UserError, *_FAILURES)
+"""Errors whose message is all that is printed of them."""
 
 
 class VerbTask:
@@ -69,7 +75,7 @@ class VerbTask:
             WORK[self.verb](composed)
         except OutputError:
             raise
-        except (UserError, WorkerError, OSError, OmegaConfBaseException) as error:
+        except (*_IN_WORDS, OSError, OmegaConfBaseException) as error:
             # Hydra would add its own lines to an exception that is raised here.
             self.fail(error)
 
@@ -81,7 +87,7 @@ class VerbTask:
     def fail(self, error: Exception, message: str | None = None) -> None:
         """Notes an error, whose message is printed at the end."""
         self.messages.append(_message(error) if message is None else message)
-        self.exit_code = FAILED if isinstance(error, WorkerError) else USER_ERROR
+        self.exit_code = FAILED if isinstance(error, _FAILURES) else USER_ERROR
 
 
 def run_verb(verb: str) -> int:
@@ -89,9 +95,9 @@ def run_verb(verb: str) -> int:
 
     Returns:
         The exit code. Errors that the user can fix are printed in one line, and the code is 2.
-        Errors of the operating system count as such: a full disk, a missing permission. If a worker
-        process was killed, the code is 1, and so is that of a sweep with a failed job. Any other
-        error is raised with its traceback.
+        Errors of the operating system count as such: a full disk, a missing permission. If a run
+        diverges or a worker process was killed, the code is 1, and so is that of a sweep with a
+        failed job. Any other error is raised with its traceback.
     """
     command_line = list(sys.argv)
     task = VerbTask(verb, command_line)
@@ -123,7 +129,7 @@ def run_verb(verb: str) -> int:
     except SystemExit:
         if not task.messages:
             raise
-    except (UserError, WorkerError, OSError, OmegaConfBaseException) as error:
+    except (*_IN_WORDS, OSError, OmegaConfBaseException) as error:
         task.fail(error)
     except Exception as error:
         if task.is_composed:

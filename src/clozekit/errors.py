@@ -31,6 +31,10 @@ class WorkerError(Exception):
     """A worker process was killed; the message says how. The same command may succeed again."""
 
 
+class DivergenceError(RuntimeError):
+    """The loss or gradient norm of a step is too large or not finite, which ends the run."""
+
+
 def first_line(error: BaseException) -> str:
     """Returns the first line of an error's message, or the name of its type if it has none."""
     lines = str(error).strip().splitlines()

@@ -12,7 +12,7 @@ from clozekit.config.encoder import EncoderConfig
 from clozekit.config.train import TrainConfig
 from clozekit.data.labelled.labelled_datamodule import LabelledDataModule
 from clozekit.data.module import StreamDataModule
-from clozekit.errors import DataError
+from clozekit.errors import DataError, DivergenceError
 from clozekit.exit_codes import INTERRUPTED
 from clozekit.files import write_json, write_text
 from clozekit.inference.tracking import log_predictions
@@ -26,7 +26,6 @@ from clozekit.runs.folder import RunFolder, is_first_process, refuse_existing
 from clozekit.runs.mirror import find_copy
 from clozekit.runs.resume import check_weights
 from clozekit.tasks.base import TaskModule
-from clozekit.tasks.divergence import DivergenceError
 from clozekit.tasks.fine_tuning import FineTuningModule
 from clozekit.training.assembly import make_module, reinitialize, resolved
 from clozekit.training.beginning import Beginning, beginning_of, make_parts, tell_of_schedule

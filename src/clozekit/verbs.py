@@ -16,7 +16,8 @@ from clozekit.config.composition.messages import of_validation
 from clozekit.config.composition.overrides import FREE_TEXT
 from clozekit.config.composition.own_modules import import_from_here, targets_of
 from clozekit.environment import prepare_for_torch, without_collector
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, DivergenceError
+from clozekit.exit_codes import FAILED
 from clozekit.output.standard_streams import keep_going_without_output
 from clozekit.processes.signals import exit_on_stop_signals
 
@@ -97,7 +98,13 @@ def _train(composed: DictConfig) -> None:
 
     if is_first_process():
         exit_on_stop_signals()
-    train(config)
+    try:
+        train(config)
+    except DivergenceError:
+        if not is_first_process():
+            # It is the same on all processes; the first one reports it.
+            raise SystemExit(FAILED) from None
+        raise
 
 
 def _inspect(composed: DictConfig) -> None:

@@ -181,7 +181,7 @@ def test_steps_that_diverge_while_they_are_measured_are_told(
     with pytest.raises(ConfigError) as caught:
         train(config(corpus, tmp_path, "diverges", "divergence.max_loss=0.01", *given))
     assert str(caught.value).startswith(f"{given[-1]}: in the steps that are measured, the loss is")
-    assert str(caught.value).endswith("at step 0, more than divergence.max_loss=0.01")
+    assert str(caught.value).endswith("at step 1, more than divergence.max_loss=0.01")
     assert not list(tmp_path.iterdir())
 
 

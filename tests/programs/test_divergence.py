@@ -28,7 +28,7 @@ def steps_rolled_back(result: dict[str, Any]) -> list[int]:
 def test_a_run_that_diverges_is_stopped_with_the_samples_named(results: dict[str, Any]) -> None:
     result = results["stopped"]
     assert result["codes"][0] == [1]
-    assert "NonFiniteLossError: the loss is not finite at step 9; the samples" in result["log"]
+    assert "NonFiniteLossError: the loss is not finite at step 10; the samples" in result["log"]
 
 
 def test_a_stopped_run_goes_on_once_the_cause_is_gone(results: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ def test_a_stopped_run_goes_on_once_the_cause_is_gone(results: dict[str, Any]) -
 @pytest.mark.parametrize("scenario", BACK_AT_9)
 def test_a_rollback_is_told_and_logged(scenario: str, results: dict[str, Any]) -> None:
     result = results[scenario]
-    assert "the loss is not finite at step 9;" in result["log"]
+    assert "the loss is not finite at step 10;" in result["log"]
     assert "; rolled back to the weights of step 8\n" in result["log"]
     assert steps_rolled_back(result) == [10]
 
@@ -86,7 +86,7 @@ def test_a_large_gradient_is_a_divergence_too(results: dict[str, Any]) -> None:
     result = results["large gradient"]
     assert result["codes"] == [[0]]
     assert (
-        "at step 9, more than divergence.max_grad_norm=100.0; rolled back to the weights"
+        "at step 10, more than divergence.max_grad_norm=100.0; rolled back to the weights"
         in result["log"]
     )
     assert steps_rolled_back(result) == [10]

@@ -9,11 +9,16 @@ import torch
 import wandb
 
 from clozekit.config.composition.build import build
+from clozekit.errors import DivergenceError
+from clozekit.exit_codes import FAILED
 from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.tasks.divergence import NonFiniteLossError
 from clozekit.train import train
 from tests.programs import saboteur
 from tests.programs.commands import QUIET, TINY, read_rows, train_config
+from tests.programs.in_process import invoke
+
+LARGE_RATE = "optimizer.lr=1e30"
 
 
 def settings(corpus: Path, folder: Path, *more: str) -> list[str]:
@@ -103,7 +108,7 @@ def test_a_loss_that_is_no_number_stops_the_run(corpus: Path, tmp_path: Path) ->
     with pytest.raises(NonFiniteLossError) as caught:
         train(config)
     message = str(caught.value)
-    assert "the loss is not finite at step 4;" in message
+    assert "the loss is not finite at step 5;" in message
     assert len(re.findall(r"\b0:0:\d+\b", message)) == 8
     assert wandb.run is None
     rows = read_rows(tmp_path / "spoilt" / "metrics.csv")
@@ -113,9 +118,34 @@ def test_a_loss_that_is_no_number_stops_the_run(corpus: Path, tmp_path: Path) ->
 
 
 def test_a_learning_rate_out_of_all_bounds_is_noticed(corpus: Path, tmp_path: Path) -> None:
-    config = train_config("name=wild", *settings(corpus, tmp_path, "optimizer.lr=1e30"))
-    with pytest.raises(NonFiniteLossError, match="the loss is not finite at step 1;"):
+    config = train_config("name=wild", *settings(corpus, tmp_path, LARGE_RATE))
+    with pytest.raises(NonFiniteLossError, match="the loss is not finite at step 2;"):
         train(config)
+
+
+def test_the_command_tells_of_a_divergence_in_one_sentence(corpus: Path, tmp_path: Path) -> None:
+    ended = invoke("train", "name=wild", *settings(corpus, tmp_path, LARGE_RATE), folder=tmp_path)
+    assert ended.code == FAILED
+    (line,) = ended.messages
+    assert line.startswith("clozekit train: the loss is not finite at step 2; the samples in the")
+    assert "Traceback" not in ended.err
+    # It is the number that the step would have had in the history.
+    rows = read_rows(tmp_path / "wild" / "metrics.csv")
+    assert [int(row["step"]) for row in rows if row["train/loss"]] == [1]
+
+
+def test_the_first_process_tells_of_a_divergence_for_all(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(_: object) -> None:
+        raise DivergenceError("the loss is not finite at step 2")
+
+    monkeypatch.setattr("clozekit.train.train", diverge)
+    for rank, messages in ((0, ["clozekit train: the loss is not finite at step 2"]), (1, [])):
+        monkeypatch.setenv("RANK", str(rank))
+        ended = invoke("train", "name=wild", *settings(corpus, tmp_path), folder=tmp_path)
+        assert (ended.code, ended.messages) == (FAILED, messages)
+        assert "Traceback" not in ended.err
 
 
 def test_epochs_become_steps(corpus: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from clozekit.config.train_groups import DivergenceConfig
 from clozekit.data.step import StepBatch
+from clozekit.errors import DivergenceError
 from clozekit.output.display import say
 from clozekit.tasks.averaged_weights import restore_weights
 
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 MOST_SKIPPED = 40
 """With 16-mixed, this many skipped steps in a row are a divergence: the scale of the loss is halved
 at each, and torch begins with 65,536, which 17 halvings bring to less than 1."""
-
-
-class DivergenceError(RuntimeError):
-    """The loss or gradient norm of a step is too large or not finite."""
 
 
 class NonFiniteLossError(DivergenceError):
@@ -89,7 +86,7 @@ class DivergenceGuard:
         loss: float,
         grad_norm: float,
     ) -> DivergenceError | None:
-        at = f"at step {step.index}"
+        at = f"at step {step.index + 1}"  # its number in the history
         if not math.isfinite(loss):
             return NonFiniteLossError(
                 f"the loss is not finite {at}; the samples in the affected micro-batches "

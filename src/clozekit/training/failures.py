@@ -12,10 +12,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from clozekit.config.train import TrainConfig
 from clozekit.data.module import StreamDataModule
 from clozekit.data.workers import in_words
-from clozekit.errors import ConfigError
+from clozekit.errors import ConfigError, DivergenceError
 from clozekit.exit_codes import USER_ERROR
 from clozekit.runs.folder import is_first_process
-from clozekit.tasks.divergence import DivergenceError
 
 
 @contextmanager
