@@ -221,10 +221,17 @@ def test_a_weight_of_a_class_that_overflows_is_refused(weight: float) -> None:
         ClassificationTaskConfig.model_validate({"class_weights": {"a": weight}})
 
 
-def test_classes_are_named_as_in_rows_if_yaml_takes_them_for_values() -> None:
-    given = {True: 1.0, False: 2.0, 3.0: 3.0, 2.5: 4.0, 7: 5.0, "True": 6.0}
+def test_classes_that_yaml_takes_for_values_stay_values() -> None:
+    """Which of the classes 2.1 and 2.10 is meant is only known once these are."""
+    given = {True: 1.0, False: 2.0, 3.0: 3.0, 2.5: 4.0, 7: 5.0, "True": 6.0, "8": 7}
     read = ClassificationTaskConfig.model_validate({"class_weights": given}).class_weights
-    assert read == {"true": 1.0, "false": 2.0, "3": 3.0, "2.5": 4.0, "7": 5.0, "True": 6.0}
+    assert read == given and isinstance(read, dict)
+    assert [type(key) for key in read] == [type(key) for key in given]
+
+
+def test_null_is_not_a_class() -> None:
+    with pytest.raises(ValidationError, match=r'null is not the name of a class; .* write "null"'):
+        ClassificationTaskConfig.model_validate({"class_weights": {None: 1.0, "a": 2.0}})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every fine-tuning task: it learns, and its loss and gradient are the global batch's."""
 
+import re
 from typing import Any
 
 import pytest
@@ -132,7 +133,20 @@ def test_class_weights_of_numbers_may_be_keyed_by_them() -> None:
     module = module_of("classification")
     weights = {1: 2.0}
     encoder = module.encoder.config
-    module = ClassificationModule(encoder, label_names=["0", "1"], class_weights=weights)  # type: ignore[arg-type]
+    module = ClassificationModule(encoder, label_names=["0", "1"], class_weights=weights)
+    assert module.class_weights.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [(2.1, ["2.1", "2.10"]), (1, ["01", "1"]), (True, ["true", "True"]), (2.1, ["2.10", "2.100"])],
+)
+def test_a_value_that_several_classes_have_is_refused(key: Any, names: list[str]) -> None:
+    encoder = module_of("classification").encoder.config
+    told = f"class_weights has {key}, which may be any of the classes {', '.join(names)}; write the"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        ClassificationModule(encoder, label_names=names, class_weights={key: 2.0})
+    module = ClassificationModule(encoder, label_names=names, class_weights={names[1]: 2.0})
     assert module.class_weights.tolist() == [1, 2]
 
 

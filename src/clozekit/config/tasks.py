@@ -1,6 +1,7 @@
 """Schemas of clozekit's tasks, checked before the classes are imported."""
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, StrictBool, field_validator
 
@@ -15,6 +16,9 @@ LARGEST_WEIGHT = 1e15
 
 Weight = Annotated[float, Field(ge=0, le=LARGEST_WEIGHT, allow_inf_nan=False)]
 
+ClassKey = str | bool | int | float
+"""A class, or the value that YAML takes its name for: `2.1` may be the class 2.1 or 2.10."""
+
 BALANCED: Literal["balanced"] = "balanced"
 
 
@@ -26,7 +30,7 @@ class ClassificationTaskConfig(Closed):
     """The arguments of `clozekit.tasks.classification.ClassificationModule`."""
 
     classifier_dropout: Dropout = 0.1
-    class_weights: Literal["balanced"] | dict[str, Weight] | list[Weight] | None = None
+    class_weights: Literal["balanced"] | dict[ClassKey, Weight] | list[Weight] | None = None
     label_smoothing: Share = 0.0
 
     @field_validator("class_weights", mode="before")
@@ -34,6 +38,8 @@ class ClassificationTaskConfig(Closed):
     def _check_class_weights(cls, value: object) -> object:
         if value is None or value == BALANCED:
             return value
+        if isinstance(value, str):
+            value = weights_in(value) or value
         if not isinstance(value, dict | list):
             raise ValueError(
                 f"{value!r}: it should be null, balanced, weights by class such as {{name: 2.0}}, "
@@ -49,14 +55,29 @@ class ClassificationTaskConfig(Closed):
                 )
         if isinstance(value, list) and not any(value):
             raise ValueError(f"{value}: at least one weight should be greater than 0")
-        return {_name(k): v for k, v in value.items()} if isinstance(value, dict) else value
+        if isinstance(value, dict) and None in value:
+            raise ValueError('null is not the name of a class; if it should be, write "null"')
+        return value
 
 
-def _name(key: object) -> str:
-    """Returns a class's name. YAML parses some as booleans or numbers; rows name those alike."""
-    if isinstance(key, bool):
-        return str(key).lower()
-    return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
+def weights_in(text: str) -> dict[str, Any] | None:
+    """Reads weights by class from the JSON that the command line has for names such as 2.10.
+
+    Raises:
+        ValueError: A class is given twice.
+    """
+    if not text.startswith("{"):
+        return None
+    try:
+        pairs = json.loads(text, object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        return None
+    weights = dict(pairs)
+    if len(weights) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the class {twice!r} is given twice; give each class one weight")
+    return weights
 
 
 class HeadTaskConfig(Closed):

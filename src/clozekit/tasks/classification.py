@@ -16,7 +16,7 @@ from torchmetrics.classification import (
 )
 
 from clozekit.config.encoder import EncoderConfig
-from clozekit.config.tasks import BALANCED
+from clozekit.config.tasks import BALANCED, weights_in
 from clozekit.data.batch import ClassificationBatch
 from clozekit.data.labelled.classification import ClassificationDataModule, LabelledText
 from clozekit.metrics.correlation import MatthewsCorrelation
@@ -39,7 +39,8 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         classifier_dropout: The dropout of the pooled vector.
         class_weights: The weight of each class in the loss (of each label with `multi_label`).
             Classes that are not named have weight 1. A list has the weights in the order of
-            `label_names`. The weights scale the loss, so their mean over the training rows should
+            `label_names`. A class whose name is a number may be given by the number, if no other
+            has the same. The weights scale the loss, so their mean over the training rows should
             be near 1. In a configuration, `balanced` means the inverse frequencies in the training
             rows, which are computed before training; here it means weights of 1.
         label_smoothing: The share of the target that is spread evenly over all classes.
@@ -62,7 +63,7 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
         label_names: list[str],
         multi_label: bool = False,
         classifier_dropout: float = 0.1,
-        class_weights: Mapping[str, float] | Sequence[float] | str | None = None,
+        class_weights: Mapping[Any, float] | Sequence[float] | str | None = None,
         label_smoothing: float = 0.0,
         **training: Any,
     ) -> None:
@@ -178,9 +179,11 @@ class ClassificationModule(FineTuningModule[ClassificationBatch]):
 
 
 def _weights(
-    given: Mapping[str, float] | Sequence[float] | str | None, label_names: list[str]
+    given: Mapping[Any, float] | Sequence[float] | str | None, label_names: list[str]
 ) -> Tensor:
     weights = torch.ones(len(label_names))
+    if isinstance(given, str):
+        given = weights_in(given) or given
     if isinstance(given, str):
         if given != BALANCED:
             raise ValueError(f"class_weights={given} must be {BALANCED} or weights")
@@ -193,7 +196,7 @@ def _weights(
             )
         given = dict(zip(label_names, given, strict=True))
     for name, weight in (given or {}).items():
-        place = _place(str(name), label_names)
+        place = _place(name, label_names)
         if place is None:
             raise ValueError(
                 f"class_weights has {name!r}, but the classes are {', '.join(label_names)}"
@@ -206,16 +209,25 @@ def _weights(
     return weights
 
 
-def _place(name: str, label_names: list[str]) -> int | None:
+def _place(key: object, label_names: list[str]) -> int | None:
     """Returns the id of a class.
 
-    A configuration may have `1e3` or `True` as a value, whose name is then `1000` or `true`; so a
-    class that is the only one of the same value is meant too.
+    A configuration may have `1e3` or `True` as a value, which is then 1000 or true; so a class that
+    is the only one of the same value is meant too.
+
+    Raises:
+        ValueError: The key is a value, which several classes have.
     """
-    if name in label_names:
-        return label_names.index(name)
-    value = _value(name)
+    if isinstance(key, str) and key in label_names:
+        return label_names.index(key)
+    value = _value(str(key))
     alike = [i for i, label in enumerate(label_names) if value and value == _value(label)]
+    if len(alike) > 1 and not isinstance(key, str):
+        names = [label_names[i] for i in alike]
+        raise ValueError(
+            f"class_weights has {key}, which may be any of the classes {', '.join(names)}; write "
+            f'the name of one in quotation marks, such as "{names[0]}"'
+        )
     return alike[0] if len(alike) == 1 else None
 
 

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from pydantic import ValidationError
 
-from clozekit.config.composition.overrides import FREE_TEXT, as_overrides
+from clozekit.config.composition.overrides import FREE_TEXT, as_overrides, parsed
 from clozekit.config.predict import PredictConfig
+from clozekit.config.tasks import ClassificationTaskConfig
 from clozekit.verbs import validated
 from tests.programs.commands import compose_values
 
@@ -206,3 +208,58 @@ def test_a_text_of_three_question_marks_is_a_text() -> None:
     composed = OmegaConf.create({"checkpoint": "a", "text": "???", "text_pair": None})
     config = validated(composed, PredictConfig, FREE_TEXT)
     assert (config.text, config.text_pair) == ("???", None)
+
+
+@pytest.mark.parametrize(
+    ("given_text", "weights"),
+    [
+        ("{2.10: 5.0}", {"2.10": 5.0}),
+        ("{2.10:5,2.1:1e2,3: 4}", {"2.10": 5, "2.1": 100.0, "3": 4}),
+        ('{"2.10": 5.0}', {"2.10": 5.0}),
+        ("{'it\\'s': 5.0, \"a,b: c\":2}", {"it's": 5.0, "a,b: c": 2}),
+        ("{no: 5.0, null: 2.0, true: 3}", {"no": 5.0, "null": 2.0, "true": 3}),
+        ("{1_000: 1, 1e3: 2, nan: 3, True: 4}", {"1_000": 1, "1e3": 2, "nan": 3, "True": 4}),
+        ("{größer als: 2, a\\,b: 3}", {"größer als": 2, "a,b": 3}),
+        ("{a: 2, 'b c': 3}", {"a": 2, "b c": 3}),
+        ("{a b: 2}", {"a b": 2}),
+        ("balanced", "balanced"),
+        ("[1.0,2.0]", [1.0, 2.0]),
+    ],
+)
+def test_classes_have_their_names_as_written(given_text: str, weights: Any) -> None:
+    labelled = ("name=a", "task=classification", "data=classification", "data.train=x")
+    overrides = as_overrides("train", [*labelled, f"task.class_weights={given_text}"])
+    values: Any = compose_values("train", *overrides, "callbacks=[]", "logger=[]")
+    assert ClassificationTaskConfig(
+        class_weights=values["task"]["class_weights"]
+    ).class_weights == (weights)
+
+
+@pytest.mark.parametrize(
+    ("given_text", "told"),
+    [
+        ("{2.10: x}", "2.10=x: a weight should be a non-negative number"),
+        ("{2.10: -1}", "2.10=-1: a weight should be"),
+        ("{1: nan}", "1=nan: a weight should be"),
+        ("{1: 2, 1: 3}", "the class '1' is given twice"),
+        ('{"a": 2, "a": 3}', "the class 'a' is given twice"),
+        ('{"a" 2}', "should be null, balanced, weights by class"),
+        ("{1: {2: 3}}", "1={2: 3}: a weight should be"),
+    ],
+)
+def test_what_is_no_weight_of_a_class_is_told(given_text: str, told: str) -> None:
+    (override,) = as_overrides("train", [f"task.class_weights={given_text}"])
+    found = parsed(override)
+    assert found is not None
+    value: Any = found.value()
+    with pytest.raises(ValidationError, match=told):
+        ClassificationTaskConfig(class_weights=getattr(value, "text", value))
+
+
+def test_a_sweep_of_weights_has_each_mapping_quoted() -> None:
+    given = ["task.class_weights={2.10: 5},{a: 1},balanced"]
+    assert as_overrides("train", given, is_multirun=True) == [
+        "task.class_weights='{\"2.10\": 5}',{a: 1},balanced"
+    ]
+    plain = ["task.class_weights={sea: 2.0, a: ${seed}}"]
+    assert as_overrides("train", plain) == plain

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from clozekit.config.checks.trainer_keys import NOT_IN_CONF, REFUSED
+from clozekit.config.composition.class_names import with_names_as_written
 
 FREE_TEXT = ("text", "text_pair")
 """The keys of `predict` with text in which `${…}` has no meaning."""
@@ -60,6 +62,11 @@ POSITIONAL: Mapping[str, str] = {"report": "folder"}
 NAMED_GROUPS: Mapping[str, tuple[str, ...]] = dict.fromkeys(("train", "inspect"), ("data.path",))
 """The keys of each verb whose value may also be groups under names that the user chooses."""
 
+BY_CLASS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
+    ("train", "inspect"), ("task.class_weights",)
+)
+"""The keys of each verb whose value may be a mapping of classes, whose names are text."""
+
 
 def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False) -> list[str]:
     """Converts a verb's command-line arguments to overrides that Hydra parses as intended.
@@ -68,7 +75,8 @@ def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False)
     are unchanged, so Hydra's own quoting works; only the text keys also take numbers and lists as
     text. `logger=null` becomes `logger=[]`. `data.path.news.path=data/news` becomes
     `++data.path.news.path=data/news`, after `data.path={}` if nothing sets `data.path` before.
-    `trainer.min_steps=5` becomes `++trainer.min_steps=5`.
+    `trainer.min_steps=5` becomes `++trainer.min_steps=5`. `task.class_weights={2.10: 5}` becomes
+    `task.class_weights='{"2.10": 5}'`.
 
     Args:
         verb: The verb.
@@ -100,6 +108,10 @@ def as_overrides(verb: str, arguments: Sequence[str], is_multirun: bool = False)
             overrides.append(write(f"++{name}", value, is_multirun))
         elif _is_text(verb, name):
             overrides.append(_as_text(key, value, is_multirun, verb == "predict"))
+        elif name in BY_CLASS.get(verb, ()):
+            values = between_commas(value) if is_multirun else (value,)
+            value = ",".join(map(_by_class, values))
+            overrides.append(_quoted_if_needed(key, value, is_multirun))
         else:
             overrides.append(_quoted_if_needed(key, value, is_multirun))
     return overrides
@@ -125,6 +137,23 @@ def _is_list_of_overrides(verb: str, key: str) -> bool:
 def _as_element(override: str) -> str:
     is_quoted = len(override) > 1 and override[0] == override[-1] and override[0] in "'\""
     return override if is_quoted or not override else quoted("", override.strip())[1:]
+
+
+def _by_class(value: str) -> str:
+    """Quotes a mapping of classes if Hydra would not read each name as the text that it is."""
+    found = parsed(f"key={value}")
+    mapping = None if found is None or found.is_sweep_override() else found.value()
+    if found is not None and (
+        not isinstance(mapping, dict) or all(type(name) is str for name in mapping)
+    ):
+        return value
+    text = with_names_as_written(value.strip(), _value_of)
+    return value if text is None else quoted("", text)[1:]
+
+
+def _value_of(text: str) -> Any:
+    found = parsed(f"key={text}")
+    return text if found is None or found.is_sweep_override() else found.value()
 
 
 def _group_of(verb: str, key: str) -> str | None:
