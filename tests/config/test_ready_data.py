@@ -196,7 +196,7 @@ def test_a_folder_that_is_no_data_set_is_told_in_one_line(tmp_path: Path) -> Non
     cards = {
         "empty": ("", "has no data files"),
         "script": ("", r"scripts are no longer supported, but found script\.py"),
-        "broken": ("---\na: [\n---\n", r"in its README\.md \(ParserError: while parsing"),
+        "broken": ("---\nconfigs: [\n---\n", r"in its README\.md \(ParserError: while parsing"),
         "unknown": (
             "---\ndataset_info:\n  features:\n  - {name: text, dtype: strong}\n---\n",
             "Feature type 'Strong' not found",

@@ -77,7 +77,7 @@ def _age(checkpoint: Checkpoint) -> tuple[int, bool]:
 
 
 def parent_of(checkpoint: Checkpoint) -> Parent:
-    """Describes the run of a checkpoint as the parent of a new run, before its schedule is known."""
+    """Describes the run of a checkpoint as the parent of a new run, whose schedule is not known."""
     folder = run_of(checkpoint.path)
     run = checkpoint.path.parent.parent if folder is None else folder.path
     return Parent(str(run), checkpoint.run_id, checkpoint.step)

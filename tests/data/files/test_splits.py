@@ -1,7 +1,10 @@
 """Splits of data sets in folders: their files, slices and sums, and what `datasets` reads."""
 
+import gzip
+import json
 import os
 import pickle
+import warnings
 from pathlib import Path
 
 import datasets
@@ -10,8 +13,12 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 
 from clozekit.data.files.hub import quiet_datasets
 from clozekit.data.files.splits import read_split
+from clozekit.data.labelled.classification import ClassificationFeatures
+from clozekit.data.labelled.question_answering import QuestionAnsweringFeatures
 from clozekit.errors import DataError
+from tests.data.labelled.tagged_files import features_of
 from tests.data.labelled.written_rows import WRITERS, datamodule, read, written
+from tests.data.spelling import spelling_tokenizer
 
 every_ending = pytest.mark.parametrize("ending", WRITERS)
 PLACES = {"csv": "line 3", "tsv": "line 3", "jsonl": "line 2", "json": "item 2 (line 1)"}
@@ -130,11 +137,111 @@ def test_the_files_of_a_folder_must_declare_the_same_classes(tmp_path: Path) -> 
         read_split(str(tmp_path), None, "train")
 
 
+def features() -> ClassificationFeatures:
+    return ClassificationFeatures(spelling_tokenizer())
+
+
+ROWS = "text,label\na,2.1\nb,2.10\nc,NA\nd,01\n"
+LABELS = ["2.1", "2.10", "NA", "01"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "content"),
+    [
+        ("train.csv.bak", "text,label\nold,2\n"),
+        ("train.csv.bak", "not rows\n"),
+        ("train/notes.md", "# Notes\n"),
+        ("README.md", "# My reviews\n"),
+        ("README.md", "---\nlicense: mit\n---\n# My reviews\nconfigs: none\n"),
+        ("logs.eval", "of another program"),
+        ("instruction.md", "# How to label"),
+    ],
+)
+def test_what_stands_beside_the_rows_does_not_change_them(
+    beside: str, content: str, tmp_path: Path
+) -> None:
+    (tmp_path / "train.csv").write_text(ROWS)
+    (tmp_path / beside).parent.mkdir(exist_ok=True)
+    (tmp_path / beside).write_text(content)
+    assert [row["label"] for row in read(read_split(str(tmp_path), None, "train"))] == LABELS
+
+
+def test_a_readme_that_describes_the_data_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\na,1\n")
+    (tmp_path / "other.csv").write_text("text,label\nb,1\nc,1\n")
+    described = "configs:\n- config_name: default\n  data_files: other.csv\n"
+    (tmp_path / "README.md").write_text(f"---\nlicense: mit\n{described}---\n")
+    assert len(read(read_split(str(tmp_path), None, "train"))) == 2
+
+
+def test_a_split_may_have_files_of_several_formats(tmp_path: Path) -> None:
+    (tmp_path / "train-0.csv").write_text("text,label\na,01\n")
+    (tmp_path / "train-1.jsonl").write_text('{"text": "b", "label": "c"}\n')
+    (tmp_path / "test.tsv").write_text("text\tlabel\nd\t02\n")
+    read_rows = {
+        split: [row["label"] for row in read(read_split(str(tmp_path), None, split))]
+        for split in ("train", "test", "all")
+    }
+    assert read_rows == {"train": ["01", "c"], "test": ["02"], "all": ["01", "c", "02"]}
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        (["train/a.csv", "train.csv"], r": left out train\.csv;"),
+        (["train.csv", "extra.csv"], r": left out extra\.csv;"),
+        (["train.csv", "train.xml", "notes.md"], r": left out train\.xml;"),
+        (
+            ["train.csv", *(f"x{n}.csv" for n in range(7))],
+            r"x0\.csv, .*x4\.csv and 2 more;",
+        ),
+    ],
+)
+def test_what_is_left_out_is_told(files: list[str], named: str, tmp_path: Path) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(ROWS)
+    with pytest.warns(UserWarning, match=named):
+        assert len(read(features().read_split(str(tmp_path), None, "train"))) == 4
+
+
+def test_a_saved_dataset_has_the_rows_of_its_splits(tmp_path: Path) -> None:
+    rows = Dataset.from_dict({"text": ["a", "b"], "label": ["x", "01"]})
+    datasets.DatasetDict(train=rows, test=rows).save_to_disk(tmp_path / "set")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = features().read_split(str(tmp_path / "set"), None, "train")
+    assert [row["label"] for row in read(found)] == ["x", "01"]
+
+
+@pytest.mark.parametrize("ending", ["conll", "CONLL", "txt", "conllu.gz"])
+def test_a_folder_may_have_the_formats_of_its_task(ending: str, tmp_path: Path) -> None:
+    lines = "Anna B-PER\nsleeps O\n\nRome B-LOC\n"
+    if ending == "conllu.gz":
+        columns = "{n}\t{w}\t_\t{t}\t_\t_\t_\t_\t_\t_\n"
+        lines = columns.format(n=1, w="Anna", t="PROPN") + columns.format(n=2, w="sleeps", t="VERB")
+    content = lines.encode()
+    path = tmp_path / f"train.{ending}"
+    path.write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
+    found = features_of().read_split(str(tmp_path), None, "train")
+    assert read(found)[0]["tokens"] == ["Anna", "sleeps"]
+
+
+def test_a_folder_may_have_the_questions_of_squad(tmp_path: Path) -> None:
+    answers = [{"text": "Rome", "answer_start": 0}]
+    question = {"id": "1", "question": "Where?", "answers": answers}
+    article = {"title": "a", "paragraphs": [{"context": "Rome is old.", "qas": [question]}]}
+    (tmp_path / "train.json").write_text(json.dumps({"version": "1.1", "data": [article]}))
+    found = QuestionAnsweringFeatures(spelling_tokenizer()).read_split(str(tmp_path), None, "train")
+    assert read(found)[0]["question"] == "Where?"
+
+
 def test_datasets_says_nothing_of_its_own(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "README.md").write_text("---\nlicense: mit\n---\n")
+    described = "configs:\n- config_name: default\n  data_files: train.jsonl\n"
+    (tmp_path / "set" / "README.md").write_text(f"---\n{described}---\n")
     (tmp_path / "set" / "train.jsonl").write_text('{"text": "a"}\n{"text": \n')
     with pytest.raises(DataError, match="cannot be read"):
         read_split(str(tmp_path / "set"), None, "train[:1]")

@@ -33,24 +33,6 @@ def read_split(path: str, name: str | None, split: str) -> Rows:
         raise
 
 
-def files_by_split(folder: str, name: str | None) -> dict[str, list[str]]:
-    """Finds the files of each split of a local folder, by the names that `datasets` knows.
-
-    Returns:
-        The files; none if the folder describes its data, or has no such files.
-    """
-    import datasets
-
-    if any((Path(folder) / each).exists() for each in ("README.md", "dataset_infos.json")):
-        return {}
-    try:
-        with quiet_datasets():
-            found = datasets.load_dataset_builder(folder, name=name).config.data_files or {}
-    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError):
-        return {}
-    return {str(split): [str(file) for file in files] for split, files in found.items()}
-
-
 def split_names(split: str) -> list[str]:
     """Returns the names in a split, which may be a slice, or several splits joined by +."""
     return [part.partition("[")[0].strip() for part in split.split("+")]

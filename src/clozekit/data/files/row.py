@@ -59,6 +59,7 @@ class Rows:
         unit: The word before a row's number in messages, for rows that do not know their place.
         class_names: For each column whose classes are declared by the data set, their names in the
             data set's order.
+        left_out: The files of the data set's folder that no split has.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Rows:
     read: Callable[[], Iterator[Mapping[str, Any] | BadRow]]
     unit: str = "row"
     class_names: Mapping[str, list[str]] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yields each row with its name for messages.

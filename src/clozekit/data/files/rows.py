@@ -52,6 +52,12 @@ FORMATS = {
 """How each format is read, by its ending (without that of its compression)."""
 
 
+def is_rows_file(path: str) -> bool:
+    """Whether a file has one of the endings of rows, with or without that of a compression."""
+    ending, compression = endings(path)
+    return ending in FORMATS and not (compression and FORMATS[ending] in (_ARROW, _PARQUET))
+
+
 def read_file(path: str, columns: Sequence[str] | None = None) -> Rows:
     """Reads a CSV, TSV, JSON, JSONL, Parquet, Arrow or Feather file.
 
@@ -65,14 +71,14 @@ def read_file(path: str, columns: Sequence[str] | None = None) -> Rows:
         DataError: The file does not exist or cannot be read.
         NoRowsError: It has no rows.
     """
-    ending, compression = endings(path)
-    is_columnar = FORMATS.get(ending) in (_ARROW, _PARQUET)
-    if ending not in FORMATS or (is_columnar and compression):
+    if not is_rows_file(path):
         raise DataError(
             f"{path} must end in one of {', '.join(FORMATS)}; those of text (.csv, .tsv, .json, "
             ".jsonl) may be followed by .gz, .bz2, .xz or .zst"
         )
     check_is_file(path)
+    ending, _ = endings(path)
+    is_columnar = FORMATS[ending] in (_ARROW, _PARQUET)
     found = FORMATS[ending].columns(path)
     read = partial(FORMATS[ending].rows, path, columns)
     if next(read(), None) is None:

@@ -3,17 +3,17 @@
 A split may be a slice, such as `train[:10%]`, or a sum, such as `train+validation[5:]`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clozekit.data.files import hub
+from clozekit.data.files.folder import SplitFiles, describes_data, files_by_split
 from clozekit.data.files.row import BadRow, FileRow, NoRowsError, Rows
-from clozekit.data.files.rows import FORMATS, read_file
+from clozekit.data.files.rows import is_rows_file, read_file
 from clozekit.errors import DataError, first_line
-from clozekit.storage.compression import endings
 
 
 class _Slice(NamedTuple):
@@ -24,25 +24,42 @@ class _Slice(NamedTuple):
     end: int | None = None
 
 
-def read_split(path: str, name: str | None, split: str) -> Rows:
+def read_split(
+    path: str,
+    name: str | None,
+    split: str,
+    reader: Callable[[str], Rows] = read_file,
+    is_read: Callable[[str], bool] = is_rows_file,
+) -> Rows:
     """Reads a split of a data set in a folder or on the Hugging Face hub.
 
-    The files of a local folder that does not describe its data (in a README.md) are read as by
-    `read_file`; all other data sets are read with `datasets`.
+    The files of a local folder are read one by one, as if they were given alone. Data sets of the
+    hub, folders that describe their data in a README.md, and formats that only `datasets` knows are
+    read with `datasets`.
+
+    Args:
+        path: The folder, or the name on the hub.
+        name: The configuration of the data set, if it has several.
+        split: The split, a slice of one, or a sum.
+        reader: Reads a file.
+        is_read: Whether the reader reads a file, by its name.
 
     Raises:
         DataError: The data set, configuration or split does not exist or cannot be downloaded.
     """
-    files = hub.files_by_split(path, name) if Path(path).is_dir() else {}
+    files, left_out = SplitFiles({}, [])
+    if Path(path).is_dir() and name is None and not describes_data(Path(path)):
+        with hub.quiet_datasets():
+            files, left_out = files_by_split(Path(path), is_read)
     asked = "+".join(files) if split == "all" else split
-    needed = [file for each in hub.split_names(asked) for file in files.get(each, ())]
-    if not files or not all(endings(file)[0] in FORMATS for file in needed):
+    needed = hub.split_names(asked)
+    if not files:
         return hub.read_split(path, name, split)
     called = f"{path} ({split})"
-    for each in hub.split_names(asked):
+    for each in needed:
         if each not in files:
             raise DataError(f"{path} has no split {each!r}; it has {', '.join(files)}")
-    slices = _slices(called, files, asked)
+    slices = _slices(called, files, asked, reader)
     read = partial(_read, slices)
     if next(read(), None) is None:
         raise NoRowsError(f"{called} has no rows")
@@ -54,10 +71,13 @@ def read_split(path: str, name: str | None, split: str) -> Rows:
                 f"{', '.join(first.columns)}"
             )
         _check_classes(first, other)
-    return Rows(called, first.columns, read, class_names=first.class_names)
+    names = first.class_names
+    return Rows(called, first.columns, read, class_names=names, left_out=tuple(left_out))
 
 
-def _slices(called: str, files: Mapping[str, Sequence[str]], split: str) -> list[_Slice]:
+def _slices(
+    called: str, files: Mapping[str, Sequence[str]], split: str, reader: Callable[[str], Rows]
+) -> list[_Slice]:
     """Returns the parts of a sum of slices, with the bounds that `datasets` would give them.
 
     Raises:
@@ -71,7 +91,7 @@ def _slices(called: str, files: Mapping[str, Sequence[str]], split: str) -> list
         raise DataError(f"{called}: {first_line(error)}") from error
     found = []
     for each, (name,) in ((part.strip(), hub.split_names(part)) for part in split.split("+")):
-        rows = [opened for file in files[name] if (opened := _opened(file)) is not None]
+        rows = [opened for file in files[name] if (opened := _opened(file, reader)) is not None]
         if each == name:
             found.append(_Slice(rows))
             continue
@@ -84,10 +104,10 @@ def _slices(called: str, files: Mapping[str, Sequence[str]], split: str) -> list
     return found
 
 
-def _opened(file: str) -> Rows | None:
+def _opened(file: str, reader: Callable[[str], Rows]) -> Rows | None:
     """Opens a file of a split, which may have other files if this one has no rows."""
     try:
-        return read_file(file)
+        return reader(file)
     except NoRowsError:
         return None
 

@@ -11,15 +11,18 @@ from clozekit.config.checks.checking import checked
 from clozekit.config.reading import Reading
 from clozekit.data.files.cells import RowError as RowError
 from clozekit.data.files.cells import as_id, as_text, is_missing
-from clozekit.data.files.rows import Rows, read_file
+from clozekit.data.files.rows import Rows, is_rows_file, read_file
 from clozekit.data.files.splits import read_split
 from clozekit.data.labelled.encoded_rows import EncodedRows, ExampleT
 from clozekit.data.sequence_format import SequenceFormat
 from clozekit.errors import DataError
-from clozekit.output.display import printable
+from clozekit.output.display import printable, warn
 
 LONGEST_SHOWN = 60
 """The maximum number of characters of a label in a message."""
+
+_MOST_NAMED = 5
+"""Of the files that are left out, these many are named."""
 
 
 class Features(ABC, Generic[ExampleT]):
@@ -101,13 +104,26 @@ class Features(ABC, Generic[ExampleT]):
         """
         return read_file(source, self.columns)
 
+    def is_read(self, source: str) -> bool:
+        """Whether a file has a format that the task reads, by its name."""
+        return is_rows_file(source)
+
     def read_split(self, path: str, name: str | None, split: str) -> Rows:
         """Reads a split of a data set.
 
         Raises:
             DataError: It does not exist or cannot be read.
         """
-        return read_split(path, name, split)
+        rows = read_split(path, name, split, self.read_rows, self.is_read)
+        if rows.left_out:
+            names = printable(", ".join(rows.left_out[:_MOST_NAMED]))
+            more = len(rows.left_out) - _MOST_NAMED
+            names += f" and {more} more" if more > 0 else ""
+            warn(
+                f"{path}: left out {names}; the files of a split are those that are named after "
+                "it, or in a folder that is"
+            )
+        return rows
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row for prediction from one or two texts.

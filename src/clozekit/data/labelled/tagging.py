@@ -105,6 +105,10 @@ class TaggingFeatures(Features[TaggedWords]):
             return read_conll(source, self.config.words_column, self.config.tags_column)
         return super().read_rows(source)
 
+    def is_read(self, source: str) -> bool:
+        """Whether a file is a CoNLL file or another file of rows, by its name."""
+        return is_conll(source) or super().is_read(source)
+
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """Makes a row from a text with words separated by white space."""
         if text_pair is not None:
