@@ -119,6 +119,11 @@ def test_conll(content: str, expected: list[dict[str, Any]], name: str, tmp_path
         ("1\tAnna\tB-PER\n\n1\tBob\tB-PER\n2\tsees\tO\n", "has the numbers of the words"),
         ("1\tAnna\tB-PER\n\n1\tBob\tB-PER\n", "has the numbers of the words"),
         ("1-2\tdu\t_\n1\tde\tADP\n2\tle\tDET\n", "has the numbers of the words"),
+        ("1\tanna\n2\tsees\n\n1\trome\n", "has the numbers of the words"),
+        ("0 a\n1 b\n2 c\n\n0 d\n1 a\n", "has the numbers of the words"),
+        ("1\tOh\n\n1\tthe\n2\tsea\n", "has the numbers of the words"),
+        ("1\ta\n2\tb\n3\tc\n4\td\n5\te\n", "has the numbers of the words"),
+        ("1-2\tdu\n1\tde\n2\tle\n\n1\tau\n", "has the numbers of the words"),
         (
             "1\tA\ta\tX\t_\t_\t0\troot\t_\t_\n\nx\tb\tb\tX\t_\t_\t1\tdep\t_\t_\n",
             "line 3 starts with 'x', not with the number of a word",
@@ -136,6 +141,27 @@ def test_a_sentence_that_is_a_number_does_not_count_words(tmp_path: Path) -> Non
     rows = conll(tmp_path, "1 CD O\n\n1 CD O\nhorse NN O\n")
     assert [row["tokens"] for row in rows] == [["1"], ["1", "horse"]]
     assert conll(tmp_path, "1 CD O\n")[0]["tokens"] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "1 B-X\n",
+        "1 B-X\n2 I-X\n",
+        "1 X\n2 Y\n3 Z\n4 X\n",
+        "1 B-X\n\n1 O\n",
+        "1 B-X\n2 I-X\n\n3 O\n4 O\n",
+        "1 B-X\n2 I-X\n\na O\n",
+        "1 B-X\n2 I-X\nmen O\n\n1 B-X\n",
+        # Numbers, all with the tag of numbers.
+        "1 NUM\n2 NUM\n3 NUM\n4 NUM\n5 NUM\n6 NUM\n\n1 NUM\n2 NUM\n",
+        "0 O\n1 B-X\n2 I-X\n3 O\n4 S-Y\n5 U-Y\n\n0 L-X\n1 E-X\n",
+    ],
+)
+def test_words_that_are_numbers_may_have_tags(content: str, tmp_path: Path) -> None:
+    words = [line.split(" ")[0] for line in content.split("\n") if line]
+    found = conll(tmp_path, content)
+    assert [word for row in found for word in row["tokens"]] == words
 
 
 def test_a_conll_file_whose_gzip_is_spoilt_is_told(tmp_path: Path) -> None:

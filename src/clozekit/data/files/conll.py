@@ -18,6 +18,9 @@ _BLANKS = re.compile(r"[ \t]+")
 _METADATA = re.compile(r"#\s*(newdoc|newpar|sent_id|text|begin|end|global\.columns)(?:[ =]|$)")
 _WORD_NUMBER = re.compile(r"[0-9]+([-.][0-9]+)?")
 _COLUMNS_OF_CONLLU = 10
+_TAG = re.compile(r"[OBIESUL]|[BIESUL]-.*")
+# So many words in a row are hardly the numbers from 1 on, each with a tag.
+_MANY_WORDS = 5
 
 
 def is_conll(path: str) -> bool:
@@ -123,7 +126,8 @@ def _layout_of(path: str) -> _ConllColumns:
             f"{path} is not in the format of CoNLL-U: its words do not have {_COLUMNS_OF_CONLLU} "
             "columns, of which the first is a number"
         )
-    if not is_conllu and num_columns > 2 and _has_numbers_of_words(path, has_tabs):
+    are_numbered = _has_numbers_of_words if num_columns > 2 else _has_numbers_and_words
+    if not is_conllu and num_columns > 1 and are_numbered(path, has_tabs):
         raise DataError(
             f"{path}: the first column has the numbers of the words, not the words; convert it to "
             "lines of a word and its tag"
@@ -199,29 +203,52 @@ def _has_numbers_of_words(path: str, has_tabs: bool) -> bool:
     A sentence of one word does not tell, so the first one with more words decides.
     """
     num_sentences = 0
-    for first in _first_columns(path, has_tabs):
-        is_counted = any(
-            first == [str(number) for number in range(start, start + len(first))]
-            for start in (0, 1)
-        )
-        if not is_counted or len(first) > 1:
+    for rows in _rows_of_words(path, has_tabs):
+        is_counted = _is_counted(rows)
+        if not is_counted or len(rows) > 1:
             return is_counted
         num_sentences += 1
     return num_sentences > 1
 
 
-def _first_columns(path: str, has_tabs: bool) -> Iterator[list[str]]:
-    """Yields the first column of each sentence, without ranges such as 1-2 and empty nodes."""
-    first: list[str] = []
+def _has_numbers_and_words(path: str, has_tabs: bool) -> bool:
+    """Whether a file of two columns has the numbers of words and the words, without tags.
+
+    Words may be numbers too. So every sentence must be counted, and there must be several, of which
+    one has several words, or one of many words; and what follows must not look like tags.
+    """
+    num_sentences = longest = 0
+    seen: set[str] = set()
+    are_tags = True
+    for rows in _rows_of_words(path, has_tabs):
+        if not _is_counted(rows):
+            return False
+        num_sentences += 1
+        longest = max(longest, len(rows))
+        if are_tags:
+            seen.update(fields[-1] for fields in rows)
+            are_tags = len(seen) == 1 or all(map(_TAG.fullmatch, seen))
+    return not are_tags and longest > 1 and (num_sentences > 1 or longest >= _MANY_WORDS)
+
+
+def _is_counted(rows: list[list[str]]) -> bool:
+    """Whether the first column of a sentence counts its words, from 0 or 1."""
+    first = [fields[0] for fields in rows]
+    return any(first == list(map(str, range(at, at + len(first)))) for at in (0, 1))
+
+
+def _rows_of_words(path: str, has_tabs: bool) -> Iterator[list[list[str]]]:
+    """Yields the columns of each sentence, without ranges such as 1-2 and empty nodes."""
+    rows: list[list[str]] = []
     with opened(path) as file:
         for line in Lines(file.content, path):
             text = line.rstrip("\r\n")
             if not _ends_sentence(text):
-                number = _fields(text, has_tabs)[0]
-                is_number = number.isdigit() or not _WORD_NUMBER.fullmatch(number)
-                first += [number] if is_number and not text.startswith("#") else []
-            elif first:
-                yield first
-                first = []
-    if first:
-        yield first
+                fields = _fields(text, has_tabs)
+                is_number = fields[0].isdigit() or not _WORD_NUMBER.fullmatch(fields[0])
+                rows += [fields] if is_number and not text.startswith("#") else []
+            elif rows:
+                yield rows
+                rows = []
+    if rows:
+        yield rows
