@@ -1,5 +1,6 @@
 """The learning rate's course."""
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -100,6 +101,10 @@ def negative(step: int, max_steps: int) -> float:
     return -1.0
 
 
+def outside(step: int, max_steps: int, value: float, at: int) -> float:
+    return value if step == at else 1.0
+
+
 def users(name: str, **more: object) -> UserScheduleConfig:
     target = f"{__name__}.{name}"
     return UserScheduleConfig.model_validate({"_target_": target, "decay": "cosine", **more})
@@ -128,6 +133,15 @@ def test_what_is_no_schedule_is_refused(schedule: UserScheduleConfig, message: s
     with pytest.raises(ConfigError, match=message) as caught:
         make_schedule(schedule, 100)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_a_factor_that_cannot_be_is_refused_at_its_step(value: float) -> None:
+    factor = make_schedule(users("outside", value=value, at=40), 100)
+    assert [factor(39), factor(41)] == [1.0, 1.0]
+    told = rf"^schedule \(.*outside\) returned {value} at step 40; it must return a number"
+    with pytest.raises(ConfigError, match=told):
+        factor(40)
 
 
 def test_a_stable_rate_lies_between_warmup_and_decay() -> None:

@@ -55,23 +55,28 @@ def make_schedule(schedule: ScheduleConfig, max_steps: int) -> Callable[[int], f
 
     Raises:
         ConfigError: The user's function or class does not exist, does not accept the arguments, or
-            does not return a valid factor.
+            does not return a valid factor. So does the function that is returned, at any step.
     """
     if not isinstance(schedule, UserScheduleConfig):
         return lambda step: learning_rate_factor(step, schedule, max_steps)
-    factor = _user_schedule(schedule, max_steps)
-    for step in (0, max_steps):
-        value = factor(step)
+    made = _user_schedule(schedule, max_steps)
+
+    # A plain function, because torch would save the attributes of an object in checkpoints.
+    def factor(step: int) -> float:
+        value = made(step)
         if not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise ConfigError(
                 f"schedule ({schedule.target}) returned {value!r} at step {step}; it must return a "
                 "number of at least 0"
             )
-    # A plain function, because torch would save the attributes of an object in checkpoints.
-    return lambda step: factor(step)
+        return value
+
+    for step in (0, max_steps):  # before training, where a mistake is likely to show
+        factor(step)
+    return factor
 
 
-def _user_schedule(schedule: UserScheduleConfig, max_steps: int) -> Callable[[int], float]:
+def _user_schedule(schedule: UserScheduleConfig, max_steps: int) -> Callable[[int], Any]:
     try:
         target: Any = resolve_name(schedule.target)
         signature = inspect.signature(target)
@@ -84,14 +89,8 @@ def _user_schedule(schedule: UserScheduleConfig, max_steps: int) -> Callable[[in
     try:
         if not inspect.isclass(target):
             signature.bind(0, max_steps, **arguments)
-        made: Any = partial(target, max_steps=max_steps, **arguments)
-        if inspect.isclass(target):
-            made = made()
+        made: Callable[..., Any] = partial(target, max_steps=max_steps, **arguments)
+        schedule_of_step: Callable[[int], Any] = made() if inspect.isclass(target) else made
     except TypeError as error:
         raise ConfigError(f"schedule ({schedule.target}): {error}") from error
-
-    def factor(step: int) -> float:
-        value: float = made(step)
-        return value
-
-    return factor
+    return schedule_of_step
