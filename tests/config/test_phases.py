@@ -1,6 +1,7 @@
 """The phases of a run: which steps each has, what holds in it, and what is refused."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clozekit.config.checks.checking import checked
+from clozekit.config.checks.components import check_components
 from clozekit.config.data import CorpusDataConfig
 from clozekit.config.phases import PhaseSettings, planned
 from clozekit.errors import ConfigError
@@ -176,3 +178,24 @@ def test_the_home_folder_is_expanded_in_a_mixture(monkeypatch: pytest.MonkeyPatc
     )
     path = (config.data.model_extra or {})["path"]
     assert path == {"a": {"path": "/home/me/a"}, "2024": {"path": "/home/me/b"}}
+
+
+PHASES = "data.phases=[{ratio: 0.5}, {ratio: 0.5}]"
+FIRST_PHASE = "data.first_phase={ratio: 0.9, max_seq_length: 64, micro_batch_size: 16}"
+
+
+@pytest.mark.parametrize(
+    ("phases", "key"), [(PHASES, "data.phases"), (FIRST_PHASE, "data.first_phase")]
+)
+def test_phases_that_repeated_steps_would_not_reach_are_refused(
+    phases: str, key: str, corpus: Path
+) -> None:
+    run = ("name=mine", f"data.path={corpus}", "max_steps=9", "logger=csv")
+    check_components(train_config(*run, phases))
+    check_components(train_config(*run, "trainer.overfit_batches=3", "data.phases=[{ratio: 1}]"))
+    with pytest.raises(ConfigError) as caught:
+        check_components(train_config(*run, phases, "trainer.overfit_batches=3"))
+    assert str(caught.value) == (
+        f"trainer.overfit_batches=3 repeats the first steps, so that only the first phase of {key} "
+        f"would have an effect; set {key}=null, or trainer.overfit_batches=0"
+    )

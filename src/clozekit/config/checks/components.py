@@ -29,6 +29,7 @@ def check_components(config: TrainConfig) -> None:
     check_optimizer(config.optimizer.target, config.optimizer.model_extra or {})
     _check_data(config)
     _check_negatives(config)
+    _check_repeated_steps(config)
     check_loggers(config)
     if config.compile.enabled:
         _check_compiler()
@@ -65,6 +66,23 @@ def _check_negatives(config: TrainConfig) -> None:
         raise ConfigError(
             "global_batch_size=1 would learn nothing: a pair is told from the other texts of its "
             "step; set at least 2, or data.negative_column"
+        )
+
+
+def _check_repeated_steps(config: TrainConfig) -> None:
+    """Checks that the first steps, which alone are trained on, are not followed by a phase."""
+    repeated = config.trainer.overfit_batches
+    data = config.data.model_extra or {}
+    phases = data.get("phases")
+    has_several = {
+        "phases": isinstance(phases, list) and len(phases) > 1,
+        "first_phase": data.get("first_phase") is not None,
+    }
+    key = next((f"data.{name}" for name, several in has_several.items() if several), None)
+    if repeated and key is not None:
+        raise ConfigError(
+            f"trainer.overfit_batches={repeated} repeats the first steps, so that only the first "
+            f"phase of {key} would have an effect; set {key}=null, or trainer.overfit_batches=0"
         )
 
 
