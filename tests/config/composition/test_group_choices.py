@@ -40,6 +40,28 @@ def test_what_is_no_choice_is_refused(override: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "weights=1,2",
+            "weights=1,2: write 'weights=[1,2]' for a list, and \"weights='1,2'\" for text with a "
+            "comma",
+        ),
+        ("checkpoints=a,b", "checkpoints=a,b: write 'checkpoints=[a,b]' for a list, and "),
+        (
+            "seed=range(1,3)",
+            "seed=range(1,3): it should be one value; run this verb once per value",
+        ),
+        ("seed=choice(1,2)", "seed=choice(1,2): it should be one value; run this verb once per"),
+    ],
+)
+def test_a_verb_that_has_no_sweeps_says_how_a_list_is_written(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_choices("merge", [override], is_multirun=False)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
     "override", ["data=glue/cola", "logger=[csv]", "debug=null", "name=5", "-m", "task={a: 1}"]
 )
 def test_other_overrides_are_left_to_hydra(override: str) -> None:

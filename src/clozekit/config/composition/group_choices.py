@@ -32,7 +32,7 @@ def check_choices(verb: str, overrides: Sequence[str], is_multirun: bool) -> Non
         key = override.key_or_group
         lists = LIST_GROUPS.get(verb, ())
         if override.is_sweep_override() and not is_multirun:
-            raise ConfigError(f"{text}: {_several(key, override, key in lists)}")
+            raise ConfigError(f"{text}: {_several(verb, key, override, key in lists)}")
         if not key or key.startswith("@"):
             raise ConfigError(f"{text!r} is not an override; write key=value")
         if is_multirun and key == LAUNCHER and override.value() == "basic":
@@ -85,12 +85,16 @@ def choices_with(key: str) -> tuple[str, list[str]]:
     return group, [c for c in named if _has(values_of(group, c), path)]
 
 
-def _several(key: str, override: Override, is_list: bool) -> str:
+def _several(verb: str, key: str, override: Override, is_list: bool) -> str:
     given = str(override.input_line).partition("=")[2]
     if not isinstance(override.value(), ChoiceSweep) or "(" in given:
+        if verb != "train":
+            return "it should be one value; run this verb once per value"
         return "several values need -m, which trains once for each of them"
     if is_list:
         return f"write {key}=[{given}] for all of them"
+    if verb != "train":  # which alone has -m
+        return f"write '{key}=[{given}]' for a list, and \"{key}='{given}'\" for text with a comma"
     return (
         "several values need -m, which trains once for each of them; write "
         f"{key}=[{given}] for a list, and \"{key}='{given}'\" for text with a comma"
