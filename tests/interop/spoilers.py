@@ -102,9 +102,12 @@ def small_vocabulary(folder: Path) -> None:
     write_vocabulary(folder)
 
 
-def other_padding(folder: Path) -> None:
-    write_vocabulary(folder)
-    configured(pad_token_id=5)(folder)
+def other_padding(value: Any) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        write_vocabulary(folder)
+        configured(pad_token_id=value)(folder)
+
+    return spoil
 
 
 def with_a_classifier(architecture: str, **changes: Any) -> Callable[[Path], None]:

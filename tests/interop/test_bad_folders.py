@@ -145,7 +145,11 @@ BAD = {
         ["model_type=xlm-roberta-xl (it normalizes before each sub-layer)"],
     ),
     "a tokenizer with more ids": (small_vocabulary, ["the tokenizer has the id 9", "vocab_size=7"]),
-    "another padding": (other_padding, ["pad_token_id=5, but that of the tokenizer is 0"]),
+    "another padding": (other_padding(5), ["pad_token_id=5, but that of the tokenizer is 0"]),
+    "text for the id of padding": (
+        other_padding("0"),
+        ["config.json has pad_token_id='0'; it should be a whole number, 0 as in the tokenizer"],
+    ),
     "labels that skip a number": (
         configured(architectures=["BertForSequenceClassification"], id2label={"0": "a", "2": "b"}),
         ["the keys of id2label must be 0 to 1"],

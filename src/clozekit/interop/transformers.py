@@ -243,6 +243,11 @@ def _check_tokenizer(
         )
     pad = SpecialTokens.from_tokenizer(tokenizer).pad
     if (given := config.get("pad_token_id", pad)) not in (pad, None) and pad is not None:
+        if not isinstance(given, int):
+            raise DataError(
+                f"{folder}: config.json has pad_token_id={given!r}; it should be a whole number, "
+                f"{pad} as in the tokenizer"
+            )
         raise DataError(
             f"{folder}: config.json has pad_token_id={given}, but that of the tokenizer is {pad}"
         )
