@@ -9,8 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
+from datasets.arrow_writer import ArrowWriter
 from pyarrow import feather, ipc, parquet
 
+from clozekit.data.files.arrow_rows import schema_of
 from clozekit.data.files.rows import read_file
 from clozekit.data.labelled.question_answering import QuestionAnsweringFeatures
 from clozekit.errors import DataError
@@ -178,6 +180,53 @@ def test_a_damaged_file_is_refused(name: str, write: Writer, tmp_path: Path) -> 
         path.write_bytes(content)
         with pytest.raises(DataError, match=rf"(cannot be read as {kind}|has no rows)"):
             read(read_file(str(path)))
+
+
+@pytest.mark.parametrize("num_batches", [0, 1, 2])
+def test_a_stream_that_is_cut_off_between_batches_is_refused(
+    num_batches: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.arrow"
+    write_stream(pa.table({"text": list("abcdef")}), str(path))
+    whole = path.read_bytes()
+    ends = ends_of_messages(whole)
+    assert len(ends) == 4 and ends[-1] == len(whole) - 8, "the schema and three batches"
+    path.write_bytes(whole[: ends[num_batches]])
+    with pytest.raises(DataError, match=r"a\.arrow cannot be read as Arrow: .* cut off"):
+        read(read_file(str(path)))
+
+
+def ends_of_messages(stream: bytes) -> list[int]:
+    source, ends = pa.BufferReader(stream), []
+    try:
+        while True:
+            ipc.read_message(source)
+            ends.append(source.tell())
+    except EOFError:
+        return ends
+
+
+def test_every_stream_that_is_written_has_its_end(tmp_path: Path) -> None:
+    path, table = tmp_path / "a.arrow", pa.table({"text": list("abc")})
+    with ArrowWriter(path=str(path), writer_batch_size=2) as writer:
+        for text in "abc":
+            writer.write({"text": text})
+        writer.finalize()
+    assert len(read(read_file(str(path)))) == 3
+    for options in (
+        ipc.IpcWriteOptions(use_legacy_format=True),
+        ipc.IpcWriteOptions(compression="zstd"),
+        ipc.IpcWriteOptions(metadata_version=ipc.MetadataVersion.V4),
+    ):
+        with ipc.new_stream(str(path), table.schema, options=options) as stream:
+            stream.write_table(table, max_chunksize=1)
+        assert len(read(read_file(str(path)))) == 3
+        # Some writers go on after the end, as pyarrow itself does not mind.
+        path.write_bytes(path.read_bytes() + b"\0" * 3)
+        assert len(read(read_file(str(path)))) == 3
+    with ipc.new_stream(str(path), table.schema):
+        pass
+    assert schema_of(str(path), is_parquet=False).names == ["text"]
 
 
 def test_offsets_that_point_out_of_the_file_are_refused(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from clozekit.errors import DataError, first_line
 
 _ROWS_AT_ONCE = 1000
 
+_ENDS_OF_STREAM = (b"\xff\xff\xff\xff\0\0\0\0", b"\0\0\0\0")
+"""The marker, and that of versions of Arrow before 0.15."""
+
 
 def parquet_columns(path: str) -> list[str]:
     """Returns the columns of a Parquet file."""
@@ -47,7 +50,7 @@ def arrow_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileR
         batches = (
             (reader.get_batch(number) for number in range(reader.num_record_batches))
             if isinstance(reader, ipc.RecordBatchFileReader)
-            else reader
+            else _batches_of_stream(reader, source)
         )
         yield from _rows(batches, class_names_of(schema))
 
@@ -169,6 +172,21 @@ def _reader(source: Any, fields: list[int] | None) -> Any:
     source.seek(0)
     is_file = magic == b"ARROW1"
     return (ipc.open_file if is_file else ipc.open_stream)(source, options=options)
+
+
+def _batches_of_stream(reader: Any, source: Any) -> Iterator[Any]:
+    """Reads the batches of a stream, and checks that it has its end.
+
+    pyarrow takes the end of the file for that of the stream, so a file that is cut off between two
+    batches would lose its last rows.
+    """
+    at = source.tell()
+    for batch in reader:
+        at = source.tell()
+        yield batch
+    source.seek(at)
+    if not source.read(8).startswith(_ENDS_OF_STREAM):
+        raise ValueError("the stream has no end marker after its last batch, so it is cut off")
 
 
 @contextmanager
