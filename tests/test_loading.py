@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import (
@@ -58,6 +60,55 @@ def test_the_guides_example_runs(
     after = names["encoder"].state_dict()
     assert all(torch.any(after[name] != before[name]) for name in ("pooler.weight", "pooler.bias"))
     assert names["loss"].item() < 0.69, "less than a coin's"
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_of(BertForSequenceClassification, tmp_path_factory.mktemp("classifier"))[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("the word", r"rows is a str; it should be a list of texts, of pairs"),
+        (b"the word", r"rows is a bytes; "),
+        ({"text": "the word"}, r"rows is a dict; .* also for a single row"),
+        (pd.DataFrame({"text": ["the word"]}), r"rows is a DataFrame; "),
+        (["the word", None], r"rows\[1\]: None should be a text, a pair of texts, or a mapping"),
+        ([float("nan")], r"rows\[0\]: nan should be a text"),
+        ([("a", "b", "c")], r"rows\[0\]: .* should be a text"),
+        ([("a", None)], r"rows\[0\]: .* should be a text"),
+        ([[]], r"rows\[0\]: \[\] should be a text"),
+        ([b"the word"], r"rows\[0\]: .* should be a text"),
+    ],
+)
+def test_what_is_not_a_list_of_rows_is_refused(rows: Any, message: str, classifier: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        clozekit.load(classifier).predict(rows)
+
+
+def test_rows_may_be_of_any_kind_of_list(classifier: Path) -> None:
+    model = clozekit.load(classifier)
+    texts = ["the word", "a dog"]
+    expected = model.predict(texts)
+    assert len(expected) == 2
+    for rows in (tuple(texts), pd.Series(texts), np.array(texts), (text for text in texts)):
+        assert model.predict(rows) == expected
+    assert model.predict([[text] for text in texts]) == expected
+    assert model.predict([{"text": text} for text in texts]) == expected
+
+
+@pytest.mark.parametrize("precision", ["bf16", "16", 16, "64", None, "foo", ["32-true"]])
+def test_an_unknown_precision_is_refused(precision: Any, classifier: Path) -> None:
+    with pytest.raises(ConfigError, match=r"precision=.*; it should be one of 32-true, bf16-mixed"):
+        clozekit.load(classifier, precision=precision)
+
+
+def test_one_trusted_module_is_a_list_of_one(classifier: Path) -> None:
+    with pytest.raises(ConfigError, match=r"trusted_modules='my_task'; .* such as \['my_task'\]"):
+        clozekit.load(classifier, trusted_modules="my_task")
+    with pytest.raises(ConfigError, match="path is empty"):
+        clozekit.load("")
 
 
 def test_the_guides_training_with_a_trainer_of_ones_own_runs(

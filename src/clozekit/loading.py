@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer
 
 from clozekit.config.values import Precision
-from clozekit.data.labelled.features import RowError
+from clozekit.data.files.cells import RowError, shown
 from clozekit.environment import limit_kept_products
 from clozekit.errors import ConfigError
 from clozekit.inference.load_predictor import encoder_of, make_predictor, task_name
@@ -92,10 +92,16 @@ class LoadedModel:
             that; otherwise the output of the task.
 
         Raises:
-            ConfigError: The model has no head, or a row cannot be read.
+            ConfigError: The model has no head, `rows` is not several rows, or a row cannot be read.
         """
         if self.predictor is None:
             raise ConfigError(self._no_head)
+        if isinstance(rows, str | bytes | Mapping) or hasattr(rows, "columns"):
+            # Iterating over these gives characters, or the names of columns.
+            raise ConfigError(
+                f"rows is a {type(rows).__name__}; it should be a list of texts, of pairs of "
+                "texts or of mappings from columns to values, also for a single row"
+            )
         examples = []
         for number, given in enumerate(rows):
             try:
@@ -106,9 +112,14 @@ class LoadedModel:
 
     def _row(self, given: Row) -> Mapping[str, Any]:
         assert self.predictor is not None
-        if isinstance(given, str):
-            return self.predictor.row_of(given, None)
-        return given if isinstance(given, Mapping) else self.predictor.row_of(*given)
+        if isinstance(given, Mapping):
+            return given
+        texts = given if isinstance(given, tuple | list) else [given]
+        if len(texts) in (1, 2) and all(isinstance(text, str) for text in texts):
+            return self.predictor.row_of(texts[0], texts[1] if len(texts) == 2 else None)
+        raise RowError(
+            f"{shown(given)} should be a text, a pair of texts, or a mapping from columns to values"
+        )
 
 
 def load(path: str | Path, trusted_modules: Sequence[str] = (), **options: Any) -> LoadedModel:
@@ -121,8 +132,17 @@ def load(path: str | Path, trusted_modules: Sequence[str] = (), **options: Any) 
         **options: The arguments of `LoadedModel`.
 
     Raises:
-        ConfigError: The model uses a class that is not clozekit's, in a module that is not trusted.
+        ConfigError: The model uses a class that is not clozekit's, in a module that is not trusted,
+            or an argument is not what it should be.
         DataError: The model does not exist or cannot be read.
     """
+    if isinstance(trusted_modules, str):
+        # A text is a sequence of letters.
+        raise ConfigError(
+            f"trusted_modules={trusted_modules!r}; it should be a list of names, such as "
+            f"[{trusted_modules!r}]"
+        )
+    if not str(path):
+        raise ConfigError("path is empty; it should be a run, a checkpoint, a folder or a name")
     limit_kept_products()
     return LoadedModel(load_pretrained(str(path), trusted_modules), **options)

@@ -1,7 +1,7 @@
 """The device of evaluation and prediction, and their precision by its name in Lightning."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -28,10 +28,14 @@ class InferencePrecision:
         device: The device of the model.
 
     Raises:
-        ConfigError: The device does not have the precision.
+        ConfigError: There is no such precision, or the device does not have it.
     """
 
     def __init__(self, precision: Precision, device: torch.device) -> None:
+        if precision not in get_args(Precision):
+            raise ConfigError(
+                f"precision={precision!r}; it should be one of {', '.join(get_args(Precision))}"
+            )
         if precision == "16-mixed" and device.type == "cpu":
             raise ConfigError(
                 f"precision={precision} is not supported on the CPU; use bf16-mixed or 32-true"
