@@ -23,6 +23,7 @@ from tests.corpus.made_texts import (
     write_jsonl,
     write_text,
 )
+from tests.kinds_of_tokenizers import plain_tokenizer
 
 DOCUMENTS = make_documents(120)
 
@@ -124,6 +125,15 @@ def test_the_vocabulary_is_of_the_training_documents_alone(tmp_path: Path) -> No
     saved = Tokenizer.from_file(str(corpus.tokenizer_file))
     assert saved.to_str() == expected.to_str()
     assert train_wordpiece(everything, WordPieceConfig(vocab_size=300)).to_str() != saved.to_str()
+
+
+def test_a_tokenizer_without_a_mask_is_refused_before_the_corpus_is_read(tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("A word.\n\nAnother word.\n")
+    content = plain_tokenizer("roberta").to_str().replace('"<mask>"', '"<hidden>"')
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(DataError, match=r"tokenizer\.json has no mask token, which masked words"):
+        prepare_text(tmp_path / "b", text, tokenizer={"path": str(tmp_path / "tokenizer.json")})
 
 
 def test_an_existing_tokenizer_is_taken(tmp_path: Path) -> None:

@@ -14,7 +14,14 @@ from clozekit.corpus.tokenizers.special_tokens import SpecialTokens, role_names
 from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer, tokenizer_from_json
 from clozekit.data.sequence_format import SequenceFormat
 from clozekit.errors import DataError
-from tests.kinds_of_tokenizers import KINDS, NAMES, plain_tokenizer, tokenizer_of, write_tokenizer
+from tests.kinds_of_tokenizers import (
+    KINDS,
+    NAMES,
+    ROBERTA_NAMES,
+    plain_tokenizer,
+    tokenizer_of,
+    write_tokenizer,
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -60,6 +67,31 @@ def test_odd_names_are_found_by_their_roles(tmp_path: Path) -> None:
         "pad": "<pad>",
         "unk": "<unk>",
     }
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlmr"])
+def test_the_names_of_roberta_are_known_where_no_file_says_them(kind: str, tmp_path: Path) -> None:
+    """Published folders often leave the names to the class, whose they are."""
+    plain_tokenizer(kind).save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 512}')
+    loaded = load_tokenizer(tmp_path)
+    found = role_names(loaded)
+    assert {role: found[role] for role in ("cls", "sep", "pad", "mask")} == {
+        role: ROBERTA_NAMES[role] for role in ("cls", "sep", "pad", "mask")
+    }
+    assert tokenizer_from_json(loaded.to_str(), "it").to_str() == loaded.to_str()
+    assert loaded.encode("the <mask> horse").ids.count(loaded.token_to_id("<mask>")) == 1
+    assert SpecialTokens.from_tokenizer(loaded).mask == loaded.token_to_id("<mask>")
+
+
+def test_a_named_mask_counts_before_the_usual_one(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_str(plain_tokenizer("roberta").to_str())
+    tokenizer.add_special_tokens(["<other>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"mask_token": "<other>"}')
+    loaded = load_tokenizer(tmp_path)
+    assert role_names(loaded)["mask"] == "<other>"
+    assert role_names(tokenizer_from_json(loaded.to_str(), "it"))["mask"] == "<other>"
 
 
 def test_bos_and_eos_stand_for_missing_roles(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from clozekit.config.prepare import (
 )
 from clozekit.corpus.tokenizers.byte_level import count_byte_words, train_byte_level
 from clozekit.corpus.tokenizers.extension import PieceCounter, check_extensible, extended
-from clozekit.corpus.tokenizers.special_tokens import SETTINGS_FILES
+from clozekit.corpus.tokenizers.special_tokens import SETTINGS_FILES, SpecialTokens
 from clozekit.corpus.tokenizers.tokenizer_files import load_tokenizer
 from clozekit.corpus.tokenizers.vocabulary import count_words, train_from_counts
 from clozekit.corpus.work_folder import Work
+from clozekit.errors import DataError
 from clozekit.files import write_atomically
 from clozekit.storage import remote_files
 from clozekit.storage.urls import is_url, name_of
@@ -40,12 +41,27 @@ def copy_tokenizer(work: Work, config: ExistingTokenizerConfig | ExtendedTokeniz
     """
     if isinstance(config, ExtendedTokenizerConfig):
         base = load_tokenizer(_at_hand(work, config.base))
+        _check_mask(base, config.base)
         check_extensible(base, config.base)
         save_tokenizer(base, _base_file(work))
         return
     path, chars = _at_hand(work, config.path), config.handle_chinese_chars
     tokenizer = load_tokenizer(path, config.lowercase, config.strip_accents, chars)
+    _check_mask(tokenizer, config.path)
     save_tokenizer(tokenizer, work.tokenizer_file)
+
+
+def _check_mask(tokenizer: Tokenizer, path: str) -> None:
+    """Checks before the whole corpus is tokenized that words can be masked.
+
+    Raises:
+        DataError: There is no mask token.
+    """
+    if SpecialTokens.from_tokenizer(tokenizer, path).mask is None:
+        raise DataError(
+            f"{path} has no mask token, which masked words need; name one, as mask_token in the "
+            "tokenizer_config.json beside it"
+        )
 
 
 def word_counter(work: Work) -> Counter:

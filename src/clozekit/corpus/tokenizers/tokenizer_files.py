@@ -9,7 +9,12 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
 from clozekit.corpus.tokenizers.added_tokens import ADDED_FILE, add_tokens_beside, added_texts
-from clozekit.corpus.tokenizers.special_tokens import SETTINGS_FILES, read_roles, with_roles
+from clozekit.corpus.tokenizers.special_tokens import (
+    SETTINGS_FILES,
+    read_roles,
+    role_names,
+    with_roles,
+)
 from clozekit.corpus.tokenizers.tokenizer_check import check_encodes, check_parts, refusing
 from clozekit.corpus.tokenizers.tokenizer_class import (
     BYTE_LEVEL,
@@ -28,6 +33,7 @@ FILES_BESIDE = (*SETTINGS_FILES, ADDED_FILE, "config.json")
 """The files of a folder that say how the tokenizer's own files are used."""
 # Byte-level BPE never joins "</" and "w", which is a letter.
 _END_OF_WORD = re.compile(r".+</w>", re.DOTALL)
+_NOT_IN_TEMPLATE = ("pad", "mask")
 _ROBERTA_ROLES = {"cls": "<s>", "sep": "</s>", "pad": "<pad>", "unk": "<unk>", "mask": "<mask>"}
 
 
@@ -127,9 +133,27 @@ def tokenizer_from_json(text: str, name: str, folder: Path | None = None) -> Tok
 def _checked(tokenizer: Tokenizer, roles: Mapping[str, str], name: str) -> Tokenizer:
     """Returns a tokenizer that knows its roles, and whose parts fit together."""
     check_parts(tokenizer, name)
+    roles = {**_roles_of_roberta(tokenizer, roles), **roles}
     tokenizer = with_roles(tokenizer, roles, name)
     check_encodes(tokenizer, name)
     return tokenizer
+
+
+def _roles_of_roberta(tokenizer: Tokenizer, given: Mapping[str, str]) -> dict[str, str]:
+    """Returns the roles that no file names, of a tokenizer whose texts begin as those of RoBERTa.
+
+    The classes of RoBERTa, XLM-R and CamemBERT in transformers know these names, so the files of
+    published models often leave them out.
+    """
+    known = {**role_names(tokenizer), **given}
+    added = added_texts(tokenizer)
+    if known.get("cls") != _ROBERTA_ROLES["cls"]:
+        return {}
+    return {
+        role: token
+        for role, token in _ROBERTA_ROLES.items()
+        if role in _NOT_IN_TEMPLATE and role not in known and token in added
+    }
 
 
 def _refuse_normalizer_keys(file: Path, given: Mapping[str, bool | None]) -> None:
