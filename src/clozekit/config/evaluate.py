@@ -1,6 +1,8 @@
 """The configuration of `clozekit evaluate`."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
 
 from clozekit.config.groups import Closed
 from clozekit.config.paths import FilePath, PathText
@@ -17,8 +19,8 @@ class EvaluateConfig(Closed):
             sentences if it has learnt to.
         input: A file of labelled rows, or the folder of a corpus for a pretrained model; null to
             use a split of the run's own data.
-        split: The split to use; null for `test` if it exists, otherwise `validation`. Of a corpus
-            it is always `validation`.
+        split: The split of the run's own data to use; null for `test` if it exists, otherwise
+            `validation`. Of a corpus it is always `validation`.
         out: The folder to create for the results; null to create one in the run's folder, or in the
             current folder for a checkpoint that is not in a run.
         format: `html` also writes `evaluation.html`: metrics, confusion by class, and the most
@@ -47,3 +49,12 @@ class EvaluateConfig(Closed):
     batch_size: Count = 32
     device: str = "auto"
     precision: Precision = "32-true"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.input is not None and self.split is not None:
+            raise ValueError(
+                f"split={self.split} has no effect with input={self.input}: a file has no splits, "
+                "and of a corpus the validation split is taken; leave out one of the two"
+            )
+        return self
