@@ -64,7 +64,11 @@ def _write(summary: Summary, text: str, folder: Path) -> Iterator[str]:
 
 
 def _check_existing_reports(folder: Path) -> None:
-    """Checks that existing files with these names are reports, before they are overwritten."""
+    """Checks that existing files with these names are reports, before they are overwritten.
+
+    Nothing in a picture says whose it is. It is taken for that of a report if a report's text is
+    beside it, which is written first.
+    """
     for name, beginning in ((TEXT_FILE, REPORT_OF), (CSV_FILE, ",".join(FIRST_COLUMNS))):
         file = folder / name
         if file.is_file():
@@ -72,3 +76,8 @@ def _check_existing_reports(folder: Path) -> None:
                 is_ours = opened.read(len(beginning)) == beginning
             if not is_ours:
                 raise ConfigError(f"{file} already exists and is not a report; move it away")
+    for name in (VALUES_FILE, CURVES_FILE):
+        if (folder / name).is_file() and not (folder / TEXT_FILE).is_file():
+            raise ConfigError(
+                f"{folder / name} already exists and is not of a report; move it away"
+            )

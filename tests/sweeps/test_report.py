@@ -210,6 +210,20 @@ def test_a_file_of_the_users_is_left_alone(sweep: Path, capsys: pytest.CaptureFi
     assert not (sweep / "report.txt").exists()
 
 
+@pytest.mark.parametrize("name", ["report_values.png", "report_curves.png"])
+def test_a_picture_of_the_users_is_left_alone(
+    sweep: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sweep / name).write_bytes(b"my own")
+    with pytest.raises(UserError, match=rf"{name} already exists without a report\.txt"):
+        told(sweep, capsys)
+    assert (sweep / name).read_bytes() == b"my own"
+    assert not (sweep / "report.txt").exists()
+    (sweep / name).unlink()
+    for _ in range(2):
+        assert name in told(sweep, capsys)[-1], "those of an earlier report are replaced"
+
+
 def test_a_file_that_cannot_be_read_is_named(sweep: Path) -> None:
     file = sweep / job_name("0.001", 0) / "results.json"
     file.write_text("{")
