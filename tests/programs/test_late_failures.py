@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 
 from clozekit.errors import DataError
@@ -82,6 +83,41 @@ def test_an_error_in_a_validation_leaves_its_step(
     assert content(tmp_path / "run")["global_step"] == 4
     train(train_config(*values(corpus, tmp_path, "resume=auto")))
     assert same(content(tmp_path / "run")["state_dict"], content(uninterrupted)["state_dict"])
+
+
+class Noting(Callback):
+    """Logs as a user may: without a step, with text, and while a new column begins."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        noted: dict[str, Any] = {"note": f"step {trainer.global_step}, done", "noted": 1.0}
+        for logger in trainer.loggers:
+            logger.log_metrics(noted)
+            if trainer.global_step == 6:
+                logger.log_metrics({"late": 1.0})
+
+
+def test_what_a_callback_logs_is_the_same_after_a_kill(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noting = f"+callbacks.noting._target_={Noting.__module__}.Noting"
+    every = "trainer.log_every_n_steps=3"
+    train(train_config(*values(corpus, tmp_path / "whole", noting, every)))
+    expected = read_rows(tmp_path / "whole" / "run" / "metrics.csv")
+    assert [int(row["step"]) for row in expected if row["noted"]] == [*range(1, 9)]
+    assert {row["note"] for row in expected} == {"", *(f"step {n}, done" for n in range(1, 9))}
+    assert [int(row["step"]) for row in expected if row["late"]] == [6]
+
+    # As after a kill, the rows are later ones than the checkpoint.
+    monkeypatch.setattr("clozekit.training.checkpoints.leaves_weights_good", lambda _: False)
+    given = (noting, every, "callbacks.checkpoints.every_n_steps=4")
+    failing_at_7 = failing("on_train_batch_start", 7)
+    with pytest.raises(ValueError, match="a mistake in a callback"):
+        train(train_config(*values(corpus, tmp_path, *given, *failing_at_7)))
+    assert content(tmp_path / "run")["global_step"] == 4
+    train(train_config(*values(corpus, tmp_path, *given, "resume=auto")))
+    assert read_rows(tmp_path / "run" / "metrics.csv") == expected
 
 
 class BrokenLogger(Logger):

@@ -1,7 +1,6 @@
 """Reads a run's history from `metrics.csv`, without importing torch."""
 
 import csv
-import io
 import math
 from collections import defaultdict
 from pathlib import Path
@@ -37,7 +36,8 @@ def read_metrics_of(results_file: Path) -> dict[str, float]:
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Reads the whole rows of a history; returns an empty list if there is no file.
 
-    A row that a killed process or a full disk left incomplete is dropped.
+    A row is one line. One that a killed process or a full disk left incomplete is dropped. Text is
+    in quotes, so that what is left of a number is not taken for it.
 
     Raises:
         DataError: The file is not a history.
@@ -46,31 +46,48 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return []
     try:
         text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        columns, *rows = list(csv.reader(io.StringIO(whole, newline=""))) or [[STEP]]
+        header, *lines = text[: text.rfind("\n") + 1].split("\n")
+        columns = next(csv.reader([header])) or [STEP]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a run's history: {error}") from error
     if STEP not in columns:
         raise DataError(f"{path} is not a run's history: it has no column {STEP!r}")
-    named = [dict(zip(columns, row, strict=True)) for row in rows if len(row) == len(columns)]
-    return [row for row in named if _is_whole(row)]
+    rows = (_row(line, columns) for line in lines)
+    return [row for row in rows if row is not None]
 
 
-def _is_whole(row: dict[str, str]) -> bool:
+def _row(line: str, columns: list[str]) -> dict[str, str] | None:
     try:
+        cells = next(csv.reader([line], strict=True))
+        if len(cells) != len(columns):
+            return None
+        # It raises an error for text without quotes.
+        next(csv.reader([line], strict=True, quoting=csv.QUOTE_NONNUMERIC))
+        row = dict(zip(columns, cells, strict=True))
         int(row[STEP])
-        [float(value) for value in row.values() if value]
+    except (csv.Error, ValueError):
+        return None
+    return row
+
+
+def number_in(cell: str) -> float | None:
+    """Returns the number that a cell of a history has; None if it is empty or has text."""
+    try:
+        return float(cell)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def read_metrics(path: Path) -> list[tuple[int, dict[str, float]]]:
-    """Reads a history as a list of steps, each with its metrics."""
+    """Reads a history as a list of steps, each with its metrics; text is left out."""
     return [
         (
             int(row[STEP]),
-            {name: float(value) for name, value in row.items() if name != STEP and value},
+            {
+                name: number
+                for name, value in row.items()
+                if name != STEP and (number := number_in(value)) is not None
+            },
         )
         for row in read_rows(path)
     ]

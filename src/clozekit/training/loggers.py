@@ -97,7 +97,7 @@ def prepare_loggers(
     folder: RunFolder,
     resumed: Checkpoint | None,
 ) -> None:
-    """Gives the loggers the configuration, and rewinds histories to the step of the checkpoint.
+    """Gives loggers the configuration and the step, and rewinds histories to the checkpoint's step.
 
     Args:
         trainer: The Trainer.
@@ -114,6 +114,8 @@ def prepare_loggers(
     for logger in trainer.loggers:
         if isinstance(logger, CSVHistory | TensorBoardLogger):
             logger.rewind(0 if resumed is None else resumed.step)
+        if isinstance(logger, CSVHistory):
+            logger.follow(lambda: trainer.global_step)
         if trainer.enable_autolog_hparams:
             logger.log_hyperparams(values)
     if resumed is not None:
