@@ -55,7 +55,8 @@ def make_schedule(schedule: ScheduleConfig, max_steps: int) -> Callable[[int], f
 
     Raises:
         ConfigError: The user's function or class does not exist, does not accept the arguments, or
-            does not return a valid factor. So does the function that is returned, at any step.
+            does not return a valid factor at the first or last step. The function that is made
+            raises it at any other step.
     """
     if not isinstance(schedule, UserScheduleConfig):
         return lambda step: learning_rate_factor(step, schedule, max_steps)
