@@ -79,5 +79,6 @@ def _check_existing_reports(folder: Path) -> None:
     for name in (VALUES_FILE, CURVES_FILE):
         if (folder / name).is_file() and not (folder / TEXT_FILE).is_file():
             raise ConfigError(
-                f"{folder / name} already exists and is not of a report; move it away"
+                f"{folder / name} already exists without a {TEXT_FILE}, so it is not a report's "
+                "picture; move it away"
             )
