@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,24 @@ def test_several_labels_are_a_list_or_have_semicolons_between(
     value: object, labels: tuple[str, ...] | None
 ) -> None:
     assert multi_label(value) == labels
+
+
+@pytest.mark.parametrize("declares", [False, True])
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ([["a"]], r"the label is ['a'] but must be text or a number"),
+        (["b", {"name": "a"}], "the label is {'name': 'a'} but must be text or a number"),
+        ('[["a"],["b"]]', r"the label is ['a'] but must be text or a number"),
+        ('[{"name": "a"}]', "the label is {'name': 'a'} but must be text or a number"),
+        ({"a": 1}, "the label is {'a': 1} but must be text or a number"),
+    ],
+)
+def test_a_list_in_a_list_of_labels_is_refused(value: Any, told: str, declares: bool) -> None:
+    features = ClassificationFeatures(spelling_tokenizer(), multi_label=True)
+    features.declared = frozenset(["b"] if declares else [])
+    with pytest.raises(RowError, match=re.escape(told)):
+        features.example({"text": "a", "label": value}, 0, is_labelled=True)
 
 
 def test_several_labels_of_a_csv_file_become_rows_of_ones_and_zeros(tmp_path: Path) -> None:

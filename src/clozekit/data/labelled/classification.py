@@ -151,7 +151,8 @@ class ClassificationFeatures(TextFeatures[LabelledText]):
         return tuple(name for name in names if name)
 
     def _name(self, label: Any) -> str:
-        return label if label in self.declared else as_name(label).strip()
+        is_declared = isinstance(label, str) and label in self.declared
+        return label if is_declared else as_name(label).strip()
 
 
 def _is_list(label: Any, column: str) -> bool:
