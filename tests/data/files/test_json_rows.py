@@ -138,8 +138,42 @@ def test_a_row_without_an_end_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_a_whole_number_of_too_many_digits_is_refused(tmp_path: Path) -> None:
-    ((_, problem),) = rows_of(tmp_path, "a.jsonl", '{"a": ' + "9" * 5000 + "}\n")
-    assert problem.startswith("the line is not JSON: Exceeds the limit")
+    content = '{"a": ' + "9" * 5000 + ', "b": "x"}\n'
+    told = [("line 1", "the line is not JSON: it has a whole number of more than 4,300 digits")]
+    assert rows_of(tmp_path, "a.jsonl", content) == told
+    longest = '{"a": -' + "9" * 4300 + "}"
+    assert rows_of(tmp_path, "a.jsonl", longest) == [("line 1", json.loads(longest))]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{\n "data": [{"text": "a"},\n {"text": "b"}]\n}\n',
+        '\ufeff\n{\n "text": "a"\n}',
+        '{"text": "a", "label":\n "b"}',
+        "{\n}",
+    ],
+)
+def test_a_file_that_is_one_object_is_told_as_such(content: str, tmp_path: Path) -> None:
+    message = r"a\.json is one JSON object over several lines; it must be a list .* row per line"
+    with pytest.raises(DataError, match=message):
+        rows_of(tmp_path, "a.json", content)
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ('{\n "text": "a"\n}\n{\n "text": "b"\n}\n', "line 1"),
+        ('{"text": "a",\n{"text": "b"}\n', "line 1"),
+        ('{"text": \n', "line 1"),
+        ('{"text": "a"}\n{"text":\n"b"}\n', "line 2"),
+    ],
+)
+def test_lines_that_are_not_one_object_are_bad_rows(
+    content: str, place: str, tmp_path: Path
+) -> None:
+    found = dict(rows_of(tmp_path, "a.json", content))
+    assert found[place].startswith("the line is not JSON: ")
 
 
 def test_a_column_may_come_late_and_what_a_row_lacks_is_null(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import overload
 from clozekit.data.files.json_text import JsonStream, parse_json
 from clozekit.data.files.opening import MAX_ROW_BYTES, Lines, opened
 from clozekit.data.files.row import BadRow, FileRow
+from clozekit.errors import DataError
 
 _ROWS_FOR_COLUMNS = 1000
 
@@ -39,7 +40,7 @@ def json_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileRo
     """Reads a JSON array of objects, or JSON lines.
 
     Raises:
-        DataError: The brackets do not match.
+        DataError: The brackets do not match, or the file is one object over several lines.
     """
     with opened(path) as file:
         stream = JsonStream(file.content, path, MAX_ROW_BYTES)
@@ -49,8 +50,33 @@ def json_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileRo
                 place = f"item {number} (line {item.line})"
                 yield _row(item.text, place, file.position(), "the item")
             stream.end()
-    if not is_array:
-        yield from jsonl_rows(path)
+    if is_array:
+        return
+    rows = jsonl_rows(path)
+    first = next(rows, None)
+    if isinstance(first, BadRow) and _is_one_object(path):
+        raise DataError(
+            f"{path} is one JSON object over several lines; it must be a list of rows, such as "
+            '[{"text": "…"}, …], or have one row per line'
+        )
+    if first is not None:
+        yield first
+    yield from rows
+
+
+def _is_one_object(path: str) -> bool:
+    """Whether a file is one JSON object, which may have lists of any length."""
+    with opened(path) as file:
+        stream = JsonStream(file.content, path, MAX_ROW_BYTES)
+        try:
+            for _ in stream.object():
+                values = stream.array() if stream.peek() == b"[" else [stream.value()]
+                for value in values:
+                    stream.parsed(value)
+            stream.end()
+        except DataError:
+            return False
+    return True
 
 
 def _row(text: str, place: str, position: int, what: str) -> FileRow | BadRow:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,8 +24,8 @@ def parse_json(text: str) -> Any:
     """Parses JSON.
 
     Raises:
-        ValueError: The text is not JSON, is nested too deeply, or has an object with a key twice;
-            the message says what is wrong.
+        ValueError: The text is not JSON, is nested too deeply, has an object with a key twice or a
+            number that Python does not read; the message says what is wrong.
     """
     is_deep = text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH
     if is_deep:
@@ -35,6 +36,11 @@ def parse_json(text: str) -> Any:
         raise ValueError(f"{error.msg} at column {error.colno}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except _RepeatedKeyError:
+        raise
+    except ValueError:
+        limit = sys.get_int_max_str_digits()
+        raise ValueError(f"it has a whole number of more than {limit:,} digits") from None
 
 
 def _depth(text: str) -> int:
@@ -51,7 +57,7 @@ def _depth(text: str) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     twice = repeated(key for key, _ in pairs)
     if twice is not None:
-        raise ValueError(f"the key {twice!r} occurs twice")
+        raise _RepeatedKeyError(f"the key {twice!r} occurs twice")
     return dict(pairs)
 
 
@@ -63,6 +69,10 @@ def repeated(names: Iterable[str]) -> str | None:
             return name
         seen.add(name)
     return None
+
+
+class _RepeatedKeyError(ValueError):
+    """An object has a key twice."""
 
 
 class JsonItem(NamedTuple):
