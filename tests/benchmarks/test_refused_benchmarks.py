@@ -103,7 +103,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     ),
     "a name": ([*FIRST, *TOPICS, "name=../a"], "name"),
     "a sweep": ([*FIRST, *TOPICS, "-m"], "-m only works with clozekit train"),
-    "two suites": ([*FIRST, *TOPICS, "suite=glue,local"], "several values need -m"),
+    "two suites": ([*FIRST, *TOPICS, "suite=glue,local"], "write 'suite=[glue,local]' for a list"),
     "a column": (
         [*FIRST, *TOPICS, "suite.tasks.topics.data.text_column=foo"],
         "suite.tasks.topics.data.text_column=foo: topics.csv has no such column; it has ",

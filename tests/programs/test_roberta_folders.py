@@ -141,4 +141,4 @@ def test_labels_of_pairs_are_those_of_transformers(
     predictions = load(tmp_path / "pairs").predict(PAIRS)
     found = [[prediction["scores"][label] for label in "01"] for prediction in predictions]
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert np.ptp(np.array(found)[:, 0]) > 1e-2, "the pairs should differ by more than rounding"
+    assert np.ptp(np.array(found)[:, 0]) > 1e-3, "the pairs should differ by more than rounding"

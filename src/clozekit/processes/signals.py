@@ -27,7 +27,7 @@ def exit_on_stop_signals() -> None:
 
 
 def ignore_signals_at_exit() -> None:
-    """Makes SIGTERM, SIGHUP and SIGINT be ignored while Python ends, which takes up to a second.
+    """Makes SIGTERM, SIGHUP and SIGINT be ignored while the process ends, which takes a second.
 
     A handler that runs then would print a traceback of whatever is being finalized, and the process
     would end with another exit code.

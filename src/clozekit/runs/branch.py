@@ -1,42 +1,15 @@
 """A run that begins at a checkpoint of another run, its parent."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from clozekit.config.schedule import ScheduleConfig, restarted
 from clozekit.errors import ConfigError, DataError
 from clozekit.files import copy_atomically
 from clozekit.runs.checkpoint_file import Checkpoint
 from clozekit.runs.folder import RunFolder, run_of
+from clozekit.runs.parent import Parent, recorded_parent
 from clozekit.runs.resume import all_resumable
 from clozekit.storage.urls import is_url
-
-RECORD_KEY = "parent"
-"""The key of the parent in `run.json`."""
-
-
-@dataclass(frozen=True)
-class Parent:
-    """The run that another run began from.
-
-    Attributes:
-        run: The parent's folder.
-        id: The parent's id, if known.
-        step: The step of its checkpoint, at which the new run began.
-        decay_from: The step at which the schedule was restarted: that of the checkpoint, or an
-            earlier one if the run continues the parent's restarted schedule. None if it was not.
-    """
-
-    run: str
-    id: str | None
-    step: int
-    decay_from: int | None = None
-
-    def as_record(self) -> dict[str, Any]:
-        """Returns the entry of `run.json`."""
-        return {RECORD_KEY: asdict(self)}
 
 
 def checkpoint_of_parent(from_run: str, from_step: int | None) -> Checkpoint:
@@ -111,30 +84,6 @@ def decay_from(
         return source.step
     is_same = source.config.get("schedule") == continued.model_dump(mode="json", by_alias=True)
     return begun if is_same else source.step
-
-
-def recorded_parent(folder: RunFolder) -> Parent | None:
-    """Reads the parent from a run's record; None if it has none.
-
-    Raises:
-        DataError: The entry is damaged.
-    """
-    entry = (folder.read_record() or {}).get(RECORD_KEY)
-    if entry is None:
-        return None
-    kinds = {"run": str, "id": str | None, "step": int}
-    is_whole = isinstance(entry, dict) and all(
-        isinstance(entry.get(key), kind) for key, kind in kinds.items()
-    )
-    if not is_whole:
-        raise DataError(f"{folder.record_file} is damaged: {RECORD_KEY} is not a run and a step")
-    return Parent(**{key: entry[key] for key in kinds}, decay_from=decay_from_of(entry))
-
-
-def decay_from_of(entry: Mapping[str, Any]) -> int | None:
-    """Reads `decay_from` from the entry of a record, which once said only whether there is one."""
-    step = entry.get("decay_from", entry.get("step") if entry.get("has_new_schedule") else None)
-    return step if isinstance(step, int) else None
 
 
 def continue_history(parent: Parent, folder: RunFolder) -> None:

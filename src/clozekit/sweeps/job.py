@@ -15,9 +15,9 @@ from clozekit.config.values import as_yaml, flat
 from clozekit.documents import read_yaml
 from clozekit.errors import ConfigError, DataError
 from clozekit.exit_codes import INTERRUPTED, PREEMPTED, PRUNED, TERMINATED
-from clozekit.runs.branch import decay_from_of
 from clozekit.runs.folder import RunFolder, refuse_existing
 from clozekit.runs.metrics_file import read_metrics_of
+from clozekit.runs.parent import decay_from_of
 
 INTERRUPTED_CODES = (
     PREEMPTED,

@@ -13,16 +13,11 @@ from clozekit.errors import ConfigError
 from clozekit.interop.pretrained import Pretrained
 from clozekit.interop.sentence_transformers import EMBEDDING, pooling_of
 from clozekit.output.display import say, warn
-from clozekit.runs.branch import (
-    Parent,
-    checkpoint_of_parent,
-    decay_from,
-    parent_of,
-    recorded_parent,
-)
+from clozekit.runs.branch import checkpoint_of_parent, decay_from, parent_of
 from clozekit.runs.checkpoint_file import Checkpoint
 from clozekit.runs.folder import RunFolder, is_first_process
 from clozekit.runs.load_pretrained import extend_pretrained, from_checkpoint, load_pretrained
+from clozekit.runs.parent import Parent, recorded_parent
 from clozekit.runs.resume import check_agreement, checkpoint_to_resume
 from clozekit.training.assembly import encoder_config, make_datamodule, resolved
 from clozekit.training.length import max_steps_of

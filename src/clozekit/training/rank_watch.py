@@ -13,6 +13,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 
 from clozekit.errors import first_line
 from clozekit.output.display import warn
+from clozekit.processes.signals import ignore_signals_at_exit
 from clozekit.training.ending import exit_at_once, write_error
 from clozekit.training.failures import is_communication_error
 from clozekit.training.preemption import Preemption
@@ -74,6 +75,8 @@ class RankWatch(Callback):
     def exit_if_lost(self) -> None:
         """Ends this process if another one is known to be lost."""
         if self._watch is not None and self._watch.loss is not None:
+            # torchrun also sends SIGTERM then, whose handler would let Python finalize.
+            ignore_signals_at_exit()
             self._announce(self._watch.loss)
             exit_at_once(RANK_LOST)
 
@@ -83,6 +86,7 @@ class RankWatch(Callback):
         Usually another process is lost, and is reported within seconds. If not, another process
         hangs, and the error is the timeout of the process group.
         """
+        ignore_signals_at_exit()
         if self._watch is not None:
             self._watch.is_lost.wait(REPORT_SECONDS)
         self.exit_if_lost()
