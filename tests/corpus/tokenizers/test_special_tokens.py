@@ -84,6 +84,12 @@ def test_the_names_of_roberta_are_known_where_no_file_says_them(kind: str, tmp_p
     assert SpecialTokens.from_tokenizer(loaded).mask == loaded.token_to_id("<mask>")
 
 
+def test_the_tokenizer_of_a_checkpoint_is_not_changed() -> None:
+    """It may be of a run that began before these names were known, and is resumed."""
+    folder_without_names = tokenizer_from_json(plain_tokenizer("roberta").to_str(), "it")
+    assert "mask" not in role_names(folder_without_names)
+
+
 def test_a_named_mask_counts_before_the_usual_one(tmp_path: Path) -> None:
     tokenizer = Tokenizer.from_str(plain_tokenizer("roberta").to_str())
     tokenizer.add_special_tokens(["<other>"])

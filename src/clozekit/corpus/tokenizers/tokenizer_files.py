@@ -127,13 +127,17 @@ def tokenizer_from_json(text: str, name: str, folder: Path | None = None) -> Tok
         roles = read_roles(folder)
         apply_settings(tokenizer, folder)
         add_tokens_beside(tokenizer, folder)
-    return _checked(tokenizer, roles, name)
+    return _checked(tokenizer, roles, name, is_of_folder=folder is not None)
 
 
-def _checked(tokenizer: Tokenizer, roles: Mapping[str, str], name: str) -> Tokenizer:
+def _checked(
+    tokenizer: Tokenizer, roles: Mapping[str, str], name: str, is_of_folder: bool = True
+) -> Tokenizer:
     """Returns a tokenizer that knows its roles, and whose parts fit together."""
     check_parts(tokenizer, name)
-    roles = {**_roles_of_roberta(tokenizer, roles), **roles}
+    # That of a checkpoint stays as it is: a run that is resumed has the same tokenizer.
+    if is_of_folder:
+        roles = {**_roles_of_roberta(tokenizer, roles), **roles}
     tokenizer = with_roles(tokenizer, roles, name)
     check_encodes(tokenizer, name)
     return tokenizer
