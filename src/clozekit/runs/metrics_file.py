@@ -47,6 +47,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8")
         header, *lines = text[: text.rfind("\n") + 1].split("\n")
+        csv.field_size_limit(max(csv.field_size_limit(), len(text)))
         columns = next(csv.reader([header])) or [STEP]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a run's history: {error}") from error

@@ -126,6 +126,10 @@ def test_messages_are_short_and_printable() -> None:
         (b"\xff\xfe", "mine.yaml is not UTF-8 text"),
         (b"defaults:\n  - nothere\n", "experiment=nothere does not exist"),
         (b"a: !!python/object/apply:os.getcwd []\n", "mine.yaml, line 1: could not determine"),
+        (b"seed: 1\n", "unknown key 'experiment'; begin the file of experiment=… with the line #"),
+        (b"task:\n  null: 1\n", "mine.yaml: task: a key is null, which should be in quotation"),
+        (b"task: '${x'\n", "mine.yaml: task: no viable alternative at input"),
+        (b"# @package _global_\n[1]\n", "In 'experiment/mine': ConfigTypeError raised while com"),
     ],
 )
 def test_a_broken_file_of_the_users_is_named_with_its_line(
@@ -133,7 +137,8 @@ def test_a_broken_file_of_the_users_is_named_with_its_line(
 ) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     (tmp_path / "own" / "experiment" / "mine.yaml").write_bytes(written)
-    ended = invoke("train", "-cd", "own", "experiment=mine", "name=a", folder=tmp_path)
+    own = ("-cd", "own", "experiment=mine")
+    ended = invoke("train", *own, "name=a", "data.path=data", folder=tmp_path)
     assert ended.code == 2
     (line,) = ended.messages
     assert message in line

@@ -20,6 +20,7 @@ from omegaconf.errors import (
     ConfigAttributeError,
     ConfigIndexError,
     ConfigKeyError,
+    KeyValidationError,
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
@@ -34,6 +35,7 @@ from clozekit.config.values import as_yaml
 from clozekit.errors import first_line
 
 _PLAIN_TYPES = ("bool", "int", "float", "str", "none")
+_OF_WHOLE_CONFIGURATIONS = ("experiment", "debug", "local")
 _LISTS = ("list_type", "tuple_type")
 
 LONGEST_WORD = 200
@@ -157,12 +159,32 @@ def _of_composition(
         return _no_item(re.sub(r"\[(\d+)\]", r".\1", str(cause.full_key)))
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         return _unknown_key(str(cause.full_key), config_name, overrides)
+    if isinstance(cause, OmegaConfBaseException) and not str(error):
+        return _of_value_in_file(cause)
     # An override that adds or deletes a key is more likely to be the cause than others of that key.
     for override in sorted(overrides, key=lambda override: override[:1] not in "+~"):
         key = override.split("=")[0].lstrip("+~")
         if f"'{key}'" in str(error) or f"'{override}'" in str(error):
             return f"{override}: {first_line(error)}"
-    return first_line(error)
+    return " ".join(str(error).splitlines()[:2]) or first_line(error)
+
+
+def _of_value_in_file(error: OmegaConfBaseException) -> str:
+    """Formats an error of a file's value; Hydra gives it without a message."""
+    file = _file_being_read(error)
+    place = ": ".join(str(part) for part in (file, error.full_key) if part)
+    if isinstance(error, KeyValidationError):
+        return (
+            f"{place or 'a configuration file'}: a key is {_kind_of_key(error)}, which should be "
+            "in quotation marks if it is a name"
+        )
+    return f"{place}: {first_line(error)}" if place else first_line(error)
+
+
+def _kind_of_key(error: KeyValidationError) -> str:
+    found = re.search(r"'(\w+)'", str(error))
+    kind = found[1] if found else "not text"
+    return {"NoneType": "null"}.get(kind, f"of type {kind}")
 
 
 def _no_item(key: str) -> str:
@@ -236,6 +258,8 @@ def _of_detail(detail: ErrorDetails, title: str) -> str:
     if detail["type"] == "value_error":
         message = str(detail["ctx"]["error"])
         return f"{key}: {message}" if key else message
+    if detail["type"] == "extra_forbidden" and key in _OF_WHOLE_CONFIGURATIONS:
+        return f"unknown key {key!r}; begin the file of {key}=… with the line # @package _global_"
     if detail["type"] == "extra_forbidden":
         return f"unknown key {key!r}"
     if detail["type"] == "missing":
