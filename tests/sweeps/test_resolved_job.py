@@ -34,6 +34,9 @@ def test_what_a_run_took_from_pretrained_weights_is_no_difference(tmp_path: Path
         job(tmp_path).check_folder()
     with pytest.raises(ConfigError, match=r"encoder.hidden_dropout_prob=0.1, but the sweep has 0"):
         job(tmp_path, "encoder.pretrained=runs/m1", "encoder.hidden_dropout_prob=0").check_folder()
+    cls = job(tmp_path, "encoder.pretrained=runs/m1", "encoder.classifier_pooling=cls")
+    with pytest.raises(ConfigError, match=r"classifier_pooling=mean, but the sweep has cls"):
+        cls.check_folder()
 
 
 def test_the_ids_of_the_tokenizer_are_no_difference_but_sizes_are(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clozekit.errors import ConfigError
 from clozekit.sweeps.job import Status
 from clozekit.sweeps.read_runs import FoundRun, Outcome, read_runs
 from clozekit.sweeps.summary import summarize, swept_keys
+from clozekit.sweeps.table import report_text
 from tests.sweeps.made_runs import LOSS, make_record, make_run
 
 
@@ -129,3 +131,39 @@ def test_a_setting_is_the_runs_that_differ_in_their_seed_alone(
             assert deviation is None
     assert means == sorted(means), "best first"
     assert all(setting.mean(LOSS) is None for setting in summary.settings[len(means) :])
+
+
+def test_a_seed_that_is_run_twice_counts_once(tmp_path: Path) -> None:
+    for name, loss in (("lr-0.1", 1.0), ("lr-0.1__seed-0", 1.0), ("lr-0.1__seed-1", 4.0)):
+        own = [part.replace("lr-", "optimizer.lr=").replace("-", "=") for part in name.split("__")]
+        make_run(tmp_path / name, *own, results={LOSS: loss})
+    (setting,) = summarize(read_runs(tmp_path)).settings
+    assert setting.of(LOSS) == [1.0, 4.0]
+    assert setting.repeated() == ["lr-0.1__seed-0"]
+    text = report_text(summarize(read_runs(tmp_path)), tmp_path)
+    assert "lr-0.1__seed-0 has the seed of another run of the same setting" in text
+
+
+def test_runs_whose_file_changed_between_them_are_not_one_setting(tmp_path: Path) -> None:
+    for seed, lr in enumerate((0.1, 0.001)):
+        config = {"seed": seed, "name": f"a{seed}", "data": {"seed": seed}, "optimizer": {"lr": lr}}
+        own = ("experiment=mine", f"seed={seed}")
+        make_run(tmp_path / f"a{seed}", *own, results={LOSS: 1.0 + seed}, config=config)
+    summary = summarize(read_runs(tmp_path))
+    assert summary.keys == ("optimizer.lr",)
+    assert [setting.values for setting in summary.settings] == [(0.1,), (0.001,)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [("validation/mse", "min"), ("validation/my_mae", "min"), ("validation/pearson", "max")],
+)
+def test_the_name_of_a_metric_says_which_value_is_best(
+    metric: str, mode: str, tmp_path: Path
+) -> None:
+    results = {metric: 1.0, "validation/random_pairs": 0.5}
+    make_run(tmp_path / "a", results=results, monitor=("validation/spearman", "max"))
+    criterion = summarize(read_runs(tmp_path), metric).criterion
+    assert criterion is not None and criterion.mode == mode
+    with pytest.raises(ConfigError, match=r"random_pairs has no best value; set mode=min or mode"):
+        summarize(read_runs(tmp_path), "validation/random_pairs")

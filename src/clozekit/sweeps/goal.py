@@ -9,6 +9,7 @@ from clozekit.config.callbacks import metrics_of_callbacks
 from clozekit.config.registry import TASKS
 from clozekit.config.train import TrainConfig
 from clozekit.errors import ConfigError
+from clozekit.metrics.best_values import LARGEST_IS_BEST, NONE_IS_BEST, SMALLEST_IS_BEST
 
 Direction = Literal["minimize", "maximize"]
 
@@ -34,13 +35,11 @@ def direction_of(config: TrainConfig) -> Direction:
 def check_metric(metric: str, direction: str, config: TrainConfig) -> None:
     """Checks a metric by its name before the first trial, if task and callbacks are clozekit's.
 
-    Which of their metrics a run has depends on its data too. This imports torch.
+    Which of their metrics a run has depends on its data too.
 
     Raises:
         ConfigError: No task of clozekit has the metric, or the other direction is its own.
     """
-    from clozekit.tasks.metric_names import LARGEST_IS_BEST, NONE_IS_BEST, SMALLEST_IS_BEST
-
     callbacks = [each.target for each in config.callbacks.values() if each is not None]
     if config.task.target not in TASKS or not all(c.startswith("clozekit.") for c in callbacks):
         return

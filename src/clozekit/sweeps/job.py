@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from clozekit.config.changes import Effect, effect_of
+from clozekit.config.checks.key_conflicts import WITH_WEIGHTS
+from clozekit.config.encoder import OWN_ENCODER
 from clozekit.config.schedule import ScheduleConfig, restarted
 from clozekit.config.train import TrainConfig
 from clozekit.config.values import as_yaml, flat
@@ -163,7 +165,7 @@ class Job:
         group, _, name = key.partition(".")
         if group != "encoder" or name == "pretrained":
             return False
-        is_given = name in ("hidden_dropout_prob", "attention_probs_dropout_prob")
+        is_given = name in WITH_WEIGHTS or (name == "_target_" and value != OWN_ENCODER)
         return value is None or (self.config.encoder.pretrained is not None and not is_given)
 
 

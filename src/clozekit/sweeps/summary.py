@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clozekit.config.changes import Effect, effect_of
+from clozekit.config.checks.key_conflicts import WITH_WEIGHTS
 from clozekit.errors import ConfigError
+from clozekit.metrics.best_values import NONE_IS_BEST, SMALLEST_IS_BEST
 from clozekit.sweeps.read_runs import FoundRun, Mode, Outcome, Value, as_text
 
 SEED = "seed"
 """Runs that differ only in this key have the same setting."""
 
-SMALL_IS_BEST = ("loss", "perplexity", "error")
+WORDS_OF_ERRORS = ("loss", "perplexity", "error", "mse", "rmse", "mae")
+"""Words in the names of a user's own metrics whose smallest value is the best."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,26 @@ class Setting:
     runs: tuple[FoundRun, ...]
 
     def of(self, metric: str) -> list[float]:
-        """Returns the values of a metric, of the runs that have it."""
-        return [run.metrics[metric] for run in self.runs if metric in run.metrics]
+        """Returns the values of a metric, one for each seed whose runs have it.
+
+        Runs of the same seed repeat each other, so they count as one, which has their mean.
+        """
+        by_seed: dict[str, list[float]] = {}
+        for number, run in enumerate(self.runs):
+            if metric in run.metrics:
+                seed = run.value(SEED)
+                key = f"run {number}" if seed is None else as_text(seed)
+                by_seed.setdefault(key, []).append(run.metrics[metric])
+        return [math.fsum(same) / len(same) for same in by_seed.values()]
+
+    def repeated(self) -> list[str]:
+        """Returns the names of runs whose seed an earlier run has."""
+        seeds = [run.value(SEED) for run in self.runs]
+        return [
+            run.name
+            for number, run in enumerate(self.runs)
+            if seeds[number] is not None and seeds[number] in seeds[:number]
+        ]
 
     def mean(self, metric: str) -> float | None:
         """Returns the mean of a metric; None if no run has it."""
@@ -120,23 +141,33 @@ def summarize(
             metric's name.
 
     Raises:
-        ConfigError: No run has the metric, or no run monitored one.
+        ConfigError: No run has the metric, or no run monitored one; or the metric has no best
+            value, and no mode is given.
     """
     criterion = _criterion(runs, metric, mode)
     swept = swept_keys(runs)
     keys = tuple(key for key in swept if key != SEED)
-    by_values: dict[tuple[str, ...], list[FoundRun]] = {}
-    for run in runs:
-        by_values.setdefault(tuple(as_text(run.value(key)) for key in keys), []).append(run)
+    # A file of the user's may have changed between runs whose command lines are the same.
+    keys += tuple(
+        dict.fromkeys(key for same in _alike(runs, keys) for key in _differing_unsaid(same))
+    )
     settings = [
         Setting(tuple(same[0].value(key) for key in keys), tuple(same))
-        for same in by_values.values()
+        for same in _alike(runs, keys)
     ]
     metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
     if criterion is not None:
         settings.sort(key=lambda setting: criterion.rank(setting.mean(criterion.metric)))
         metrics = [criterion.metric, *(name for name in metrics if name != criterion.metric)]
     return Summary(keys, SEED in swept, criterion, tuple(settings), tuple(metrics))
+
+
+def _alike(runs: Sequence[FoundRun], keys: Sequence[str]) -> list[list[FoundRun]]:
+    """Groups runs that have the same values of some keys."""
+    groups: dict[tuple[str, ...], list[FoundRun]] = {}
+    for run in runs:
+        groups.setdefault(tuple(as_text(run.value(key)) for key in keys), []).append(run)
+    return list(groups.values())
 
 
 def _criterion(
@@ -158,9 +189,18 @@ def _criterion(
     if mode != "auto":
         return Criterion(metric, mode)
     modes = [mode for (name, mode), _ in said.most_common() if name == metric]
-    words = metric.split("/")[-1].split("_")
-    by_name: Mode = "min" if any(word in SMALL_IS_BEST for word in words) else "max"
-    return Criterion(metric, modes[0] if modes else by_name)
+    return Criterion(metric, modes[0] if modes else _mode_by_name(metric))
+
+
+def _mode_by_name(metric: str) -> Mode:
+    name = metric.rpartition("/")[2]
+    if name in NONE_IS_BEST:
+        raise ConfigError(
+            f"metric={metric} has no best value; set mode=min or mode=max to sort by it"
+        )
+    if name in SMALLEST_IS_BEST or any(word in WORDS_OF_ERRORS for word in name.split("_")):
+        return "min"
+    return "max"
 
 
 def swept_keys(runs: Sequence[FoundRun]) -> list[str]:
@@ -178,6 +218,33 @@ def swept_keys(runs: Sequence[FoundRun]) -> list[str]:
 def _differs(runs: Sequence[FoundRun], key: str) -> bool:
     known = [run for run in runs if run.config or run.given]
     return len({as_text(run.value(key)) for run in known}) > 1
+
+
+def _differing_unsaid(runs: Sequence[FoundRun]) -> list[str]:
+    """Lists the keys in which the configurations of runs with the same setting differ.
+
+    These are not the keys that a run derives, nor those that only one version of clozekit has.
+    """
+    known = [run for run in runs if run.config]
+    return [
+        key
+        for key in _differing_in_config(known)
+        if key != SEED
+        and all(key in run.config for run in known)
+        and not any(_is_derived(key, run) for run in known)
+        and not all(str(run.config.get("name")) in str(run.config[key]) for run in known)
+    ]
+
+
+def _is_derived(key: str, run: FoundRun) -> bool:
+    """Whether a run sets a key itself: by its budget, its parent or its pretrained weights."""
+    group, _, name = key.partition(".")
+    if group in ("max_steps", "budget"):
+        return run.value("budget") is not None
+    if group in ("schedule", "from_step"):
+        return run.value("budget") is not None or run.config.get("from_run") is not None
+    has_weights = run.config.get("encoder.pretrained") is not None
+    return group == "encoder" and has_weights and name not in WITH_WEIGHTS
 
 
 def _differing_in_config(runs: Sequence[FoundRun]) -> list[str]:

@@ -65,6 +65,11 @@ def _table(summary: Summary) -> Iterator[str]:
         yield ""
     if any(len(setting.runs) > 1 for setting in summary.settings):
         yield "±: standard deviation over runs that differ only in the seed"
+    if repeated := [name for setting in summary.settings for name in setting.repeated()]:
+        yield (
+            f"{', '.join(map(printable, repeated))} {'has' if len(repeated) == 1 else 'have'} the "
+            "seed of another run of the same setting; each seed counts once"
+        )
     if left_out:
         yield f"only in results.csv: {', '.join(left_out)}"
 

@@ -15,7 +15,7 @@ from clozekit.config.composition.overrides import between_commas, parsed
 from clozekit.config.encoder import EncoderConfig
 from clozekit.errors import ConfigError
 
-_WITH_WEIGHTS = (
+WITH_WEIGHTS = (
     *("target", "pretrained", "model_type", "classifier_pooling"),
     *("hidden_dropout_prob", "attention_probs_dropout_prob"),
 )
@@ -85,7 +85,7 @@ def _check_sizes_of_pretrained(settings: Sequence[_Setting], overrides: Sequence
             )
     for each in settings:
         group, _, name = each.key.partition(".")
-        if group == "encoder" and name in EncoderConfig.model_fields and name not in _WITH_WEIGHTS:
+        if group == "encoder" and name in EncoderConfig.model_fields and name not in WITH_WEIGHTS:
             raise ConfigError(
                 f"{each.text.lstrip('+')} has no effect with {loaded[-1].text.lstrip('+')}, whose "
                 f"encoder has its own {name}; remove one of the two"
@@ -148,7 +148,7 @@ def _has_more_than_sizes(choice: str) -> bool:
     if choice not in choices_of("encoder"):
         return True  # a file of the user's own
     usual, values = values_of("encoder", "default"), values_of("encoder", choice)
-    left_open = (*_WITH_WEIGHTS, "_target_")
+    left_open = (*WITH_WEIGHTS, "_target_")
     return any(values.get(key) != usual.get(key) for key in left_open)
 
 
