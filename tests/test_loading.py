@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import (
     BertForMaskedLM,
+    BertForMultipleChoice,
     BertForNextSentencePrediction,
     BertForPreTraining,
     BertForSequenceClassification,
@@ -169,7 +170,7 @@ def test_classes_are_those_of_transformers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("has_pooler", [True, False])
 def test_an_encoder_alone_encodes_and_says_that_it_cannot_predict(
-    has_pooler: bool, tmp_path: Path
+    has_pooler: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, bert = folder_of(BertModel, tmp_path)
     if not has_pooler:
@@ -183,6 +184,22 @@ def test_an_encoder_alone_encodes_and_says_that_it_cannot_predict(
     assert (output.pooled_output is not None) == has_pooler
     with pytest.raises(ConfigError, match="without a head to predict with"):
         model.predict(["the cow"])
+    with pytest.raises(ConfigError, match=r"data_options=.*'id_column'.* has no effect on"):
+        clozekit.load(folder, data_options={"id_column": "id"})
+    monkeypatch.setattr("clozekit.loading.device_of", lambda _: torch.device("meta"))
+    elsewhere = clozekit.load(folder)
+    assert all(weights.is_meta for weights in elsewhere.encoder.parameters())
+
+
+def test_the_number_of_choices_is_that_of_each_call(tmp_path: Path) -> None:
+    folder, _ = folder_of(BertForMultipleChoice, tmp_path)
+    model = clozekit.load(folder, data_options={"question_column": None})
+    rows = [{"context": "the cow", "choices": ["the cow"] * n} for n in (4, 2)]
+    for row, number in zip(rows, (4, 2), strict=True):
+        (prediction,) = model.predict([row])
+        assert len(prediction["scores"]) == number
+    with pytest.raises(ConfigError, match=r"rows\[1\]: the number of choices is 2, but the first"):
+        model.predict(rows)
 
 
 def test_a_model_of_next_sentences_alone_scores_pairs(tmp_path: Path) -> None:

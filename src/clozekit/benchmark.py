@@ -56,6 +56,7 @@ def benchmark(config: BenchmarkConfig, suite: str, launcher: Mapping[str, Any]) 
     executor = make_executor(launcher, name, folder / JOBS)
     try:
         check_jobs(jobs.first)
+        jobs.check_dependents()
         for job in jobs.first:
             executor.check(job)
         return _run(folder, record, jobs, executor, fail_fast=bool(launcher["fail_fast"]))

@@ -10,7 +10,7 @@ from clozekit.errors import ConfigError
 from clozekit.files import write_folder_atomically
 from clozekit.interop.card import model_card
 from clozekit.interop.families import family_of_encoder, parts_in_words
-from clozekit.interop.onnx import check_packages, save_onnx
+from clozekit.interop.onnx import check_packages, heads_left_out, save_onnx
 from clozekit.interop.pretrained import EmbeddingSettings, Pretrained
 from clozekit.interop.saving import (
     architecture_of,
@@ -81,6 +81,11 @@ def _write(checkpoint: Checkpoint, model: Pretrained, config: ExportConfig, fold
         save_safetensors(model, folder)
     else:
         save_onnx(model, folder)
+        if left_out := heads_left_out(model):
+            say(
+                f"{', '.join(left_out)}: format=onnx has no such head; only the encoder is "
+                "exported, export all with format=safetensors"
+            )
         save_description(model, folder)
     if config.format == "sentence_transformers":
         model = without_heads(model)

@@ -62,8 +62,9 @@ def write_folder_atomically(path: Path) -> Iterator[Path]:
     """Creates a temporary folder, which is renamed to `path` at the end of the block.
 
     If the block raises an exception, the temporary folder is removed. `path` may be an empty
-    folder; its parent is created.
+    folder, or a link to one; its parent is created.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_beside(path)
     try:

@@ -13,6 +13,7 @@ from clozekit.environment import limit_kept_products
 from clozekit.errors import ConfigError
 from clozekit.inference.load_predictor import encoder_of, make_predictor, task_name
 from clozekit.inference.missing_head import no_head
+from clozekit.inference.precision import device_of
 from clozekit.inference.row_predictor import Prediction
 from clozekit.interop.pretrained import Pretrained
 from clozekit.models.encoder import Encoder
@@ -72,7 +73,9 @@ class LoadedModel:
         self.tokenizer: Tokenizer = pretrained.tokenizer
         self.label_names = pretrained.label_names
         self.model: torch.nn.Module = (
-            encoder_of(pretrained) if self.predictor is None else self.predictor.model
+            encoder_of(pretrained).to(device_of(device))
+            if self.predictor is None
+            else self.predictor.model
         )
         encoder = self.model if self.predictor is None else self.model.encoder
         # A user's class need not be a subclass; it is called in the same way on packed batches.

@@ -18,7 +18,7 @@ from clozekit.runs.checkpoint_file import (
     load_checkpoint,
 )
 from clozekit.runs.folder import RunFolder
-from clozekit.runs.merging import averaged, check_alike, shares_of
+from clozekit.runs.merging import averaged, check_alike, check_reading, shares_of
 
 
 def merge(config: MergeConfig) -> None:
@@ -31,6 +31,7 @@ def merge(config: MergeConfig) -> None:
     check_out(config.out)
     checkpoints = [load_checkpoint(path) for path in config.checkpoints]
     check_alike(checkpoints)
+    check_reading(checkpoints)
     weights = config.weights or [1.0] * len(checkpoints)
     merged = averaged(checkpoints, weights)
     parts = [

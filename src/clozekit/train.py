@@ -164,6 +164,9 @@ def _open(built: _Built) -> None:
     """Writes the first files of the run's folder, and prints a summary."""
     begin = built.begin.with_facts(data=checksums(built.begin.config, built.datamodule))
     values = resolved(begin.config, built.encoder)
+    if (0 if begin.checkpoint is None else begin.checkpoint.step) < built.trainer.max_steps:
+        # They are of fewer steps, or of other settings: the run has not finished any more.
+        built.folder.results_file.unlink(missing_ok=True)
     open_folder(built.folder, begin, values, selection_metric(built.trainer, built.module))
     check_folders(built.callbacks)
     write_text(built.folder.tokenizer_file, built.datamodule.tokenizer.to_str())

@@ -118,6 +118,25 @@ def test_a_task_starts_from_the_best_run_of_another(benchmarks: Benchmarks) -> N
     assert not [name for name in benchmarks.started if "__again__" in name]
 
 
+def test_added_seeds_start_from_the_rate_that_the_first_ones_had(benchmarks: Benchmarks) -> None:
+    def scores(job: Job) -> Mapping[str, float]:
+        # With the second seed, the smaller rate is by far the best one.
+        factor = -5.0 if job.config.seed == 1 else 1.0
+        value = 0.5 + factor * job.config.optimizer.lr
+        return {"validation/accuracy": value, "test/accuracy": value}
+
+    second = [argument.replace("topics", "again", 1) for argument in TOPICS]
+    second += ["suite.tasks.again.start_from=topics", "suite.tasks.again.data.train=test.csv"]
+    arguments = (*FIRST, *TOPICS, *second, "name=m")
+    assert benchmarks.run(*arguments, scores=scores) == 0
+    assert benchmarks.run(*arguments, "seeds=2", scores=scores) == 0
+    again = [job for job in benchmarks.executor.started if "__again__" in job.name]
+    assert {job.config.encoder.pretrained for job in again} == {
+        "runs/m/jobs/first__topics__lr-0.01__seed-1"
+    }
+    assert benchmarks.results("m")["is_complete"] is True
+
+
 def test_no_task_starts_from_another_one_before_all_its_rates_are_known(
     benchmarks: Benchmarks,
 ) -> None:

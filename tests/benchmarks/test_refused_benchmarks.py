@@ -6,11 +6,28 @@ from pathlib import Path
 
 import pytest
 
+from clozekit.benchmarks.checkpoints import read_checkpoints
+from clozekit.benchmarks.record import (
+    BenchmarkRecord,
+    TaskRecord,
+    open_folder,
+    write_benchmark,
+)
+from clozekit.errors import ConfigError
 from clozekit.runs.lock import Lock
 from tests.benchmarks.fakes import Benchmarks
 from tests.benchmarks.given_tasks import FIRST, NAMES, TOPICS, by_rate
 from tests.programs.task_files import write_classification
 
+TASK = TaskRecord(
+    name="topics",
+    metric="accuracy",
+    mode="max",
+    factor=100.0,
+    is_points=True,
+    split="validation",
+    rates=(0.001,),
+)
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "no suite": (["checkpoint=first", "suite=nothing"], "suite=nothing does not exist; the choi"),
     "no suite at all": (["checkpoint=first"], "suite is missing; set suite=…, one of glue, glue_"),
@@ -230,3 +247,49 @@ def test_a_folder_of_rows_that_has_changed_is_refused(
     write_classification(Path("rows/train.csv"), 30, random.Random(3))
     assert benchmarks.run(*arguments, scores=by_rate) == 2
     assert "the file rows/train.csv of suite.tasks.topics has changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("suite.tasks.again.metric=f1_macro", "again with metric=accuracy, not f1_macro"),
+        ("suite.tasks.again.data.train=other.csv", "again with the files test.csv, not other.csv"),
+        ("suite.tasks.again.data.max_seq_length=32", "run with data.max_seq_length=48, but"),
+    ],
+)
+def test_another_dependent_task_is_refused_before_anything_is_written(
+    change: str, message: str, benchmarks: Benchmarks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = [each.replace("topics", "again", 1) for each in TOPICS if "data.test" not in each]
+    again += ["suite.tasks.again.start_from=topics", "suite.tasks.again.data.train=test.csv"]
+    arguments = (*FIRST, *TOPICS, *again, "name=m")
+    assert benchmarks.run(*arguments, scores=by_rate) == 0
+    shutil.copy("topics.csv", "other.csv")
+    record = Path("runs/m/benchmark.json").read_bytes()
+    capsys.readouterr()
+    # The source has a new seed, which would be trained first.
+    assert benchmarks.run(*arguments, "seeds=2", change, scores=by_rate) == 2
+    assert message in capsys.readouterr().err
+    assert benchmarks.started == []
+    assert Path("runs/m/benchmark.json").read_bytes() == record
+
+
+def test_a_checkpoint_with_another_tokenizer_is_another_one(tmp_path: Path) -> None:
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    (before,) = read_checkpoints([str(tmp_path)])
+    (tmp_path / "tokenizer.json").write_text('{"a": 1}')
+    (after,) = read_checkpoints([str(tmp_path)])
+    (tmp_path / "README.md").write_text("a note")
+    assert (after,) == tuple(read_checkpoints([str(tmp_path)]))
+    assert before.checksum == after.checksum and before.settings != after.settings
+    record = BenchmarkRecord(name="a", suite="b", checkpoints=(before,), tasks=(TASK,), seeds=(0,))
+    write_benchmark(tmp_path / "runs", record)
+    open_folder(tmp_path / "runs", record)
+    with pytest.raises(ConfigError, match="has changed since; use another name"):
+        open_folder(tmp_path / "runs", record.model_copy(update={"checkpoints": (after,)}))
+    earlier = record.model_copy(
+        update={"checkpoints": (before.model_copy(update={"settings": ""}),)}
+    )
+    write_benchmark(tmp_path / "runs", earlier)
+    open_folder(tmp_path / "runs", record)

@@ -1,6 +1,7 @@
 """An ONNX file computes what the model does, for any batch size and length."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,16 @@ def test_a_file_that_differs_from_torch_is_not_kept(
     monkeypatch.setattr(onnx, "_export", export_of_other_weights)
     with pytest.raises(RuntimeError, match=r"logits differs from torch by .*, more than 0\.0001"):
         onnx.save_onnx(model, tmp_path)
+
+
+def test_a_head_of_the_users_own_is_named(tmp_path: Path) -> None:
+    random_model(BertForSequenceClassification, num_hidden_layers=1).save_pretrained(tmp_path)
+    model = load_transformers(tmp_path)
+    assert onnx.heads_left_out(model) == []
+    names = {name: name.replace("classification_head", "ending_head") for name in model.weights}
+    own = replace(model, weights={names[name]: t for name, t in model.weights.items()})
+    assert onnx.heads_left_out(own) == ["ending_head"]
+    assert onnx.padded_model(own).output_names == ("sequence_output", "pooled_output")
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from clozekit.evaluate import evaluate
 from clozekit.export import export
 from clozekit.loading import load
 from clozekit.merge import merge
+from clozekit.output.display import PlainWarning
 from clozekit.runs.checkpoint_file import load_checkpoint
 from clozekit.runs.merging import shares_of
 from clozekit.train import train
@@ -198,6 +199,18 @@ def test_how_a_task_is_trained_and_decoded_may_differ(
     other = changed(runs[1] / "checkpoints" / "last.ckpt", tmp_path / "other.ckpt", change)
     merge(config(tmp_path / "out", runs[0], other))
     assert (tmp_path / "out" / "run.json").exists()
+
+
+def test_other_settings_of_rows_are_told(runs: tuple[Path, ...], tmp_path: Path) -> None:
+    change = edit("data", "max_seq_length", 12)
+    other = changed(runs[1] / "checkpoints" / "last.ckpt", tmp_path / "other.ckpt", change)
+    told = r"other\.ckpt, data\.max_seq_length is 12, not \d+; the merged model reads rows like "
+    with pytest.warns(PlainWarning, match=told):
+        merge(config(tmp_path / "out", runs[0], other))
+    pairs = edit("data", "text_pair_column", "b")
+    other = changed(runs[1] / "checkpoints" / "last.ckpt", tmp_path / "pairs.ckpt", pairs)
+    with pytest.raises(DataError, match=r"data\.text_pair_column is 'a column', not None"):
+        merge(config(tmp_path / "pairs", runs[0], other))
 
 
 @pytest.mark.parametrize("weight", [1e308, 5e-324])

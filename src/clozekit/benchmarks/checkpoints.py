@@ -12,6 +12,10 @@ from clozekit.runs.folder import RunFolder
 
 _WEIGHTS = ("*.safetensors", "*.bin")
 _OF_MODEL_FOLDERS = ("config.json", "modules.json")
+_SETTINGS = (
+    *("config.json", "modules.json", "sentence_bert_config.json", "tokenizer*.json"),
+    *("special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"),
+)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -32,7 +36,7 @@ def read_checkpoints(sources: Sequence[str]) -> list[CheckpointRecord]:
     checksums = [_checksum(source) for source in sources]
     labels = _labels(sources)
     return [
-        CheckpointRecord(label=label, path=source, checksum=checksum)
+        CheckpointRecord(label=label, path=source, checksum=checksum, settings=_settings(source))
         for label, source, checksum in zip(labels, sources, checksums, strict=True)
     ]
 
@@ -64,6 +68,16 @@ def _plain(text: str) -> str:
 
 def _shortened(label: str, less: int = 0) -> str:
     return label[-(LONGEST_NAME_OF_TASK - less) :].strip("-") or "checkpoint"
+
+
+def _settings(source: str) -> str:
+    """Returns the checksum of the settings in a folder of transformers; empty if it is none."""
+    path = Path(source)
+    if not any((path / name).is_file() for name in _OF_MODEL_FOLDERS):
+        return ""
+    files = sorted({file for pattern in _SETTINGS for file in path.rglob(pattern)})
+    names = (f"{file.relative_to(path)} {sha256_of_file(file)}\n" for file in files)
+    return sha256_of(name.encode() for name in names)
 
 
 def _checksum(source: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from clozekit.benchmarks.planning import PlannedTask
 from clozekit.benchmarks.record import JOBS, BenchmarkRecord, CheckpointRecord, job_name
 from clozekit.benchmarks.results import RateResult, best_rate, tried_rates
+from clozekit.documents import read_yaml
+from clozekit.errors import ConfigError
 from clozekit.output.display import say
 from clozekit.runs.folder import RunFolder
 from clozekit.sweeps.job import Job, Status
@@ -56,6 +58,13 @@ class BenchmarkJobs:
                 checkpoint.label,
                 task.record.name,
             )
+            for checkpoint in record.checkpoints
+            for task in tasks
+            for rate in task.record.rates
+            for seed in record.seeds
+        }
+        self._rate_and_seed = {
+            job_name(checkpoint.label, task.record.name, rate, seed): (rate, seed)
             for checkpoint in record.checkpoints
             for task in tasks
             for rate in task.record.rates
@@ -141,10 +150,48 @@ class BenchmarkJobs:
             return dict.fromkeys(self._record.seeds, checkpoint.path)
         best = self._best_rate(checkpoint.label, source)
         assert best is not None, "jobs that start from a task follow it"
+        begun = self._begun_from(checkpoint.label, task)
+        known = self._rate_and_seed
+        rates = {known[name][0] for name in begun.values() if name in known}
+        # Seeds or rates that are added may change which rate is the best, but runs stay.
+        rate = rates.pop() if len(rates) == 1 else best.rate
+        if rate != best.rate and self._record.other_seeds:
+            raise ConfigError(
+                f"{self._folder}: the best rate of {source} is now {best.rate}, but {min(begun)} "
+                f"starts from a run with {rate}, which not all seeds have; remove the jobs of "
+                f"{task.record.name}, or use another name=…"
+            )
         return {
-            seed: str(self._folder / JOBS / job_name(checkpoint.label, source, best.rate, seed))
+            seed: str(self._folder / JOBS / job_name(checkpoint.label, source, rate, seed))
             for seed in self._record.seeds
         }
+
+    def check_dependents(self) -> None:
+        """Checks the folders of jobs that start from another task, if they have begun already.
+
+        Raises:
+            ConfigError: A folder has a job with another configuration.
+        """
+        for checkpoint in self._record.checkpoints:
+            for task in self._tasks:
+                if task.record.start_from is not None:
+                    for name, source in self._begun_from(checkpoint.label, task).items():
+                        rate, seed = self._rate_and_seed[name]
+                        path = str(self._folder / JOBS / source)
+                        task.job(checkpoint.label, path, rate, seed).check_folder()
+
+    def _begun_from(self, label: str, task: PlannedTask) -> dict[str, str]:
+        """Returns the jobs of a task that have begun, each with the name of its source job."""
+        begun = {}
+        for rate in task.record.rates:
+            for seed in self._record.seeds:
+                name = job_name(label, task.record.name, rate, seed)
+                file = RunFolder(self._folder / JOBS / name).config_file
+                values = read_yaml(file) if file.is_file() else None
+                encoder = values.get("encoder") if isinstance(values, dict) else None
+                if isinstance(encoder, dict) and isinstance(encoder.get("pretrained"), str):
+                    begun[name] = Path(encoder["pretrained"]).name
+        return begun
 
     def _best_rate(self, label: str, task: str) -> RateResult | None:
         record = self._record.task(task)

@@ -64,11 +64,14 @@ class CheckpointRecord(_Stored):
         label: Its name in tables and in the names of jobs.
         path: The checkpoint as given.
         checksum: The checksum of its weights, or the revision on the hub.
+        settings: The checksum of the configuration and tokenizer in a folder of transformers; empty
+            for other checkpoints, which are one file or a revision.
     """
 
     label: str = Field(pattern=_NAME)
     path: str
     checksum: str
+    settings: str = ""
 
 
 class BenchmarkRecord(_Stored):
@@ -169,6 +172,7 @@ def open_folder(folder: Path, record: BenchmarkRecord) -> BenchmarkRecord:
     earlier = read_benchmark(folder)
     _check_all_is_kept(folder, earlier, record)
     _check_checkpoints(folder, earlier, record)
+    _check_tasks(folder, earlier, record)
     _check_files(folder, earlier, record)
     return record.model_copy(update={"started": earlier.started})
 
@@ -207,7 +211,9 @@ def _check_checkpoints(folder: Path, earlier: BenchmarkRecord, now: BenchmarkRec
     known = {checkpoint.label: checkpoint for checkpoint in earlier.checkpoints}
     for checkpoint in now.checkpoints:
         before = known.get(checkpoint.label, checkpoint)
-        if before.checksum != checkpoint.checksum:
+        # Earlier versions recorded no settings.
+        has_other_settings = before.settings not in ("", checkpoint.settings)
+        if before.checksum != checkpoint.checksum or has_other_settings:
             changed = (
                 f"{checkpoint.path} has changed since"
                 if before.path == checkpoint.path
@@ -216,9 +222,28 @@ def _check_checkpoints(folder: Path, earlier: BenchmarkRecord, now: BenchmarkRec
             raise ConfigError(f"{folder}: {changed}; use another name=… for the benchmark")
 
 
+def _check_tasks(folder: Path, earlier: BenchmarkRecord, now: BenchmarkRecord) -> None:
+    for before in earlier.tasks:
+        task = now.task(before.name)
+        for key in ("metric", "mode", "split", "start_from"):
+            had, has = getattr(before, key), getattr(task, key)
+            if had != has:
+                raise ConfigError(
+                    f"{folder} has results of suite.tasks.{task.name} with {key}={had}, not {has}; "
+                    "use another name=… for the benchmark"
+                )
+
+
 def _check_files(folder: Path, earlier: BenchmarkRecord, now: BenchmarkRecord) -> None:
     known = {task.name: task.files for task in earlier.tasks}
     for task in now.tasks:
+        before = known.get(task.name)
+        if before and before.keys() != task.files.keys():
+            raise ConfigError(
+                f"{folder} has results of suite.tasks.{task.name} with the files "
+                f"{', '.join(before)}, not {', '.join(task.files) or 'none'}; use another name=… "
+                "for the benchmark"
+            )
         for path, checksum in task.files.items():
             if known.get(task.name, {}).get(path, checksum) != checksum:
                 raise ConfigError(

@@ -70,13 +70,17 @@ def checked_run_name(name: str) -> str:
 
 
 def check_out(out: Path) -> None:
-    """Checks that the output folder `out` is empty or does not exist.
+    """Checks that the output folder `out` is empty or does not exist, and that it can be replaced.
 
     Raises:
-        ConfigError: It is not empty.
+        ConfigError: It is not empty, or it is the current folder or a mount point, which a whole
+            new folder cannot replace.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"out={out} is not empty; use another folder")
+    if out.is_dir() and (out.samefile(".") or out.is_mount()):
+        kind = "the current folder" if out.samefile(".") else "a mount point"
+        raise ConfigError(f"out={out} is {kind}; use a new folder in it, such as {out / 'model'}")
 
 
 PathText = Annotated[

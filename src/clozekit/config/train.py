@@ -61,7 +61,8 @@ class TrainConfig(Closed):
             given are those of the command that trained that run.
         from_step: The step of that checkpoint; null for the last one.
         plan: Whether to only print what the run would take: steps, tokens, time, memory and disk.
-            The time is measured on a few steps; nothing is written.
+            The time is measured on a few steps; nothing is written, except encoded rows of large
+            files, which the run finds again.
         trusted_modules: Python modules whose encoder classes `encoder.pretrained` may use, such as
             `[my_encoders]`. All other classes are those of this configuration, also when a run is
             resumed.

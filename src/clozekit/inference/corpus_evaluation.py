@@ -57,6 +57,8 @@ def corpus_of(config: EvaluateConfig, pretrained: Pretrained) -> CorpusDataModul
         "seed": 0,
         "max_seq_length": min(default_length, longest),
         **of_run,
+        # Not that of the run: checkpoints that are compared get the same samples and masks.
+        **({} if config.input is None else {"seed": 0}),
         "global_batch_size": config.batch_size,
         "micro_batch_size": config.batch_size,
         "num_workers": None,

@@ -86,7 +86,9 @@ class RowPredictor:
         return self.features.row_of(text, text_pair)
 
     def read(self, row: Mapping[str, Any], number: int) -> Any:
-        """Reads a row."""
+        """Reads a row. Number 0 is the first of new rows."""
+        if number == 0:
+            self.features.begin()
         return self.features.example(row, number, is_labelled=False)
 
     def predict(self, examples: Sequence[Any]) -> list[Prediction]:

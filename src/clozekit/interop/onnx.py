@@ -137,11 +137,21 @@ class PaddedModel(nn.Module):
         return (key_mask & (distances <= window // 2)) | (distances == 0)
 
 
+def heads_left_out(pretrained: Pretrained) -> list[str]:
+    """Lists the heads that ONNX does not get: all of them if one is a user's own."""
+    heads = _heads_of(pretrained)
+    return [] if heads <= HEADS else sorted(heads)
+
+
+def _heads_of(pretrained: Pretrained) -> set[str]:
+    return {name.partition(".")[0] for name in pretrained.weights} - {"encoder"}
+
+
 def padded_model(pretrained: Pretrained) -> PaddedModel:
     """Makes the model with its heads, or only the encoder if a head is a user's own."""
     weights = pretrained.weights
-    heads = {name.partition(".")[0] for name in weights} - {"encoder"}
-    if not heads <= HEADS:
+    heads = _heads_of(pretrained)
+    if heads_left_out(pretrained):
         heads = set()
         weights = {name: t for name, t in weights.items() if name.startswith("encoder.")}
     biases = (t for n, t in weights.items() if n.endswith("_head.classifier.bias"))

@@ -7,9 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clozekit.config.reading import (
+    ClassificationReading,
+    EmbeddingReading,
+    MultipleChoiceReading,
+    QuestionReading,
+    RegressionReading,
+    TaggingReading,
+)
 from clozekit.config.stored.plain import shown
 from clozekit.errors import DataError
 from clozekit.interop.pretrained import check_finite
+from clozekit.output.display import warn
 from clozekit.runs.checkpoint_file import Checkpoint
 
 _MAY_DIFFER = ("pretrained", "hidden_dropout_prob", "attention_probs_dropout_prob")
@@ -18,6 +27,17 @@ _MAY_DIFFER = ("pretrained", "hidden_dropout_prob", "attention_probs_dropout_pro
 _OF_TRAINING = ("classifier_dropout", "class_weights", "label_smoothing", "temperature")
 _OF_DECODING = ("n_best", "max_answer_length", "no_answer_threshold")
 """The keys of tasks that do not change what the outputs mean. Those of classes of one's own may."""
+
+_OF_ROWS = frozenset(
+    name
+    for reading in (
+        *(ClassificationReading, RegressionReading, TaggingReading, QuestionReading),
+        *(MultipleChoiceReading, EmbeddingReading),
+    )
+    for name in reading.model_fields
+)
+_OF_KINDS_OF_ROWS = ("text_pair_column", "question_column", "negative_column")
+"""Columns that make rows of another kind if they are not null."""
 
 _PAIR_OBJECTIVE = "pair_objective"
 """What the pair head says: next sentences or the order of sentences."""
@@ -43,6 +63,24 @@ def check_alike(checkpoints: Sequence[Checkpoint]) -> None:
         for difference in _differences(first, other):
             raise DataError(
                 f"checkpoints: {other.path} cannot be merged with {first.path}: {difference}"
+            )
+
+
+def check_reading(checkpoints: Sequence[Checkpoint]) -> None:
+    """Warns of settings by which the checkpoints' tasks read rows differently.
+
+    The result has those of the first. Rows of another kind, such as pairs, are refused before.
+    """
+    first = checkpoints[0]
+    for other in checkpoints[1:]:
+        ours, theirs = (
+            {k: v for k, v in each.group("data").items() if k in _OF_ROWS}
+            for each in (first, other)
+        )
+        if differences := list(_differing_keys("data", ours, theirs)):
+            warn(
+                f"checkpoints: of {other.path}, {', '.join(differences)}; the merged model reads "
+                f"rows like {first.path}, which is given first"
             )
 
 
@@ -95,6 +133,7 @@ def _differences(first: Checkpoint, other: Checkpoint) -> Iterator[str]:
     for group, may_differ in (("encoder", _MAY_DIFFER), ("task", (*_OF_TRAINING, *_OF_DECODING))):
         yield from _differing_keys(group, first.group(group), other.group(group), may_differ)
     yield from _differing_objectives(first, other)
+    yield from _differing_keys("data", _kind_of_rows(first), _kind_of_rows(other))
     if first.tokenizer_json != other.tokenizer_json:
         yield "it has another tokenizer"
     for key in sorted(first.task_arguments.keys() | other.task_arguments.keys()):
@@ -119,6 +158,12 @@ def _differing_objectives(first: Checkpoint, other: Checkpoint) -> Iterator[str]
         for each in (first, other)
     )
     yield from _differing_keys("data", ours, theirs)
+
+
+def _kind_of_rows(checkpoint: Checkpoint) -> dict[str, Any]:
+    data = checkpoint.group("data")
+    columns = {key: "a column" for key in _OF_KINDS_OF_ROWS if data.get(key) is not None}
+    return {**columns, "multi_label": data.get("multi_label", False)}
 
 
 def _differing_keys(

@@ -29,6 +29,9 @@ INTERRUPTED_CODES = (
 )
 """Exit codes after a signal. They are negative if the handlers were not installed yet."""
 
+JOB_LOCK = ".lock"
+"""The file that is locked while a job's process is alive."""
+
 
 class Status(StrEnum):
     """The status of a job."""
@@ -69,8 +72,8 @@ class Job:
 
     @property
     def lock_file(self) -> Path:
-        """The file that is locked while the job's process is alive."""
-        return self.folder / ".lock"
+        """The job's `JOB_LOCK`."""
+        return self.folder / JOB_LOCK
 
     def devices(self) -> int | None:
         """Returns the number of processes per machine; None if it depends on the hardware."""

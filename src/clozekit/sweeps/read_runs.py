@@ -13,10 +13,10 @@ from clozekit.config.values import flat
 from clozekit.documents import read_json_object, read_yaml
 from clozekit.errors import ConfigError, DataError
 from clozekit.output.display import printable
-from clozekit.runs.folder import RunFolder
+from clozekit.runs.folder import RUN_LOCK, RunFolder
 from clozekit.runs.lock import is_held
 from clozekit.runs.metrics_file import read_metrics_of
-from clozekit.sweeps.job import Status
+from clozekit.sweeps.job import JOB_LOCK, Status
 from clozekit.sweeps.record import FILE, read_record
 
 Value = str | int | float | bool | None
@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     PRUNED = "pruned"
     INTERRUPTED = "interrupted"
     UNFINISHED = "unfinished"
-    """It has no results, and the reason is unknown: it may be running, or it was killed."""
+    """It has no results, and no process of this machine trains it; the reason is unknown."""
     RUNNING = "running"
     MISSING = "missing"
     """It is in a sweep's record, but its folder does not exist."""
@@ -173,7 +173,7 @@ def _outcome(run: RunFolder, noted: dict[str, Any] | None) -> Outcome:
     if not _is_run(run.path):
         is_told = noted is not None and noted["status"] in (Status.FAILED, Status.INTERRUPTED)
         return Outcome(noted["status"]) if noted and is_told else Outcome.MISSING
-    if is_held(run.path / ".lock"):
+    if any(is_held(run.path / lock) for lock in (JOB_LOCK, RUN_LOCK)):
         return Outcome.RUNNING
     status = noted["status"] if noted else None
     if status in (Status.FAILED, Status.PRUNED):

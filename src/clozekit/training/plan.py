@@ -56,7 +56,9 @@ class Forecast:
 
 
 def print_plan(config: TrainConfig) -> dict[str, float]:
-    """Prints what a run would take, and returns it by name. Nothing is written.
+    """Prints what a run would take, and returns it by name.
+
+    Nothing is written, except encoded rows of large files, which the run finds again.
 
     Raises:
         UserError: The configuration or the data cannot be used.

@@ -45,6 +45,30 @@ def test_a_given_key_or_group_counts(parent: Path) -> None:
     assert taken == ["encoder=mini", "data.path=my data"]
 
 
+def test_the_last_command_up_to_the_step_counts(tmp_path: Path) -> None:
+    def command(schedule: str) -> str:
+        return f"clozekit train name=a schedule={schedule}"
+
+    resumed = [
+        {"from": "step 4 (a/last.ckpt)", "command": command("wsd")},
+        {"from": "step 8 (a/last.ckpt)", "command": command("constant")},
+    ]
+    record = {"command": command("warmup_linear"), "resumed": resumed}
+    parent, child = tmp_path / "a", tmp_path / "b"
+    for folder in (parent, child):
+        folder.mkdir()
+    (parent / "run.json").write_text(json.dumps(record))
+    given = [f"from_run={parent}", "name=b", f"runs_dir={tmp_path}"]
+    for step, schedule in ((3, "warmup_linear"), (4, "warmup_linear"), (5, "wsd"), (9, "constant")):
+        assert overrides_of_parent([*given, f"from_step={step}"]) == [f"schedule={schedule}"]
+    assert overrides_of_parent(given) == ["schedule=constant"]
+    # A run that has begun keeps the command of its step, although the other run went on.
+    (child / "run.json").write_text(json.dumps({"parent": {"run": "a", "step": 8}}))
+    assert overrides_of_parent(given) == ["schedule=wsd"]
+    (child / "run.json").write_text("{")
+    assert overrides_of_parent(given) == ["schedule=constant"]
+
+
 def test_nothing_is_taken_without_a_parent(parent: Path) -> None:
     assert overrides_of_parent(["name=a"]) == []
     assert overrides_of_parent(["from_run=null"]) == []

@@ -74,6 +74,16 @@ FILES: dict[str, tuple[str, str, list[tuple[int, Any]]]] = {
         "text\tlabel\ngood \rfilm\tpos\nb\tx\n",
         [(2, CARRIAGE_RETURN), (3, text("b"))],
     ),
+    "blank lines of one column": (
+        "a.csv",
+        '\ntext\na\n\n""\n\nb\n\n\n',
+        [(n, {"text": each}) for n, each in enumerate(("a", "", "", "", "b"), start=3)],
+    ),
+    "blank lines of one column, tsv": (
+        "a.tsv",
+        "text\na\n\r\nb\n\n",
+        [(2, {"text": "a"}), (3, {"text": ""}), (4, {"text": "b"})],
+    ),
     "a byte order mark": ("a.csv", "\ufefftext,label\n\ufeffa,x\n", [(2, text("\ufeffa"))]),
     "a byte order mark, tsv": ("a.tsv", "\ufefftext\tlabel\na\tx\n", [(2, text("a"))]),
     "a byte order mark before a quote": ("a.csv", '\ufeff"text",label\na,x\n', [(2, text("a"))]),

@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ OWN_GROUPS = ("logger", "callbacks", "hydra", "local", "debug")
 
 _SINGLE = "hydra.mode=RUN"
 """It is in the command of a job whose experiment would otherwise be a sweep."""
+
+_STEP = re.compile(r"step (\d+)\b")
+"""How a record says from which step a run was resumed."""
 
 _DECAY_RATIO = "schedule.decay_ratio"
 
@@ -61,7 +65,7 @@ def overrides_of_parent(overrides: Sequence[str], is_multirun: bool = False) -> 
 
 
 def _of_run(from_run: str, overrides: Sequence[str], is_multirun: bool) -> list[str]:
-    words = _command_of(from_run)
+    words = _command_of(from_run, _step_in(overrides))
     given = {_key(override) for override in overrides}
     keys = sorted(given)
     is_single = not is_multirun and "experiment" not in given
@@ -76,8 +80,39 @@ def _of_run(from_run: str, overrides: Sequence[str], is_multirun: bool) -> list[
     ]
 
 
-def _command_of(from_run: str) -> list[str]:
-    """Reads the arguments of the command that trained a run; none if that is not known."""
+def _step_in(overrides: Sequence[str]) -> int | None:
+    """Returns the step of the other run that a run begins at; None for its last one, or several.
+
+    A run that has begun already keeps its step, although the other run may have gone on since.
+    """
+    given = {_key(override): override for override in overrides}
+    step = parsed(given.get("from_step", "from_step=null"))
+    if step is not None and step.value() is not None:
+        return step.value() if isinstance(step.value(), int) else None
+    name, runs_dir = (_values_of(key, overrides) for key in ("name", "runs_dir"))
+    if len(name) != 1 or len(runs_dir) > 1:
+        return None
+    default = TrainConfig.model_fields["runs_dir"].default
+    folder = Path(*(runs_dir or [default]), *name).expanduser()
+    with suppress(DataError):  # a damaged record is told where the run is resumed
+        parent = read_json_object(folder / "run.json").get("parent")
+        if isinstance(parent, dict) and isinstance(begun := parent.get("step"), int):
+            return begun
+    return None
+
+
+def _command_of(from_run: str, step: int | None) -> list[str]:
+    """Reads the arguments of the command that trained a run up to a step.
+
+    A run that was resumed has several commands, and each may have changed some keys.
+
+    Args:
+        from_run: The folder of the run.
+        step: The step; None for the last one.
+
+    Returns:
+        The arguments; none if the command is not known.
+    """
     folder = Path(from_run).expanduser()
     file = folder / "run.json"
     # The record may have been lost, but without checkpoints a run cannot be begun from.
@@ -90,11 +125,20 @@ def _command_of(from_run: str) -> list[str]:
             f"from them with encoder.pretrained={from_run}"
         )
     command = record.get("command")
+    for resumed in _resumptions(record):
+        found = _STEP.match(str(resumed.get("from")))
+        if step is None or (int(found[1]) if found else 0) < step:
+            command = resumed.get("command")
     try:
         words = shlex.split(command) if isinstance(command, str) else []
     except ValueError as error:
         raise DataError(f"{file} cannot be read: its command line: {error}") from error
     return words[2:] if words[1:2] == ["train"] else []
+
+
+def _resumptions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    known = record.get("resumed")
+    return [each for each in known if isinstance(each, dict)] if isinstance(known, list) else []
 
 
 def check_decay_ratio(config: TrainConfig, overrides: Sequence[str]) -> None:
@@ -114,7 +158,8 @@ def check_decay_ratio(config: TrainConfig, overrides: Sequence[str]) -> None:
     is_used = schedule.decay_ratio is not None and schedule.decay_steps is None
     if config.from_run is None or isinstance(schedule, UserScheduleConfig) or not is_used:
         return
-    theirs = [parsed(each) for each in as_overrides("train", _command_of(config.from_run))]
+    words = _command_of(config.from_run, config.from_step)
+    theirs = [parsed(each) for each in as_overrides("train", words)]
     of_parent = [each.value() for each in theirs if each and each.key_or_group == _DECAY_RATIO]
     given = [each for each in map(parsed, overrides) if each and each.key_or_group == _DECAY_RATIO]
     if given and given[-1].value() not in of_parent[-1:]:

@@ -11,7 +11,7 @@ from clozekit.data.files.row import BadRow, FileRow
 from clozekit.errors import DataError
 
 _Record = tuple[int, list[str] | str]
-"""A record's first line, and its cells or what is wrong with it."""
+"""A record's first line, and its cells or what is wrong with it. A blank line has no cells."""
 
 _Records = Callable[[BinaryIO, str, int], Iterator[_Record]]
 
@@ -38,7 +38,10 @@ def tsv_columns(path: str) -> list[str]:
 def csv_rows(
     path: str, wanted: Sequence[str] | None = None, max_bytes: int = MAX_ROW_BYTES
 ) -> Iterator[FileRow | BadRow]:
-    """Reads a CSV file with a header; cells may be quoted. Blank lines are skipped.
+    """Reads a CSV file with a header; cells may be quoted.
+
+    Blank lines are skipped, except between the rows of a file with one column, which may be a list
+    of texts: there, they are empty cells.
 
     Raises:
         DataError: A quotation mark is wrong, so that it is unknown where the following rows start.
@@ -47,20 +50,27 @@ def csv_rows(
 
 
 def tsv_rows(path: str, wanted: Sequence[str] | None = None) -> Iterator[FileRow | BadRow]:
-    """Reads a TSV file with a header; quotation marks are text. Blank lines are skipped."""
+    """Reads a TSV file with a header; quotation marks are text. Blank lines are as in CSV."""
     return _rows(path, _tsv_records, MAX_ROW_BYTES)
 
 
 def _rows(path: str, records: _Records, max_bytes: int) -> Iterator[FileRow | BadRow]:
     with opened(path) as file:
         header: list[str] | None = None
+        blank: list[tuple[str, int]] = []  # places and positions since the last row
         for number, cells in records(file.content, path, max_bytes):
+            if not cells:
+                if header is not None and len(header) == 1:
+                    blank.append((f"line {number}", file.position()))
+                continue
             if header is None:
                 header = _checked_header(path, number, cells)
                 # A header may have blank cells, as that of pandas' index; they name no column.
                 named = [bool(name) for name in header]
                 columns = list(compress(header, named))
                 continue
+            yield from (FileRow([(columns[0], "")], *where) for where in blank)
+            blank = []
             place, position = f"line {number}", file.position()
             if isinstance(cells, str):
                 yield BadRow(cells, place, position)
@@ -74,6 +84,8 @@ def _rows(path: str, records: _Records, max_bytes: int) -> Iterator[FileRow | Ba
 def _columns(path: str, records: _Records) -> list[str]:
     with opened(path) as file:
         for number, cells in records(file.content, path, MAX_ROW_BYTES):
+            if not cells:
+                continue
             return [name for name in _checked_header(path, number, cells) if name]
     return []
 
@@ -107,8 +119,7 @@ def _csv_records(file: BinaryIO, path: str, max_bytes: int) -> Iterator[_Record]
             raise DataError(f"{path}, line {first}: {problem}") from error
         if cells is None:
             return
-        if cells:
-            yield first, cells
+        yield first, cells
 
 
 def _tsv_records(file: BinaryIO, path: str, max_bytes: int) -> Iterator[_Record]:
@@ -120,5 +131,5 @@ def _tsv_records(file: BinaryIO, path: str, max_bytes: int) -> Iterator[_Record]
             yield lines.number, lines.problem
         elif "\r" in text:
             yield lines.number, "there is a carriage return in it; lines must end in \\n or \\r\\n"
-        elif text:
-            yield lines.number, text.split("\t")
+        else:
+            yield lines.number, text.split("\t") if text else []

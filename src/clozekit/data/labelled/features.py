@@ -80,6 +80,9 @@ class Features(ABC, Generic[ExampleT]):
         """All columns that are read."""
         return [*self.input_columns, *self.label_columns, *self.optional_columns]
 
+    def begin(self) -> None:
+        """Forgets what the first of the rows so far decides for the others."""
+
     @abstractmethod
     def example(self, row: Mapping[str, Any], number: int, is_labelled: bool) -> ExampleT | None:
         """Reads a row.

@@ -81,6 +81,10 @@ class MultipleChoiceFeatures(Features[ChoiceQuestion]):
         """Whether the context or a choice is empty."""
         return not all(text.strip() for text in (example.context, *example.choices))
 
+    def begin(self) -> None:
+        """Forgets the number of choices."""
+        self.num_choices = None
+
     def example(
         self, row: Mapping[str, Any], number: int, is_labelled: bool
     ) -> ChoiceQuestion | None:
