@@ -48,7 +48,7 @@ class JobMaker:
     Attributes:
         name: The sweep's name.
         folder: The sweep's folder.
-        parsed: The overrides of the command line.
+        parsed: The overrides of the command line; of several of one key, the last one.
         fixed: The overrides that all jobs share, as on the command line.
         swept_as_given: The swept overrides, as on the command line.
 
@@ -60,7 +60,7 @@ class JobMaker:
         self._context = context
         self._config = _without_mode(config)
         self._parser = OverridesParser.create(config_loader=context.config_loader)
-        self.parsed = self.parse(_as_given(config.hydra.overrides.task))
+        self.parsed = _last_of_each_key(self.parse(_as_given(config.hydra.overrides.task)))
         fixed = [override for override in self.parsed if not override.is_sweep_override()]
         self.fixed = [str(o.input_line) for o in fixed if o.key_or_group not in ("name", "resume")]
         self.swept_as_given = [str(o.input_line) for o in self.parsed if o.is_sweep_override()]
@@ -97,9 +97,10 @@ class JobMaker:
         given = self._parser.parse_overrides(params)
         for override in given:
             _check_override(override)
-        for override in [*given, *self.parsed]:
+        counting = _last_of_each_key([*given, *self.parsed])
+        for override in counting:
             _check_values(override)
-        for batch in BasicSweeper.split_arguments([*given, *self.parsed], None):
+        for batch in BasicSweeper.split_arguments(counting, None):
             yield from batch
 
     def make(self, overrides: Sequence[str]) -> Job:
@@ -169,6 +170,16 @@ def _as_given(overrides: ListConfig) -> list[str]:
     texts = OmegaConf.to_container(overrides, resolve=False)
     assert isinstance(texts, list)
     return [str(text) for text in texts]
+
+
+def _last_of_each_key(overrides: Sequence[Override]) -> list[Override]:
+    """Leaves out overrides that a later one of the same key replaces."""
+    last = {override.get_key_element(): number for number, override in enumerate(overrides)}
+    return [
+        override
+        for number, override in enumerate(overrides)
+        if override.is_delete() or last[override.get_key_element()] == number
+    ]
 
 
 def _check_override(override: Override) -> None:

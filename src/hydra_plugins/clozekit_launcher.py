@@ -64,7 +64,10 @@ class SweepLauncher(Launcher):
         self.made: dict[tuple[str, ...], Job] = {}
         self.jobs: JobMaker = JobMaker(hydra_context, config)
         self.executor: Executor = self.make_executor(self.jobs.name, self.jobs.folder)
-        asked = (command_line(), self.jobs.fixed, self.jobs.swept_as_given)
+        sweeper = config.hydra.sweeper
+        metric, direction = sweeper.get("metric"), sweeper.get("direction")
+        goal = (str(metric), str(direction)) if metric and direction else None
+        asked = (command_line(), self.jobs.fixed, self.jobs.swept_as_given, goal)
         SweepRecord(self.jobs.name, self.jobs.folder, *asked)  # checks the folder early
         planned: list[Job] = []
         if config.hydra.sweeper._target_ == GRID:
@@ -86,9 +89,15 @@ class SweepLauncher(Launcher):
         Raises:
             UserError: The job cannot run.
         """
+        from clozekit.errors import ConfigError
+        from clozekit.sweeps.job import InvalidJobError
+
         known = tuple(overrides)
         if known not in self.made:
-            job = self.jobs.make(overrides)
+            try:
+                job = self.jobs.make(overrides)
+            except ConfigError as error:
+                raise InvalidJobError(str(error)) from error
             job.check_folder()
             self.executor.check(job)
             self.made[known] = job

@@ -43,6 +43,11 @@ def test_every_step_is_in_one_phase(parts: list[int], max_steps: int) -> None:
         assert abs(phase.num_steps - ratio * max_steps) <= 1 + 1e-6
 
 
+def test_ratios_that_are_a_little_more_than_all_steps_end_with_the_last() -> None:
+    phases = planned([settings_of(ratio) for ratio in (0.5, 0.5000005, 1e-7)], 10**7)
+    assert [phase.num_steps for phase in phases] == [5_000_000, 5_000_000, 0]
+
+
 def test_a_phase_has_the_values_of_the_data_for_what_it_does_not_set() -> None:
     phases = [
         {"ratio": 0.25, "max_seq_length": 64, "global_batch_size": 16, "micro_batch_size": 8},

@@ -1,5 +1,6 @@
 """Optuna's sweeps: a study that is killed and run again has the trials asked for, each once."""
 
+import json
 import os
 import signal
 from inspect import signature
@@ -18,6 +19,7 @@ from clozekit.config.sweeps import (
     SubmititLauncherConfig,
 )
 from clozekit.sweeps.job import Job
+from clozekit.sweeps.study import OVERRIDES
 from tests.sweeps.fakes import FIXED, Sweeps, plugin
 
 OPTUNA = (*FIXED, "hydra/sweeper=clozekit_optuna")
@@ -116,6 +118,53 @@ def test_a_small_space_ends_when_there_is_nothing_new(
     assert {t.params["seed"] for t in trials()} == {0, 2, 4}
 
 
+def test_values_that_exclude_each_other_are_left_out(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ("encoder.hidden_size=choice(32,96)", "encoder.num_attention_heads=choice(2,3)")
+    asked = (*OPTUNA, *sizes, "hydra.sweeper.n_trials=4")
+    assert sweeps.run(*asked) == 0
+    assert sorted(sweeps.started) == [
+        "encoder.hidden_size-32__encoder.num_attention_heads-2",
+        "encoder.hidden_size-96__encoder.num_attention_heads-2",
+        "encoder.hidden_size-96__encoder.num_attention_heads-3",
+    ]
+    told = capsys.readouterr().out
+    assert "encoder.hidden_size=32, encoder.num_attention_heads=3 is left out: " in told
+    assert "duplicates or left out; stopping after 3 trials" in told
+    assert sweeps.run(*asked) == 0
+    assert sweeps.started == []
+
+
+def test_a_study_that_holds_an_invalid_trial_goes_on(
+    sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ("encoder.hidden_size=choice(32,96)", "encoder.num_attention_heads=choice(2,3)")
+    asked = (*OPTUNA, *sizes)
+    assert sweeps.run(*asked, "hydra.sweeper.n_trials=1") == 0
+    # Earlier versions began such a trial before they found that it is invalid.
+    invalid = optuna.trial.create_trial(
+        state=TrialState.RUNNING,
+        params={"encoder.hidden_size": "32", "encoder.num_attention_heads": "3"},
+        distributions=trials()[0].distributions,
+        user_attrs={OVERRIDES: True},
+    )
+    study = optuna.load_study(study_name="mine", storage="sqlite:///runs/mine/study.db")
+    study.add_trial(invalid)
+    for number in (2, 3):
+        assert sweeps.run(*asked, f"hydra.sweeper.n_trials={number}") == 0
+        assert len(sweeps.started) == 1
+        assert "num_attention_heads=3 is left out: " in capsys.readouterr().out
+
+
+def test_a_fixed_value_before_the_sampled_ones_is_replaced(sweeps: Sweeps) -> None:
+    asked = (*OPTUNA, "seed=1", "seed=choice(1,2)", "hydra.sweeper.n_trials=2")
+    assert sweeps.run(*asked) == 0
+    assert sorted(sweeps.started) == ["seed-1", "seed-2"]
+    assert sweeps.run(*asked) == 0
+    assert sweeps.started == []
+
+
 def test_a_range_may_be_drawn_by_its_logarithm(sweeps: Sweeps) -> None:
     asked = ("seed=tag(log,range(1,100))", "hydra.sweeper.n_trials=1")
     assert sweeps.run(*OPTUNA, *asked) == 0
@@ -127,11 +176,17 @@ def test_the_user_may_say_it_too(sweeps: Sweeps) -> None:
     chosen = ("hydra.sweeper.metric=step", "hydra.sweeper.direction=maximize")
     assert sweeps.run(*OPTUNA, INTERVAL, "hydra.sweeper.n_trials=2", *chosen) == 0
     assert [trial.value for trial in trials()] == [1, 1]
+    record = json.loads(Path("runs/mine/sweep.json").read_text())
+    assert (record["metric"], record["direction"]) == ("step", "maximize")
 
 
 MISTAKES = {
     "nothing to draw": ([], "hydra/sweeper=clozekit_optuna has nothing to sample"),
     "an end of an interval": (["optimizer.lr=interval(-1,1)"], "optimizer.lr=-1.0: it should be"),
+    "an interval of whole numbers": (
+        ["max_steps=interval(5,20)"],
+        "max_steps=9.774648292756859: it should be",
+    ),
     "a choice": (["optimizer.lr=1,2", "encoder=tiny,nope"], "encoder=nope does not exist"),
     "a logarithm": (
         ["optimizer.lr=tag(log,interval(0,1))"],

@@ -1,5 +1,6 @@
 """Summaries of runs: how they are found, grouped by setting, and ordered."""
 
+import json
 import math
 import shutil
 import statistics
@@ -131,6 +132,28 @@ def test_a_setting_is_the_runs_that_differ_in_their_seed_alone(
             assert deviation is None
     assert means == sorted(means), "best first"
     assert all(setting.mean(LOSS) is None for setting in summary.settings[len(means) :])
+
+
+def test_a_run_in_the_folder_of_a_run_is_one_too(tmp_path: Path) -> None:
+    make_run(tmp_path / "first", results={LOSS: 1.0})
+    make_run(tmp_path / "first" / "more" / "cooled", results={LOSS: 2.0})
+    (tmp_path / "first" / "wandb" / "files").mkdir(parents=True)
+    (tmp_path / "first" / "wandb" / "files" / "config.yaml").write_text("a: 1")
+    runs = read_runs(tmp_path)
+    assert [run.name for run in runs] == ["first", "first/more/cooled"]
+
+
+def test_the_metric_of_a_study_is_that_of_its_record(tmp_path: Path) -> None:
+    make_record(tmp_path, dict.fromkeys(("seed-0", "seed-1"), Status.FINISHED))
+    for seed in (0, 1):
+        results = {LOSS: 1.0, "validation/f1": float(seed)}
+        make_run(tmp_path / f"seed-{seed}", f"seed={seed}", results=results)
+    file = tmp_path / "sweep.json"
+    record = json.loads(file.read_text()) | {"metric": "validation/f1", "direction": "maximize"}
+    file.write_text(json.dumps(record))
+    summary = summarize(read_runs(tmp_path))
+    assert summary.criterion is not None
+    assert (summary.criterion.metric, summary.criterion.mode) == ("validation/f1", "max")
 
 
 def test_a_seed_that_is_run_twice_counts_once(tmp_path: Path) -> None:

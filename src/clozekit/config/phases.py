@@ -121,10 +121,9 @@ def planned(phases: Sequence[PhaseSettings], max_steps: int) -> list[PlannedPhas
     A phase ends at the nearest step to the sum of the ratios up to it, so a step's phase follows
     from its index and `max_steps`.
     """
-    ends = [
-        round(math.fsum(phase.ratio for phase in phases[: number + 1]) * max_steps)
-        for number in range(len(phases))
-    ]
+    # The sum of the ratios may be a little more than 1.
+    shares = (math.fsum(p.ratio for p in phases[: n + 1]) for n in range(len(phases)))
+    ends = [min(round(share * max_steps), max_steps) for share in shares]
     ends[-1] = max_steps
     begins = [0, *ends[:-1]]
     return [

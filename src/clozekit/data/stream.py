@@ -177,9 +177,11 @@ class TrainingStream(IterableDataset[StepBatch[Batch]]):
             number = self._phase_of(position.step)
             if position.phase != number:
                 before = self.phases[min(position.phase, len(self.phases) - 1)]
+                # Phases without steps may come before the first step.
+                is_first = position.step == 0
                 position = position.in_phase(
                     number,
-                    continues_epoch=self.phases[number].continues_epoch_of(before),
+                    continues_epoch=is_first or self.phases[number].continues_epoch_of(before),
                     keeps_shares=self.phases[number].mixture == before.mixture,
                 )
             phase = self.phases[number]

@@ -44,6 +44,10 @@ class Status(StrEnum):
     PRUNED = "pruned"
 
 
+class InvalidJobError(ConfigError):
+    """The configuration of a job is invalid, whatever its folder contains."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A single run of a sweep.

@@ -26,6 +26,9 @@ CONSTANTS: Mapping[str, Value] = {"null": None, "true": True, "false": False}
 
 STEP = "step"
 
+_NO_RUNS = ("checkpoints", "wandb", "tensorboard")
+"""Folders in the folder of a run that may be large, and contain no runs."""
+
 LONGEST_COMMAND = 2**17
 """The maximum length of an argument on Linux."""
 
@@ -123,8 +126,23 @@ def _walk(folder: Path, root: Path) -> Iterator[FoundRun]:
             continue
         if _is_run(child):
             yield _read_run(child, child.relative_to(root).as_posix(), None, study_metric)
+            yield from _runs_inside(child, root)
         elif not child.is_symlink():
             yield from _walk(child, root)
+
+
+def _runs_inside(run: Path, root: Path) -> Iterator[FoundRun]:
+    """Reads the runs in a run's folder: `name=first/more` is one in that of `name=first`.
+
+    Loggers leave folders with a `config.yaml` too, so these runs have a record.
+    """
+    for child in sorted(run.iterdir()):
+        if not child.is_dir() or child.is_symlink() or child.name.startswith("."):
+            continue
+        if (child / "run.json").is_file():
+            yield _read_run(child, child.relative_to(root).as_posix(), None, None)
+        if child.name not in _NO_RUNS:
+            yield from _runs_inside(child, root)
 
 
 def _is_run(folder: Path) -> bool:
@@ -206,6 +224,9 @@ def overrides_of(arguments: tuple[str, ...] | list[str]) -> dict[str, str]:
 
 def _metric_of_study(record: Mapping[str, Any], folder: Path) -> tuple[str, Mode] | None:
     """Returns the metric that was set for an Optuna sweep, if any."""
+    if (metric := record.get("metric")) is not None:
+        return metric, "max" if record.get("direction") == "maximize" else "min"
+    # Records of earlier versions have it in the command alone.
     arguments = _arguments(record.get("command", ""), folder / FILE)
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     metric = given.get("hydra.sweeper.metric", "null").strip("'\"")

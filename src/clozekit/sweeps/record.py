@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -35,6 +35,7 @@ class SweepRecord:
         command: The command line.
         overrides: The overrides that all jobs share.
         sweep: The swept overrides.
+        goal: The metric that the sweep optimizes and its direction, if they were set.
 
     Raises:
         ConfigError: The folder contains something else, or a record with a newer version.
@@ -47,6 +48,7 @@ class SweepRecord:
         command: str,
         overrides: Sequence[str],
         sweep: Sequence[str],
+        goal: tuple[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.file = folder / FILE
@@ -64,6 +66,7 @@ class SweepRecord:
             "command": command,
             "overrides": list(overrides),
             "sweep": list(sweep),
+            **({} if goal is None else {"metric": goal[0], "direction": goal[1]}),
             "started": earlier.get("started", _now()),
         }
 
@@ -144,6 +147,8 @@ class _StoredRecord(BaseModel):
     clozekit: str = ""
     command: str = ""
     started: str = ""
+    metric: str | None = None
+    direction: Literal["minimize", "maximize"] | None = None
     jobs: list[_StoredJob] = []
 
 

@@ -13,7 +13,7 @@ from clozekit.config.stored.plain import shown
 from clozekit.errors import ConfigError
 from clozekit.output.display import say
 from clozekit.runs.pruning_files import Answer, read_answer, read_report, write_answer
-from clozekit.sweeps.job import Job, Status
+from clozekit.sweeps.job import InvalidJobError, Job, Status
 from clozekit.sweeps.naming import job_name
 from clozekit.sweeps.pruner import TrialPruner
 
@@ -25,7 +25,8 @@ METRIC = "metric"
 """The study attribute that names the metric of its values. Studies of earlier versions lack it."""
 
 MOST_REPEATS = 100
-"""After this many duplicate samples in a row the search space counts as exhausted."""
+"""After this many samples in a row that are duplicates or left out, the search space counts as
+exhausted."""
 
 
 class Study:
@@ -34,8 +35,9 @@ class Study:
     The storage contains all trials, and a job's name follows from its trial's parameters, so its
     folder is found again. When the study is run again, it first goes through the existing trials:
     finished and pruned ones are not repeated, interrupted ones continue in their folders, and
-    failed ones are run again. Then it samples new trials up to the total number. A duplicate sample
-    does not count as a trial and is marked as failed at once.
+    failed ones are run again. Then it samples new trials up to the total number. A sample that is a
+    duplicate, or whose values exclude each other, does not count as a trial and is marked as failed
+    at once.
 
     Args:
         study: The Optuna study.
@@ -73,10 +75,25 @@ class Study:
             self._trials[job_name(self._overrides(trial))] = trial.number
         for trial in self._begun():
             if trial.number in self._trials.values():
-                self._known.append((make_job(self._overrides(trial)), trial))
+                self._know(trial)
         begun = [metric, *(job.monitor() for job, _ in self._known)]
         self._check_metric(next(filter(None, begun), None))
         self.total = max(n_trials, len(self._known))
+
+    def _know(self, trial: FrozenTrial) -> None:
+        """Adds the job of an existing trial, unless it is invalid and never had results."""
+        overrides = self._overrides(trial)
+        try:
+            self._known.append((self._make_job(overrides), trial))
+        except InvalidJobError as error:
+            if trial.state not in (TrialState.RUNNING, TrialState.FAIL):
+                raise
+            del self._trials[job_name(overrides)]
+            self._leave_out(overrides, error)
+            self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _leave_out(self, overrides: list[str], error: InvalidJobError) -> None:
+        say(f"{', '.join(overrides)} is left out: {error}")
 
     def _begun(self) -> list[FrozenTrial]:
         return [t for t in self._study.get_trials(deepcopy=False) if OVERRIDES in t.user_attrs]
@@ -133,13 +150,21 @@ class Study:
                 ) from error
             overrides = self._overrides(trial)
             name = job_name(overrides)
-            if name not in self._trials:
-                trial.set_user_attr(OVERRIDES, True)
-                self._trials[name] = trial.number
-                return self._make_job(overrides)
-            self._study.tell(trial, state=TrialState.FAIL)
+            if name in self._trials:
+                self._study.tell(trial, state=TrialState.FAIL)
+                continue
+            try:
+                job = self._make_job(overrides)
+            except InvalidJobError as error:
+                # Values that exclude each other; each alone is valid.
+                self._leave_out(overrides, error)
+                self._study.tell(trial, state=TrialState.FAIL)
+                continue
+            trial.set_user_attr(OVERRIDES, True)
+            self._trials[name] = trial.number
+            return job
         say(
-            f"the last {MOST_REPEATS} samples were duplicates; stopping after "
+            f"the last {MOST_REPEATS} samples were duplicates or left out; stopping after "
             f"{len(self._trials)} trials"
         )
         self.total = len(self._trials)
@@ -250,10 +275,16 @@ def _can_be(distribution: BaseDistribution, value: object) -> bool:
 
 
 def ends(distribution: BaseDistribution) -> list[str]:
-    """Lists the values to check a distribution with: all choices, or both ends."""
+    """Lists the values to check a distribution with: all choices, or both ends.
+
+    Of numbers that are not whole there is one more, which a key of whole numbers cannot have.
+    """
     if isinstance(distribution, CategoricalDistribution):
         return [as_text(choice) for choice in distribution.choices]
     assert isinstance(
         distribution, optuna.distributions.FloatDistribution | optuna.distributions.IntDistribution
     )
-    return [as_text(distribution.low), as_text(distribution.high)]
+    low, high = distribution.low, distribution.high
+    is_continuous = isinstance(distribution, optuna.distributions.FloatDistribution)
+    between = [low + (high - low) / math.pi] if is_continuous and distribution.step is None else []
+    return [as_text(value) for value in (low, *between, high)]

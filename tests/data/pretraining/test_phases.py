@@ -1,5 +1,6 @@
 """Phases of a stream: a step's follows from its number, and each begins with an epoch."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -78,6 +79,13 @@ def test_a_phase_begins_with_an_epoch(make_source: object, shards: list[Path]) -
         for batch in step.micro_batches:
             of_phase.update(batch.sample_ids[:, 0].tolist())
     assert max(epochs[0]) + 1 == min(epochs[1]) and max(epochs[1]) + 1 == min(epochs[2])
+
+
+def test_a_phase_without_steps_is_no_epoch(shards: list[Path]) -> None:
+    given = [replace(phase, first_step=0) for phase in phases(shards, source_of)[:2]]
+    step = steps_of(given)[0]
+    assert (step.next_position.phase, step.next_position.epoch) == (1, 0)
+    assert step.micro_batches[0].sample_ids[:, 0].unique().tolist() == [0]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
