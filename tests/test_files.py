@@ -244,6 +244,16 @@ def test_a_folder_that_fails_is_not_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_link_to_an_empty_folder_stands_for_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    with write_folder_atomically(tmp_path / "link") as unfinished:
+        (unfinished / "a").write_text("whole")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "empty" / "a").read_text() == "whole"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "link"]
+
+
 def test_a_folder_with_files_is_not_replaced(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -7,9 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from clozekit.config.data import CorpusDataConfig
-from clozekit.config.paths import checked_path
+from clozekit.config.paths import check_out, checked_path
 from clozekit.config.predict import PredictConfig
 from clozekit.config.train import TrainConfig
+from clozekit.errors import ConfigError
 from tests.config.test_train import values
 
 
@@ -79,3 +80,17 @@ def test_python_callers_may_pass_a_path() -> None:
     assert CorpusDataConfig.model_validate({"path": Path("~/c"), **sizes}).path == "/home/me/c"
     with pytest.raises(ValidationError):
         PredictConfig(checkpoint=3, text="b")  # type: ignore[arg-type]
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in (Path(), tmp_path):
+        with pytest.raises(ConfigError, match=r"is the current folder; use a new folder in it"):
+            check_out(out)
+    (tmp_path / "mount").mkdir()
+    check_out(tmp_path / "mount")
+    monkeypatch.setattr(Path, "is_mount", lambda _: True)
+    with pytest.raises(ConfigError, match=r"out=mount is a mount point; .* such as mount/model"):
+        check_out(Path("mount"))

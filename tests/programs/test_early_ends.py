@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from clozekit.config.trainer import TrainerConfig
 from clozekit.errors import ConfigError
 from clozekit.runs.checkpoint_file import load_checkpoint
+from clozekit.sweeps.read_runs import Outcome, read_runs
 from clozekit.train import train
 from clozekit.training.checkpoints import Checkpoints
 from clozekit.training.measuring import _quiet
@@ -75,6 +76,27 @@ def test_a_resumed_run_has_the_patience_of_its_command(runs: Runs) -> None:
     more = ("callbacks.early_stopping.patience=3", "resume=auto")
     runs("run", *STOPPING, *more, "max_steps=20")
     assert runs.last("run") == 8
+
+
+def test_a_run_that_is_resumed_for_more_steps_has_no_results_until_its_end(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs("run", "max_steps=2")
+    results = runs.folder / "run" / "results.json"
+    first = results.read_bytes()
+    runs("run", "max_steps=2", "resume=auto")
+    assert results.read_bytes() == first
+
+    def fails(*given: Any) -> None:
+        (found,) = read_runs(runs.folder)
+        assert not results.exists() and found.outcome == Outcome.RUNNING
+        raise RuntimeError("the power is out")
+
+    monkeypatch.setattr("clozekit.train._run", fails)
+    with pytest.raises(RuntimeError, match="the power is out"):
+        runs("run", "max_steps=4", "resume=auto")
+    (found,) = read_runs(runs.folder)
+    assert (found.outcome, found.metrics) == (Outcome.UNFINISHED, {})
 
 
 def test_a_measurement_ends_before_min_steps() -> None:

@@ -87,8 +87,9 @@ def _step_in(overrides: Sequence[str]) -> int | None:
     """
     given = {_key(override): override for override in overrides}
     step = parsed(given.get("from_step", "from_step=null"))
-    if step is not None and step.value() is not None:
-        return step.value() if isinstance(step.value(), int) else None
+    value = None if step is None else step.value()
+    if value is not None:
+        return value if isinstance(value, int) else None
     name, runs_dir = (_values_of(key, overrides) for key in ("name", "runs_dir"))
     if len(name) != 1 or len(runs_dir) > 1:
         return None
