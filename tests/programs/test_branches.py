@@ -131,7 +131,10 @@ def test_a_run_from_a_cooled_run_continues_its_decay(
 ) -> None:
     """Its schedule was restarted, so it is not the one that both runs are given."""
     name = f"cooling{len(decay)}"
-    begun = runs(name, f"from_run={stable}", "from_step=2", "max_steps=7", *decay)
+    given = (f"from_run={stable}", "from_step=2", "max_steps=7", *decay)
+    begun = runs(name, *given)
+    assert f"the decay begins at step {4 if decay else 2}" in capsys.readouterr().out
+    runs(f"{name}-plan", *given, "plan=true")
     assert f"the decay begins at step {4 if decay else 2}" in capsys.readouterr().out
     same = runs(f"{name}-same", f"from_run={begun}", "from_step=4", "max_steps=7", *decay)
     assert "the decay begins" not in capsys.readouterr().out

@@ -1,6 +1,6 @@
 """What a run would take, for `plan=true`: steps, tokens, time, memory and disk."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from lightning.pytorch import Trainer
 
@@ -73,7 +73,7 @@ def print_plan(config: TrainConfig) -> dict[str, float]:
         parts = parts._replace(config=begin.config)
     datamodule = parts.datamodule
     max_steps = max_steps_of(parts.config, datamodule)
-    tell_of_schedule(begin, max_steps)
+    tell_of_schedule(replace(begin, config=parts.config, parent=parts.parent), max_steps)
     phases = datamodule.phases(max_steps, 0, 1)
     tokens = [tokens_per_step(phase) for phase in phases]
     steps = steps_in_phases(datamodule, max_steps, begin.first_step)
