@@ -35,7 +35,8 @@ class TheirTraining:
     """
 
     def __init__(self, overrides: list[str]) -> None:
-        self.config, _, self.datamodule, encoder = parts_of(overrides)[1]
+        parts = parts_of(overrides)[1]
+        self.config, self.datamodule, encoder = parts.config, parts.datamodule, parts.encoder
         assert self.config.max_steps is not None
         torch.manual_seed(self.config.seed)
         published = transformers.BertConfig(**encoder.published(), attn_implementation="sdpa")

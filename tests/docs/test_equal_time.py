@@ -1,6 +1,7 @@
 """Comparisons at an equal time, whose results may be completed on other machines."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,10 @@ from typing import Any
 import pytest
 from experiments.equal_time import Arm, Comparison, run_all
 from experiments.equal_time_report import HELD_OUT, table
+from experiments.recipes import theirs
+
+from clozekit.interop.transformers import load_transformers
+from tests.programs.commands import QUIET, TINY
 
 PROGRAM = """
 import json, sys
@@ -65,3 +70,17 @@ def test_an_arm_that_has_changed_is_refused(compared: Comparison) -> None:
     faster = replace(compared, speeds={"a": 2.5, "b": 3.0})
     with pytest.raises(SystemExit, match="another a: remove it"):
         run_all(faster, 1, known)
+
+
+def test_the_model_of_transformers_is_trained_and_judged_on_the_same_pairs(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("name=theirs", f"data.path={corpus}", f"runs_dir={tmp_path}", *TINY, *QUIET)
+    sizes = ("max_steps=2", "global_batch_size=4", "micro_batch_size=4", "resume=auto")
+    monkeypatch.setattr(sys, "argv", ["theirs", "train", *given, *sizes])
+    theirs.main()
+    results = json.loads((tmp_path / "theirs" / "results.json").read_text())
+    # Of a vocabulary of 300, from random weights.
+    assert 4 < results["validation/mlm_loss"] < 7
+    assert 0 <= results["validation/nsp_accuracy"] <= 1
+    load_transformers(tmp_path / "theirs")
