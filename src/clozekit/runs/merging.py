@@ -36,7 +36,7 @@ _OF_ROWS = frozenset(
     )
     for name in reading.model_fields
 )
-_OF_KINDS_OF_ROWS = ("text_pair_column", "question_column", "negative_column")
+_OF_KINDS_OF_ROWS = ("text_pair_column", "question_column")
 """Columns that make rows of another kind if they are not null."""
 
 _PAIR_OBJECTIVE = "pair_objective"
