@@ -92,7 +92,8 @@ def test_a_vocabulary_with_ends_of_words_is_refused(tmp_path: Path) -> None:
         BpeTrainer(vocab_size=100, special_tokens=special, end_of_word_suffix="</w>"),
     )
     tokenizer.model.save(str(tmp_path))
-    with pytest.raises(DataError, match=rf"vocab\.json: '.+</w>' marks the end of a .+{CONVERT}"):
+    # The first token may be an apostrophe: the ids of an alphabet differ between trainings.
+    with pytest.raises(DataError, match=rf"vocab\.json: .+</w>. marks the end of a .+{CONVERT}"):
         load_tokenizer(tmp_path)
 
 
