@@ -253,7 +253,7 @@ def test_a_folder_of_rows_that_has_changed_is_refused(
     ("change", "message"),
     [
         ("suite.tasks.again.metric=f1_macro", "again with metric=accuracy, not f1_macro"),
-        ("suite.tasks.again.data.train=other.csv", "again with the files test.csv, not other.csv"),
+        ("suite.tasks.again.data.train=other.csv", "run with data.train=test.csv, but"),
         ("suite.tasks.again.data.max_seq_length=32", "run with data.max_seq_length=48, but"),
     ],
 )

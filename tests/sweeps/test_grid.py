@@ -250,3 +250,17 @@ def test_what_hydra_is_told_of_a_run_holds_for_the_jobs(sweeps: Sweeps) -> None:
     assert job.config.seed == 3
     assert sweeps.started == [ONE, OTHER] == list(sweeps.statuses())
     assert "MYVAR" not in os.environ
+
+
+def test_the_last_override_of_a_key_counts(sweeps: Sweeps) -> None:
+    assert sweeps.run(*FIXED, "seed=1", "seed=2,3") == 0
+    assert sweeps.started == ["seed-2", "seed-3"]
+    assert sweeps.run(*FIXED[1:], "name=fixed", "seed=2,3", "seed=4") == 0
+    assert sweeps.started == ["single"]
+    assert [fake.job.config.seed for fake in sweeps.executor.jobs] == [4]
+    (sweeps.folder / "own" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: 2,3\n"
+    (sweeps.folder / "own" / "experiment" / "mine.yaml").write_text(text)
+    own = ("--config-dir", "own", "experiment=mine", *FIXED[1:], "name=file")
+    assert sweeps.run(*own, "seed=4") == 0
+    assert [fake.job.config.seed for fake in sweeps.executor.jobs] == [4]

@@ -177,6 +177,20 @@ def test_runs_whose_file_changed_between_them_are_not_one_setting(tmp_path: Path
     assert [setting.values for setting in summary.settings] == [(0.1,), (0.001,)]
 
 
+def test_what_a_file_takes_from_the_seed_is_no_setting_of_its_own(tmp_path: Path) -> None:
+    for seed in (1, 12):
+        folds = {"train": f"fold-{seed}.csv", "validation": f"a{seed}/{seed}.csv", "seed": seed}
+        config = {"seed": seed, "name": f"a{seed}", "data": folds, "optimizer": {"lr": 0.1}}
+        make_run(tmp_path / f"a{seed}", f"seed={seed}", results={LOSS: 1.0}, config=config)
+    (setting,) = summarize(read_runs(tmp_path)).settings
+    assert len(setting.of(LOSS)) == 2
+    # Numbers are not text: a rate of 0.1 is none of the seed's.
+    config = {"seed": 2, "name": "a2", "data": {"seed": 2}, "optimizer": {"lr": 0.2}}
+    config["data"] |= {"train": "fold-2.csv", "validation": "a2/2.csv"}
+    make_run(tmp_path / "a2", "seed=2", results={LOSS: 1.0}, config=config)
+    assert summarize(read_runs(tmp_path)).keys == ("optimizer.lr",)
+
+
 @pytest.mark.parametrize(
     ("metric", "mode"),
     [("validation/mse", "min"), ("validation/my_mae", "min"), ("validation/pearson", "max")],

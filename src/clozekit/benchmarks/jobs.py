@@ -4,6 +4,7 @@ import shutil
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from clozekit.benchmarks.planning import PlannedTask
 from clozekit.benchmarks.record import JOBS, BenchmarkRecord, CheckpointRecord, job_name
@@ -16,6 +17,15 @@ from clozekit.sweeps.job import Job, Status
 
 _Key = tuple[str, str]
 """The label of a checkpoint and the name of a task."""
+
+
+class _Place(NamedTuple):
+    """What a job is of."""
+
+    checkpoint: str
+    task: str
+    rate: float
+    seed: int
 
 
 class BenchmarkJobs:
@@ -54,17 +64,9 @@ class BenchmarkJobs:
         self.total = len(record.checkpoints) * sum(record.num_jobs(task.record) for task in tasks)
         self._queue = deque(self.first)
         self._of_job = {
-            job_name(checkpoint.label, task.record.name, rate, seed): (
-                checkpoint.label,
-                task.record.name,
+            job_name(checkpoint.label, task.record.name, rate, seed): _Place(
+                checkpoint.label, task.record.name, rate, seed
             )
-            for checkpoint in record.checkpoints
-            for task in tasks
-            for rate in task.record.rates
-            for seed in record.seeds
-        }
-        self._rate_and_seed = {
-            job_name(checkpoint.label, task.record.name, rate, seed): (rate, seed)
             for checkpoint in record.checkpoints
             for task in tasks
             for rate in task.record.rates
@@ -84,7 +86,7 @@ class BenchmarkJobs:
 
     def ended(self, job: Job, status: Status) -> None:
         """Removes what is not needed of a finished job, and adds the jobs that wait for it."""
-        label, task = key = self._of_job[job.name]
+        label, task = key = self._of_job[job.name][:2]
         is_needed = self._keeps_checkpoints or task in self._sources
         if status == Status.FINISHED and not is_needed:
             shutil.rmtree(RunFolder(job.folder).checkpoints, ignore_errors=True)
@@ -151,8 +153,7 @@ class BenchmarkJobs:
         best = self._best_rate(checkpoint.label, source)
         assert best is not None, "jobs that start from a task follow it"
         begun = self._begun_from(checkpoint.label, task)
-        known = self._rate_and_seed
-        rates = {known[name][0] for name in begun.values() if name in known}
+        rates = {self._of_job[name].rate for name in begun.values() if name in self._of_job}
         # Seeds or rates that are added may change which rate is the best, but runs stay.
         rate = rates.pop() if len(rates) == 1 else best.rate
         if rate != best.rate and self._record.other_seeds:
@@ -176,7 +177,7 @@ class BenchmarkJobs:
             for task in self._tasks:
                 if task.record.start_from is not None:
                     for name, source in self._begun_from(checkpoint.label, task).items():
-                        rate, seed = self._rate_and_seed[name]
+                        rate, seed = self._of_job[name][2:]
                         path = str(self._folder / JOBS / source)
                         task.job(checkpoint.label, path, rate, seed).check_folder()
 

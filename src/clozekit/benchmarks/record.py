@@ -237,13 +237,6 @@ def _check_tasks(folder: Path, earlier: BenchmarkRecord, now: BenchmarkRecord) -
 def _check_files(folder: Path, earlier: BenchmarkRecord, now: BenchmarkRecord) -> None:
     known = {task.name: task.files for task in earlier.tasks}
     for task in now.tasks:
-        before = known.get(task.name)
-        if before and before.keys() != task.files.keys():
-            raise ConfigError(
-                f"{folder} has results of suite.tasks.{task.name} with the files "
-                f"{', '.join(before)}, not {', '.join(task.files) or 'none'}; use another name=… "
-                "for the benchmark"
-            )
         for path, checksum in task.files.items():
             if known.get(task.name, {}).get(path, checksum) != checksum:
                 raise ConfigError(

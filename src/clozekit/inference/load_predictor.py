@@ -86,12 +86,12 @@ def make_predictor(
                 "pretrained model has no options of a task"
             )
         heads = _pretraining_heads(pretrained)
-        if not heads and data_options:
-            raise ConfigError(
-                f"data_options={dict(data_options)} has no effect on {pretrained.path}: an encoder "
-                "without a head reads no rows"
-            )
         if not heads:
+            if data_options:
+                raise ConfigError(
+                    f"data_options={dict(data_options)} has no effect on {pretrained.path}: an "
+                    "encoder without a head reads no rows"
+                )
             return None
         check_encoder(pretrained)
         model = make_model(heads, pretrained.encoder)

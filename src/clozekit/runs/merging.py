@@ -7,14 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clozekit.config.reading import (
-    ClassificationReading,
-    EmbeddingReading,
-    MultipleChoiceReading,
-    QuestionReading,
-    RegressionReading,
-    TaggingReading,
-)
+from clozekit.config import reading
 from clozekit.config.stored.plain import shown
 from clozekit.errors import DataError
 from clozekit.interop.pretrained import check_finite
@@ -30,12 +23,12 @@ _OF_DECODING = ("n_best", "max_answer_length", "no_answer_threshold")
 
 _OF_ROWS = frozenset(
     name
-    for reading in (
-        *(ClassificationReading, RegressionReading, TaggingReading, QuestionReading),
-        *(MultipleChoiceReading, EmbeddingReading),
-    )
-    for name in reading.model_fields
+    for each in vars(reading).values()
+    if isinstance(each, type) and issubclass(each, reading.Reading)
+    for name in each.model_fields
 )
+"""The keys by which the tasks read rows."""
+
 _OF_KINDS_OF_ROWS = ("text_pair_column", "question_column")
 """Columns that make rows of another kind if they are not null."""
 

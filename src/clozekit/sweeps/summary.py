@@ -1,6 +1,8 @@
 """Compares the runs of a sweep: what differs between them, and which setting is best."""
 
+import json
 import math
+import re
 import shlex
 import statistics
 from collections import Counter
@@ -223,7 +225,8 @@ def _differs(runs: Sequence[FoundRun], key: str) -> bool:
 def _differing_unsaid(runs: Sequence[FoundRun]) -> list[str]:
     """Lists the keys in which the configurations of runs with the same setting differ.
 
-    These are not the keys that a run derives, nor those that only one version of clozekit has.
+    These are not the keys that a run derives, nor those that only one version of clozekit has, nor
+    texts that differ only in the run's name or seed: `train: fold-${seed}.csv` is one setting.
     """
     known = [run for run in runs if run.config]
     return [
@@ -232,8 +235,16 @@ def _differing_unsaid(runs: Sequence[FoundRun]) -> list[str]:
         if key != SEED
         and all(key in run.config for run in known)
         and not any(_is_derived(key, run) for run in known)
-        and not all(str(run.config.get("name")) in str(run.config[key]) for run in known)
+        and len({_without_name_and_seed(run, key) for run in known}) > 1
     ]
+
+
+def _without_name_and_seed(run: FoundRun, key: str) -> str:
+    value = run.config[key]
+    if not isinstance(value, str):
+        return json.dumps(value)
+    name, seed = (str(run.config.get(each)) for each in ("name", SEED))
+    return re.sub(rf"(?<!\d){re.escape(seed)}(?!\d)", "${seed}", value.replace(name, "${name}"))
 
 
 def _is_derived(key: str, run: FoundRun) -> bool:
